@@ -1,0 +1,1 @@
+//! The clerks: actors, disks, sockets and clocks around the decisions of `muster`.

@@ -1,0 +1,2 @@
+//! The command `muster`.
+fn main() {}

@@ -1,0 +1,18 @@
+//! Bytes to structs and back, each with its limits. Partial badness is a value plus findings; nothing here decides.
+
+pub mod xml;
+
+pub mod gzip;
+pub mod journal;
+pub mod wire;
+
+pub mod failover;
+pub mod ndi;
+pub mod nds;
+pub mod npl;
+pub mod osd;
+
+pub mod host;
+
+pub mod matcher_xml;
+pub mod servicenow_xml;

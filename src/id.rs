@@ -112,7 +112,8 @@ impl TenantId {
 impl FromStr for TenantId {
     type Err = IdError;
     fn from_str(text: &str) -> Result<TenantId, IdError> {
-        let fits = (1..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let fits =
+            (1..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if fits { Ok(TenantId(text.into())) } else { Err(IdError::Tenant(shorten(text))) }
     }
 }

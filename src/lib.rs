@@ -4,9 +4,9 @@
 //! in as a [`time::Timestamp`], randomness as the stream of the entity that acts. Modules stand in the order in which
 //! one should read them, and a module imports only from those above it (`tests/tidy.rs` checks that).
 
-pub mod time;
 pub mod id;
 pub mod rng;
+pub mod time;
 
 pub mod formats;
 pub mod model;

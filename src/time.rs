@@ -58,12 +58,15 @@ impl Timestamp {
     /// Reads `YYYYMMDDThhmmss` with an optional trailing `Z`, as UTC. `None` for anything else.
     pub fn from_stamp(text: &str) -> Option<Timestamp> {
         let digits = text.strip_suffix('Z').unwrap_or(text);
-        if digits.len() != 15 || !digits.bytes().enumerate().all(|(i, b)| if i == 8 { b == b'T' } else { b.is_ascii_digit() }) {
+        if digits.len() != 15
+            || !digits.bytes().enumerate().all(|(i, b)| if i == 8 { b == b'T' } else { b.is_ascii_digit() })
+        {
             return None;
         }
         let number = |from: usize, to: usize| digits[from..to].parse::<i16>().ok();
         let part = |from: usize| digits[from..from + 2].parse::<i8>().ok();
-        let civil = jiff::civil::DateTime::new(number(0, 4)?, part(4)?, part(6)?, part(9)?, part(11)?, part(13)?, 0).ok()?;
+        let civil =
+            jiff::civil::DateTime::new(number(0, 4)?, part(4)?, part(6)?, part(9)?, part(11)?, part(13)?, 0).ok()?;
         let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
         Some(Timestamp(zoned.timestamp().as_millisecond()))
     }
@@ -103,7 +106,15 @@ mod tests {
 
     #[test]
     fn what_is_no_stamp_is_refused() {
-        for text in ["", "20250314", "20251314T000000", "20250314T250000", "20250314 031522", "+0250314T031522", "2025٣314T0315"] {
+        for text in [
+            "",
+            "20250314",
+            "20251314T000000",
+            "20250314T250000",
+            "20250314 031522",
+            "+0250314T031522",
+            "2025٣314T0315",
+        ] {
             assert_eq!(Timestamp::from_stamp(text), None, "{text}");
         }
     }

@@ -3,8 +3,8 @@
 pub mod package;
 
 pub mod computer;
-pub mod inventory;
 pub mod device;
 pub mod fact;
-pub mod software;
+pub mod inventory;
 pub mod licence;
+pub mod software;

@@ -435,7 +435,9 @@ mod tests {
         (head, write_transaction(&head, &bytes))
     }
 
-    fn read(document: &[u8]) -> Result<(Transaction, Vec<Vec<(String, String)>>), ReadError> {
+    type Rows = Vec<Vec<(String, String)>>;
+
+    fn read(document: &[u8]) -> Result<(Transaction, Rows), ReadError> {
         let mut rows = Vec::new();
         let keep = |row: &[Column<'_>]| {
             rows.push(row.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect());

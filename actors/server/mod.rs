@@ -1,0 +1,1 @@
+//! The server: takes reports, matches, reconciles and exports.

@@ -1,0 +1,4 @@
+//! The ServiceNow stand-in.
+mod query;
+mod schema;
+mod tables;

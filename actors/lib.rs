@@ -1,1 +1,4 @@
 //! The clerks: actors, disks, sockets and clocks around the decisions of `muster`.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "this package owns clocks, disks and sockets")]
+
+pub mod log;

@@ -1,4 +1,7 @@
 //! The clerks: actors, disks, sockets and clocks around the decisions of `muster`.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "this package owns clocks, disks and sockets")]
 
+pub mod clock;
+pub mod errors;
+
 pub mod log;

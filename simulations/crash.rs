@@ -228,7 +228,10 @@ mod tests {
                 }
                 answered.asked.insert(number, Vec::new());
                 answered.answered.insert(number, value);
-                if step % 3 == 2 && facts.compact(at(step), position.expect("two facts")).is_err() {
+                if step % 3 == 2 {
+                    facts.index().cover(position.expect("two facts"));
+                }
+                if step % 3 == 2 && facts.compact(at(step)).is_err() {
                     return;
                 }
             }
@@ -296,10 +299,11 @@ mod tests {
         for step in 0..40 {
             last = facts.commit(at(step), pair(0, Some(step))).unwrap().unwrap();
             facts.sync().unwrap();
-            assert_eq!(facts.compact(at(step), Position::default()).unwrap().0, 0, "the view covers nothing yet");
+            assert_eq!(facts.compact(at(step)).unwrap().0, 0, "the view covers nothing yet");
         }
         let before = disk.files().len();
-        while facts.compact(at(50), last).unwrap().0 > 0 {}
+        facts.index().cover(last);
+        while facts.compact(at(50)).unwrap().0 > 0 {}
         assert!(disk.files().len() < before / 2, "{} of {before} segments left", disk.files().len());
         assert!(facts.index().get(b"left/0").unwrap().is_some());
     }

@@ -25,6 +25,11 @@ pub struct Position {
     pub offset: u32,
 }
 
+impl Position {
+    /// Behind every commit: nothing reads the log as a view.
+    pub const END: Position = Position { segment: u64::MAX, offset: u32::MAX };
+}
+
 /// Most records one frame holds; a longer commit is the caller's error.
 pub const COMMIT_RECORDS_MAX: usize = u16::MAX as usize;
 
@@ -79,11 +84,22 @@ impl Index {
 pub struct FactIndex {
     index: Arc<Mutex<Index>>,
     reader: LogReader,
+    covered: Arc<Mutex<Position>>,
 }
 
 impl FactIndex {
     fn lock(&self) -> MutexGuard<'_, Index> {
         self.index.lock().expect("no holder of this lock panics")
+    }
+
+    /// The view has applied every commit up to `position` durably: older segments may be rewritten.
+    pub fn cover(&self, position: Position) {
+        let mut covered = self.covered.lock().expect("no holder of this lock panics");
+        *covered = (*covered).max(position);
+    }
+
+    fn covered(&self) -> Position {
+        *self.covered.lock().expect("no holder of this lock panics")
     }
 
     /// The value of `key`.
@@ -150,13 +166,18 @@ impl Facts {
             Tag::Put => index.put(listed.key, listed.place, u64::from(listed.body_bytes)),
             Tag::Tombstone | Tag::Hint => index.remove(listed.key),
         })?;
-        let index = FactIndex { index: Arc::new(Mutex::new(index)), reader: log.reader() };
+        let index = FactIndex { index: Arc::new(Mutex::new(index)), reader: log.reader(), covered: Arc::default() };
         Ok((Facts { log, index, pending: Vec::new() }, recovery))
     }
 
     /// What other threads may ask.
     pub fn index(&self) -> FactIndex {
         self.index.clone()
+    }
+
+    /// The disk below.
+    pub fn disk(&self) -> &dyn Disk {
+        self.log.disk()
     }
 
     /// Takes one commit into the group; true once [`Facts::sync`] returned `Ok`. Empty commits are nothing.
@@ -203,9 +224,8 @@ impl Facts {
     }
 
     /// Rewrites the oldest segment when that is worth it: at least half of it is dead, or the log is twice as large as
-    /// what is live and four segments more. `covered` is how far the view has applied the log: a segment at or behind it
-    /// stays. Returns the bytes freed and the keys whose bytes had rotted.
-    pub fn compact(&mut self, now: Timestamp, covered: Position) -> Result<(u64, Vec<Box<[u8]>>), LogError> {
+    /// what is live and four segments more. A segment that the view has not applied yet stays. Returns the bytes freed and the keys whose bytes had rotted.
+    pub fn compact(&mut self, now: Timestamp) -> Result<(u64, Vec<Box<[u8]>>), LogError> {
         let nothing = Ok((0, Vec::new()));
         let Some((oldest, bytes)) = self.log.sealed().next() else { return nothing };
         let (live, live_all) = {
@@ -213,6 +233,7 @@ impl Facts {
             (index.live.get(&oldest).copied().unwrap_or(0), index.live.values().sum::<u64>())
         };
         let slack = 4 * self.log.options().segment_bytes;
+        let covered = self.index.covered();
         if oldest >= covered.segment || (live * 2 > bytes && self.log.bytes() <= 2 * live_all + slack) {
             return nothing;
         }

@@ -6,6 +6,7 @@ mod folder_disk;
 #[expect(clippy::module_inception, reason = "the folder holds the log and what stands around it")]
 mod log;
 mod packages;
+mod writer;
 
 pub use disk::{Disk, DiskFile, Space, read_file, replace_file};
 pub use facts::{COMMIT_RECORDS_MAX, FactIndex, FactWrite, Facts, Position};
@@ -15,3 +16,6 @@ pub use log::{
     Write,
 };
 pub use packages::{Handle, Held, PackageIndex, Packages, Taken};
+pub use writer::{
+    FactWriter, Journal, OnFatal, PackageRequest, PackageWriter, Reserve, WriteError, Writer, WriterStats,
+};

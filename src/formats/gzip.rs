@@ -192,3 +192,129 @@ pub fn compress(bytes: &[u8]) -> Vec<u8> {
     // Writing into a Vec cannot fail.
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("a Vec takes every write")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn inflate(bytes: &[u8]) -> Result<Vec<u8>, String> {
+        let mut out = Vec::new();
+        match Inflate::new(bytes).read_to_end(&mut out) {
+            Ok(_) => Ok(out),
+            Err(error) => Err(error.downcast::<GzipError>().expect("the bytes are at fault").to_string()),
+        }
+    }
+
+    fn refused(bytes: &[u8]) -> String {
+        inflate(bytes).expect_err("these bytes are no gzip")
+    }
+
+    /// A member of `length` zeros, built without holding them.
+    fn bomb(length: u64) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Compression::new(9));
+        io::copy(&mut io::repeat(0).take(length), &mut encoder).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn equal_content_gives_equal_bytes_without_a_time() {
+        let gzip = compress(b"equal");
+        assert_eq!(gzip, compress(b"equal"));
+        assert_eq!(gzip[4..8], [0; 4], "the time stamp of the member");
+        assert_eq!(inflate(&gzip).unwrap(), b"equal");
+    }
+
+    #[test]
+    fn sixty_four_members_are_one_package_and_one_more_is_refused() {
+        let member = compress(b"ab");
+        assert_eq!(inflate(&member.repeat(64)).unwrap(), b"ab".repeat(64));
+        assert_eq!(refused(&member.repeat(65)), "has more than 64 gzip members");
+        let empty = compress(b"");
+        assert_eq!(inflate(&empty.repeat(64)).unwrap(), b"");
+        assert_eq!(refused(&empty.repeat(100_000)), "has more than 64 gzip members");
+    }
+
+    #[test]
+    fn a_stream_cut_anywhere_is_refused() {
+        let gzip = [compress(b"first member"), compress(b"second")].concat();
+        let boundary = compress(b"first member").len();
+        for end in (0..gzip.len()).filter(|&end| end != boundary) {
+            let met = refused(&gzip[..end]);
+            assert!(met.starts_with("ends inside a gzip member"), "{end}: {met}");
+        }
+    }
+
+    #[test]
+    fn what_follows_the_last_member_is_refused() {
+        let gzip = compress(b"content");
+        for tail in [&b"x"[..], b"\0\0\0\0", b"\n"] {
+            let met = refused(&[&gzip[..], tail].concat());
+            assert_eq!(met, format!("byte {} does not begin a gzip member", gzip.len()));
+        }
+        assert_eq!(refused(b"<Inventory/>"), "byte 0 does not begin a gzip member");
+    }
+
+    #[test]
+    fn every_flipped_bit_of_body_and_trailer_is_noticed_or_harmless() {
+        let content = b"a quick brown fox, a quick brown fox, a lazy dog";
+        let gzip = compress(content);
+        for at in 10..gzip.len() {
+            for bit in 0..8 {
+                let mut damaged = gzip.clone();
+                damaged[at] ^= 1 << bit;
+                match inflate(&damaged) {
+                    Ok(out) => assert_eq!(out, content),
+                    Err(reason) => assert!(!reason.is_empty()),
+                }
+            }
+        }
+        let mut wrong_sum = gzip.clone();
+        wrong_sum[gzip.len() - 8] ^= 1;
+        assert!(refused(&wrong_sum).starts_with("gzip member 1 is damaged"));
+    }
+
+    #[test]
+    fn a_bomb_is_refused_at_four_mebibytes_by_its_ratio() {
+        assert_eq!(inflate(&bomb(RATIO_FREE_BYTES)).unwrap().len() as u64, RATIO_FREE_BYTES);
+        let gzip = bomb(64 << 20);
+        let mut inflater = Inflate::new(BufReader::with_capacity(64, &gzip[..]));
+        let mut taken = 0;
+        let error = loop {
+            match inflater.read(&mut [0; 4096]) {
+                Ok(read) => taken += read as u64,
+                Err(error) => break error,
+            }
+        };
+        assert!(error.to_string().contains("more than 200 to 1 above 4194304 bytes"), "{error}");
+        assert!(taken <= RATIO_FREE_BYTES, "{taken} bytes came out");
+        assert!(inflater.read(&mut [0; 16]).is_err(), "no end of file after an error");
+    }
+
+    #[test]
+    fn a_package_inflates_to_256_mebibytes_at_most() {
+        // Only the counting is shown: 256 MiB of incompressible bytes would keep a test busy for seconds.
+        let mut inflater = Inflate::new(&b""[..]);
+        inflater.inflated = INFLATED_BYTES_MAX;
+        assert!(inflater.check(INFLATED_BYTES_MAX).is_ok());
+        inflater.inflated += 1;
+        assert!(matches!(inflater.check(INFLATED_BYTES_MAX), Err(GzipError::Size)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_compressed_inflates_to_the_same(content in proptest::collection::vec(any::<u8>(), 0..2_000)) {
+            prop_assert_eq!(inflate(&compress(&content)).unwrap(), content);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(head in 0usize..12, tail in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let bytes = [&compress(b"x")[..head], &tail].concat();
+            let mut out = Vec::new();
+            let _ = Inflate::new(&bytes[..]).read_to_end(&mut out);
+        }
+    }
+}

@@ -24,16 +24,40 @@ pub(super) struct PropertyRow {
     pub(super) value: Span,
 }
 
-/// Attributes in the order of the element's table, and the properties inside.
+/// The attributes of an element in the order of its table, one behind the other in the text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row<const N: usize> {
-    pub(super) texts: [Span; N],
+    pub(super) start: u32,
+    pub(super) ends: [u32; N],
+}
+
+impl<const N: usize> Default for Row<N> {
+    fn default() -> Row<N> {
+        Row { start: 0, ends: [0; N] }
+    }
+}
+
+impl<const N: usize> Row<N> {
+    fn texts<'a>(&self, text: &'a str) -> [&'a str; N] {
+        let mut start = self.start as usize;
+        self.ends.map(|end| {
+            let value = &text[start..end as usize];
+            start = end as usize;
+            value
+        })
+    }
+}
+
+/// An element with properties inside.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owner<const N: usize> {
+    pub(super) row: Row<N>,
     pub(super) properties: Rows,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ProviderRow {
-    pub(super) row: Row<3>,
+    pub(super) owner: Owner<3>,
     pub(super) depth: u32,
     pub(super) parent: Option<u32>,
 }
@@ -42,12 +66,12 @@ pub(super) struct ProviderRow {
 #[derive(Clone, Debug, Default)]
 pub struct NdiFile {
     pub(super) text: String,
-    pub(super) head: [Span; 13],
-    pub(super) hardware: Vec<Row<4>>,
-    pub(super) packages: Vec<Row<8>>,
-    pub(super) files: Vec<[Span; 11]>,
-    pub(super) accesses: Vec<[Span; 7]>,
-    pub(super) services: Vec<[Span; 5]>,
+    pub(super) head: Row<13>,
+    pub(super) hardware: Vec<Owner<4>>,
+    pub(super) packages: Vec<Owner<8>>,
+    pub(super) files: Vec<Row<11>>,
+    pub(super) accesses: Vec<Row<7>>,
+    pub(super) services: Vec<Row<5>>,
     pub(super) providers: Vec<ProviderRow>,
     pub(super) property_names: Vec<Span>,
     pub(super) properties: Vec<PropertyRow>,
@@ -69,29 +93,31 @@ pub struct Provider<'a> {
 impl NdiFile {
     /// Attributes of the root.
     pub fn head(&self) -> Head<'_> {
-        let text = |column: usize| self.text(self.head[column]);
-        let flag = |column: usize| text(column).eq_ignore_ascii_case("true");
+        let [tracker, audience, scope, machine_name, user_name, hardware, software, service_providers, rest @ ..] =
+            self.head.texts(&self.text);
+        let [date_time, kind, machine_id, site, tenant_uid] = rest;
+        let flag = |text: &str| text.eq_ignore_ascii_case("true");
         Head {
-            tracker: text(0),
-            audience: text(1),
-            scope: text(2),
-            machine_name: text(3),
-            user_name: text(4),
-            has_hardware: flag(5),
-            has_software: flag(6),
-            has_service_providers: flag(7),
-            date_time: text(8),
-            kind: text(9),
-            machine_id: text(10),
-            site: text(11),
-            tenant_uid: text(12),
+            tracker,
+            audience,
+            scope,
+            machine_name,
+            user_name,
+            has_hardware: flag(hardware),
+            has_software: flag(software),
+            has_service_providers: flag(service_providers),
+            date_time,
+            kind,
+            machine_id,
+            site,
+            tenant_uid,
         }
     }
 
     /// Hardware objects with their properties, in document order.
     pub fn hardware(&self) -> impl ExactSizeIterator<Item = (Hardware<'_>, Properties<'_>)> {
         self.hardware.iter().map(|row| {
-            let [class, name, occurrence, evidence] = row.texts.map(|span| self.text(span));
+            let [class, name, occurrence, evidence] = row.row.texts(&self.text);
             let occurrence = occurrence.parse().unwrap_or(0);
             (Hardware { class, name, occurrence, evidence }, self.properties(row.properties))
         })
@@ -101,7 +127,7 @@ impl NdiFile {
     pub fn packages(&self) -> impl ExactSizeIterator<Item = (Package<'_>, Properties<'_>)> {
         self.packages.iter().map(|row| {
             let [name, version, publisher, evidence, product_code, install_date, install_path, user_name] =
-                row.texts.map(|span| self.text(span));
+                row.row.texts(&self.text);
             let package =
                 Package { name, version, publisher, evidence, product_code, install_date, install_path, user_name };
             (package, self.properties(row.properties))
@@ -111,7 +137,7 @@ impl NdiFile {
     /// Files, in document order.
     pub fn files(&self) -> impl ExactSizeIterator<Item = File<'_>> {
         self.files.iter().map(|row| {
-            let [name, path, version, company, description, product_name, rest @ ..] = row.map(|span| self.text(span));
+            let [name, path, version, company, description, product_name, rest @ ..] = row.texts(&self.text);
             let [product_version, size, md5, last_modified, evidence] = rest;
             let size = size.parse().ok();
             File {
@@ -133,7 +159,7 @@ impl NdiFile {
     /// Access evidence, in document order.
     pub fn accesses(&self) -> impl ExactSizeIterator<Item = Access<'_>> {
         self.accesses.iter().map(|row| {
-            let [product, version, mode, count, last_access, user_name, client_name] = row.map(|span| self.text(span));
+            let [product, version, mode, count, last_access, user_name, client_name] = row.texts(&self.text);
             Access { product, version, mode, count: count.parse().ok(), last_access, user_name, client_name }
         })
     }
@@ -141,7 +167,7 @@ impl NdiFile {
     /// Services, in document order.
     pub fn services(&self) -> impl ExactSizeIterator<Item = Service<'_>> {
         self.services.iter().map(|row| {
-            let [name, state, start_mode, path, account] = row.map(|span| self.text(span));
+            let [name, state, start_mode, path, account] = row.texts(&self.text);
             Service { name, state, start_mode, path, account }
         })
     }
@@ -149,12 +175,12 @@ impl NdiFile {
     /// Service providers, each before those nested in it.
     pub fn providers(&self) -> impl ExactSizeIterator<Item = Provider<'_>> {
         self.providers.iter().map(|provider| {
-            let [kind, name, version] = provider.row.texts.map(|span| self.text(span));
+            let [kind, name, version] = provider.owner.row.texts(&self.text);
             Provider {
                 provider: ServiceProvider { kind, name, version },
                 depth: provider.depth,
                 parent: provider.parent.map(|parent| parent as usize),
-                properties: self.properties(provider.row.properties),
+                properties: self.properties(provider.owner.properties),
             }
         })
     }

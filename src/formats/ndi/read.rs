@@ -1,11 +1,11 @@
 //! Reads an inventory file as a stream.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, Read};
 
 use hashbrown::HashMap;
 
 use super::columns::{self, Column, KEY_BYTES_MAX, Rule, Shape};
-use super::file::{NdiFile, PropertyRow, ProviderRow, Row, Rows, Span};
+use super::file::{NdiFile, Owner, PropertyRow, ProviderRow, Row, Rows, Span};
 use super::finding::{Finding, FindingKind, Findings};
 use crate::formats::gzip::{GzipError, Inflate};
 use crate::formats::xml::{Kept, Tag, Token, XmlError, XmlReader};
@@ -14,9 +14,6 @@ use crate::time::Timestamp;
 
 /// Distinct names of properties in one file. Source: `delivery-contract` reference, section 7.
 pub const PROPERTY_NAMES_MAX: usize = 10_000;
-
-/// Inflated bytes between the inflater and the XML reader.
-const INFLATED_BUFFER_BYTES: usize = 32 << 10;
 
 /// Why a file is refused as a whole. Each text can stand as the reason of a quarantined package.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +51,7 @@ impl From<XmlError> for NdiError {
 ///
 /// The document is read as a stream and must be well-formed to its end. One pass; memory is that of the result plus
 /// one token. Findings tell what was left out or changed.
-pub fn read_ndi(xml: impl BufRead) -> Result<(NdiFile, Vec<Finding>), NdiError> {
+pub fn read_ndi(xml: impl Read) -> Result<(NdiFile, Vec<Finding>), NdiError> {
     let mut xml = XmlReader::new(xml);
     let mut builder = Builder::default();
     loop {
@@ -69,7 +66,7 @@ pub fn read_ndi(xml: impl BufRead) -> Result<(NdiFile, Vec<Finding>), NdiError> 
 
 /// Reads an inventory file as it is uploaded: gzip around the XML.
 pub fn read_ndi_gz(gzip: impl BufRead) -> Result<(NdiFile, Vec<Finding>), NdiError> {
-    read_ndi(BufReader::with_capacity(INFLATED_BUFFER_BYTES, Inflate::new(gzip)))
+    read_ndi(Inflate::new(gzip))
 }
 
 /// An open element; what it may hold follows from it.
@@ -111,9 +108,9 @@ impl Builder {
             (Some(Place::Package), "Property") => self.property(tag, None)?,
             (Some(Place::Provider(owner)), "Property") => self.property(tag, Some(owner))?,
             (Some(Place::Software), "Package") => match self.row(tag, &columns::PACKAGE)? {
-                Some(texts) => {
+                Some(row) => {
                     let properties = self.no_properties();
-                    self.file.packages.push(Row { texts, properties });
+                    self.file.packages.push(Owner { row, properties });
                     Place::Package
                 }
                 None => Place::Skipped,
@@ -129,9 +126,9 @@ impl Builder {
                 Place::Skipped
             }
             (Some(Place::Inventory), "Hardware") => match self.row(tag, &columns::HARDWARE)? {
-                Some(texts) => {
+                Some(row) => {
                     let properties = self.no_properties();
-                    self.file.hardware.push(Row { texts, properties });
+                    self.file.hardware.push(Owner { row, properties });
                     Place::Hardware
                 }
                 None => Place::Skipped,
@@ -162,20 +159,18 @@ impl Builder {
 
     fn root(&mut self, tag: &Tag) -> Result<(), NdiError> {
         let shape = &columns::INVENTORY;
-        let mut met = [false; 13];
+        let mut found = [None; 13];
         for (name, value) in tag.attributes() {
             // The public script writes `Username`, so the root's names are read without regard to case.
-            let Some(column) = shape.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name)) else {
-                continue;
-            };
-            if !met[column] {
-                met[column] = true;
-                self.file.head[column] = self.value(value, shape.element, &shape.columns[column])?;
+            let hit = shape.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name));
+            if let Some(column) = hit {
+                found[column].get_or_insert(value);
             }
         }
-        if let Some((column, _)) = shape.columns.iter().zip(met).find(|(column, met)| column.required && !met) {
-            return Err(NdiError::RootAttribute(column.name));
+        if let Some(missing) = missing(shape, &found) {
+            return Err(NdiError::RootAttribute(missing));
         }
+        self.file.head = self.keep_row(shape, found)?;
         if Timestamp::from_stamp(self.file.head().date_time).is_none() {
             self.findings.add(FindingKind::NotATime, shape.element, "DateTime", self.at);
         }
@@ -183,11 +178,11 @@ impl Builder {
     }
 
     fn provider(&mut self, tag: &Tag, parent: Option<u32>) -> Result<Place, NdiError> {
-        let Some(texts) = self.row(tag, &columns::PROVIDER)? else { return Ok(Place::Skipped) };
+        let Some(row) = self.row(tag, &columns::PROVIDER)? else { return Ok(Place::Skipped) };
         let depth = parent.map_or(0, |parent| self.file.providers[parent as usize].depth + 1);
         let number = self.file.providers.len() as u32;
         self.kept.add(size_of::<ProviderRow>())?;
-        self.file.providers.push(ProviderRow { row: Row { texts, properties: Rows::default() }, depth, parent });
+        self.file.providers.push(ProviderRow { owner: Owner { row, properties: Rows::default() }, depth, parent });
         Ok(Place::Provider(number))
     }
 
@@ -213,7 +208,8 @@ impl Builder {
             Some(key) if !in_package => &Column { name: key, required: true, rule: Rule::Key(KEY_BYTES_MAX as u32) },
             _ => value,
         };
-        let value = self.value(text, columns::PROPERTY.element, column)?;
+        let value = self.value(text, columns::PROPERTY.element, column);
+        self.kept.add(value.len as usize)?;
         let row = PropertyRow { name, value };
         match provider {
             Some(owner) => {
@@ -236,9 +232,9 @@ impl Builder {
         if self.file.property_names.len() == PROPERTY_NAMES_MAX {
             return Err(NdiError::PropertyNames);
         }
+        let span = self.value(name, columns::PROPERTY.element, &columns::PROPERTY.columns[0]);
         // The map owns a second copy of the name.
-        self.kept.add(name.len())?;
-        let span = self.value(name, columns::PROPERTY.element, &columns::PROPERTY.columns[0])?;
+        self.kept.add(2 * name.len() + size_of::<Span>())?;
         let number = self.file.property_names.len() as u32;
         self.file.property_names.push(span);
         let key = columns::key_property(name);
@@ -247,30 +243,45 @@ impl Builder {
     }
 
     /// The attributes that `shape` knows, or `None` with a finding when a required one is missing.
-    fn row<const N: usize>(&mut self, tag: &Tag, shape: &'static Shape<N>) -> Result<Option<[Span; N]>, NdiError> {
-        let mut texts = [Span::default(); N];
-        let mut met = 0_u32;
+    fn row<const N: usize>(&mut self, tag: &Tag, shape: &'static Shape<N>) -> Result<Option<Row<N>>, NdiError> {
+        let mut found = [None; N];
         // Files are mostly written in the order of the table, so the search begins after the last hit.
         let mut expected = 0;
         for (name, value) in tag.attributes() {
-            let hit = (expected..N).chain(0..expected).find(|&column| shape.columns[column].name == name);
-            let Some(column) = hit else { continue };
-            expected = column + 1;
-            met |= 1 << column;
-            texts[column] = self.value(value, shape.element, &shape.columns[column])?;
-        }
-        for (column, Column { name, required, .. }) in shape.columns.iter().enumerate() {
-            if *required && met & (1 << column) == 0 {
-                self.findings.add(FindingKind::Missing, shape.element, name, self.at);
-                return Ok(None);
+            let is_named = |column: &usize| shape.columns[*column].name == name;
+            if let Some(column) = (expected..N).find(is_named).or_else(|| (0..expected).find(is_named)) {
+                found[column] = Some(value);
+                expected = column + 1;
             }
         }
-        self.kept.add(size_of::<Row<N>>())?;
-        Ok(Some(texts))
+        match missing(shape, &found) {
+            Some(attribute) => {
+                self.findings.add(FindingKind::Missing, shape.element, attribute, self.at);
+                Ok(None)
+            }
+            None => self.keep_row(shape, found).map(Some),
+        }
     }
 
-    /// Keeps `value` as far as the rule of `column` lets it.
-    fn value(&mut self, value: &str, element: &'static str, column: &Column) -> Result<Span, NdiError> {
+    fn keep_row<const N: usize>(
+        &mut self,
+        shape: &'static Shape<N>,
+        found: [Option<&str>; N],
+    ) -> Result<Row<N>, NdiError> {
+        let start = self.file.text.len();
+        let mut row = Row { start: start as u32, ends: [0; N] };
+        for (column, value) in found.into_iter().enumerate() {
+            if let Some(value) = value {
+                self.value(value, shape.element, &shape.columns[column]);
+            }
+            row.ends[column] = self.file.text.len() as u32;
+        }
+        self.kept.add(size_of::<Owner<N>>() + self.file.text.len() - start)?;
+        Ok(row)
+    }
+
+    /// Keeps `value` as far as the rule of `column` lets it; the caller counts what was kept.
+    fn value(&mut self, value: &str, element: &'static str, column: &Column) -> Span {
         let (value, finding) = match column.rule {
             Rule::Free => (value, None),
             Rule::Chars(max) => cut(value, max),
@@ -287,10 +298,9 @@ impl Builder {
         if let Some(kind) = finding {
             self.findings.add(kind, element, column.name, self.at);
         }
-        self.kept.add(value.len())?;
         let start = self.file.text.len() as u32;
         self.file.text.push_str(value);
-        Ok(Span { start, len: value.len() as u32 })
+        Span { start, len: value.len() as u32 }
     }
 
     /// An empty run of properties; `close` sets its end.
@@ -309,16 +319,22 @@ impl Builder {
             let count = own.partition_point(|&(owner, _)| owner as usize == number);
             let start = self.file.properties.len() as u32;
             self.file.properties.extend(own[..count].iter().map(|&(_, row)| row));
-            provider.row.properties = Rows { start, end: start + count as u32 };
+            provider.owner.properties = Rows { start, end: start + count as u32 };
             from += count;
         }
     }
 }
 
-fn end_rows<const N: usize>(row: Option<&mut Row<N>>, end: u32) {
-    if let Some(row) = row {
-        row.properties.end = end;
+fn end_rows<const N: usize>(owner: Option<&mut Owner<N>>, end: u32) {
+    if let Some(owner) = owner {
+        owner.properties.end = end;
     }
+}
+
+/// The first required attribute that was not found.
+fn missing<const N: usize>(shape: &Shape<N>, found: &[Option<&str>; N]) -> Option<&'static str> {
+    let absent = |(column, value): &(&Column, &Option<&str>)| column.required && value.is_none();
+    shape.columns.iter().zip(found).find(absent).map(|(column, _)| column.name)
 }
 
 /// At most `max` characters of `value`.

@@ -25,45 +25,28 @@ impl Attribute {
     }
 }
 
-/// May stand in a name (ASCII; other characters are checked one by one).
-const NAME: u8 = 1;
-/// Stands for itself in a value.
-const PLAIN: u8 = 2;
+/// Whether a byte may stand in a name. Bytes outside ASCII may; their characters are looked at one by one.
+const NAME_BYTES: [bool; 256] = name_bytes();
 
-const CLASSES: [u8; 256] = classes();
-
-const fn classes() -> [u8; 256] {
-    let mut classes = [0; 256];
+const fn name_bytes() -> [bool; 256] {
+    let mut bytes = [false; 256];
     let mut byte = 0;
     while byte < 256 {
         let b = byte as u8;
-        if b.is_ascii_alphanumeric() || b >= 0x80 || matches!(b, b'_' | b':' | b'-' | b'.') {
-            classes[byte] |= NAME;
-        }
-        if b >= b' ' && !matches!(b, b'"' | b'\'' | b'&' | b'<') {
-            classes[byte] |= PLAIN;
-        }
+        bytes[byte] = b.is_ascii_alphanumeric() || b >= 0x80 || matches!(b, b'_' | b':' | b'-' | b'.');
         byte += 1;
     }
-    classes
-}
-
-fn has(byte: u8, class: u8) -> bool {
-    CLASSES[byte as usize] & class != 0
+    bytes
 }
 
 /// Lists the attributes of the tag `raw`, which stand after its name of `from` bytes.
 ///
-/// Values with references or line breaks are appended to `resolved`. Cost: one pass; names are compared only where a
-/// 64-bit filter cannot tell them apart.
+/// Values with references or line breaks are appended to `resolved`. Cost: two passes over the bytes; names are
+/// compared only where a 64-bit filter cannot tell them apart.
 pub(super) fn scan(raw: &str, from: usize, out: &mut Vec<Attribute>, resolved: &mut String) -> Result<(), Fault> {
     let bytes = raw.as_bytes();
-    let skip = |mut at: usize, class: u8| {
-        while bytes.get(at).is_some_and(|&byte| has(byte, class)) {
-            at += 1;
-        }
-        at
-    };
+    // In the usual tag there is none of these, and a value is only searched for its end.
+    let special = memchr::memchr3(b'&', b'<', b'\n', bytes).or_else(|| memchr::memchr2(b'\t', b'\r', bytes)).is_some();
     let skip_space = |mut at: usize| {
         while bytes.get(at).copied().is_some_and(is_space) {
             at += 1;
@@ -83,10 +66,10 @@ pub(super) fn scan(raw: &str, from: usize, out: &mut Vec<Attribute>, resolved: &
         if out.len() == ATTRIBUTES_MAX {
             return Err(Fault::TooMany);
         }
-        let name_end = skip(begin, NAME);
+        let (name_end, is_ascii) = name_end(bytes, begin);
         let name = &raw[begin..name_end];
-        check_name(name)?;
-        let bit = 1_u64 << ((bytes[begin] ^ bytes[name_end - 1].rotate_left(3) ^ name.len() as u8) % 64);
+        check_scanned_name(name, is_ascii)?;
+        let bit = filter_bit(name.as_bytes());
         if filter & bit != 0 && out.iter().any(|known| known.name(raw) == name) {
             return Err(Fault::Malformed("an attribute stands twice in one tag"));
         }
@@ -100,29 +83,20 @@ pub(super) fn scan(raw: &str, from: usize, out: &mut Vec<Attribute>, resolved: &
         let Some(&quote @ (b'"' | b'\'')) = bytes.get(open) else {
             return Err(Fault::Malformed("an attribute without quotes"));
         };
-        let mut end = open + 1;
-        let mut plain = true;
-        loop {
-            end = skip(end, PLAIN);
-            match bytes.get(end) {
-                Some(&byte) if byte == quote => break,
-                Some(b'"' | b'\'') => {}
-                Some(b'&' | b'\t' | b'\n' | b'\r') => plain = false,
-                Some(b'<') => return Err(Fault::Malformed("`<` in a value")),
-                Some(_) => return Err(Fault::Malformed("a control character")),
-                None => return Err(Fault::Malformed("a value without its closing quote")),
-            }
-            end += 1;
-        }
-        let value = &raw[open + 1..end];
+        let start = open + 1;
+        let Some(length) = memchr::memchr(quote, &bytes[start..]) else {
+            return Err(Fault::Malformed("a value without its closing quote"));
+        };
+        let value = &raw[start..start + length];
+        let plain = !special || is_plain(value)?;
         let value_range = if plain {
             check_value(value)?;
-            (open + 1, end)
+            (start, start + length)
         } else {
-            let start = resolved.len();
+            let from = resolved.len();
             resolve_value(value, resolved)?;
-            check_value(&resolved[start..])?;
-            (start, resolved.len())
+            check_value(&resolved[from..])?;
+            (from, resolved.len())
         };
         // A tag is at most a token long, so its offsets fit.
         out.push(Attribute {
@@ -130,8 +104,41 @@ pub(super) fn scan(raw: &str, from: usize, out: &mut Vec<Attribute>, resolved: &
             value: (value_range.0 as u32, value_range.1 as u32),
             resolved: !plain,
         });
-        at = end + 1;
+        at = start + length + 1;
     }
+}
+
+/// Where the name that begins at `at` ends, and whether all of it is ASCII.
+fn name_end(bytes: &[u8], at: usize) -> (usize, bool) {
+    let mut end = at;
+    let mut met = 0;
+    while let Some(&byte) = bytes.get(end).filter(|&&byte| NAME_BYTES[byte as usize]) {
+        met |= byte;
+        end += 1;
+    }
+    (end, met < 0x80)
+}
+
+/// One of 64 bits. Equal names have equal bits; different names mostly have different ones.
+fn filter_bit(name: &[u8]) -> u64 {
+    match name {
+        [first, .., last] => 1 << ((first.wrapping_mul(5) ^ last.wrapping_mul(11) ^ name.len() as u8) % 64),
+        _ => 1,
+    }
+}
+
+/// Whether `value` stands for itself: no reference in it and no white space but blanks.
+fn is_plain(value: &str) -> Result<bool, Fault> {
+    let mut plain = true;
+    for byte in value.bytes() {
+        match byte {
+            b'<' => return Err(Fault::Malformed("`<` in a value")),
+            b'&' | b'\t' | b'\n' | b'\r' => plain = false,
+            0..b' ' => return Err(Fault::Malformed("a control character")),
+            _ => {}
+        }
+    }
+    Ok(plain)
 }
 
 /// Appends `value` with its references resolved and each line break and tab as a space, as XML asks.
@@ -178,17 +185,25 @@ fn number(digits: &str, radix: u32) -> Option<u32> {
     if digits.starts_with('+') { None } else { u32::from_str_radix(digits, radix).ok() }
 }
 
-/// Checks a name of an element, attribute or processing instruction.
+/// Checks a name of an element or processing instruction.
 pub(super) fn check_name(name: &str) -> Result<(), Fault> {
-    let bytes = name.as_bytes();
-    let starts = bytes.first().is_some_and(|&b| b.is_ascii_alphabetic() || b >= 0x80 || matches!(b, b'_' | b':'));
-    if !starts || !bytes.iter().all(|&byte| has(byte, NAME)) {
+    let (end, is_ascii) = name_end(name.as_bytes(), 0);
+    if end != name.len() {
         return Err(Fault::Malformed("a name with characters that no name has"));
+    }
+    check_scanned_name(name, is_ascii)
+}
+
+/// Checks what is left to check of a name whose bytes [`name_end`] took.
+fn check_scanned_name(name: &str, is_ascii: bool) -> Result<(), Fault> {
+    let starts = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b >= 0x80 || matches!(b, b'_' | b':'));
+    if !starts {
+        return Err(Fault::Malformed("a name that begins as no name does"));
     }
     if name.len() > NAME_BYTES_MAX {
         return Err(Fault::Name(name.len()));
     }
-    if !name.is_ascii() && !name.char_indices().all(|(at, c)| c.is_ascii() || is_name_char(c, at == 0)) {
+    if !is_ascii && !name.char_indices().all(|(at, c)| c.is_ascii() || is_name_char(c, at == 0)) {
         return Err(Fault::Malformed("a name with characters that no name has"));
     }
     Ok(())

@@ -2,15 +2,19 @@
 //!
 //! A document is hostile until it is read to its end. The reader stands on quick-xml and adds what that leaves open:
 //! every limit below, well-formedness (one root, matched tags, legal characters, unique attributes) and the encodings.
-//! It reads from any [`BufRead`], holds one token at a time and follows no reference out of the document.
+//! It reads from any [`Read`], through a window of its own, holds one token at a time and follows no reference out of the document.
 //!
 //! Source: `delivery-contract` reference, section 7.
 
 mod attributes;
+mod prolog;
 mod source;
 mod writer;
 
-use std::io::{self, BufRead};
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Read};
 use std::str;
 
 use quick_xml::events::Event;
@@ -60,7 +64,7 @@ pub enum XmlError {
         at: u64,
     },
     /// A value that is too long.
-    #[error("a value has {met} bytes, the limit is {VALUE_BYTES_MAX}")]
+    #[error("a value has {met} bytes or more, the limit is {VALUE_BYTES_MAX}")]
     Value {
         /// Its length; of text, as far as it was read.
         met: usize,
@@ -112,7 +116,7 @@ pub enum Token<'a> {
     Open(Tag<'a>),
     /// An end tag.
     Close {
-        /// The text since the tag before it, references resolved: the content of an element without children.
+        /// The content of an element without children, references resolved; empty for one with children.
         text: &'a str,
     },
     /// The document ended where it may.
@@ -158,6 +162,8 @@ pub struct XmlReader<R> {
     depth: usize,
     elements: u64,
     place: Place,
+    /// The last tag was a start tag: what follows may be the content of an element without children.
+    leaf: bool,
     /// The tag at hand was `<a/>`: its close is still to be told.
     close_due: bool,
 }
@@ -180,7 +186,7 @@ enum Kind {
     End,
 }
 
-impl<R: BufRead> XmlReader<R> {
+impl<R: Read> XmlReader<R> {
     /// A reader of the document that `inner` delivers.
     pub fn new(inner: R) -> XmlReader<R> {
         let mut reader = quick_xml::Reader::from_reader(Source::new(inner));
@@ -194,13 +200,14 @@ impl<R: BufRead> XmlReader<R> {
             depth: 0,
             elements: 0,
             place: Place::Start,
+            leaf: false,
             close_due: false,
         }
     }
 
     /// Bytes of UTF-8 read so far, to name a place in a message.
     pub fn position(&self) -> u64 {
-        self.reader.buffer_position()
+        self.reader.get_ref().position()
     }
 
     /// The next tag, or the end.
@@ -215,6 +222,9 @@ impl<R: BufRead> XmlReader<R> {
             match self.step()? {
                 Kind::Open { tag_end, name_end, empty } => return self.open(tag_end, name_end, empty),
                 Kind::Close => {
+                    if !self.leaf {
+                        self.text.clear();
+                    }
                     self.leave();
                     return Ok(Token::Close { text: &self.text });
                 }
@@ -231,65 +241,59 @@ impl<R: BufRead> XmlReader<R> {
 
     fn step(&mut self) -> Result<Kind, XmlError> {
         self.token.clear();
-        self.reader.get_mut().begin_token();
-        let at = self.reader.buffer_position();
+        self.reader.get_mut().begin_token(!self.leaf && self.place > Place::Start);
+        let at = self.position();
         let event = match self.reader.read_event_into(&mut self.token) {
             Ok(event) => event,
             Err(error) => return Err(self.explain(error, at)),
         };
+        let suspect = self.reader.get_ref().is_suspect();
         let first = self.place == Place::Start;
         if first {
             self.place = Place::BeforeDoctype;
         }
+        let place = self.place;
+        let text = &mut self.text;
+        let mut opening: &[u8] = b"";
         // quick-xml leaves the bytes of the token as they are in the buffer it was given: `<` + content + `>` or `/>`.
-        match event {
+        let outcome = match event {
             Event::Start(tag) => {
-                Ok(Kind::Open { tag_end: 1 + tag.len(), name_end: 1 + tag.name().as_ref().len(), empty: false })
+                return Ok(Kind::Open {
+                    tag_end: 1 + tag.len(),
+                    name_end: 1 + tag.name().as_ref().len(),
+                    empty: false,
+                });
             }
             Event::Empty(tag) => {
-                Ok(Kind::Open { tag_end: 1 + tag.len(), name_end: 1 + tag.name().as_ref().len(), empty: true })
+                return Ok(Kind::Open { tag_end: 1 + tag.len(), name_end: 1 + tag.name().as_ref().len(), empty: true });
             }
-            Event::End(_) => Ok(Kind::Close),
-            Event::Eof => Ok(Kind::End),
-            Event::Text(text) => {
-                add_text(&text, self.place, &mut self.text).map_err(|fault| fault.at(at))?;
-                Ok(Kind::Other)
+            Event::End(_) => return Ok(Kind::Close),
+            Event::Eof => return Ok(Kind::End),
+            Event::Text(bytes) => legal(&bytes, suspect).and_then(|piece| add_text(piece, place, text)),
+            Event::CData(bytes) => legal(&bytes, suspect).and_then(|piece| add_cdata(piece, place, text)),
+            Event::GeneralRef(bytes) => legal(&bytes, suspect).and_then(|name| add_reference(name, place, text)),
+            Event::Comment(bytes) => legal(&bytes, suspect).map(|_| ()),
+            Event::PI(bytes) => legal(&bytes, suspect).and_then(prolog::check_instruction),
+            Event::Decl(bytes) => {
+                let utf16 = self.reader.get_ref().is_utf16();
+                legal(&bytes, suspect).and_then(|text| prolog::check_declaration(text, first, utf16))
             }
-            Event::CData(text) => {
-                add_cdata(&text, self.place, &mut self.text).map_err(|fault| fault.at(at))?;
-                Ok(Kind::Other)
-            }
-            Event::GeneralRef(reference) => {
-                add_reference(&reference, self.place, &mut self.text).map_err(|fault| fault.at(at))?;
-                Ok(Kind::Other)
-            }
-            Event::Comment(comment) => {
-                legal(&comment).map_err(|fault| fault.at(at))?;
-                Ok(Kind::Other)
-            }
-            Event::PI(instruction) => {
-                check_instruction(&instruction).map_err(|fault| fault.at(at))?;
-                Ok(Kind::Other)
-            }
-            Event::Decl(declaration) => {
-                let wide = self.reader.get_ref().is_utf16();
-                check_declaration(&declaration, first, wide).map_err(|fault| fault.at(at))?;
-                Ok(Kind::Other)
-            }
-            Event::DocType(content) => {
-                let allowed = self.place == Place::BeforeDoctype;
-                check_doctype(&content, allowed).map_err(|fault| fault.at(at))?;
+            Event::DocType(bytes) => {
                 self.place = Place::BeforeRoot;
-                if !self.token.starts_with(b"<!DOCTYPE") {
-                    return Err(Fault::Malformed("DOCTYPE is not in capitals").at(at));
-                }
-                Ok(Kind::Other)
+                // quick-xml takes it in any case.
+                opening = b"<!DOCTYPE";
+                legal(&bytes, suspect).and_then(|text| prolog::check_doctype(text, place == Place::BeforeDoctype))
             }
+        };
+        outcome.map_err(|fault| fault.at(at))?;
+        if !self.token.starts_with(opening) {
+            return Err(Fault::Malformed("DOCTYPE is not in capitals").at(at));
         }
+        Ok(Kind::Other)
     }
 
     fn open(&mut self, tag_end: usize, name_end: usize, empty: bool) -> Result<Token<'_>, XmlError> {
-        let at = self.reader.buffer_position().saturating_sub(self.token.len() as u64);
+        let at = self.reader.get_ref().position().saturating_sub(self.token.len() as u64);
         if self.place == Place::AfterRoot {
             return Err(Fault::Malformed("a second root element").at(at));
         }
@@ -302,7 +306,8 @@ impl<R: BufRead> XmlReader<R> {
         if self.elements > ELEMENTS_MAX {
             return Err(XmlError::Elements);
         }
-        let raw = legal(&self.token[1..tag_end]).map_err(|fault| fault.at(at))?;
+        let suspect = self.reader.get_ref().is_suspect();
+        let raw = legal(&self.token[1..tag_end], suspect).map_err(|fault| fault.at(at))?;
         let name = &raw[..name_end - 1];
         attributes::check_name(name).map_err(|fault| fault.at(at))?;
         self.attributes.clear();
@@ -312,10 +317,12 @@ impl<R: BufRead> XmlReader<R> {
             other => other.at(at),
         })?;
         self.close_due = empty;
+        self.leaf = true;
         Ok(Token::Open(Tag { name, raw, resolved: &self.resolved, attributes: &self.attributes }))
     }
 
     fn leave(&mut self) {
+        self.leaf = false;
         self.depth = self.depth.saturating_sub(1);
         if self.depth == 0 {
             self.place = Place::AfterRoot;
@@ -326,6 +333,7 @@ impl<R: BufRead> XmlReader<R> {
         use quick_xml::errors::IllFormedError::{MismatchedEndTag, UnmatchedEndTag};
         match (self.reader.get_mut().take_failure(), error) {
             (Some(source::Failure::Token), _) => XmlError::Token { at },
+            (Some(source::Failure::Control), _) => Fault::Malformed("a control character").at(self.position()),
             (Some(source::Failure::Encoding(what)), _) => XmlError::Encoding(what),
             (Some(source::Failure::Read(error)), _) => XmlError::Read(error),
             (None, quick_xml::Error::IllFormed(MismatchedEndTag { expected, found })) => {
@@ -376,22 +384,11 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// `bytes` as text, when each character may stand in an XML document.
-///
-/// Control characters are left to whoever walks the bytes anyway ([`attributes::scan`]); [`legal`] checks them.
-fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
+/// `bytes` as text. `suspect`: U+FFFE or U+FFFF may be among them; control characters cannot, the source holds them off.
+fn legal(bytes: &[u8], suspect: bool) -> Result<&str, Fault> {
     let text = str::from_utf8(bytes).map_err(|_| Fault::NotUtf8)?;
-    if !text.is_ascii() && text.contains(['\u{fffe}', '\u{ffff}']) {
+    if suspect && text.contains(['\u{fffe}', '\u{ffff}']) {
         return Err(Fault::Malformed("a character that XML does not allow"));
-    }
-    Ok(text)
-}
-
-/// `bytes` as text, every character checked.
-fn legal(bytes: &[u8]) -> Result<&str, Fault> {
-    let text = utf8(bytes)?;
-    if bytes.iter().any(|&byte| byte < b' ' && !is_space(byte)) {
-        return Err(Fault::Malformed("a control character"));
     }
     Ok(text)
 }
@@ -405,33 +402,33 @@ fn is_legal_char(c: char) -> bool {
     }
 }
 
-fn add_text(bytes: &[u8], place: Place, text: &mut String) -> Result<(), Fault> {
-    if bytes.iter().copied().all(is_space) && place != Place::Inside {
-        return Ok(());
-    }
+const OUTSIDE_ROOT: Fault = Fault::Malformed("text outside the root element");
+
+fn add_text(piece: &str, place: Place, text: &mut String) -> Result<(), Fault> {
+    // Most text is the indentation between tags.
+    let blank = piece.bytes().all(|byte| matches!(byte, b' ' | b'\n' | b'\t'));
     if place != Place::Inside {
-        return Err(Fault::Malformed("text outside the root element"));
+        return if blank || piece.bytes().all(is_space) { Ok(()) } else { Err(OUTSIDE_ROOT) };
     }
-    let piece = legal(bytes)?;
+    if blank {
+        text.push_str(piece);
+        return check_value(text);
+    }
     if piece.contains("]]>") {
         return Err(Fault::Malformed("`]]>` in text"));
     }
     push_text(piece, text)
 }
 
-fn add_cdata(bytes: &[u8], place: Place, text: &mut String) -> Result<(), Fault> {
-    if place != Place::Inside {
-        return Err(Fault::Malformed("text outside the root element"));
-    }
-    push_text(legal(bytes)?, text)
+fn add_cdata(piece: &str, place: Place, text: &mut String) -> Result<(), Fault> {
+    if place == Place::Inside { push_text(piece, text) } else { Err(OUTSIDE_ROOT) }
 }
 
-fn add_reference(bytes: &[u8], place: Place, text: &mut String) -> Result<(), Fault> {
+fn add_reference(name: &str, place: Place, text: &mut String) -> Result<(), Fault> {
     if place != Place::Inside {
-        return Err(Fault::Malformed("a reference outside the root element"));
+        return Err(OUTSIDE_ROOT);
     }
-    let c = attributes::resolve(utf8(bytes)?)?;
-    text.push(c);
+    text.push(attributes::resolve(name)?);
     check_value(text)
 }
 
@@ -453,81 +450,4 @@ fn push_text(piece: &str, text: &mut String) -> Result<(), Fault> {
 
 fn check_value(value: &str) -> Result<(), Fault> {
     if value.len() > VALUE_BYTES_MAX { Err(Fault::Value(value.len())) } else { Ok(()) }
-}
-
-fn check_instruction(bytes: &[u8]) -> Result<(), Fault> {
-    let text = legal(bytes)?;
-    let target = text.split(['\t', '\n', '\r', ' ']).next().unwrap_or("");
-    attributes::check_name(target)?;
-    if target.eq_ignore_ascii_case("xml") {
-        return Err(Fault::Malformed("an XML declaration that is not at the start"));
-    }
-    Ok(())
-}
-
-/// Checks `xml version="1.0" encoding=".." standalone=".."`.
-fn check_declaration(bytes: &[u8], first: bool, utf16: bool) -> Result<(), Fault> {
-    if !first {
-        return Err(Fault::Malformed("an XML declaration that is not at the start"));
-    }
-    let raw = legal(bytes)?;
-    let (mut found, mut resolved) = (Vec::new(), String::new());
-    attributes::scan(raw, "xml".len(), &mut found, &mut resolved)?;
-    let mut parts = found.iter().map(|part| (part.name(raw), part.value(raw, &resolved))).peekable();
-    match parts.next() {
-        Some(("version", version)) if is_version(version) => {}
-        _ => return Err(Fault::Malformed("an XML declaration without version 1.x")),
-    }
-    if let Some((_, claimed)) = parts.next_if(|(name, _)| *name == "encoding") {
-        let expected = if utf16 { "utf-16" } else { "utf-8" };
-        if !claimed.eq_ignore_ascii_case(expected) {
-            return Err(Fault::Encoding(format!("`{}` is declared, the bytes are {expected}", shorten(claimed))));
-        }
-    }
-    if let Some((_, value)) = parts.next_if(|(name, _)| *name == "standalone")
-        && !matches!(value, "yes" | "no")
-    {
-        return Err(Fault::Malformed("standalone is neither yes nor no"));
-    }
-    if parts.next().is_some() { Err(Fault::Malformed("an XML declaration with other parts")) } else { Ok(()) }
-}
-
-fn is_version(text: &str) -> bool {
-    text.strip_prefix("1.").is_some_and(|minor| !minor.is_empty() && minor.bytes().all(|b| b.is_ascii_digit()))
-}
-
-/// Checks `Name`, `Name SYSTEM "literal"` or `Name PUBLIC "literal" "literal"`. Nothing of it is used.
-fn check_doctype(bytes: &[u8], allowed: bool) -> Result<(), Fault> {
-    if !allowed {
-        return Err(Fault::Malformed("a document type that is not before the root element, or a second one"));
-    }
-    let text = legal(bytes)?.trim_end();
-    let (name, rest) = text.split_at(text.find(|c: char| c.is_ascii_whitespace() || c == '[').unwrap_or(text.len()));
-    attributes::check_name(name)?;
-    let mut rest = rest.trim_start();
-    let literals = if let Some(after) = rest.strip_prefix("SYSTEM") {
-        rest = after;
-        1
-    } else if let Some(after) = rest.strip_prefix("PUBLIC") {
-        rest = after;
-        2
-    } else {
-        0
-    };
-    for _ in 0..literals {
-        let literal = rest.trim_start();
-        let quote = literal.chars().next().filter(|c| matches!(c, '"' | '\''));
-        let Some((quote, end)) = quote.and_then(|quote| Some((quote, literal[1..].find(quote)?))) else {
-            return Err(Fault::Malformed("a document type without its external identifier"));
-        };
-        if literal.len() == rest.len() {
-            return Err(Fault::Malformed("a document type without white space between its parts"));
-        }
-        rest = &literal[1 + end + quote.len_utf8()..];
-    }
-    match rest.trim_start() {
-        "" => Ok(()),
-        subset if subset.starts_with('[') => Err(Fault::InternalSubset),
-        _ => Err(Fault::Malformed("a document type with other parts")),
-    }
 }

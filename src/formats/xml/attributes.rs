@@ -2,7 +2,8 @@
 //!
 //! quick-xml's own iterator compares each name with all before it; here attributes are counted before they are compared.
 
-use super::{ATTRIBUTES_MAX, Fault, NAME_BYTES_MAX, check_value, is_legal_char, is_space};
+use super::text::check_value;
+use super::{ATTRIBUTES_MAX, Fault, NAME_BYTES_MAX, is_legal_char, is_space};
 use crate::id::shorten;
 
 /// Where an attribute stands in its tag.

@@ -7,19 +7,23 @@
 //! Source: `delivery-contract` reference, section 7.
 
 mod attributes;
+mod error;
 mod prolog;
 mod source;
+mod text;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::str;
 
 use quick_xml::events::Event;
 
 use self::attributes::Attribute;
+use self::error::Fault;
+pub use self::error::{MissingAttribute, XmlError};
 use self::source::Source;
 pub use self::writer::XmlWriter;
 use crate::id::shorten;
@@ -38,64 +42,6 @@ pub const NAME_BYTES_MAX: usize = 1 << 10;
 pub const ELEMENTS_MAX: u64 = 2_000_000;
 /// Bytes that the reading of one package may keep in our own buffers.
 pub const KEPT_BYTES_MAX: usize = 64 << 20;
-
-/// Why a document is refused. Each text can stand as the reason of a quarantined package.
-#[derive(Debug, thiserror::Error)]
-pub enum XmlError {
-    /// What the document is read from failed; a limit of the inflation arrives here too.
-    #[error("cannot read the document")]
-    Read(#[source] io::Error),
-    /// Not UTF-8, and not UTF-16 with a byte order mark.
-    #[error("the encoding is refused: {0}; only UTF-8 and UTF-16 with a byte order mark are read")]
-    Encoding(String),
-    /// Nested too deep.
-    #[error("elements are nested deeper than {DEPTH_MAX}")]
-    Depth,
-    /// Too many attributes.
-    #[error("element `{element}` has more than {ATTRIBUTES_MAX} attributes")]
-    Attributes {
-        /// Its name, shortened.
-        element: String,
-    },
-    /// A tag, text or comment that does not end in time.
-    #[error("a token that begins at byte {at} is longer than {TOKEN_BYTES_MAX} bytes")]
-    Token {
-        /// Where it begins, in bytes of UTF-8.
-        at: u64,
-    },
-    /// A value that is too long.
-    #[error("a value has {met} bytes or more, the limit is {VALUE_BYTES_MAX}")]
-    Value {
-        /// Its length; of text, as far as it was read.
-        met: usize,
-    },
-    /// A name that is too long.
-    #[error("a name has {met} bytes, the limit is {NAME_BYTES_MAX}")]
-    Name {
-        /// Its length.
-        met: usize,
-    },
-    /// Too many elements.
-    #[error("more than {ELEMENTS_MAX} elements")]
-    Elements,
-    /// The reading would keep too much.
-    #[error("more than {KEPT_BYTES_MAX} bytes would be kept in memory")]
-    Kept,
-    /// `<!DOCTYPE name [ ... ]>`.
-    #[error("the document type has an internal subset, which is refused")]
-    InternalSubset,
-    /// A reference to anything but the five predefined entities.
-    #[error("entity `&{0};` is refused: only amp, lt, gt, quot and apos are known")]
-    Entity(String),
-    /// Not well-formed.
-    #[error("not well-formed at byte {at}: {what}")]
-    Malformed {
-        /// Where, in bytes of UTF-8.
-        at: u64,
-        /// What is wrong.
-        what: String,
-    },
-}
 
 /// Counts the bytes that one reading keeps, up to [`KEPT_BYTES_MAX`].
 #[derive(Debug, Default)]
@@ -142,6 +88,11 @@ impl<'a> Tag<'a> {
     pub fn attributes(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + use<'a> {
         let Tag { raw, resolved, .. } = *self;
         self.attributes.iter().map(move |attribute| (attribute.name(raw), attribute.value(raw, resolved)))
+    }
+
+    /// The value of an attribute that the element must have.
+    pub fn required(&self, attribute: &'static str) -> Result<&'a str, MissingAttribute> {
+        self.get(attribute).ok_or_else(|| MissingAttribute { element: shorten(self.name), attribute })
     }
 
     /// The value of attribute `name`.
@@ -212,12 +163,12 @@ impl<R: Read> XmlReader<R> {
 
     /// The next tag, or the end.
     pub fn next_token(&mut self) -> Result<Token<'_>, XmlError> {
+        self.text.clear();
         if self.close_due {
             self.close_due = false;
             self.leave();
-            return Ok(Token::Close { text: "" });
+            return Ok(Token::Close { text: &self.text });
         }
-        self.text.clear();
         loop {
             match self.step()? {
                 Kind::Open { tag_end, name_end, empty } => return self.open(tag_end, name_end, empty),
@@ -239,6 +190,32 @@ impl<R: Read> XmlReader<R> {
         }
     }
 
+    /// The next child of the element at hand, or `None` when that closes; at the start the root, after it `None`.
+    ///
+    /// A child has to be taken to its close before the next one: by its own children, [`XmlReader::text`] or
+    /// [`XmlReader::skip`].
+    pub fn child(&mut self) -> Result<Option<Tag<'_>>, XmlError> {
+        match self.next_token()? {
+            Token::Open(tag) => Ok(Some(tag)),
+            Token::Close { .. } | Token::End => Ok(None),
+        }
+    }
+
+    /// Takes the element at hand to its close, whatever is in it.
+    pub fn skip(&mut self) -> Result<(), XmlError> {
+        let depth = self.depth;
+        while self.depth >= depth {
+            self.next_token()?;
+        }
+        Ok(())
+    }
+
+    /// Takes the element at hand to its close and returns its text; empty when it has children.
+    pub fn text(&mut self) -> Result<&str, XmlError> {
+        self.skip()?;
+        Ok(&self.text)
+    }
+
     fn step(&mut self) -> Result<Kind, XmlError> {
         self.token.clear();
         self.reader.get_mut().begin_token(!self.leaf && self.place > Place::Start);
@@ -253,7 +230,7 @@ impl<R: Read> XmlReader<R> {
             self.place = Place::BeforeDoctype;
         }
         let place = self.place;
-        let text = &mut self.text;
+        let content = &mut self.text;
         let mut opening: &[u8] = b"";
         // quick-xml leaves the bytes of the token as they are in the buffer it was given: `<` + content + `>` or `/>`.
         let outcome = match event {
@@ -269,9 +246,11 @@ impl<R: Read> XmlReader<R> {
             }
             Event::End(_) => return Ok(Kind::Close),
             Event::Eof => return Ok(Kind::End),
-            Event::Text(bytes) => legal(&bytes, suspect).and_then(|piece| add_text(piece, place, text)),
-            Event::CData(bytes) => legal(&bytes, suspect).and_then(|piece| add_cdata(piece, place, text)),
-            Event::GeneralRef(bytes) => legal(&bytes, suspect).and_then(|name| add_reference(name, place, text)),
+            Event::Text(bytes) => legal(&bytes, suspect).and_then(|piece| text::add_text(piece, place, content)),
+            Event::CData(bytes) => legal(&bytes, suspect).and_then(|piece| text::add_cdata(piece, place, content)),
+            Event::GeneralRef(bytes) => {
+                legal(&bytes, suspect).and_then(|name| text::add_reference(name, place, content))
+            }
             Event::Comment(bytes) => legal(&bytes, suspect).map(|_| ()),
             Event::PI(bytes) => legal(&bytes, suspect).and_then(prolog::check_instruction),
             Event::Decl(bytes) => {
@@ -352,34 +331,6 @@ impl<R: Read> XmlReader<R> {
     }
 }
 
-/// What is wrong with a piece of the document, before it is known where that stands.
-#[derive(Debug, PartialEq, Eq)]
-enum Fault {
-    Malformed(&'static str),
-    NotUtf8,
-    TooMany,
-    Value(usize),
-    Name(usize),
-    Entity(String),
-    InternalSubset,
-    Encoding(String),
-}
-
-impl Fault {
-    fn at(self, at: u64) -> XmlError {
-        match self {
-            Fault::Malformed(what) => XmlError::Malformed { at, what: what.into() },
-            Fault::NotUtf8 => XmlError::Encoding(format!("the token at byte {at} is not UTF-8")),
-            Fault::TooMany => XmlError::Attributes { element: String::new() },
-            Fault::Value(met) => XmlError::Value { met },
-            Fault::Name(met) => XmlError::Name { met },
-            Fault::Entity(name) => XmlError::Entity(name),
-            Fault::InternalSubset => XmlError::InternalSubset,
-            Fault::Encoding(what) => XmlError::Encoding(what),
-        }
-    }
-}
-
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
@@ -400,54 +351,4 @@ fn is_legal_char(c: char) -> bool {
         '\u{fffe}' | '\u{ffff}' => false,
         _ => c >= ' ',
     }
-}
-
-const OUTSIDE_ROOT: Fault = Fault::Malformed("text outside the root element");
-
-fn add_text(piece: &str, place: Place, text: &mut String) -> Result<(), Fault> {
-    // Most text is the indentation between tags.
-    let blank = piece.bytes().all(|byte| matches!(byte, b' ' | b'\n' | b'\t'));
-    if place != Place::Inside {
-        return if blank || piece.bytes().all(is_space) { Ok(()) } else { Err(OUTSIDE_ROOT) };
-    }
-    if blank {
-        text.push_str(piece);
-        return check_value(text);
-    }
-    if piece.contains("]]>") {
-        return Err(Fault::Malformed("`]]>` in text"));
-    }
-    push_text(piece, text)
-}
-
-fn add_cdata(piece: &str, place: Place, text: &mut String) -> Result<(), Fault> {
-    if place == Place::Inside { push_text(piece, text) } else { Err(OUTSIDE_ROOT) }
-}
-
-fn add_reference(name: &str, place: Place, text: &mut String) -> Result<(), Fault> {
-    if place != Place::Inside {
-        return Err(OUTSIDE_ROOT);
-    }
-    text.push(attributes::resolve(name)?);
-    check_value(text)
-}
-
-/// Appends `piece`, its line breaks made `\n` as XML asks.
-fn push_text(piece: &str, text: &mut String) -> Result<(), Fault> {
-    if text.len() + piece.len() > VALUE_BYTES_MAX {
-        return Err(Fault::Value(text.len() + piece.len()));
-    }
-    let mut rest = piece;
-    while let Some(at) = rest.find('\r') {
-        text.push_str(&rest[..at]);
-        text.push('\n');
-        rest = &rest[at + 1..];
-        rest = rest.strip_prefix('\n').unwrap_or(rest);
-    }
-    text.push_str(rest);
-    Ok(())
-}
-
-fn check_value(value: &str) -> Result<(), Fault> {
-    if value.len() > VALUE_BYTES_MAX { Err(Fault::Value(value.len())) } else { Ok(()) }
 }

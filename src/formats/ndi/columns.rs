@@ -22,8 +22,8 @@ pub(super) enum Rule {
     Chars(u32),
     /// At most [`KEY_BYTES_MAX`] bytes without control characters; else null. Then at most so many characters.
     Key(u32),
-    /// A whole number; else absent.
-    Number,
+    /// A whole number up to this one; else absent.
+    Number(u64),
 }
 
 use Rule::{Chars, Free, Key, Number};
@@ -69,7 +69,7 @@ pub(super) static HARDWARE: Shape<4> = Shape {
     columns: [
         required("Class", Chars(256)),
         required("Name", Key(256)),
-        optional("Occurrence", Number),
+        optional("Occurrence", Number(u32::MAX as u64)),
         optional("Evidence", Chars(32)),
     ],
 };
@@ -101,7 +101,7 @@ pub(super) static FILE: Shape<11> = Shape {
         optional("Description", Chars(200)),
         optional("ProductName", Free),
         optional("ProductVersion", Chars(200)),
-        optional("Size", Number),
+        optional("Size", Number(u64::MAX)),
         optional("MD5", Chars(64)),
         optional("LastModified", Chars(64)),
         optional("Evidence", Chars(32)),
@@ -114,7 +114,7 @@ pub(super) static ACCESS: Shape<7> = Shape {
         required("Product", Free),
         optional("Version", Free),
         required("Mode", Chars(64)),
-        optional("Count", Number),
+        optional("Count", Number(u64::MAX)),
         optional("LastAccess", Chars(64)),
         optional("UserName", Free),
         optional("ClientName", Free),

@@ -292,8 +292,8 @@ impl Builder {
                     cut(value, max)
                 }
             }
-            Rule::Number if value.parse::<u64>().is_ok() => (value, None),
-            Rule::Number => ("", Some(FindingKind::NotANumber)),
+            Rule::Number(max) if value.parse::<u64>().is_ok_and(|number| number <= max) => (value, None),
+            Rule::Number(_) => ("", Some(FindingKind::NotANumber)),
         };
         if let Some(kind) = finding {
             self.findings.add(kind, element, column.name, self.at);

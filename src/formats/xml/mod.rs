@@ -229,7 +229,7 @@ impl<R: Read> XmlReader<R> {
         if first {
             self.place = Place::BeforeDoctype;
         }
-        let place = self.place;
+        let (place, leaf) = (self.place, self.leaf);
         let content = &mut self.text;
         let mut opening: &[u8] = b"";
         // quick-xml leaves the bytes of the token as they are in the buffer it was given: `<` + content + `>` or `/>`.
@@ -246,7 +246,7 @@ impl<R: Read> XmlReader<R> {
             }
             Event::End(_) => return Ok(Kind::Close),
             Event::Eof => return Ok(Kind::End),
-            Event::Text(bytes) => legal(&bytes, suspect).and_then(|piece| text::add_text(piece, place, content)),
+            Event::Text(bytes) => legal(&bytes, suspect).and_then(|piece| text::add_text(piece, place, leaf, content)),
             Event::CData(bytes) => legal(&bytes, suspect).and_then(|piece| text::add_cdata(piece, place, content)),
             Event::GeneralRef(bytes) => {
                 legal(&bytes, suspect).and_then(|name| text::add_reference(name, place, content))

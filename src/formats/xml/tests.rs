@@ -48,6 +48,8 @@ fn elements_attributes_and_leaf_texts_are_told() {
 #[test]
 fn text_of_an_element_with_children_is_no_value() {
     assert_eq!(outline("<a> x <b> y </b> z </a>"), "a{b{[ y ]}[]}");
+    let space = " ".repeat(100_000);
+    assert_eq!(outline(format!("{space}<a><b/>{space}<b/>{space}</a>{space}")), "a{b{[]}b{[]}[]}");
 }
 
 #[test]

@@ -5,16 +5,15 @@ use super::{Fault, Place, VALUE_BYTES_MAX, is_space};
 
 const OUTSIDE_ROOT: Fault = Fault::Malformed("text outside the root element");
 
-/// Appends a run of text as it stands between two tags.
-pub(super) fn add_text(piece: &str, place: Place, text: &mut String) -> Result<(), Fault> {
+/// Appends a run of text as it stands between two tags. Only in a `leaf` white space is content.
+pub(super) fn add_text(piece: &str, place: Place, leaf: bool, text: &mut String) -> Result<(), Fault> {
     // Most text is the indentation between tags.
     let blank = piece.bytes().all(|byte| matches!(byte, b' ' | b'\n' | b'\t'));
     if place != Place::Inside {
         return if blank || piece.bytes().all(is_space) { Ok(()) } else { Err(OUTSIDE_ROOT) };
     }
-    if blank {
-        text.push_str(piece);
-        return check_value(text);
+    if blank && !leaf {
+        return Ok(());
     }
     if piece.contains("]]>") {
         return Err(Fault::Malformed("`]]>` in text"));

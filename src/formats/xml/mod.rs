@@ -231,7 +231,7 @@ impl<R: Read> XmlReader<R> {
         }
         let (place, leaf) = (self.place, self.leaf);
         let content = &mut self.text;
-        let mut opening: &[u8] = b"";
+        let mut is_doctype = false;
         // quick-xml leaves the bytes of the token as they are in the buffer it was given: `<` + content + `>` or `/>`.
         let outcome = match event {
             Event::Start(tag) => {
@@ -259,14 +259,16 @@ impl<R: Read> XmlReader<R> {
             }
             Event::DocType(bytes) => {
                 self.place = Place::BeforeRoot;
-                // quick-xml takes it in any case.
-                opening = b"<!DOCTYPE";
+                is_doctype = true;
                 legal(&bytes, suspect).and_then(|text| prolog::check_doctype(text, place == Place::BeforeDoctype))
             }
         };
         outcome.map_err(|fault| fault.at(at))?;
-        if !self.token.starts_with(opening) {
-            return Err(Fault::Malformed("DOCTYPE is not in capitals").at(at));
+        // quick-xml takes the word in any case, and the name right behind it.
+        if is_doctype
+            && !self.token.strip_prefix(b"<!DOCTYPE").and_then(<[u8]>::first).is_some_and(|&byte| is_space(byte))
+        {
+            return Err(Fault::Malformed("`<!DOCTYPE` is not in capitals or no white space follows it").at(at));
         }
         Ok(Kind::Other)
     }

@@ -124,6 +124,7 @@ fn what_is_not_well_formed_is_refused() {
         "<a><?xml version='1.0'?></a>",
         "<a><?XML x?></a>",
         "<!doctype a><a/>",
+        "<!DOCTYPEa><a/>",
         "<!DOCTYPE><a/>",
         "<!DOCTYPE a SYSTEM><a/>",
         "<!DOCTYPE a PUBLIC 'x'><a/>",

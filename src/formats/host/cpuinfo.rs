@@ -226,7 +226,7 @@ mod tests {
                 for core in 0..cores {
                     text += &format!(
                         "processor\t: {number}\nvendor_id\t: GenuineIntel\nmodel name\t: {model}\n\
-                        cpu MHz\t\t: 1799.512\nphysical id\t: {socket}\ncore id\t\t: {core}\nflags\t\t: fpu vme hypervisor lm\n\n"
+                        cpu MHz\t: 1799.512\nphysical id\t: {socket}\ncore id\t: {core}\nflags\t: fpu hypervisor lm\n\n"
                     );
                     number += 1;
                 }

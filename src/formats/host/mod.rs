@@ -20,6 +20,7 @@ pub mod mounts;
 pub mod os_release;
 
 pub mod container;
+pub mod hyperv;
 pub mod systemd;
 
 pub use finding::{Finding, Findings};

@@ -62,6 +62,18 @@ impl HostRoot {
         }
     }
 
+    /// Notes an error with its causes.
+    pub fn report_error(&self, source: &str, error: &dyn std::error::Error) {
+        let mut problem = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            problem.push_str(": ");
+            problem.push_str(&error.to_string());
+            cause = error.source();
+        }
+        self.report(source, problem);
+    }
+
     /// Notes what a parser could not use of `source`.
     pub fn report_all(&self, source: &str, findings: &muster::formats::host::Findings) {
         for finding in findings.kept() {

@@ -34,7 +34,6 @@ pub mod record;
 
 mod finding;
 mod identity;
-mod ndi_writer;
 mod report;
 
 mod firmware;

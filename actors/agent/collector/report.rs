@@ -4,10 +4,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use muster::formats::host::InstalledPackage;
-use muster::formats::ndi::{File, Hardware, Head, Package, Property, Service};
+use muster::formats::ndi::{File, Hardware, Head, NdiWriter, Package, Property, Service};
 use muster::time::{SECOND_MS, Timestamp};
 
-use super::ndi_writer::NdiWriter;
 use super::record::{HostRecord, PackageRecord};
 use super::{Finding, Identity, Options};
 
@@ -95,9 +94,11 @@ fn write_hardware(writer: &mut NdiWriter<&mut Vec<u8>>, record: &HostRecord) -> 
             object.properties.iter().map(|(_, value)| clean(value, VALUE_BYTES_LIMIT)).collect();
         let properties: Vec<Property<'_>> =
             object.properties.iter().zip(&values).map(|((name, _), value)| Property { name, value }).collect();
+        // A reader takes no object without a name; a host may have none.
+        let name = if object.name.is_empty() { object.class } else { &object.name };
         let element = Hardware {
             class: object.class,
-            name: &clean(&object.name, NAME_BYTES_LIMIT),
+            name: &clean(name, NAME_BYTES_LIMIT),
             occurrence: *occurrence,
             evidence: object.evidence,
         };
@@ -108,16 +109,19 @@ fn write_hardware(writer: &mut NdiWriter<&mut Vec<u8>>, record: &HostRecord) -> 
 }
 
 fn write_package(writer: &mut NdiWriter<&mut Vec<u8>>, record: &PackageRecord) -> std::io::Result<()> {
-    let InstalledPackage { name, version, publisher, install_time_secs, .. } = &record.package;
+    let InstalledPackage { name, version, publisher, architecture, install_time_secs, .. } = &record.package;
     let stamp = install_time_secs.map(|secs| Timestamp(secs.saturating_mul(SECOND_MS)).to_stamp()).unwrap_or_default();
-    writer.package(&Package {
+    let package = Package {
         name: &clean(name, NAME_BYTES_LIMIT),
         version: &clean(version, VALUE_BYTES_LIMIT),
         publisher: &clean(publisher, VALUE_BYTES_LIMIT),
         evidence: record.evidence,
         install_date: stamp.split('T').next().unwrap_or_default(),
         ..Package::default()
-    })
+    };
+    let architecture = clean(architecture, NAME_BYTES_LIMIT);
+    let property = Property { name: "Architecture", value: &architecture };
+    writer.package(&package, if architecture.is_empty() { &[] } else { std::slice::from_ref(&property) })
 }
 
 /// The value without characters that no XML may hold or no name should, and not beyond `bytes_limit`.

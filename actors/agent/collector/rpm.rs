@@ -73,8 +73,7 @@ fn read_folder(host: &HostRoot, folder: &str, packages: &mut Vec<InstalledPackag
         }
         has_any = true;
         if let Err(error) = read(host, &path, packages) {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            host.report(&path, format_args!("{error}{cause}"));
+            host.report_error(&path, &error);
         }
     }
     let old = format!("{folder}/Packages");

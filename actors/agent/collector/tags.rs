@@ -57,7 +57,7 @@ pub fn tags(host: &HostRoot) -> Vec<TagRecord> {
                     version: tag.version,
                     company: tag.software_creator,
                 }),
-                Err(error) => host.report(&path, error),
+                Err(error) => host.report_error(&path, &error),
             }
         }
     }

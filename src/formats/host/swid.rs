@@ -7,34 +7,25 @@
 //! </SoftwareIdentity>
 //! ```
 //!
-//! Anyone who may write into a folder of tags may write anything: a tag is read as a stream with hard bounds, and one
-//! that declares a document type is refused whole, so there is nothing to expand or to fetch.
+//! Anyone who may write into a folder of tags may write anything, so a tag goes through the bounded XML reader, which
+//! expands and fetches nothing.
 
-use quick_xml::XmlVersion;
-use quick_xml::events::{BytesStart, Event};
-use quick_xml::reader::Reader;
+use crate::formats::xml::{Tag, Token, XmlError, XmlReader};
 
 /// A tag with its files listed has some hundred kilobytes; a larger one is not read.
 pub const SWID_BYTES_LIMIT: usize = 4 * 1024 * 1024;
 
-// The elements of interest stand at the top; lists of files below may be long.
-const EVENTS_LIMIT: usize = 400_000;
-const DEPTH_LIMIT: usize = 64;
-const ATTRIBUTES_LIMIT: usize = 64;
 const VALUE_BYTES_LIMIT: usize = 1_024;
 
 /// Why a tag is not used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum SwidError {
-    /// Not well-formed, not UTF-8, or an entity that is none of the five.
-    #[error("tag is not well-formed XML in UTF-8")]
-    Malformed,
-    /// Declares a document type.
-    #[error("tag declares a document type")]
-    DocumentType,
-    /// Too large, too deep or with too many attributes.
-    #[error("tag is larger or deeper than any honest one")]
-    TooLarge,
+    /// Not the XML that is read here, or more of it.
+    #[error("tag is refused")]
+    Xml(#[from] XmlError),
+    /// Too large.
+    #[error("tag has {0} bytes, the limit is {SWID_BYTES_LIMIT}")]
+    TooLarge(usize),
     /// Another kind of document, or the older form of 2009.
     #[error("document is no SoftwareIdentity")]
     NoSoftwareIdentity,
@@ -62,85 +53,60 @@ pub struct SwidTag {
     pub is_supplemental: bool,
 }
 
-/// Reads one tag.
+/// Reads one tag, to its end: a document that is not well-formed is no evidence.
 pub fn read_swid(bytes: &[u8]) -> Result<SwidTag, SwidError> {
     if bytes.len() > SWID_BYTES_LIMIT {
-        return Err(SwidError::TooLarge);
+        return Err(SwidError::TooLarge(bytes.len()));
     }
-    let mut reader = Reader::from_reader(bytes);
-    let mut tag: Option<SwidTag> = None;
-    let mut depth = 0usize;
-    for _ in 0..EVENTS_LIMIT {
-        let event = reader.read_event().map_err(|_| SwidError::Malformed)?;
-        match &event {
-            Event::DocType(_) => return Err(SwidError::DocumentType),
-            Event::Eof if depth > 0 => return Err(SwidError::Malformed),
-            Event::Eof => return finish(tag),
-            Event::End(_) => depth = depth.saturating_sub(1),
-            Event::Start(element) | Event::Empty(element) => {
-                match (depth, element.local_name().as_ref()) {
-                    (0, b"SoftwareIdentity") if tag.is_none() => tag = Some(read_identity(element)?),
+    let mut xml = XmlReader::new(bytes);
+    let mut swid = SwidTag::default();
+    let mut depth = 0;
+    loop {
+        match xml.next_token()? {
+            Token::Open(tag) => {
+                match (depth, local(tag.name())) {
+                    (0, "SoftwareIdentity") => swid = read_identity(&tag),
                     (0, _) => return Err(SwidError::NoSoftwareIdentity),
-                    (1, b"Entity") => read_entity(element, tag.get_or_insert_default())?,
+                    (1, "Entity") => read_entity(&tag, &mut swid),
                     _ => {}
                 }
-                if matches!(event, Event::Start(_)) {
-                    depth += 1;
-                }
-                if depth > DEPTH_LIMIT {
-                    return Err(SwidError::TooLarge);
-                }
+                depth += 1;
             }
-            _ => {}
+            Token::Close { .. } => depth -= 1,
+            Token::End if swid.name.is_empty() || swid.tag_id.is_empty() => return Err(SwidError::Nameless),
+            Token::End => return Ok(swid),
         }
     }
-    Err(SwidError::TooLarge)
 }
 
-fn finish(tag: Option<SwidTag>) -> Result<SwidTag, SwidError> {
-    let tag = tag.ok_or(SwidError::NoSoftwareIdentity)?;
-    if tag.name.is_empty() || tag.tag_id.is_empty() { Err(SwidError::Nameless) } else { Ok(tag) }
-}
-
-fn read_identity(element: &BytesStart<'_>) -> Result<SwidTag, SwidError> {
-    let mut tag = SwidTag::default();
-    each_attribute(element, |name, value| match name {
-        b"name" => tag.name = value.into(),
-        b"version" => tag.version = value.into(),
-        b"tagId" => tag.tag_id = value.into(),
-        b"corpus" => tag.is_corpus = matches!(value, "true" | "1"),
-        b"patch" => tag.is_patch = matches!(value, "true" | "1"),
-        b"supplemental" => tag.is_supplemental = matches!(value, "true" | "1"),
-        _ => {}
-    })?;
-    Ok(tag)
-}
-
-fn read_entity(element: &BytesStart<'_>, tag: &mut SwidTag) -> Result<(), SwidError> {
-    let (mut name, mut creates) = (String::new(), false);
-    each_attribute(element, |key, value| match key {
-        b"name" => name = value.into(),
-        b"role" => creates = value.split_whitespace().any(|role| role == "softwareCreator"),
-        _ => {}
-    })?;
-    if creates && tag.software_creator.is_empty() {
-        tag.software_creator = name;
+fn read_identity(tag: &Tag<'_>) -> SwidTag {
+    let is = |name: &str| matches!(tag.get(name), Some("true" | "1"));
+    SwidTag {
+        name: text(tag, "name"),
+        version: text(tag, "version"),
+        tag_id: text(tag, "tagId"),
+        software_creator: String::new(),
+        is_corpus: is("corpus"),
+        is_patch: is("patch"),
+        is_supplemental: is("supplemental"),
     }
-    Ok(())
 }
 
-/// Gives each attribute's local name and value. quick-xml's own search for doubled names is quadratic, so it is off.
-fn each_attribute(element: &BytesStart<'_>, mut take: impl FnMut(&[u8], &str)) -> Result<(), SwidError> {
-    for (count, attribute) in element.attributes().with_checks(false).enumerate() {
-        if count == ATTRIBUTES_LIMIT {
-            return Err(SwidError::TooLarge);
-        }
-        let attribute = attribute.map_err(|_| SwidError::Malformed)?;
-        let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|_| SwidError::Malformed)?;
-        let value = &value[..value.floor_char_boundary(VALUE_BYTES_LIMIT)];
-        take(attribute.key.local_name().as_ref(), value.trim());
+fn read_entity(tag: &Tag<'_>, swid: &mut SwidTag) {
+    let creates = tag.get("role").is_some_and(|roles| roles.split_whitespace().any(|role| role == "softwareCreator"));
+    if creates && swid.software_creator.is_empty() {
+        swid.software_creator = text(tag, "name");
     }
-    Ok(())
+}
+
+fn text(tag: &Tag<'_>, name: &str) -> String {
+    let value = tag.get(name).unwrap_or_default();
+    value[..value.floor_char_boundary(VALUE_BYTES_LIMIT)].trim().into()
+}
+
+/// A name without its namespace's prefix.
+fn local(name: &str) -> &str {
+    name.rsplit(':').next().unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -185,21 +151,17 @@ mod tests {
 
     #[test]
     fn what_could_expand_fetch_or_fill_memory_is_refused() {
-        let deep = format!("<SoftwareIdentity name='a' tagId='b'>{}", "<a>".repeat(100));
-        let wide = format!("<SoftwareIdentity {}/>", (0..100).map(|i| format!("a{i}='' ")).collect::<String>());
-        for (text, error) in [
-            ("<!DOCTYPE a SYSTEM 'http://x/'><SoftwareIdentity name='a' tagId='b'/>", SwidError::DocumentType),
-            ("<SoftwareIdentity name='&lol;' tagId='b'/>", SwidError::Malformed),
-            ("<SoftwareIdentity name='a' tagId='b'>", SwidError::Malformed),
-            ("<SoftwareIdentity name='a'/>", SwidError::Nameless),
-            ("<software_identification_tag/>", SwidError::NoSoftwareIdentity),
-            ("", SwidError::NoSoftwareIdentity),
-            (&deep, SwidError::TooLarge),
-            (&wide, SwidError::TooLarge),
-        ] {
-            assert_eq!(read_swid(text.as_bytes()), Err(error), "{}", &text[..text.len().min(60)]);
-        }
-        assert_eq!(read_swid(&vec![b' '; SWID_BYTES_LIMIT + 1]), Err(SwidError::TooLarge));
+        let refused = |text: &str| read_swid(text.as_bytes()).unwrap_err();
+        let subset = refused("<!DOCTYPE a [<!ENTITY b 'c'>]><SoftwareIdentity name='&b;' tagId='b'/>");
+        assert!(matches!(subset, SwidError::Xml(XmlError::InternalSubset)), "{subset:?}");
+        let entity = refused("<SoftwareIdentity name='&lol;' tagId='b'/>");
+        assert!(matches!(entity, SwidError::Xml(XmlError::Entity(_))), "{entity:?}");
+        let deep = refused(&format!("<SoftwareIdentity name='a' tagId='b'>{}", "<a>".repeat(100)));
+        assert!(matches!(deep, SwidError::Xml(XmlError::Depth)), "{deep:?}");
+        assert!(matches!(refused("<SoftwareIdentity name='a' tagId='b'>"), SwidError::Xml(_)));
+        assert!(matches!(refused("<SoftwareIdentity name='a'/>"), SwidError::Nameless));
+        assert!(matches!(refused("<software_identification_tag/>"), SwidError::NoSoftwareIdentity));
+        assert!(matches!(read_swid(&vec![b' '; SWID_BYTES_LIMIT + 1]), Err(SwidError::TooLarge(_))));
     }
 
     proptest! {

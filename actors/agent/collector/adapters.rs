@@ -23,7 +23,8 @@ pub fn objects(host: &HostRoot, dns_name: &str) -> Vec<HardwareObject> {
         let mac = text("address");
         let networks = networks.remove(&name).unwrap_or_default();
         let is_device = host.exists(&format!("sys/class/net/{name}/device"));
-        if text("type") == LOOPBACK_KIND || name == "lo" || !(is_device || !networks.is_empty()) {
+        let is_loopback = text("type") == LOOPBACK_KIND || name == "lo";
+        if is_loopback || (!is_device && networks.is_empty()) {
             continue;
         }
         if out.len() == ADAPTERS_LIMIT {

@@ -24,7 +24,7 @@ pub fn read(root: &Path, identity: &Identity, options: &Options) -> (HostRecord,
     };
     record.hardware.extend(processors.objects());
     record.hardware.extend(memory::objects(&machine.firmware, memory_bytes));
-    record.hardware.extend(adapters::objects(&host, &machine.name.qualified()));
+    record.hardware.extend(adapters::objects(&host, &machine.name.name));
     record.hardware.extend(disks::objects(&host));
     if options.has_software {
         record.packages = deb::packages(&host);

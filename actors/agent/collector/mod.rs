@@ -9,22 +9,29 @@
 //!
 //! | record field | element | property | source |
 //! | --- | --- | --- | --- |
-//! | ComputerName | `MGS_ComputerSystem` | `Name` | kernel's host name, `etc/hostname`, up to the first dot |
-//! | ComplianceDomainID | `MGS_ComputerSystem` | `Domain` | rest of the name, `etc/hosts`, `domain` of `etc/resolv.conf` |
-//! | Manufacturer, ModelNo | `MGS_ComputerSystem` | `Manufacturer`, `Model` | SMBIOS system |
-//! | HostType | `MGS_ComputerSystem` | `HostType` | SMBIOS chassis type in words |
-//! | HostID | `MGS_ComputerSystem` | `HostId` | `etc/hostid`, only when there is one; eight hex digits |
-//! | MachineID | `MGS_ComputerSystem` | `MachineID` | `etc/machine-id`; see `MachineIDSource` |
-//! | - | `MGS_ComputerSystem` | `MachineIDSource` | `file`, or why there is no MachineID: `container`, `image` |
-//! | FirmwareSerialNumber | `MGS_BIOS` | `SerialNumber` | SMBIOS system serial; of an LPAR its machine's `system-id` |
-//! | SerialNo | `MGS_ComputerSystem` | `SerialNo` | the same, or the base board's serial when that is empty |
-//! | HostIdentifyingNumber | `MGS_ComputerSystem` | `HostIdentifyingNumber` | physical: SMBIOS system serial; LPAR: `system-id`; other guests: none |
-//! | UUID | `MGS_ComputerSystem` | `UUID` | SMBIOS system UUID in the kernel's byte order; Xen, device tree |
-//! | ComputerType | `MGS_ComputerSystem` | `ComputerType` | `Computer`, or `VM` for every guest and container |
-//! | VMType | `MGS_ComputerSystem` | `VMType` | `formats::host::container`; not written for a physical machine |
-//! | VMName | `MGS_ComputerSystem` | `VMName` | Hyper-V's key and value pool; the LPAR's name |
-//! | PartitionID, PartitionNumber | `MGS_ComputerSystem` | `PartitionID`, `PartitionNumber` | LPAR name and number in the device tree |
-//! | OperatingSystem | `MGS_OperatingSystem` | `Caption` | `PRETTY_NAME` of `etc/os-release` |
+//! | ComputerName | computer | `Name` | kernel's host name, `etc/hostname`, up to the first dot |
+//! | ComplianceDomainID | computer | `Domain` | rest of the name, `etc/hosts`, `domain` of `etc/resolv.conf` |
+//! | Manufacturer | computer | `Manufacturer` | SMBIOS system |
+//! | ModelNo | computer | `Model` | SMBIOS system |
+//! | HostType | computer | `HostType` | SMBIOS chassis type in words |
+//! | HostID | computer | `HostId` | `etc/hostid`, only when there is one; eight hex digits |
+//! | MachineID | computer | `MachineID` | `etc/machine-id`; see the next |
+//! | - | computer | `MachineIDSource` | `file`, or why there is no MachineID: `container`, `image` |
+//! | FirmwareSerialNumber | BIOS | `SerialNumber` | SMBIOS system serial; of an LPAR its machine's `system-id` |
+//! | SerialNo | computer | `SerialNo` | the same, or the base board's serial when that is empty |
+//! | HostIdentifyingNumber | computer | `HostIdentifyingNumber` | physical: system serial; LPAR: `system-id` |
+//! | UUID | computer | `UUID` | SMBIOS system UUID in the kernel's byte order; Xen, device tree |
+//! | ComputerType | computer | `ComputerType` | `Computer`, or `VM` for every guest and container |
+//! | VMType | computer | `VMType` | words of `formats::host::container`; none for a physical machine |
+//! | VMName | computer | `VMName` | Hyper-V's key and value pool; the LPAR's name |
+//! | PartitionID | computer | `PartitionID` | LPAR name in the device tree |
+//! | PartitionNumber | computer | `PartitionNumber` | LPAR number in the device tree |
+//! | OperatingSystem | OS | `Caption` | `PRETTY_NAME` of `etc/os-release` |
+//!
+//! Computer is `MGS_ComputerSystem`, BIOS `MGS_BIOS`, OS `MGS_OperatingSystem`; on Windows they begin with `Win32_`.
+//! Besides: `NumberOfProcessors` (sockets) and `TotalPhysicalMemory` (bytes) of the computer, the agent in
+//! `MGS_Identity`, one `MGS_Processor` a socket, `MGS_PhysicalMemory` a module, `MGS_LogicalDisk` a file system on a
+//! local disk, `MGS_NetworkAdapterConfiguration` an adapter (`IPAddress`, `IPSubnet`: lists of the same order).
 //!
 //! A property without value is not written. Of a container nothing of the firmware is written: it is its host's, and a
 //! container must never become one device with its host. Placeholders of vendors are written as they are.
@@ -69,6 +76,9 @@ use linux as platform;
 mod other;
 #[cfg(not(target_os = "linux"))]
 use other as platform;
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
 
 use std::path::Path;
 

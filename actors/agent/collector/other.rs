@@ -71,7 +71,7 @@ pub fn read(_root: &Path, identity: &Identity, _options: &Options) -> (HostRecor
     for (adapter, data) in &sysinfo::Networks::new_with_refreshed_list() {
         let networks: Vec<networks::Network> = data.ip_networks().iter().map(|net| (net.addr, net.prefix)).collect();
         if networks.iter().all(|(address, _)| !address.is_loopback()) {
-            hardware.push(networks::object(adapter, &data.mac_address().to_string(), networks, &whole_name));
+            hardware.push(networks::object(adapter, &data.mac_address().to_string(), networks, name));
         }
     }
     for disk in &sysinfo::Disks::new_with_refreshed_list() {

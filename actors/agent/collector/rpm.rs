@@ -44,6 +44,9 @@ enum RpmError {
     Inconsistent(String),
 }
 
+/// Reads one kind of database; what was read before an error is kept.
+type Read = fn(&HostRoot, &str, &mut Vec<InstalledPackage>) -> Result<(), RpmError>;
+
 /// All installed packages, signing keys left out.
 pub fn packages(host: &HostRoot) -> Vec<PackageRecord> {
     let mut read_folders = Vec::new();
@@ -63,8 +66,7 @@ pub fn packages(host: &HostRoot) -> Vec<PackageRecord> {
 }
 
 fn read_folder(host: &HostRoot, folder: &str, packages: &mut Vec<InstalledPackage>) {
-    let kinds: [(&str, fn(&HostRoot, &str, &mut Vec<InstalledPackage>) -> Result<(), RpmError>); 2] =
-        [("rpmdb.sqlite", read_sqlite), ("Packages.db", read_ndb)];
+    let kinds: [(&str, Read); 2] = [("rpmdb.sqlite", read_sqlite), ("Packages.db", read_ndb)];
     let mut has_any = false;
     for (file, read) in kinds {
         let path = format!("{folder}/{file}");
@@ -129,8 +131,8 @@ fn read_packages(
 ) -> Result<(), RpmError> {
     // The schema is part of a file that may be anybody's: nothing in it may run.
     connection.pragma_update(None, "trusted_schema", false)?;
-    let tables =
-        "SELECT count(*) FROM sqlite_master WHERE name = 'Packages' AND type = 'table' AND sql NOT LIKE '%VIRTUAL%'";
+    let tables = "SELECT count(*) FROM sqlite_master \
+        WHERE name = 'Packages' AND type = 'table' AND sql NOT LIKE '%VIRTUAL%'";
     if connection.query_row(tables, [], |row| row.get::<_, i64>(0))? != 1 {
         host.report(path, "has no table of packages");
         return Ok(());

@@ -6,7 +6,7 @@
 use muster::formats::host::chassis::chassis_words;
 use smbioslib::{
     MemorySize, MemorySizeExtended, SMBiosBaseboardInformation, SMBiosData, SMBiosInformation, SMBiosMemoryDevice,
-    SMBiosString, SMBiosSystemChassisInformation, SMBiosSystemInformation, SMBiosVersion, SystemUuidData,
+    SMBiosString, SMBiosSystemChassisInformation, SMBiosSystemInformation, SystemUuidData,
 };
 
 /// Tables are some kilobytes; the largest servers have a few hundred.
@@ -98,8 +98,9 @@ impl Firmware {
     }
 
     /// Reads tables of the given version. Structures after the first damaged one are lost.
+    #[cfg(any(target_os = "linux", test))]
     pub fn of_tables(tables: Vec<u8>, version: Option<(u8, u8)>) -> Firmware {
-        let version = version.map(|(major, minor)| SMBiosVersion::new(major, minor, 0));
+        let version = version.map(|(major, minor)| smbioslib::SMBiosVersion::new(major, minor, 0));
         Firmware::of_smbios(&SMBiosData::from_vec_and_version(tables, version))
     }
 

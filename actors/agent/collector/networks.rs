@@ -1,5 +1,6 @@
 //! IP addresses of the running system's adapters, and the element they are reported in; the same on every platform.
 
+#[cfg(target_os = "linux")]
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -32,6 +33,7 @@ fn subnet(address: IpAddr, prefix: u8) -> String {
 }
 
 /// The addresses the kernel has, by adapter.
+#[cfg(target_os = "linux")]
 pub fn live_networks() -> BTreeMap<String, Vec<Network>> {
     let networks = sysinfo::Networks::new_with_refreshed_list();
     networks

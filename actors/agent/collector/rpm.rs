@@ -103,8 +103,8 @@ struct Copy {
 }
 
 impl Copy {
-    /// The log is copied first. If rpm empties it in between, older pages come to lie over newer ones, which the check in
-    /// [`open`](Self::open) shows; the other way round, committed packages would be missing unseen.
+    /// The log is copied first. If rpm empties it in between, older pages come to lie over newer ones, which the check
+    /// in [`open`](Self::open) shows; the other way round, committed packages would be missing unseen.
     fn of(database: &Path, log: &Path) -> io::Result<Copy> {
         let bytes = fs::metadata(database)?.len() + fs::metadata(log)?.len();
         if bytes > COPY_BYTES_LIMIT {

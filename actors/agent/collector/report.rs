@@ -14,6 +14,8 @@ use super::{Finding, Identity, Options};
 const VALUE_BYTES_LIMIT: usize = 16 * 1024;
 /// Bytes of a name that others match by.
 const NAME_BYTES_LIMIT: usize = 256;
+/// 2100-01-01: an install time from a file's date may be anything, and one as late as that is none.
+const INSTALL_TIME_SECS_END: i64 = 4_102_444_800;
 
 /// Writes the file. Writing to memory does not fail; should it, what is there is kept and the reason is a finding.
 pub fn write(
@@ -110,7 +112,8 @@ fn write_hardware(writer: &mut NdiWriter<&mut Vec<u8>>, record: &HostRecord) -> 
 
 fn write_package(writer: &mut NdiWriter<&mut Vec<u8>>, record: &PackageRecord) -> std::io::Result<()> {
     let InstalledPackage { name, version, publisher, architecture, install_time_secs, .. } = &record.package;
-    let stamp = install_time_secs.map(|secs| Timestamp(secs.saturating_mul(SECOND_MS)).to_stamp()).unwrap_or_default();
+    let known = install_time_secs.filter(|secs| (0..INSTALL_TIME_SECS_END).contains(secs));
+    let stamp = known.map(|secs| Timestamp(secs * SECOND_MS).to_stamp()).unwrap_or_default();
     let package = Package {
         name: &clean(name, NAME_BYTES_LIMIT),
         version: &clean(version, VALUE_BYTES_LIMIT),
@@ -141,6 +144,23 @@ mod tests {
         assert_eq!(clean("a\u{1b}[31mb\nc", 100), "a [31mb c");
         assert_eq!(clean("ééé", 3), "é");
         assert_eq!(clean("plain", 100), "plain");
+    }
+
+    #[test]
+    fn an_impossible_install_time_is_left_out() {
+        for (install_time_secs, date) in
+            [(1_735_776_000, "InstallDate=\"20250102\""), (i64::MAX, "deb\"/>"), (-1, "deb\"/>")]
+        {
+            let package = InstalledPackage {
+                name: "a".into(),
+                install_time_secs: Some(install_time_secs),
+                ..InstalledPackage::default()
+            };
+            let packages = vec![PackageRecord { evidence: "deb", package }];
+            let record = HostRecord { packages, ..HostRecord::default() };
+            let ndi = write(&record, &Identity::default(), &Options::default(), Timestamp(0), &mut Vec::new());
+            assert!(String::from_utf8(ndi).unwrap().contains(date), "{install_time_secs}");
+        }
     }
 
     #[test]

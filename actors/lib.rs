@@ -5,3 +5,5 @@ pub mod clock;
 pub mod errors;
 
 pub mod log;
+
+pub mod agent;

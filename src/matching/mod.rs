@@ -38,3 +38,6 @@ pub use normalise::{Normalised, Placeholders, Record};
 pub use phase1::{MatchedSet, phase1};
 pub use phase2::{Alignment, DuplicateReport, How, Merge, Outcome, phase2};
 pub use update::updated_devices;
+
+#[cfg(test)]
+mod tests;

@@ -116,6 +116,8 @@ pub fn phase2(
 struct Fleet<'a> {
     records: &'a [Record],
     sets: Vec<&'a MatchedSet>,
+    /// Per record: its set.
+    set_of: Vec<usize>,
     devices: Vec<&'a Device>,
     forbidden: &'a Forbidden,
     /// Order in which sets choose: a set with a record of a forbidden pair after those without, the older record first.
@@ -143,7 +145,9 @@ impl<'a> Fleet<'a> {
         let mut turn: Vec<(Option<u64>, usize)> = Vec::with_capacity(sets.len());
         let mut apart = vec![BTreeSet::new(); sets.len()];
         let mut imported = BTreeMap::new();
+        let mut set_of = vec![usize::MAX; records.len()];
         for (place, set) in sets.iter().enumerate() {
+            set.members.iter().for_each(|&member| set_of[member] = place);
             let mut oldest = None;
             for record in set.members.iter().map(|&member| &records[member]).filter(|_| !forbidden.is_empty()) {
                 if let Some(number) = forbidden.number_of(record) {
@@ -164,6 +168,7 @@ impl<'a> Fleet<'a> {
             found: vec![None; sets.len()],
             merged: Joined::new(devices.len()),
             sets,
+            set_of,
             devices,
             duplicates: Vec::new(),
         }
@@ -171,12 +176,8 @@ impl<'a> Fleet<'a> {
 
     /// Resolves every set that hits a device at this Matcher.
     fn align(&mut self, matcher: &Matcher, nodes: &[&Normalised]) {
-        let mut set_of = HashMap::new();
-        let mut pool = Vec::new();
-        for (place, set) in self.sets.iter().enumerate().filter(|&(place, _)| self.found[place].is_none()) {
-            pool.extend(&set.members);
-            set_of.extend(set.members.iter().map(|&member| (member, place)));
-        }
+        let unresolved = self.sets.iter().zip(&self.found).filter(|(_, found)| found.is_none());
+        let mut pool: Vec<usize> = unresolved.flat_map(|(set, _)| &set.members).copied().collect();
         if pool.is_empty() || self.devices.is_empty() {
             return;
         }
@@ -191,9 +192,9 @@ impl<'a> Fleet<'a> {
             if devices.is_empty() {
                 continue;
             }
-            for set in group.iter().filter_map(|node| set_of.get(node)) {
-                if groups_of[*set].last() != Some(&devices_of.len()) {
-                    groups_of[*set].push(devices_of.len());
+            for &set in group.iter().filter_map(|&node| self.set_of.get(node)) {
+                if groups_of[set].last() != Some(&devices_of.len()) {
+                    groups_of[set].push(devices_of.len());
                 }
             }
             devices_of.push(devices);

@@ -196,3 +196,198 @@ fn like(value: &str, pattern: &[char]) -> bool {
     }
     pattern[wanted..].iter().all(|&c| c == '%')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matching::tests::fixture::normalised;
+
+    fn test(place: Place, method: Method, value: Option<&str>) -> Result<Test, MatcherFault> {
+        let written = TestElement { property: "vmname".into(), method, value: value.map(str::to_owned) };
+        Test::new(place, &written)
+    }
+
+    /// Whether a value (null when empty) passes a Condition; a Rule with Value must say the same.
+    fn passes(method: Method, value: &str, given: &str) -> bool {
+        let record = normalised(&format!("VMName={given}"));
+        let empty = normalised("");
+        let rule = test(Place::Rule, method, Some(value)).unwrap();
+        let condition = test(Place::Condition, method, Some(value)).unwrap();
+        assert!(condition.is_alone() && rule.is_alone());
+        let holds = condition.admits(&record);
+        assert_eq!(rule.admits(&record), holds);
+        for test in [rule, condition] {
+            assert_eq!(test.links(&record, &record), holds);
+            let with_null = holds && test.admits(&empty);
+            assert_eq!((test.links(&record, &empty), test.links(&empty, &record)), (with_null, with_null));
+        }
+        holds
+    }
+
+    /// Whether two values (null when empty) pass a Rule, which must not depend on their order.
+    fn links(method: Method, first: &str, second: &str) -> bool {
+        let rule = test(Place::Rule, method, None).unwrap();
+        let [a, b] = [first, second].map(|given| normalised(&format!("VMName={given}")));
+        assert_eq!(rule.links(&a, &b), rule.links(&b, &a));
+        rule.links(&a, &b)
+    }
+
+    #[test]
+    fn equal_to_a_value_folds_and_trims_it() {
+        assert!(passes(Method::Equal, " \t\0LPAR ", "lpar"));
+        assert!(passes(Method::Equal, "lpar", "LPAR"));
+        for given in ["lpa", "lparx", "l par", ""] {
+            assert!(!passes(Method::Equal, "LPAR", given), "{given}");
+        }
+        assert!(!passes(Method::Equal, "É", "é"));
+    }
+
+    #[test]
+    fn not_equal_to_a_value_needs_a_value() {
+        assert!(passes(Method::NotEqual, " LPAR", "zone"));
+        assert!(!passes(Method::NotEqual, " LPAR", "lpar"));
+        assert!(!passes(Method::NotEqual, "LPAR", ""));
+    }
+
+    #[test]
+    fn like_matches_the_whole_value_with_runs_and_single_characters() {
+        for (pattern, given) in [
+            ("%", "x"),
+            ("abc", "ABC"),
+            ("A%", "abc"),
+            ("%C", "abc"),
+            ("a%c", "ac"),
+            ("a%b%c", "a1b2b3c"),
+            ("%b%b%", "abcb"),
+            ("_", "é"),
+            ("a_c", "abc"),
+            ("%_", "x"),
+            ("__%", "ab"),
+            ("%ab", "aab"),
+            ("%a_", "aaab"),
+            ("a%%b", "ab"),
+            ("% x", "a x"),
+        ] {
+            assert!(passes(Method::Like, pattern, given), "{pattern} {given}");
+        }
+        for (pattern, given) in [
+            ("%", ""),
+            ("abc", "abcd"),
+            ("bc", "abc"),
+            ("a", "abc"),
+            ("a_c", "ac"),
+            ("_", "ab"),
+            ("__%", "a"),
+            ("%b", "abc"),
+            ("b%", "abc"),
+            ("a%b%c", "acb"),
+            ("a\\%", "a%"),
+            ("[a]", "a"),
+            ("*", "a"),
+            ("a ", "a"),
+            ("%é", "É"),
+        ] {
+            assert!(!passes(Method::Like, pattern, given), "{pattern} {given}");
+        }
+    }
+
+    #[test]
+    fn like_takes_no_longer_than_the_product_of_the_lengths() {
+        let given = "a".repeat(5_000);
+        assert!(!passes(Method::Like, &format!("{}b", "%a".repeat(500)), &given));
+    }
+
+    #[test]
+    fn contains_finds_the_value_at_any_place() {
+        for given in ["VMware", "the vmWARE", "vmware esx", "x vmware y"] {
+            assert!(passes(Method::Contains, "VMware", given), "{given}");
+        }
+        for given in ["", "vm ware", "vmwar", "mware"] {
+            assert!(!passes(Method::Contains, "vmware", given), "{given}");
+        }
+        assert!(!passes(Method::Contains, " x", "x"), "blanks of the Value count");
+        assert!(!passes(Method::Contains, "%", "x"), "no wild cards");
+    }
+
+    #[test]
+    fn in_range_takes_one_of_the_trimmed_items_and_drops_empty_ones() {
+        for given in ["vpar", "LPAR", "Zone x"] {
+            assert!(passes(Method::InRange, " vPar ,,lpar, , zone X", given), "{given}");
+        }
+        for given in ["", "vPar,lpar", "par", "zone", ","] {
+            assert!(!passes(Method::InRange, " vPar ,,lpar, , zone X", given), "{given}");
+        }
+    }
+
+    #[test]
+    fn set_and_not_set_look_at_each_record_alone_and_take_no_value() {
+        for place in [Place::Condition, Place::Rule] {
+            let (set, null) = (normalised("VMName=a"), normalised(""));
+            for value in [None, Some("a")] {
+                let is_set = test(place, Method::Set, value).unwrap();
+                let not_set = test(place, Method::NotSet, value).unwrap();
+                assert!(is_set.is_alone() && not_set.is_alone());
+                assert_eq!((is_set.value.as_ref(), not_set.value.as_ref()), (None, None));
+                assert!(is_set.admits(&set) && !is_set.admits(&null));
+                assert!(not_set.admits(&null) && !not_set.admits(&set));
+                assert!(is_set.links(&set, &set) && !is_set.links(&set, &null) && !is_set.links(&null, &null));
+                assert!(not_set.links(&null, &null) && !not_set.links(&set, &null) && !not_set.links(&set, &set));
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_without_value_compares_two_records() {
+        assert!(links(Method::Equal, "Ab", "aB") && !links(Method::Equal, "a", "b"));
+        assert!(links(Method::NotEqual, "a", "b") && !links(Method::NotEqual, "Ab", "aB"));
+        assert!(links(Method::BigOrLittleEndianEqual, "Ab", "aB") && !links(Method::BigOrLittleEndianEqual, "a", "b"));
+        let swapped = ("00112233445566778899AABBCCDDEEFF", "33221100-5544-7766-8899-AABBCCDDEEFF");
+        assert!(links(Method::BigOrLittleEndianEqual, swapped.0, swapped.1));
+        assert!(!links(Method::Equal, swapped.0, swapped.1));
+    }
+
+    #[test]
+    fn a_null_never_equals_or_differs() {
+        for method in [Method::Equal, Method::NotEqual, Method::BigOrLittleEndianEqual] {
+            assert!(!links(method, "", "") && !links(method, "a", ""), "{method}");
+        }
+    }
+
+    #[test]
+    fn null_in_either_tests_a_pair_wherever_it_is_written() {
+        assert!(links(Method::NullInEither, "", "") && links(Method::NullInEither, "a", ""));
+        assert!(!links(Method::NullInEither, "a", "a") && !links(Method::NullInEither, "a", "b"));
+        for place in [Place::Condition, Place::Rule] {
+            assert_eq!(test(place, Method::NullInEither, Some("x")).unwrap().kind, Kind::NullInEither);
+        }
+    }
+
+    #[test]
+    fn a_method_that_lacks_its_value_is_refused() {
+        let missing = |place, method| Err(MatcherFault::ValueMissing { place, property: Property::VMName, method });
+        for method in [Method::Equal, Method::NotEqual, Method::Like, Method::Contains, Method::InRange] {
+            assert_eq!(test(Place::Condition, method, None), missing(Place::Condition, method));
+            assert_eq!(test(Place::Condition, method, Some("")), missing(Place::Condition, method));
+            assert_eq!(test(Place::Rule, method, Some("")), missing(Place::Rule, method));
+        }
+        for method in [Method::Like, Method::Contains, Method::InRange] {
+            assert_eq!(test(Place::Rule, method, None), missing(Place::Rule, method));
+        }
+        for (method, blank) in [(Method::Equal, " "), (Method::NotEqual, "\t"), (Method::InRange, " , ,")] {
+            assert_eq!(test(Place::Condition, method, Some(blank)), missing(Place::Condition, method));
+        }
+    }
+
+    #[test]
+    fn an_endian_comparison_is_refused_as_a_condition() {
+        let refused = Err(MatcherFault::EndianCondition(Property::VMName));
+        assert_eq!(test(Place::Condition, Method::BigOrLittleEndianEqual, None), refused);
+        assert_eq!(test(Place::Condition, Method::BigOrLittleEndianEqual, Some("x")), refused);
+    }
+
+    #[test]
+    fn an_unknown_property_is_refused() {
+        let written = TestElement { property: "Serial".into(), method: Method::Set, value: None };
+        assert_eq!(Test::new(Place::Rule, &written), Err(MatcherFault::UnknownProperty("Serial".into())));
+    }
+}

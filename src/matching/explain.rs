@@ -129,3 +129,101 @@ fn compared(test: &Test, first: &Normalised, second: &Normalised) -> Compared {
     let text = |values: &Normalised| values.get(test.property).map(str::to_owned);
     Compared { property: test.property, first: text(first), second: text(second) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matching::tests::fixture::{matchers, normalised, standard};
+
+    fn compared(property: Property, first: &str, second: &str) -> Compared {
+        let text = |value: &str| (!value.is_empty()).then(|| value.to_owned());
+        Compared { property, first: text(first), second: text(second) }
+    }
+
+    #[test]
+    fn a_joined_pair_names_its_matcher_the_compared_values_and_why_each_earlier_one_failed() {
+        let (first, second) = (normalised("MachineID=M1|Manufacturer=Dell"), normalised("MachineID=m1"));
+        let explanation = explain_pair(&standard(), Some(30), &first, &second);
+        let joined = explanation.joined.unwrap();
+        assert_eq!((joined.order, joined.name.as_str()), (30, "physical: machine ID"));
+        assert_eq!(joined.compared, [compared(Property::MachineID, "M1", "m1")]);
+        let tried: Vec<_> = explanation.tried.into_iter().map(|tried| (tried.order, tried.failed.unwrap())).collect();
+        let failed = Failed {
+            place: Place::Condition,
+            method: Method::Set,
+            value: None,
+            by: FailedBy::Second,
+            values: compared(Property::Manufacturer, "Dell", ""),
+        };
+        assert_eq!(tried, [(10, failed.clone()), (20, failed)]);
+    }
+
+    #[test]
+    fn a_pair_that_nobody_joined_lists_every_matcher() {
+        let explanation = explain_pair(&standard(), None, &normalised("UUID=a"), &normalised("UUID=b"));
+        assert_eq!(explanation.joined, None);
+        let orders: Vec<i64> = explanation.tried.iter().map(|tried| tried.order).collect();
+        assert_eq!(orders, Vec::from_iter((1..=21).map(|row| row * 10)));
+        assert!(explanation.tried.iter().all(|tried| tried.failed.is_some()));
+    }
+
+    fn failure(line: &str, first: &str, second: &str) -> Option<(Place, Property, FailedBy)> {
+        let explanation = explain_pair(&matchers(&[line]), None, &normalised(first), &normalised(second));
+        let failed = explanation.tried.into_iter().next().unwrap().failed?;
+        Some((failed.place, failed.values.property, failed.by))
+    }
+
+    #[test]
+    fn the_first_failing_test_is_named_with_who_failed_it() {
+        let line = "1: VMType Equal:LPAR; HostID NullInEither => MachineID; UUID";
+        let good = "VMType=lpar|MachineID=m|UUID=u";
+        let fails = |first: &str, second: &str| failure(line, &format!("{good}|{first}"), &format!("{good}|{second}"));
+        assert_eq!(fails("VMType=x", "UUID="), Some((Place::Condition, Property::VMType, FailedBy::First)));
+        assert_eq!(fails("", "VMType="), Some((Place::Condition, Property::VMType, FailedBy::Second)));
+        assert_eq!(fails("VMType=", "VMType=x"), Some((Place::Condition, Property::VMType, FailedBy::Both)));
+        assert_eq!(fails("HostID=h", "HostID=h"), Some((Place::Condition, Property::HostID, FailedBy::Pair)));
+        assert_eq!(fails("MachineID=n", "UUID=x"), Some((Place::Rule, Property::MachineID, FailedBy::Pair)));
+        assert_eq!(fails("UUID=", ""), Some((Place::Rule, Property::UUID, FailedBy::First)));
+        assert_eq!(fails("HostID=h", ""), None);
+        assert_eq!(
+            failure("1: => MachineID; UUID NotEqual", good, good),
+            Some((Place::Rule, Property::UUID, FailedBy::Pair))
+        );
+    }
+
+    #[test]
+    fn a_matcher_that_would_link_the_pair_but_did_not_join_it_shows_no_failure() {
+        let list = matchers(&["1: => MachineID", "2: => UUID"]);
+        let (first, second) = (normalised("MachineID=m|UUID=u"), normalised("MachineID=m|UUID=u"));
+        let explanation = explain_pair(&list, Some(2), &first, &second);
+        assert_eq!(explanation.joined.unwrap().order, 2);
+        assert_eq!((explanation.tried[0].order, explanation.tried[0].failed.clone()), (1, None));
+        assert_eq!(explanation.tried.len(), 1);
+    }
+
+    #[test]
+    fn of_two_matchers_of_one_order_the_one_that_links_the_pair_is_named() {
+        let list = matchers(&["5: => HostID", "5: => MachineID", "5: => UUID"]);
+        let (first, second) = (normalised("MachineID=m|UUID=u"), normalised("MachineID=m|UUID=u"));
+        let explanation = explain_pair(&list, Some(5), &first, &second);
+        assert_eq!(explanation.joined.unwrap().compared, [compared(Property::MachineID, "m", "m")]);
+        assert_eq!(explanation.tried.len(), 1);
+    }
+
+    #[test]
+    fn a_pair_joined_through_a_third_record_still_names_the_matcher() {
+        let domain = "ComputerName=pc|ComplianceDomainID=d";
+        let explanation = explain_pair(&standard(), Some(210), &normalised(domain), &normalised(domain));
+        let joined = explanation.joined.unwrap();
+        let both = compared(Property::ComplianceDomainID, "d", "d");
+        assert_eq!((joined.order, joined.compared), (210, vec![both, compared(Property::ComputerName, "pc", "pc")]));
+        assert_eq!(explanation.tried.last().unwrap().failed, None, "Matcher 200 would have linked them");
+    }
+
+    #[test]
+    fn an_explanation_survives_message_pack() {
+        let explanation = explain_pair(&standard(), Some(30), &normalised("MachineID=m"), &normalised("MachineID=m"));
+        let bytes = rmp_serde::to_vec(&explanation).unwrap();
+        assert_eq!(rmp_serde::from_slice::<Explanation>(&bytes).unwrap(), explanation);
+    }
+}

@@ -95,3 +95,45 @@ impl From<Forbidden> for Vec<(RecordKey, RecordKey)> {
         forbidden.pairs_within(&all).into_iter().map(|(a, b)| (key(a), key(b))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matching::tests::fixture::{forbidden, key, records};
+
+    #[test]
+    fn a_pair_is_the_same_in_both_directions_and_survives_message_pack() {
+        let pairs = forbidden(&[(2, 1), (1, 2), (3, 1), (4, 4)]);
+        assert_eq!(pairs, forbidden(&[(1, 3), (1, 2)]));
+        assert_eq!(Vec::from(pairs.clone()), [(key(1), key(2)), (key(1), key(3))]);
+        let bytes = rmp_serde::to_vec(&pairs).unwrap();
+        assert_eq!(rmp_serde::from_slice::<Forbidden>(&bytes).unwrap(), pairs);
+        assert!(forbidden(&[(4, 4)]).is_empty() && !pairs.is_empty());
+    }
+
+    #[test]
+    fn two_groups_part_only_when_a_pair_lies_between_them() {
+        let pairs = forbidden(&[(1, 2), (3, 4)]);
+        let numbers = |ids: &[u64]| ids.iter().map(|id| pairs.number("s", &id.to_string()).unwrap()).collect();
+        for (a, b, expected) in
+            [(&[1][..], &[2][..], true), (&[1, 3], &[4], true), (&[1], &[2, 3, 4], true), (&[1, 2], &[3, 4], false)]
+        {
+            assert_eq!(pairs.part(&numbers(a), &numbers(b)), expected, "{a:?} {b:?}");
+            assert_eq!(pairs.part(&numbers(b), &numbers(a)), expected, "{b:?} {a:?}");
+        }
+        assert!(!pairs.part(&numbers(&[1]), &BTreeSet::new()));
+        assert!(!pairs.part(&numbers(&[1]), &numbers(&[1])));
+        assert_eq!(pairs.number("S", "1"), None);
+        assert_eq!(pairs.number("s", "9"), None);
+    }
+
+    #[test]
+    fn the_younger_leaves_and_one_that_left_drives_nobody_out() {
+        let list = records(&["", "", "", ""]);
+        let leavers = |pairs: &[(u64, u64)]| Vec::from_iter(forbidden(pairs).leavers(&list, &[0, 1, 2, 3]));
+        assert_eq!(leavers(&[(1, 2), (2, 3)]), [1]);
+        assert_eq!(leavers(&[(1, 4), (2, 3)]), [2, 3]);
+        assert_eq!(leavers(&[(3, 1)]), [2]);
+        assert_eq!(leavers(&[(1, 9)]), [0; 0]);
+    }
+}

@@ -125,3 +125,111 @@ fn all_same(property: Property, values: &[&Normalised], members: &[usize]) -> bo
     let Some(first) = set.next() else { return true };
     set.all(|value| value.eq_ignore_ascii_case(first))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matching::tests::fixture::{matchers, normalised};
+
+    /// Groups of the records that all have the same name; shown as their places in `texts`.
+    fn grouped(rules: &str, texts: &[&str]) -> Vec<Vec<usize>> {
+        let values: Vec<Normalised> = texts.iter().map(|text| normalised(&format!("ComputerName=pc|{text}"))).collect();
+        let values: Vec<&Normalised> = values.iter().collect();
+        let pool: Vec<usize> = (0..values.len()).collect();
+        let matchers = matchers(&[&format!("1: => ComputerName; {rules}")]);
+        let matcher = matchers.iter().next().unwrap();
+        groups(matcher, &values, &pool)
+    }
+
+    const NONE: [Vec<usize>; 0] = [];
+
+    #[test]
+    fn without_a_pair_test_the_class_is_the_group() {
+        assert_eq!(grouped("", &["", "", ""]), [[0, 1, 2]]);
+        assert_eq!(grouped("", &[""]), NONE);
+    }
+
+    #[test]
+    fn not_equal_joins_all_set_values_as_soon_as_two_differ() {
+        let differ = |texts: &[&str]| grouped("ModelNo NotEqual", texts);
+        assert_eq!(differ(&["ModelNo=a", "ModelNo=b"]), [[0, 1]]);
+        assert_eq!(differ(&["ModelNo=a", "ModelNo=A", "ModelNo=b"]), [[0, 1, 2]]);
+        assert_eq!(differ(&["ModelNo=a", "ModelNo=A"]), NONE);
+        assert_eq!(differ(&["ModelNo=a", "", "ModelNo=b", ""]), [[0, 2]]);
+        assert_eq!(differ(&["ModelNo=a", ""]), NONE);
+        assert_eq!(differ(&["", ""]), NONE);
+    }
+
+    #[test]
+    fn with_one_null_in_either_property_a_null_record_joins_everything_that_agrees() {
+        let either = |texts: &[&str]| grouped("Manufacturer NullInEither", texts);
+        assert_eq!(either(&["", ""]), [[0, 1]]);
+        assert_eq!(either(&["", "Manufacturer=IBM"]), [[0, 1]]);
+        assert_eq!(either(&["Manufacturer=IBM", "", "Manufacturer=ibm"]), [[0, 1, 2]]);
+        assert_eq!(either(&["Manufacturer=IBM", "Manufacturer=IBM"]), NONE, "equal values are no null");
+        assert_eq!(either(&["Manufacturer=IBM"]), NONE);
+    }
+
+    #[test]
+    fn records_with_conflicting_values_stay_out_and_the_null_ones_still_join() {
+        let either = |texts: &[&str]| grouped("Manufacturer NullInEither", texts);
+        assert_eq!(either(&["", "Manufacturer=IBM", "Manufacturer=HP", ""]), [[0, 3]]);
+        assert_eq!(either(&["", "Manufacturer=IBM", "Manufacturer=HP"]), NONE);
+        assert_eq!(either(&["Manufacturer=IBM", "Manufacturer=HP"]), NONE);
+        assert_eq!(either(&["", "Manufacturer=IBM", "Manufacturer=HP", "Manufacturer=ibm"]), NONE);
+    }
+
+    #[test]
+    fn with_two_null_in_either_properties_the_masks_decide() {
+        let either = |texts: &[&str]| grouped("HostType NullInEither; Manufacturer NullInEither", texts);
+        let (first, second, both) = ("HostType=T", "Manufacturer=M", "HostType=T|Manufacturer=M");
+        assert_eq!(either(&[first, second]), [[0, 1]]);
+        assert_eq!(either(&[first, first]), NONE);
+        assert_eq!(either(&[second, second]), NONE);
+        assert_eq!(either(&[both, both]), NONE);
+        assert_eq!(either(&[first, both, second, second]), [[0, 2, 3]]);
+        assert_eq!(either(&[both, first]), NONE);
+        assert_eq!(either(&[both, ""]), [[0, 1]]);
+        assert_eq!(either(&[both, first, "", second]), [[0, 1, 2, 3]]);
+        assert_eq!(either(&["", ""]), [[0, 1]]);
+        assert_eq!(either(&[""]), NONE);
+    }
+
+    #[test]
+    fn a_conflict_in_one_of_two_properties_drops_only_the_records_that_have_it_set() {
+        let either = |texts: &[&str]| grouped("HostType NullInEither; Manufacturer NullInEither", texts);
+        assert_eq!(either(&["HostType=T", "HostType=U", "Manufacturer=M", ""]), [[2, 3]]);
+        assert_eq!(either(&["HostType=T|Manufacturer=M", "HostType=U", "Manufacturer=N", "", ""]), [[3, 4]]);
+        assert_eq!(either(&["HostType=T", "HostType=U", "Manufacturer=M", "Manufacturer=M"]), NONE);
+    }
+
+    #[test]
+    fn three_properties_can_leave_two_groups_in_one_class() {
+        // a-b and c-d are linked; a-c, a-d, b-c and b-d share a set property.
+        let either = |texts: &[&str]| {
+            grouped(
+                "HostType NullInEither; Manufacturer NullInEither; ModelNo NullInEither; HostID NullInEither",
+                texts,
+            )
+        };
+        let (a, b) = ("HostType=1|Manufacturer=2", "ModelNo=3|HostID=4");
+        let (c, d) = ("HostType=1|ModelNo=3", "Manufacturer=2|HostID=4");
+        assert_eq!(either(&[a, c, b, d]), [[0, 2], [1, 3]]);
+        assert_eq!(either(&[d, a, c, b]), [[0, 2], [1, 3]]);
+        assert_eq!(either(&[a, c]), NONE);
+        // A chain: "1" with "3", "3" with "1 2", "1 2" with "3 4".
+        assert_eq!(either(&["HostType=1", "ModelNo=3", a, b]), [[0, 1, 2, 3]]);
+    }
+
+    #[test]
+    fn groups_come_in_the_order_of_the_pool_and_leave_candidates_alone_that_share_nothing() {
+        let values: Vec<Normalised> =
+            ["MachineID=b", "MachineID=a", "MachineID=c", "", "MachineID=A", "MachineID=B"].map(normalised).into();
+        let values: Vec<&Normalised> = values.iter().collect();
+        let matchers = matchers(&["1: => MachineID"]);
+        let matcher = matchers.iter().next().unwrap();
+        assert_eq!(groups(matcher, &values, &[0, 1, 2, 3, 4, 5]), [[0, 5], [1, 4]]);
+        assert_eq!(groups(matcher, &values, &[5, 4, 3, 1, 0]), [[5, 0], [4, 1]]);
+        assert_eq!(groups(matcher, &values, &[5, 4, 2]), NONE);
+    }
+}

@@ -84,3 +84,127 @@ fn read(role: FileRole, text: &str) -> Result<Vec<Matcher>, MatcherError> {
     });
     checked.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matching::tests::fixture::xml;
+
+    fn orders_and_names(standard: &[&str], custom: Option<&str>) -> Vec<(i64, String)> {
+        let matchers = Matchers::load(&xml(standard), custom).unwrap();
+        matchers.iter().map(|matcher| (matcher.order(), matcher.name().to_owned())).collect()
+    }
+
+    fn fault(line: &str) -> MatcherFault {
+        match Matchers::load(&xml(&["1: => UUID", line]), None) {
+            Err(MatcherError::Matcher { role: FileRole::Standard, matcher, source }) => {
+                assert_eq!((matcher.nth, matcher.order), (2, Some(7)));
+                source
+            }
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn matchers_run_in_ascending_order_whatever_the_file_says() {
+        let expected = [(-5, "m-5".into()), (2, "m2".into()), (10, "m10".into())];
+        assert_eq!(orders_and_names(&["10: => UUID", "-5: => UUID", "2: => UUID"], None), expected);
+    }
+
+    #[test]
+    fn on_equal_order_the_custom_matcher_runs_first_and_then_file_order_counts() {
+        let rules = "<Rules><Rule Property='UUID'/></Rules>";
+        let named = |names: [&str; 2]| {
+            let matcher = |name: &str| format!("<Matcher Order='10' Name='{name}'>{rules}</Matcher>");
+            format!("<Matchers>{}</Matchers>", names.map(matcher).concat())
+        };
+        let matchers = Matchers::load(&named(["a", "b"]), Some(&named(["z", "c"]))).unwrap();
+        let names: Vec<_> = matchers.iter().map(Matcher::name).collect();
+        assert_eq!(names, ["z", "c", "a", "b"]);
+    }
+
+    #[test]
+    fn a_custom_file_adds_to_the_standard_one_and_removes_nothing() {
+        let custom = xml(&["25: => UUID"]);
+        let matchers = Matchers::load(standard_matchers(), Some(&custom)).unwrap();
+        let orders: Vec<_> = matchers.iter().map(Matcher::order).collect();
+        let mut expected: Vec<i64> = (1..=21).map(|row| row * 10).collect();
+        expected.insert(2, 25);
+        assert_eq!(orders, expected);
+        assert_eq!(Matchers::load(standard_matchers(), Some("<Matchers/>")), Matchers::load(standard_matchers(), None));
+    }
+
+    #[test]
+    fn a_matcher_without_an_equality_between_records_is_refused() {
+        for line in [
+            "7: => UUID NotEqual",
+            "7: => UUID Set",
+            "7: => UUID Equal:x",
+            "7: UUID Set => UUID NullInEither",
+            "7: UUID Equal:x => HostID Like:x",
+        ] {
+            assert_eq!(fault(line), MatcherFault::NoEqualityRule, "{line}");
+        }
+        assert!(Matchers::load(&xml(&["7: => UUID BigOrLittleEndianEqual"]), None).is_ok());
+    }
+
+    #[test]
+    fn not_equal_rules_are_at_most_one_and_never_beside_null_in_either() {
+        assert_eq!(fault("7: => UUID; HostID NotEqual; ModelNo NotEqual"), MatcherFault::TwoNotEqual);
+        let both = MatcherFault::NotEqualWithNullInEither;
+        assert_eq!(fault("7: => UUID; HostID NotEqual; ModelNo NullInEither"), both);
+        assert_eq!(fault("7: ModelNo NullInEither => UUID; HostID NotEqual"), both);
+        // With a Value it looks at one record alone.
+        let alone = "7: HostID NotEqual:x; ModelNo NullInEither => UUID; HostID NotEqual:y; HostType NotEqual:z";
+        assert!(Matchers::load(&xml(&[alone]), None).is_ok());
+    }
+
+    #[test]
+    fn faults_of_a_test_name_the_matcher() {
+        assert_eq!(fault("7: Foo Set => UUID"), MatcherFault::UnknownProperty("Foo".into()));
+        assert!(matches!(fault("7: UUID Like => UUID"), MatcherFault::ValueMissing { .. }));
+        assert!(matches!(fault("7: UUID BigOrLittleEndianEqual => UUID"), MatcherFault::EndianCondition(_)));
+    }
+
+    #[test]
+    fn null_in_either_is_taken_on_eight_properties_and_refused_on_nine() {
+        let names = [
+            "HostID",
+            "ModelNo",
+            "HostType",
+            "VMType",
+            "VMName",
+            "MachineID",
+            "SerialNo",
+            "PartitionID",
+            "ComputerName",
+        ];
+        let line = |count: usize| {
+            let tests: Vec<String> = names[..count].iter().map(|name| format!("{name} NullInEither")).collect();
+            format!("7: {} => UUID", tests.join(";"))
+        };
+        assert!(Matchers::load(&xml(&[&line(8)]), None).is_ok());
+        assert_eq!(fault(&line(9)), MatcherFault::TooManyNullInEither);
+        // Written twice, it is one property.
+        assert!(Matchers::load(&xml(&[&line(8).replace("=> UUID", "=> UUID; HostID NullInEither")]), None).is_ok());
+    }
+
+    #[test]
+    fn an_error_names_the_file_the_matcher_and_what_to_mend() {
+        use std::error::Error as _;
+        let chain = |error: MatcherError| format!("{error}: {}", error.source().unwrap());
+        let custom = Matchers::load(standard_matchers(), Some(&xml(&["25: Foo Set => UUID"]))).unwrap_err();
+        assert_eq!(
+            chain(custom),
+            "the custom file of Matchers has a wrong Matcher with Order 25 (number 1 in the file): \
+             unknown property `Foo`; the matching reference lists the properties"
+        );
+        let standard = Matchers::load("<Matcher/>", None).unwrap_err();
+        assert_eq!(
+            chain(standard),
+            "cannot read the standard file of Matchers: the root element is `Matcher`; it must be `Matchers`"
+        );
+        let form = Matchers::load(standard_matchers(), Some("<Matchers>")).unwrap_err();
+        assert!(matches!(form, MatcherError::Form { role: FileRole::Custom, .. }));
+    }
+}

@@ -2,8 +2,8 @@
 //! compared with an oracle that knows nothing of this code.
 
 pub(super) mod fixture;
-//mod laws;
-//mod oracle;
+mod laws;
+mod oracle;
 mod phase1;
 mod phase2;
 mod standard;

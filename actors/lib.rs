@@ -1,7 +1,11 @@
 //! The clerks: actors, disks, sockets and clocks around the decisions of `muster`.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "this package owns clocks, disks and sockets")]
 
-// Clocks, disks, sockets and threads belong here; the ban of clippy.toml keeps them out of the law book.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod clock;
+pub mod errors;
 
+pub mod log;
+
+pub mod agent;
 pub mod server;
 pub mod servicenow;

@@ -1,1 +1,5 @@
-//! The drill.
+//! The drill: fleets in virtual time, disks that forget, chaos with real processes, load.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the drill owns clocks, disks and sockets")]
+
+pub mod crash;
+pub mod disk;

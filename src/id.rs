@@ -27,6 +27,9 @@ pub enum IdError {
 pub struct Guid(uuid::Uuid);
 
 impl Guid {
+    /// No node: all zeros.
+    pub const NIL: Guid = Guid(uuid::Uuid::nil());
+
     /// A version 4 GUID from 16 random bytes of the caller.
     pub fn from_random(bytes: [u8; 16]) -> Guid {
         Guid(uuid::Builder::from_random_bytes(bytes).into_uuid())

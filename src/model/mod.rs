@@ -1,5 +1,7 @@
 //! What the words mean: package, inventory record, device, software, licence.
 
+pub mod stored;
+
 pub mod package;
 
 pub mod computer;

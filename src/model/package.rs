@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Digest, Guid};
+use crate::id::{Digest, Guid, TenantId};
 use crate::time::Timestamp;
 
 /// Kind of an upload: the folder it is put into.
@@ -42,6 +42,19 @@ impl Kind {
         Kind::VdiAccess,
     ];
 
+    /// The number in stored keys; never changed.
+    fn number(self) -> u8 {
+        match self {
+            Kind::Discovery => 0,
+            Kind::Inventories => 1,
+            Kind::UsageData => 2,
+            Kind::Logs => 3,
+            Kind::ActivityStatus => 4,
+            Kind::ActiveDirectory => 5,
+            Kind::VdiAccess => 6,
+        }
+    }
+
     /// The folder name in URLs and reports.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -69,16 +82,13 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Identity of the agent as set at its first hop: `agent/<guid>` (unproven until enrolment exists) or
+/// Identity of the agent as set at its first hop: its GUID (unproven until enrolment exists) or
 /// `anon/<first hop>/<file name>`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Origin(pub Arc<str>);
 
 impl Origin {
-    /// Longest origin that crosses a hop, in bytes: `anon/`, a GUID, `/` and a file name of 200 bytes.
-    pub const MAX_BYTES: usize = 5 + 36 + 1 + 200;
-
     /// The origin of a sender that gave its GUID.
     pub fn agent(guid: Guid) -> Origin {
         Origin(guid.to_string().into())
@@ -107,9 +117,6 @@ impl fmt::Display for Origin {
 pub struct Stream(pub Arc<str>);
 
 impl Stream {
-    /// Longest stream name, in bytes.
-    pub const MAX_BYTES: usize = 256;
-
     /// The stream of `account`'s packages of one kind and type (`Full`, `Hardware`, `Oracle`, or empty).
     pub fn new(kind: Kind, account: &str, kind_type: &str) -> Stream {
         Stream(format!("{kind}/{account}/{kind_type}").into())
@@ -136,6 +143,32 @@ pub struct PackageKey {
     pub kind: Kind,
     /// SHA-256 of its bytes.
     pub digest: Digest,
+}
+
+impl PackageKey {
+    /// The key as the logs hold it: tenant, kind, digest, origin. Ordered by tenant first.
+    pub fn encode(&self, tenant: &TenantId) -> Vec<u8> {
+        let (tenant, origin) = (tenant.as_str().as_bytes(), self.origin.as_str().as_bytes());
+        let mut out = Vec::with_capacity(2 + tenant.len() + 32 + origin.len());
+        out.push(tenant.len() as u8);
+        out.extend_from_slice(tenant);
+        out.push(self.kind.number());
+        out.extend_from_slice(&self.digest.0);
+        out.extend_from_slice(origin);
+        out
+    }
+
+    /// Reads [`PackageKey::encode`] back; `None` for anything else.
+    pub fn decode(bytes: &[u8]) -> Option<(TenantId, PackageKey)> {
+        let (&length, rest) = bytes.split_first()?;
+        let (tenant, rest) = rest.split_at_checked(usize::from(length))?;
+        let (&kind, rest) = rest.split_first()?;
+        let (digest, origin) = rest.split_first_chunk::<32>()?;
+        let tenant = std::str::from_utf8(tenant).ok()?.parse().ok()?;
+        let kind = Kind::ALL.into_iter().find(|known| known.number() == kind)?;
+        let origin = Origin(std::str::from_utf8(origin).ok()?.into());
+        Some((tenant, PackageKey { origin, kind, digest: Digest(*digest) }))
+    }
 }
 
 /// Place of a package in its stream.
@@ -182,9 +215,6 @@ pub struct Envelope {
     /// Nodes passed, first hop first; the last one is the holder.
     pub hops: Vec<Hop>,
 }
-
-/// Most nodes a package may pass. Source: delivery contract, section 5, loops.
-pub const MAX_HOPS: usize = 8;
 
 impl Envelope {
     /// The key of this package.
@@ -236,5 +266,42 @@ mod hex_digest {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Digest, D::Error> {
         String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::wire;
+
+    #[test]
+    fn a_key_reads_back_from_the_log() {
+        let tenant: TenantId = "T1".parse().unwrap();
+        for kind in Kind::ALL {
+            let key = PackageKey { origin: Origin("anon/x/y.ndi.gz".into()), kind, digest: Digest::of(b"z") };
+            assert_eq!(PackageKey::decode(&key.encode(&tenant)), Some((tenant.clone(), key)));
+        }
+        assert_eq!(PackageKey::decode(b""), None);
+        assert_eq!(PackageKey::decode(&[255; 40]), None);
+    }
+
+    #[test]
+    fn every_kind_is_a_folder_one_can_upload_to() {
+        for kind in Kind::ALL {
+            assert_ne!(wire::upload_name(kind.as_str(), "x").unwrap_err().status, 404, "{kind}");
+            assert_eq!(kind.as_str().parse(), Ok(kind));
+        }
+    }
+
+    #[test]
+    fn a_receipt_counts_only_for_the_bytes_it_names() {
+        let digest = Digest::of(b"bytes");
+        let receipt = Receipt { digest, size: 5, node: Guid::default(), state: ReceiptState::Held };
+        assert!(receipt.matches(digest, 5));
+        assert!(!receipt.matches(digest, 6));
+        assert!(!receipt.matches(Digest::of(b"other"), 5));
+        let json = serde_json::to_value(receipt).unwrap();
+        assert_eq!(json["digest"], digest.to_string());
+        assert_eq!(json["state"], "held");
     }
 }

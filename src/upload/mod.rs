@@ -1,1 +1,7 @@
-//! (being written)
+//! Decisions about packages on their way: who sent it, may it come in, has it been settled, when is it sent again.
+
+pub mod admission;
+pub mod answer;
+pub mod backoff;
+pub mod ledger;
+pub mod rates;

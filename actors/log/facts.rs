@@ -1,0 +1,251 @@
+//! The facts log with its index: keyed values that were committed, newest of each key.
+//!
+//! [`Facts::commit`] is the only commit point of a node: one frame, one checksum, so all of it is there or none.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use muster::formats::journal::{LogKind, RECORD_HEAD_BYTES, Tag};
+use muster::time::Timestamp;
+
+use super::disk::Disk;
+use super::log::{Listed, Log, LogError, LogOptions, LogReader, Place, ReadError, Recovery, Write};
+
+/// One upsert or, without a value, one tombstone.
+pub type FactWrite = (Bytes, Option<Bytes>);
+
+/// Where a commit stands in the log: later commits compare greater. A view says up to which one it covers the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The segment.
+    pub segment: u64,
+    /// Where the frame begins.
+    pub offset: u32,
+}
+
+impl Position {
+    /// Behind every commit: nothing reads the log as a view.
+    pub const END: Position = Position { segment: u64::MAX, offset: u32::MAX };
+}
+
+/// Most records one frame holds; a longer commit is the caller's error.
+pub const COMMIT_RECORDS_MAX: usize = u16::MAX as usize;
+
+/// Where the newest value of a key stands, and the bytes it takes there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Newest {
+    place: Place,
+    bytes: u64,
+}
+
+#[derive(Default)]
+struct Index {
+    by_key: BTreeMap<Box<[u8]>, Newest>,
+    /// Bytes of newest values by segment.
+    live: BTreeMap<u64, u64>,
+}
+
+impl Index {
+    fn put(&mut self, key: &[u8], place: Place, value_bytes: u64) {
+        self.remove(key);
+        let bytes = (RECORD_HEAD_BYTES + key.len()) as u64 + value_bytes;
+        self.by_key.insert(key.into(), Newest { place, bytes });
+        *self.live.entry(place.segment).or_default() += bytes;
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        if let Some(newest) = self.by_key.remove(key)
+            && let Some(live) = self.live.get_mut(&newest.place.segment)
+        {
+            *live -= newest.bytes;
+        }
+    }
+
+    fn moved(&mut self, key: &[u8], from: Place, to: Place) {
+        if let Some(newest) = self.by_key.get_mut(key)
+            && newest.place == from
+        {
+            newest.place = to;
+            let bytes = newest.bytes;
+            *self.live.entry(from.segment).or_default() -= bytes;
+            *self.live.entry(to.segment).or_default() += bytes;
+        }
+    }
+
+    fn is_newest(&self, key: &[u8], place: Place) -> bool {
+        self.by_key.get(key).is_some_and(|newest| newest.place == place)
+    }
+}
+
+/// What can be asked of the facts from any thread.
+#[derive(Clone)]
+pub struct FactIndex {
+    index: Arc<Mutex<Index>>,
+    reader: LogReader,
+    covered: Arc<Mutex<Position>>,
+}
+
+impl FactIndex {
+    fn lock(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().expect("no holder of this lock panics")
+    }
+
+    /// The view has applied every commit up to `position` durably: older segments may be rewritten.
+    pub fn cover(&self, position: Position) {
+        let mut covered = self.covered.lock().expect("no holder of this lock panics");
+        *covered = (*covered).max(position);
+    }
+
+    fn covered(&self) -> Position {
+        *self.covered.lock().expect("no holder of this lock panics")
+    }
+
+    /// The value of `key`.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
+        // A rewrite may move the entry between the look and the read: then look again.
+        for _ in 0..8 {
+            let Some(newest) = self.lock().by_key.get(key).copied() else { return Ok(None) };
+            match self.reader.read(newest.place) {
+                Err(ReadError::Gone(_)) => continue,
+                other => return other.map(|record| Some(record.body)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Up to `limit` keys that begin with `prefix`, greater than `after`, ascending, with where they stand.
+    pub fn keys(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<(Box<[u8]>, Position)> {
+        let from = after.filter(|after| *after >= prefix).map_or(Bound::Included(prefix), Bound::Excluded);
+        let index = self.lock();
+        let range = index.by_key.range::<[u8], _>((from, Bound::Unbounded));
+        let within = range.take_while(|(key, _)| key.starts_with(prefix)).take(limit);
+        within.map(|(key, newest)| (key.clone(), newest.place.position())).collect()
+    }
+
+    /// Calls `each` for every fact whose key begins with `prefix`, by key. A value that cannot be read any more is left
+    /// out and named in the answer: one damaged fact must not stop a start.
+    pub fn each(&self, prefix: &[u8], mut each: impl FnMut(&[u8], Position, Bytes)) -> Vec<(Box<[u8]>, ReadError)> {
+        let mut damaged = Vec::new();
+        let mut after: Option<Box<[u8]>> = None;
+        loop {
+            let page = self.keys(prefix, after.as_deref(), 1_000);
+            for (key, position) in &page {
+                match self.get(key) {
+                    Ok(Some(value)) => each(key, *position, value),
+                    Ok(None) => {}
+                    Err(error) => damaged.push((key.clone(), error)),
+                }
+            }
+            let Some((last, _)) = page.into_iter().next_back() else { return damaged };
+            after = Some(last);
+        }
+    }
+}
+
+impl Place {
+    fn position(self) -> Position {
+        Position { segment: self.segment, offset: self.offset }
+    }
+}
+
+/// The log and its index, on their writer's thread.
+pub struct Facts {
+    log: Log,
+    index: FactIndex,
+    pending: Vec<(Place, Vec<FactWrite>)>,
+}
+
+impl Facts {
+    /// Opens the facts log in `disk`.
+    pub fn open(disk: Arc<dyn Disk>, segment_bytes: u64, seed: u64) -> Result<(Facts, Recovery), LogError> {
+        let mut index = Index::default();
+        let options = LogOptions { kind: LogKind::Facts, segment_bytes, seed };
+        let (log, recovery) = Log::open(disk, options, &mut |listed| match listed.tag {
+            Tag::Put => index.put(listed.key, listed.place, u64::from(listed.body_bytes)),
+            Tag::Tombstone | Tag::Hint => index.remove(listed.key),
+        })?;
+        let index = FactIndex { index: Arc::new(Mutex::new(index)), reader: log.reader(), covered: Arc::default() };
+        Ok((Facts { log, index, pending: Vec::new() }, recovery))
+    }
+
+    /// What other threads may ask.
+    pub fn index(&self) -> FactIndex {
+        self.index.clone()
+    }
+
+    /// The disk below.
+    pub fn disk(&self) -> &dyn Disk {
+        self.log.disk()
+    }
+
+    /// Takes one commit into the group; true once [`Facts::sync`] returned `Ok`. Empty commits are nothing.
+    pub fn commit(&mut self, now: Timestamp, facts: Vec<FactWrite>) -> Result<Option<Position>, LogError> {
+        if facts.is_empty() {
+            return Ok(None);
+        }
+        let none = Bytes::new();
+        let writes: Vec<Write> = facts
+            .iter()
+            .map(|(key, value)| Write {
+                tag: if value.is_some() { Tag::Put } else { Tag::Tombstone },
+                key: key.clone(),
+                head: none.clone(),
+                body: value.clone().unwrap_or_default(),
+            })
+            .collect();
+        let place = self.log.append(now, &writes)?;
+        self.pending.push((place, facts));
+        Ok(Some(place.position()))
+    }
+
+    /// Bytes waiting for [`Facts::sync`].
+    pub fn pending_bytes(&self) -> u64 {
+        self.log.pending_bytes()
+    }
+
+    /// Makes the group durable, then visible. On an error nothing of it is committed.
+    pub fn sync(&mut self) -> Result<(), LogError> {
+        let synced = self.log.sync();
+        let pending = std::mem::take(&mut self.pending);
+        if synced.is_ok() {
+            let mut index = self.index.lock();
+            for (place, facts) in pending {
+                for (number, (key, value)) in (0u16..).zip(facts) {
+                    match value {
+                        Some(value) => index.put(&key, Place { index: number, ..place }, value.len() as u64),
+                        None => index.remove(&key),
+                    }
+                }
+            }
+        }
+        synced
+    }
+
+    /// Rewrites the oldest segment when that is worth it: at least half of it is dead, or the log is twice as large as
+    /// what is live and four segments more. A segment that the view has not applied yet stays. Returns the bytes freed and the keys whose bytes had rotted.
+    pub fn compact(&mut self, now: Timestamp) -> Result<(u64, Vec<Box<[u8]>>), LogError> {
+        let nothing = Ok((0, Vec::new()));
+        let Some((oldest, bytes)) = self.log.sealed().next() else { return nothing };
+        let (live, live_all) = {
+            let index = self.index.lock();
+            (index.live.get(&oldest).copied().unwrap_or(0), index.live.values().sum::<u64>())
+        };
+        let slack = 4 * self.log.options().segment_bytes;
+        let covered = self.index.covered();
+        if oldest >= covered.segment || (live * 2 > bytes && self.log.bytes() <= 2 * live_all + slack) {
+            return nothing;
+        }
+        let index = &self.index;
+        let mut rotten: Vec<Box<[u8]>> = Vec::new();
+        let freed = self.log.rewrite_oldest(
+            now,
+            &mut |listed: &Listed<'_>| index.lock().is_newest(listed.key, listed.place),
+            &mut |key, from, to| index.lock().moved(key, from, to),
+            &mut |key, _| rotten.push(key.into()),
+        )?;
+        rotten.iter().for_each(|key| index.lock().remove(key));
+        Ok((freed, rotten))
+    }
+}

@@ -1,0 +1,427 @@
+//! The ledger of one stream at the server: which packages reached a final state, and which of them is the newest.
+//!
+//! A stream is (origin, kind/account/type). Settled sequence numbers are kept as ranges per epoch, for ever: about 16
+//! bytes while nothing is missing. Packages without a sequence are known by their digest for longer than any copy of
+//! them may live. Source: delivery contract, sections 1, 2 and 4.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::Digest;
+use crate::model::package::{Envelope, Sequence};
+use crate::time::{DAY_MS, MINUTE_MS, Timestamp};
+
+/// A package that is older than this, counted from its first custody, ends as expired.
+pub const PACKAGE_LIFETIME_MS: i64 = 30 * DAY_MS;
+/// Digests of packages without a sequence are remembered this long: longer than any copy can live.
+const DIGEST_WINDOW_MS: i64 = PACKAGE_LIFETIME_MS + 5 * DAY_MS;
+/// A collection time further ahead than this is flagged.
+const CLOCK_AHEAD_MS: i64 = 10 * MINUTE_MS;
+/// 2000-01-01: a collection time before it is no collection time.
+const CLOCK_BAD_BEFORE: Timestamp = Timestamp(946_684_800_000);
+/// Most settled ranges of one epoch; beyond, the oldest gap is closed (and what was missing there counts as settled).
+const RANGES_MAX: usize = 4_096;
+/// Most epochs of one stream; beyond, the oldest is forgotten.
+const EPOCHS_MAX: usize = 64;
+/// Most digests without a sequence; beyond, the oldest are forgotten.
+const DIGESTS_MAX: usize = 20_000;
+/// Sequences whose digest is remembered, to tell a repeated delivery from a number that was used twice.
+const RECENT_MAX: usize = 16;
+
+/// The four final states of a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FinalState {
+    /// Staged as the newest of its stream.
+    Imported,
+    /// Whole and readable, but a newer one was there: kept as history.
+    Stale,
+    /// Not readable, or not what it says.
+    Quarantined,
+    /// Older than any package may live.
+    Expired,
+}
+
+/// What a collection time was worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClockFlag {
+    /// More than ten minutes ahead of the first custody.
+    ClockAhead,
+    /// Missing, unreadable or before the year 2000.
+    ClockBad,
+}
+
+/// The date a package counts from: when it was collected, but never later than its first custody.
+pub fn effective_date(collected_at: Option<Timestamp>, first_received: Timestamp) -> (Timestamp, Option<ClockFlag>) {
+    match collected_at {
+        Some(at) if at.ms_since(first_received) > CLOCK_AHEAD_MS => (first_received, Some(ClockFlag::ClockAhead)),
+        Some(at) if at >= CLOCK_BAD_BEFORE => (at.min(first_received), None),
+        _ => (first_received, Some(ClockFlag::ClockBad)),
+    }
+}
+
+/// What the ledger says of a package before its content is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Settled before: count the delivery and let the bytes go.
+    Duplicate,
+    /// Too old.
+    Expired,
+    /// Its number was used by other bytes.
+    SequenceReused,
+    /// Not seen yet, and newer than everything that is.
+    Newest,
+    /// Not seen yet, but older than what is there.
+    Older,
+}
+
+/// How many packages of a stream ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Staged.
+    pub imported: u64,
+    /// Overtaken.
+    pub stale: u64,
+    /// Set aside.
+    pub quarantined: u64,
+    /// Too old.
+    pub expired: u64,
+    /// Deliveries of what was settled already.
+    pub duplicate_deliveries: u64,
+}
+
+impl Counts {
+    /// Adds another stream's counts.
+    pub fn add(&mut self, other: Counts) {
+        self.imported += other.imported;
+        self.stale += other.stale;
+        self.quarantined += other.quarantined;
+        self.expired += other.expired;
+        self.duplicate_deliveries += other.duplicate_deliveries;
+    }
+
+    /// Packages in a final state.
+    pub fn settled(&self) -> u64 {
+        self.imported + self.stale + self.quarantined + self.expired
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Epoch {
+    epoch: u64,
+    /// Least effective date seen in it: epochs are ordered by it.
+    since: Timestamp,
+    /// Settled numbers as ranges (first, last), ascending, apart.
+    settled: Vec<(u64, u64)>,
+}
+
+/// The newest imported package of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Newest {
+    /// Its place, when it had one.
+    pub sequence: Option<Sequence>,
+    /// The date it counts from.
+    pub effective: Timestamp,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+/// See the module's head.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamLedger {
+    epochs: Vec<Epoch>,
+    newest: Option<Newest>,
+    digests: BTreeMap<Digest, Timestamp>,
+    recent: VecDeque<(Sequence, Digest)>,
+    counts: Counts,
+}
+
+impl StreamLedger {
+    /// How many ended how.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The newest imported package.
+    pub fn newest(&self) -> Option<Newest> {
+        self.newest
+    }
+
+    /// Numbers that were published (a higher one was seen) and have not been settled here.
+    pub fn gaps(&self) -> u64 {
+        let of = |epoch: &Epoch| {
+            let highest = epoch.settled.last().map_or(0, |range| range.1);
+            highest - epoch.settled.iter().map(|range| range.1 - range.0 + 1).sum::<u64>()
+        };
+        self.epochs.iter().map(of).sum()
+    }
+
+    /// What to do with a package, judged by its envelope.
+    pub fn assess(&self, envelope: &Envelope, now: Timestamp) -> Arrival {
+        let known = match envelope.sequence {
+            Some(sequence) => {
+                if self.recent.iter().any(|&(seen, digest)| seen == sequence && digest != envelope.digest) {
+                    return Arrival::SequenceReused;
+                }
+                self.epoch(sequence.epoch).is_some_and(|epoch| epoch.holds(sequence.number))
+            }
+            None => self.digests.contains_key(&envelope.digest),
+        };
+        if known {
+            return Arrival::Duplicate;
+        }
+        if now.ms_since(envelope.first_received) > PACKAGE_LIFETIME_MS {
+            return Arrival::Expired;
+        }
+        if self.is_newest(envelope) { Arrival::Newest } else { Arrival::Older }
+    }
+
+    fn is_newest(&self, envelope: &Envelope) -> bool {
+        let Some(newest) = self.newest else { return true };
+        let (effective, _) = effective_date(envelope.collected_at, envelope.first_received);
+        match (envelope.sequence, newest.sequence) {
+            (Some(mine), Some(theirs)) if mine.epoch == theirs.epoch => mine.number > theirs.number,
+            (Some(mine), Some(theirs)) => {
+                let since = |epoch: u64| self.epoch(epoch).map_or(effective, |known| known.since.min(effective));
+                let theirs_since = self.epoch(theirs.epoch).map_or(newest.effective, |known| known.since);
+                (since(mine.epoch), mine.epoch) > (theirs_since, theirs.epoch)
+            }
+            _ => (effective, envelope.digest) > (newest.effective, newest.digest),
+        }
+    }
+
+    /// Notes that the package reached a final state. Call it once, for what [`StreamLedger::assess`] did not know.
+    pub fn settle(&mut self, envelope: &Envelope, state: FinalState) {
+        let (effective, _) = effective_date(envelope.collected_at, envelope.first_received);
+        if state == FinalState::Imported {
+            let (sequence, digest) = (envelope.sequence, envelope.digest);
+            self.newest = Some(Newest { sequence, effective, digest });
+        }
+        match envelope.sequence {
+            Some(sequence) => {
+                self.epoch_mut(sequence.epoch, effective).settle(sequence.number);
+                self.recent.push_back((sequence, envelope.digest));
+                if self.recent.len() > RECENT_MAX {
+                    self.recent.pop_front();
+                }
+            }
+            None => {
+                self.digests.insert(envelope.digest, envelope.first_received);
+                let newest = envelope.first_received;
+                self.digests.retain(|_, first| newest.ms_since(*first) <= DIGEST_WINDOW_MS);
+                if self.digests.len() > DIGESTS_MAX {
+                    let oldest = self.digests.iter().min_by_key(|(digest, first)| (**first, **digest)).map(|(d, _)| *d);
+                    oldest.map(|digest| self.digests.remove(&digest));
+                }
+            }
+        }
+        let count = match state {
+            FinalState::Imported => &mut self.counts.imported,
+            FinalState::Stale => &mut self.counts.stale,
+            FinalState::Quarantined => &mut self.counts.quarantined,
+            FinalState::Expired => &mut self.counts.expired,
+        };
+        *count += 1;
+    }
+
+    /// Notes a delivery of what was settled already.
+    pub fn count_duplicate(&mut self) {
+        self.counts.duplicate_deliveries += 1;
+    }
+
+    fn epoch(&self, epoch: u64) -> Option<&Epoch> {
+        self.epochs.iter().find(|known| known.epoch == epoch)
+    }
+
+    fn epoch_mut(&mut self, epoch: u64, effective: Timestamp) -> &mut Epoch {
+        if self.epoch(epoch).is_none() {
+            self.epochs.push(Epoch { epoch, since: effective, settled: Vec::new() });
+            if self.epochs.len() > EPOCHS_MAX {
+                let oldest = (0..self.epochs.len()).min_by_key(|&at| (self.epochs[at].since, self.epochs[at].epoch));
+                oldest.map(|at| self.epochs.remove(at));
+            }
+        }
+        let at = self.epochs.iter().position(|known| known.epoch == epoch).unwrap_or(0);
+        let known = &mut self.epochs[at];
+        known.since = known.since.min(effective);
+        known
+    }
+}
+
+impl Epoch {
+    fn holds(&self, number: u64) -> bool {
+        let at = self.settled.partition_point(|range| range.1 < number);
+        self.settled.get(at).is_some_and(|range| range.0 <= number)
+    }
+
+    fn settle(&mut self, number: u64) {
+        let at = self.settled.partition_point(|range| range.1 < number);
+        if self.settled.get(at).is_some_and(|range| range.0 <= number) {
+            return;
+        }
+        let joins_before = at > 0 && self.settled[at - 1].1 + 1 == number;
+        let joins_after = self.settled.get(at).is_some_and(|range| number + 1 == range.0);
+        match (joins_before, joins_after) {
+            (true, true) => {
+                self.settled[at - 1].1 = self.settled[at].1;
+                self.settled.remove(at);
+            }
+            (true, false) => self.settled[at - 1].1 = number,
+            (false, true) => self.settled[at].0 = number,
+            (false, false) => self.settled.insert(at, (number, number)),
+        }
+        if self.settled.len() > RANGES_MAX {
+            self.settled[1].0 = self.settled[0].0;
+            self.settled.remove(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Guid;
+    use crate::model::package::{Hop, Kind, Origin};
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp(1_750_000_000_000);
+
+    fn package(epoch: u64, number: u64, collected: i64) -> Envelope {
+        let digest = Digest::of(format!("{epoch}/{number}").as_bytes());
+        let sequence = (number > 0).then_some(Sequence { epoch, number });
+        let collected_at = Some(NOW.plus_ms(collected));
+        Envelope {
+            origin: Origin("o".into()),
+            kind: Kind::Inventories,
+            stream: None,
+            file_name: "x.ndi.gz".into(),
+            size: 1,
+            digest,
+            sequence,
+            collected_at,
+            first_received: NOW,
+            unproven: true,
+            hops: vec![Hop { node: Guid::NIL, received: NOW }],
+        }
+    }
+
+    /// What the loader does with readable packages.
+    fn import(ledger: &mut StreamLedger, envelope: &Envelope) -> Arrival {
+        let arrival = ledger.assess(envelope, NOW);
+        match arrival {
+            Arrival::Duplicate => ledger.count_duplicate(),
+            Arrival::Newest => ledger.settle(envelope, FinalState::Imported),
+            Arrival::Older => ledger.settle(envelope, FinalState::Stale),
+            Arrival::Expired => ledger.settle(envelope, FinalState::Expired),
+            Arrival::SequenceReused => ledger.settle(envelope, FinalState::Quarantined),
+        }
+        arrival
+    }
+
+    #[test]
+    fn a_package_is_settled_once_however_often_it_comes() {
+        let mut ledger = StreamLedger::default();
+        assert_eq!(import(&mut ledger, &package(1, 1, 0)), Arrival::Newest);
+        assert_eq!(import(&mut ledger, &package(1, 1, 0)), Arrival::Duplicate);
+        assert_eq!(ledger.counts(), Counts { imported: 1, duplicate_deliveries: 1, ..Counts::default() });
+    }
+
+    #[test]
+    fn a_gap_is_known_and_closes_when_the_late_one_comes() {
+        let mut ledger = StreamLedger::default();
+        import(&mut ledger, &package(1, 3, 30));
+        assert_eq!(ledger.gaps(), 2);
+        assert_eq!(import(&mut ledger, &package(1, 1, 10)), Arrival::Older);
+        assert_eq!(ledger.gaps(), 1);
+        assert_eq!(import(&mut ledger, &package(1, 2, 20)), Arrival::Older);
+        assert_eq!((ledger.gaps(), ledger.newest().unwrap().sequence.unwrap().number), (0, 3));
+    }
+
+    #[test]
+    fn a_new_epoch_is_newer_although_it_counts_from_one_and_an_old_one_stays_old() {
+        let mut ledger = StreamLedger::default();
+        import(&mut ledger, &package(9, 50, -500));
+        assert_eq!(import(&mut ledger, &package(4, 1, -400)), Arrival::Newest);
+        assert_eq!(import(&mut ledger, &package(9, 51, -450)), Arrival::Older);
+        let mut late = StreamLedger::default();
+        import(&mut late, &package(4, 1, -400));
+        assert_eq!(import(&mut late, &package(9, 50, -500)), Arrival::Older, "the epoch before, delivered later");
+    }
+
+    #[test]
+    fn a_number_used_twice_is_no_duplicate() {
+        let mut ledger = StreamLedger::default();
+        import(&mut ledger, &package(1, 1, 0));
+        let clone = Envelope { digest: Digest::of(b"of the clone"), ..package(1, 1, 0) };
+        assert_eq!(ledger.assess(&clone, NOW), Arrival::SequenceReused);
+    }
+
+    #[test]
+    fn without_sequences_the_date_decides_and_the_digest_is_remembered() {
+        let mut ledger = StreamLedger::default();
+        let (old, new) = (package(1, 0, -200), Envelope { digest: Digest::of(b"new"), ..package(1, 0, -100) });
+        assert_eq!(import(&mut ledger, &new), Arrival::Newest);
+        assert_eq!(import(&mut ledger, &old), Arrival::Older);
+        assert_eq!(import(&mut ledger, &old), Arrival::Duplicate);
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_does_not_lock_out_the_future() {
+        let first = NOW;
+        assert_eq!(effective_date(Some(first.plus_ms(DAY_MS)), first), (first, Some(ClockFlag::ClockAhead)));
+        assert_eq!(effective_date(Some(first.plus_ms(MINUTE_MS)), first), (first, None));
+        assert_eq!(effective_date(Some(first.plus_ms(-5)), first), (first.plus_ms(-5), None));
+        assert_eq!(effective_date(Some(Timestamp(5)), first), (first, Some(ClockFlag::ClockBad)));
+        assert_eq!(effective_date(None, first), (first, Some(ClockFlag::ClockBad)));
+    }
+
+    #[test]
+    fn a_package_older_than_its_lifetime_expires_unless_it_was_settled() {
+        let mut ledger = StreamLedger::default();
+        let envelope = package(1, 1, 0);
+        let late = NOW.plus_ms(PACKAGE_LIFETIME_MS + 1);
+        assert_eq!(ledger.assess(&envelope, late), Arrival::Expired);
+        import(&mut ledger, &envelope);
+        assert_eq!(ledger.assess(&envelope, late), Arrival::Duplicate);
+    }
+
+    #[test]
+    fn a_hostile_sequence_takes_bounded_memory() {
+        let mut ledger = StreamLedger::default();
+        for number in 1..=RANGES_MAX as u64 * 3 {
+            import(&mut ledger, &package(1, number * 2, 0));
+        }
+        (0..EPOCHS_MAX as u64 * 3).for_each(|epoch| drop(import(&mut ledger, &package(epoch, u64::MAX, 0))));
+        assert!(ledger.epochs.len() <= EPOCHS_MAX);
+        assert!(ledger.epochs.iter().all(|epoch| epoch.settled.len() <= RANGES_MAX));
+    }
+
+    proptest! {
+        /// I8: the newest wins in any order of arrival, and every key is settled once.
+        #[test]
+        fn the_order_of_arrival_does_not_matter(order in Just((0..12u64).collect::<Vec<_>>()).prop_shuffle()) {
+            let of = |at: u64| if at < 5 { (7, at + 1) } else { (3, at - 4) };
+            let sent: Vec<Envelope> = (0..12).map(|at| package(of(at).0, of(at).1, at as i64 - 100)).collect();
+            let mut ledger = StreamLedger::default();
+            for &at in order.iter().chain(&order) {
+                import(&mut ledger, &sent[at as usize]);
+            }
+            prop_assert_eq!(ledger.newest().unwrap().digest, sent[11].digest);
+            prop_assert_eq!(ledger.counts().settled(), 12);
+            prop_assert_eq!(ledger.counts().duplicate_deliveries, 12);
+            prop_assert_eq!(ledger.gaps(), 0);
+        }
+
+        #[test]
+        fn settled_ranges_are_the_set_of_what_was_settled(numbers in prop::collection::vec(1u64..60, 0..80)) {
+            let mut epoch = Epoch { epoch: 1, since: NOW, settled: Vec::new() };
+            numbers.iter().for_each(|&number| epoch.settle(number));
+            for number in 0..70 {
+                prop_assert_eq!(epoch.holds(number), numbers.contains(&number), "{}", number);
+            }
+            prop_assert!(epoch.settled.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0));
+        }
+    }
+}

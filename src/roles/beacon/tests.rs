@@ -1,0 +1,203 @@
+use super::*;
+use crate::roles::Intents;
+
+const START: Timestamp = Timestamp(1_000_000);
+
+fn package(number: u64) -> Waiting {
+    Waiting { package: PackageNumber(number), kind: Kind::Inventories, origin: number }
+}
+
+/// A beacon with a parent that answers by a rule, driven by plain numbers for time.
+struct Drill {
+    core: BeaconCore,
+    out: Intents<BeaconIntent>,
+    now: Timestamp,
+    log: Vec<(i64, BeaconIntent)>,
+}
+
+impl Drill {
+    fn new(parents: usize, held: Vec<Waiting>) -> Drill {
+        let settings = Arc::new(BeaconSettings { parents, cycle_ms: MINUTE_MS, relay_on_arrival: false });
+        let durable = BeaconDurable { settings, guid_seed: 7_000, held };
+        let core = BeaconCore::recover(durable, RngStream::new(1, 2, 0), START);
+        Drill { core, out: Intents::default(), now: START, log: Vec::new() }
+    }
+
+    /// Runs until `end`, answering each forward one millisecond later with `answer(now, package, parent)`.
+    fn run(&mut self, end: i64, mut answer: impl FnMut(i64, u64, usize) -> Verdict) -> &mut Drill {
+        let end = START.plus_ms(end);
+        let mut answers: BTreeMap<(Timestamp, IntentNumber), Verdict> = BTreeMap::new();
+        loop {
+            let next_answer = answers.first_key_value().map_or(Timestamp::NEVER, |((at, _), _)| *at);
+            let due = self.core.next_due().min(next_answer);
+            if due > end {
+                self.now = end;
+                return self;
+            }
+            self.now = self.now.max(due);
+            if self.core.next_due() <= self.now {
+                self.core.wake(self.now, &mut self.out);
+            }
+            while let Some((&(at, intent), &verdict)) = answers.first_key_value().filter(|((at, _), _)| *at <= self.now)
+            {
+                answers.remove(&(at, intent));
+                self.core.on(self.now, BeaconInput::Forwarded { intent, verdict }, &mut self.out);
+            }
+            for (number, intent) in self.out.take() {
+                let at = self.now.ms_since(START);
+                if let BeaconIntent::Forward { package, to } = intent {
+                    answers.insert((self.now.plus_ms(1), number), answer(at, package.0, to.0));
+                }
+                self.log.push((at, intent));
+            }
+        }
+    }
+
+    fn sent(&self) -> Vec<(i64, u64)> {
+        let sent = |(at, intent): &(i64, BeaconIntent)| match intent {
+            BeaconIntent::Forward { package, .. } => Some((*at, package.0)),
+            _ => None,
+        };
+        self.log.iter().filter_map(sent).collect()
+    }
+
+    fn released(&self) -> BTreeSet<u64> {
+        let released = |(_, intent): &(i64, BeaconIntent)| match intent {
+            BeaconIntent::Release(package) => Some(package.0),
+            _ => None,
+        };
+        self.log.iter().filter_map(released).collect()
+    }
+
+    fn aside(&self) -> Vec<u64> {
+        let aside = |(_, intent): &(i64, BeaconIntent)| match intent {
+            BeaconIntent::SetAside { package, .. } => Some(package.0),
+            _ => None,
+        };
+        self.log.iter().filter_map(aside).collect()
+    }
+}
+
+fn later() -> Verdict {
+    Verdict::Later { retry_after_ms: None, broken: true }
+}
+
+#[test]
+fn the_first_cycle_is_offset_by_the_guid_and_drains_everything_oldest_first() {
+    let mut drill = Drill::new(1, (0..100).map(package).collect());
+    drill.run(59_000, |_, _, _| Verdict::Delivered);
+    let sent = drill.sent();
+    assert_eq!(sent[0], (7_000, 0));
+    assert_eq!(sent.iter().map(|(_, package)| *package).collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
+    assert_eq!(drill.released().len(), 100);
+    assert!(sent.iter().filter(|(at, _)| *at == 7_000).count() == PARALLEL_MAX, "eight at once");
+}
+
+#[test]
+fn what_arrives_between_cycles_waits_for_the_minute() {
+    let mut drill = Drill::new(1, vec![]);
+    drill.run(10_000, |_, _, _| Verdict::Delivered);
+    drill.core.on(drill.now, BeaconInput::Arrived(vec![package(5)]), &mut drill.out);
+    drill.run(200_000, |_, _, _| Verdict::Delivered);
+    assert_eq!(drill.sent(), [(67_000, 5)]);
+}
+
+#[test]
+fn on_one_machine_an_arrival_begins_a_cycle_at_once() {
+    let mut drill = Drill::new(1, vec![]);
+    drill.core.settings = Arc::new(BeaconSettings { relay_on_arrival: true, ..(*drill.core.settings).clone() });
+    drill.run(10_000, |_, _, _| Verdict::Delivered);
+    drill.core.on(drill.now, BeaconInput::Arrived(vec![package(5)]), &mut drill.out);
+    drill.run(200_000, |_, _, _| Verdict::Delivered);
+    assert_eq!(drill.sent(), [(10_000, 5)]);
+}
+
+#[test]
+fn nothing_is_released_without_a_delivery_and_an_outage_costs_few_retries() {
+    let mut drill = Drill::new(1, (0..500).map(package).collect());
+    let outage = 60 * MINUTE_MS;
+    drill.run(outage, |_, _, _| later());
+    assert_eq!(drill.released().len(), 0);
+    let during = drill.sent().len();
+    assert!(during <= PARALLEL_MAX + 20, "{during} sends into an outage: eight at once, then one probe per wait");
+    drill.run(outage + 40 * MINUTE_MS, |_, _, _| Verdict::Delivered);
+    assert_eq!(drill.released().len(), 500, "healed within a probe's wait and a cycle");
+    assert_eq!(drill.core.waiting(), 0);
+}
+
+#[test]
+fn one_poisoned_package_delays_nobody_and_ends_in_quarantine() {
+    let mut drill = Drill::new(1, (0..50).map(package).collect());
+    drill.run(59_000, |_, package, _| if package == 0 { Verdict::Refused } else { Verdict::Delivered });
+    assert_eq!(drill.aside(), [0]);
+    assert_eq!(drill.released().len(), 49);
+}
+
+#[test]
+fn a_poisoned_package_alone_on_the_link_is_quarantined_after_three_refusals() {
+    let mut drill = Drill::new(1, vec![package(9)]);
+    drill.run(180 * MINUTE_MS, |_, _, _| Verdict::Refused);
+    assert_eq!(drill.sent().len(), 3);
+    assert_eq!(drill.aside(), [9]);
+}
+
+#[test]
+fn refusals_of_everything_are_a_fault_of_the_link_and_lose_nothing() {
+    let mut drill = Drill::new(1, (0..40).map(package).collect());
+    drill.run(30 * MINUTE_MS, |_, _, _| Verdict::Refused);
+    assert_eq!(drill.aside(), Vec::<u64>::new());
+    drill.run(120 * MINUTE_MS, |_, _, _| Verdict::Delivered);
+    assert_eq!((drill.released().len(), drill.aside().len()), (40, 0));
+}
+
+#[test]
+fn a_second_parent_takes_over_and_the_first_is_tried_again_later() {
+    let mut drill = Drill::new(2, (0..30).map(package).collect());
+    drill.run(59_000, |_, _, parent| if parent == 0 { later() } else { Verdict::Delivered });
+    assert_eq!(drill.released().len(), 20, "ten were sent to the first parent before its third failure came back");
+    drill.run(5 * MINUTE_MS, |_, _, _| Verdict::Delivered);
+    assert_eq!(drill.released().len(), 30);
+    drill.core.on(drill.now, BeaconInput::Arrived(vec![package(99)]), &mut drill.out);
+    drill.run(20 * MINUTE_MS, |_, _, _| Verdict::Delivered);
+    drill.core.on(drill.now, BeaconInput::Arrived(vec![package(100)]), &mut drill.out);
+    drill.log.clear();
+    drill.run(22 * MINUTE_MS, |_, _, _| Verdict::Delivered);
+    assert!(
+        drill
+            .log
+            .contains(&(drill.sent()[0].0, BeaconIntent::Forward { package: PackageNumber(100), to: ParentNumber(0) }))
+    );
+}
+
+#[test]
+fn a_busy_parent_is_left_alone_for_as_long_as_it_asks() {
+    let mut drill = Drill::new(1, (0..5).map(package).collect());
+    let busy = Verdict::Later { retry_after_ms: Some(300_000), broken: false };
+    drill.run(59_000, |_, _, _| busy);
+    let first = drill.sent().len();
+    drill.run(7_000 + 300_000, |_, _, _| busy);
+    assert_eq!(drill.sent().len(), first);
+    drill.run(30 * MINUTE_MS, |_, _, _| Verdict::Delivered);
+    assert_eq!(drill.released().len(), 5);
+}
+
+#[test]
+fn kinds_take_turns() {
+    let of = |number, kind| Waiting { kind, ..package(number) };
+    let mut held: Vec<Waiting> = (0..20).map(|number| of(number, Kind::Inventories)).collect();
+    held.push(of(99, Kind::Discovery));
+    held.push(of(98, Kind::UsageData));
+    let mut drill = Drill::new(1, held);
+    drill.run(59_000, |_, _, _| Verdict::Delivered);
+    let first: BTreeSet<u64> = drill.sent().iter().take(3).map(|(_, package)| *package).collect();
+    assert_eq!(first, BTreeSet::from([0, 98, 99]));
+}
+
+#[test]
+fn policy_is_asked_for_every_quarter_hour_and_status_goes_each_minute() {
+    let mut drill = Drill::new(1, vec![]);
+    drill.run(60 * MINUTE_MS - 1, |_, _, _| Verdict::Delivered);
+    let count = |wanted: BeaconIntent| drill.log.iter().filter(|(_, intent)| *intent == wanted).count();
+    assert_eq!(count(BeaconIntent::AskPolicy(ParentNumber(0))), 4);
+    assert_eq!(count(BeaconIntent::SendStatus(ParentNumber(0))), 60);
+}

@@ -1,4 +1,20 @@
-//! The ServiceNow stand-in.
+//! The ServiceNow stand-in: what an export talks to where there is no instance.
+//!
+//! ```text
+//! POST /{endpoint}          a segment is journalled (run, transaction, staged rows in one commit), then answered
+//!   processor thread        one transaction at a time, its rows a hundred a commit, into computers and models
+//! /api/now/table/{table}    every table to read, most of them to write
+//! /api/now/import/{table}   one row, transformed at once
+//! /oauth_token.do           access tokens for the password or the refresh token
+//! ```
+//!
+//! Built: computers, plain HTTP. Contracts, applications, TLS and `insertMultiple` are refused by name. The tables are
+//! held in memory and journalled in a log of facts below the data folder, so a restart finds every answered row.
+//!
+//! Source: servicenow reference, sections 3 to 7.
+
 mod query;
 mod schema;
+mod secret;
+mod store;
 mod tables;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+use muster::id::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{Field, Kind, TableId, schema};
@@ -19,6 +20,13 @@ impl SysId {
 
     /// From 16 random bytes.
     pub fn from_random(bytes: [u8; 16]) -> SysId {
+        SysId(bytes)
+    }
+
+    /// The identity that follows from a name, for records that the program brings along.
+    pub fn of(name: &str) -> SysId {
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&Digest::of(name.as_bytes()).0[..16]);
         SysId(bytes)
     }
 }

@@ -18,3 +18,4 @@ mod schema;
 mod secret;
 mod store;
 mod tables;
+mod transform;

@@ -210,7 +210,7 @@ impl Tables {
     }
 
     /// Records of `table` whose indexed column `name` equals `value`, ignoring case; none for an empty value.
-    pub fn find(&self, table: &str, name: &str, value: &str) -> impl Iterator<Item = &Record> {
+    pub fn find<'a>(&'a self, table: &str, name: &str, value: &str) -> impl Iterator<Item = &'a Record> + use<'a> {
         let schema = schema();
         let place = schema.table(table).zip(schema.field(name));
         let index = place.and_then(|(table, field)| self.indexes.get(&(schema.of(table).root, field)));

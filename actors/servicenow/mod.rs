@@ -13,6 +13,9 @@
 //!
 //! Source: servicenow reference, sections 3 to 7.
 
+mod faults;
+mod imports;
+mod processor;
 mod query;
 mod schema;
 mod secret;

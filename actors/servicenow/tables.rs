@@ -128,6 +128,7 @@ const INDEXED: &[(&str, &str)] = &[
     ("x_muster_import_run", "number"),
     ("x_muster_import_transaction", "transaction_id"),
     ("x_muster_import_transaction", "import_run"),
+    ("x_muster_import_row", "sys_import_set"),
     (super::schema::OAUTH_TOKENS, "token_digest"),
 ];
 

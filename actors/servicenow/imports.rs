@@ -80,7 +80,10 @@ impl Received {
             Transaction::Question(_, question) => Ok(question_answer(store.tables(), question)),
             Transaction::Segment(head) => match refusal(store.tables(), &head) {
                 Some(response) => Ok(response),
-                None => store.edit(USER, |edit| self.keep(edit, &head)),
+                None => {
+                    store.room()?;
+                    store.edit(USER, |edit| self.keep(edit, &head))
+                }
             },
         }
     }

@@ -14,11 +14,14 @@
 //! Source: servicenow reference, sections 3 to 7.
 
 mod faults;
+mod import_set_api;
 mod imports;
 mod processor;
 mod query;
+mod rest;
 mod schema;
 mod secret;
 mod store;
+mod table_api;
 mod tables;
 mod transform;

@@ -62,7 +62,11 @@ impl Processor {
             while !stopping.load(std::sync::atomic::Ordering::Acquire) {
                 let mut store = theirs.lock();
                 match step(&mut store) {
-                    Ok(true) => {}
+                    // The lock goes to whoever is quickest: without a pause no question would be answered meanwhile.
+                    Ok(true) => {
+                        drop(store);
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
                     // Also looked at without a bell: a ring between two locks is not lost for long.
                     Ok(false) => drop(theirs.bell.wait_timeout(store, Duration::from_millis(500))),
                     Err(error) => {

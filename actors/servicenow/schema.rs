@@ -374,6 +374,7 @@ pub const OAUTH_TOKENS: &str = "x_muster_oauth_token";
 /// Columns of a staging table beside the data.
 const STAGING: &[(&str, Kind)] = &[
     ("sys_import_set", Reference("x_muster_import_transaction")),
+    ("import_set", Text),
     ("sys_import_row", Number),
     ("sys_import_state", Text),
     ("sys_import_state_comment", Text),

@@ -117,13 +117,15 @@ impl Store {
         self.clock.now()
     }
 
+    /// Refuses when there is no room for new records. What is staged already is still imported.
+    pub fn room(&self) -> Result<(), StoreError> {
+        if self.tables.len() < RECORDS_MAX { Ok(()) } else { Err(StoreError::Full) }
+    }
+
     /// Runs `change`, and commits what it changed. `user` stands in `sys_created_by` and `sys_updated_by`.
     pub fn edit<R>(&mut self, user: &str, change: impl FnOnce(&mut Edit<'_>) -> R) -> Result<R, StoreError> {
         if self.broken {
             return Err(StoreError::Broken);
-        }
-        if self.tables.len() >= RECORDS_MAX {
-            return Err(StoreError::Full);
         }
         let now = self.clock.now();
         let mut edit = Edit { tables: &mut self.tables, touched: BTreeSet::new(), now, user };

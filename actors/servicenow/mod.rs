@@ -13,6 +13,7 @@
 //!
 //! Source: servicenow reference, sections 3 to 7.
 
+mod auth;
 mod faults;
 mod import_set_api;
 mod imports;
@@ -21,6 +22,7 @@ mod query;
 mod rest;
 mod schema;
 mod secret;
+mod seed;
 mod store;
 mod table_api;
 mod tables;

@@ -15,15 +15,22 @@
 
 mod auth;
 mod faults;
+mod http;
 mod import_set_api;
 mod imports;
 mod processor;
 mod query;
 mod rest;
 mod schema;
-mod secret;
+pub(crate) mod secret;
 mod seed;
+mod stand_in;
 mod store;
 mod table_api;
 mod tables;
 mod transform;
+
+pub use auth::Client;
+pub use faults::{FaultError, Faults};
+pub use stand_in::{RunningStandIn, StandIn, StandInError, StandInOptions};
+pub use store::StoreError;

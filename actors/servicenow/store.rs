@@ -69,7 +69,7 @@ pub struct Store {
     clock: SharedClock,
     broken: bool,
     /// Held while the store is open: the lock goes with the file.
-    _lock: File,
+    lock: Option<File>,
 }
 
 impl Store {
@@ -87,7 +87,7 @@ impl Store {
         // Nothing else reads the log, so nothing keeps an old segment.
         facts.index().cover(Position::END);
         let mut store =
-            Store { tables: Tables::default(), facts, folder: folder.into(), clock, broken: false, _lock: lock };
+            Store { tables: Tables::default(), facts, folder: folder.into(), clock, broken: false, lock: Some(lock) };
         store.read()?;
         Ok(store)
     }
@@ -105,6 +105,12 @@ impl Store {
         add_dictionary(&mut tables);
         self.tables = tables;
         Ok(())
+    }
+
+    /// Lets go of the folder. Whoever still holds the store can change nothing any more.
+    pub fn close(&mut self) {
+        self.broken = true;
+        self.lock = None;
     }
 
     /// The records.

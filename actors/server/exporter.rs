@@ -16,6 +16,8 @@ use muster::export::{
 use muster::formats::servicenow_xml::{write_question, write_transaction};
 use muster::rng::RngStream;
 use muster::time::Timestamp;
+use rand::TryRng;
+use rand::rngs::SysRng;
 use tracing::{info, warn};
 
 use crate::clock::SharedClock;
@@ -133,10 +135,16 @@ impl Exporter {
             Err(error) => return Err(over(ExitCode::BadArguments, error.to_string())),
         };
         // A stream that no earlier export drew from: the id of the run comes from it.
-        let rng = RngStream::new(crate::servicenow::secret::random_u64(), crate::servicenow::secret::random_u64(), 0);
+        let rng = match (SysRng.try_next_u64(), SysRng.try_next_u64()) {
+            (Ok(seed), Ok(id)) => RngStream::new(seed, id, 0),
+            _ => return Err(over(ExitCode::DatabaseUnreachable, "the system gives no random numbers".to_owned())),
+        };
         let settings = Arc::new(settings);
         let (run, actions) = ExportRun::start(now, settings.clone(), request, record, rng);
-        let warnings = if lacking.is_empty() { Vec::new() } else { vec![warning] };
+        let mut warnings = if lacking.is_empty() { Vec::new() } else { vec![warning] };
+        if connection.is_exposed() {
+            warnings.push("credentials and rows travel unencrypted: use an https URL".to_owned());
+        }
         let next = actions.into_iter().next();
         Ok(Exporter { connection, settings, source, progress, clock, run, next, held: None, warnings })
     }

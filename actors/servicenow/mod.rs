@@ -14,6 +14,8 @@
 //! Source: servicenow reference, sections 3 to 7.
 
 mod auth;
+mod close_run;
+pub mod command;
 mod faults;
 mod http;
 mod import_set_api;
@@ -22,7 +24,7 @@ mod processor;
 mod query;
 mod rest;
 mod schema;
-pub(crate) mod secret;
+mod secret;
 mod seed;
 mod stand_in;
 mod store;
@@ -31,6 +33,7 @@ mod tables;
 mod transform;
 
 pub use auth::Client;
+pub use close_run::{Account, CloseRunError, close_run};
 pub use faults::{FaultError, Faults};
 pub use stand_in::{RunningStandIn, StandIn, StandInError, StandInOptions};
 pub use store::StoreError;

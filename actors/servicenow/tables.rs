@@ -235,6 +235,7 @@ impl Tables {
     }
 
     /// Every record, as the changes that would make it.
+    #[cfg(test)]
     pub fn snapshot(&self) -> impl Iterator<Item = Change> {
         let schema = schema();
         self.records.values().flat_map(BTreeMap::values).map(move |record| Change {

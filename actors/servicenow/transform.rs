@@ -34,13 +34,6 @@ impl Outcome {
             Outcome::Error => "error",
         }
     }
-
-    /// The outcome of a word.
-    pub fn from_word(word: &str) -> Option<Outcome> {
-        [Outcome::Inserted, Outcome::Updated, Outcome::Ignored, Outcome::Error]
-            .into_iter()
-            .find(|outcome| outcome.as_str() == word)
-    }
 }
 
 /// A row that was transformed.

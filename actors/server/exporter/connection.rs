@@ -89,13 +89,17 @@ struct Refusal {
 impl Connection {
     /// Sets up calls to `target`, of at most `timeout` each.
     pub fn new(target: Target, timeout: Duration) -> Result<Connection, TargetError> {
-        let base = target.url.trim_end_matches('/');
+        let wrong = || TargetError::Url(target.url.chars().take(100).flat_map(char::escape_debug).collect());
+        let base = Url::parse(&target.url).map_err(|_| wrong())?;
+        let plain = base.query().is_none() && base.fragment().is_none();
+        // Userinfo in a URL would end up in every error line.
+        let nobody = base.username().is_empty() && base.password().is_none();
+        if !matches!(base.scheme(), "http" | "https") || !base.has_host() || !plain || !nobody {
+            return Err(wrong());
+        }
         let below = |path: &str| {
-            let url = Url::parse(&format!("{base}/{}", path.trim_start_matches('/'))).ok();
-            let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-            // Userinfo in a URL would end up in every error line.
-            let url = url.filter(|url| url.username().is_empty() && url.password().is_none());
-            url.ok_or_else(|| TargetError::Url(base.chars().take(100).flat_map(char::escape_debug).collect()))
+            let url = format!("{}/{}", base.as_str().trim_end_matches('/'), path.trim_start_matches('/'));
+            Url::parse(&url).map_err(|_| wrong())
         };
         let (endpoint, token_url) = (below(&target.endpoint)?, below("oauth_token.do")?);
         let client = Client::builder()
@@ -105,6 +109,12 @@ impl Connection {
             .user_agent(concat!("muster/", env!("CARGO_PKG_VERSION")));
         let client = client.build().map_err(TargetError::Client)?;
         Ok(Connection { client, target, endpoint, token_url, token: String::new() })
+    }
+
+    /// Whether credentials travel in clear text over a network.
+    pub fn is_exposed(&self) -> bool {
+        let near = |host: &str| host == "localhost" || host == "[::1]" || host.starts_with("127.");
+        self.endpoint.scheme() == "http" && !self.endpoint.host_str().is_some_and(near)
     }
 
     /// Fetches an access token.

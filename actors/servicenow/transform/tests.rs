@@ -6,7 +6,8 @@ use super::super::store::Store;
 use super::*;
 use crate::clock::WallClock;
 
-struct World(Store, tempfile::TempDir);
+/// The folder goes with the world.
+struct World(Store, #[expect(dead_code, reason = "held for its drop")] tempfile::TempDir);
 
 fn world() -> World {
     let folder = tempfile::tempdir().unwrap();

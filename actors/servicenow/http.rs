@@ -119,7 +119,8 @@ async fn endpoint(request: HttpRequest, payload: web::Payload, site: web::Data<S
     if sequence.is_some() {
         site.shared.ring();
     }
-    if let Some(sequence) = sequence.filter(|sequence| site.faults.loses(*sequence)) {
+    let taken = response.code == ReturnCode::Accepted;
+    if let Some(sequence) = sequence.filter(|sequence| taken && site.faults.loses(*sequence)) {
         info!(sequence, "answer lost by --fault drop");
         if let Some(Socket(socket)) = request.conn_data() {
             // It may be closed already: then the answer is lost as well.

@@ -37,3 +37,6 @@ pub use close_run::{Account, CloseRunError, close_run};
 pub use faults::{FaultError, Faults};
 pub use stand_in::{RunningStandIn, StandIn, StandInError, StandInOptions};
 pub use store::StoreError;
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,8 @@ pub const SEGMENT_BYTES_MAX: usize = 8 << 20;
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// How long a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between the answer to a body that is not read to its end and the end of the connection.
+const HANG_UP_AFTER: Duration = Duration::from_secs(2);
 /// Bodies held at once; more wait.
 const BODIES_MAX: usize = 8;
 /// Integration endpoint of app 4.x and of app 5.x. Source: command line document.
@@ -63,8 +65,27 @@ impl Site {
     }
 }
 
-/// The socket below a request, to lose an answer with it.
-pub struct Socket(pub OwnedFd);
+/// The socket below a request, to close it from here.
+#[derive(Clone)]
+pub struct Socket(pub Arc<OwnedFd>);
+
+impl Socket {
+    fn shut(&self) {
+        // It may be closed already: just as well.
+        let _ = rustix::net::shutdown(&*self.0, rustix::net::Shutdown::Both);
+    }
+}
+
+/// Closes the connection of a body that was not read to its end, once the answer had time to leave: the server alone
+/// would wait for the rest of the body for ever.
+fn hang_up(request: &HttpRequest) {
+    if let Some(socket) = request.conn_data::<Socket>().cloned() {
+        actix_web::rt::spawn(async move {
+            tokio::time::sleep(HANG_UP_AFTER).await;
+            socket.shut();
+        });
+    }
+}
 
 /// All resources.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -99,7 +120,7 @@ async fn endpoint(request: HttpRequest, payload: web::Payload, site: web::Data<S
     let Ok(_permit) = site.bodies.acquire().await else {
         return refuse(ReturnCode::Transient, 503, "the stand-in is stopping");
     };
-    let body = match read_body(request.headers(), payload, SEGMENT_BYTES_MAX).await {
+    let body = match read_body(&request, payload, SEGMENT_BYTES_MAX).await {
         Ok(body) => body,
         Err((status, text)) => return refuse(ReturnCode::Malformed, status, &text),
     };
@@ -122,9 +143,8 @@ async fn endpoint(request: HttpRequest, payload: web::Payload, site: web::Data<S
     let taken = response.code == ReturnCode::Accepted;
     if let Some(sequence) = sequence.filter(|sequence| taken && site.faults.loses(*sequence)) {
         info!(sequence, "answer lost by --fault drop");
-        if let Some(Socket(socket)) = request.conn_data() {
-            // It may be closed already: then the answer is lost as well.
-            let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Both);
+        if let Some(socket) = request.conn_data::<Socket>() {
+            socket.shut();
         }
     }
     document(None, &response)
@@ -137,7 +157,7 @@ async fn oauth(request: HttpRequest, payload: web::Payload, site: web::Data<Site
     if media_type(request.headers()).as_deref() != Some("application/x-www-form-urlencoded") {
         return reply(Reply::error(415, "Unsupported media type", "application/x-www-form-urlencoded is wanted"));
     }
-    let body = match read_body(request.headers(), payload, BODY_BYTES_MAX).await {
+    let body = match read_body(&request, payload, BODY_BYTES_MAX).await {
         Ok(body) => body,
         Err((status, text)) => return reply(Reply::error(status, "Exception while reading request", &text)),
     };
@@ -209,7 +229,7 @@ async fn read_rest(request: &HttpRequest, payload: web::Payload, user: String) -
             }
             Some(_) => return Err(Reply::error(415, "Unsupported media type", "application/json is wanted")),
         }
-        let read = read_body(headers, payload, BODY_BYTES_MAX).await;
+        let read = read_body(request, payload, BODY_BYTES_MAX).await;
         body = read.map_err(|(status, text)| Reply::error(status, "Exception while reading request", &text))?;
     }
     let connection = request.connection_info();
@@ -242,25 +262,36 @@ fn media_type(headers: &HeaderMap) -> Option<String> {
     Some(value.split(';').next().unwrap_or_default().trim().to_lowercase())
 }
 
-async fn read_body(headers: &HeaderMap, payload: web::Payload, limit: usize) -> Result<Vec<u8>, (u16, String)> {
+/// The body, unpacked; or the HTTP status and why it is refused.
+async fn read_body(request: &HttpRequest, payload: web::Payload, limit: usize) -> Result<Vec<u8>, (u16, String)> {
+    let headers = request.headers();
     let too_large = || (413, format!("the body is larger than {limit} bytes"));
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|announced| announced > limit as u64) {
+        hang_up(request);
         return Err(too_large());
     }
-    let body = match tokio::time::timeout(BODY_TIMEOUT, payload.to_bytes_limited(limit)).await {
-        Err(_) => return Err((408, format!("the body took longer than {} s", BODY_TIMEOUT.as_secs()))),
-        Ok(Err(_)) => return Err(too_large()),
-        Ok(Ok(Err(error))) => return Err((400, format!("the body cannot be read: {error}"))),
-        Ok(Ok(Ok(body))) => body,
+    let refused = match tokio::time::timeout(BODY_TIMEOUT, payload.to_bytes_limited(limit)).await {
+        Ok(Ok(Ok(body))) => return unpack(headers, body.into(), limit),
+        Ok(Ok(Err(error))) => (400, format!("the body cannot be read: {error}")),
+        Ok(Err(_)) => too_large(),
+        Err(_) => (408, format!("the body took longer than {} s", BODY_TIMEOUT.as_secs())),
     };
+    hang_up(request);
+    Err(refused)
+}
+
+fn unpack(headers: &HeaderMap, body: Vec<u8>, limit: usize) -> Result<Vec<u8>, (u16, String)> {
     match headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes().to_ascii_lowercase()).as_deref() {
-        None | Some(b"identity") => Ok(body.into()),
+        None | Some(b"identity") => Ok(body),
         Some(b"gzip") => {
             let mut plain = Vec::new();
             let read = Inflate::new(&body[..]).take(limit as u64 + 1).read_to_end(&mut plain);
             read.map_err(|error| (400, format!("the body {error}")))?;
-            if plain.len() > limit { Err(too_large()) } else { Ok(plain) }
+            match plain.len() > limit {
+                true => Err((413, format!("the body unpacks to more than {limit} bytes"))),
+                false => Ok(plain),
+            }
         }
         Some(_) => Err((415, "Content-Encoding is not gzip".to_owned())),
     }

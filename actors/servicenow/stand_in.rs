@@ -124,7 +124,6 @@ impl StandIn {
         }
         let shared = Shared::new(store);
         let processor = Processor::start(shared.clone()).map_err(StandInError::Thread)?;
-        let loses = !faults.drop.is_empty();
         let auth = Auth::new(user.clone(), password.clone(), refresh_token.clone(), client);
         let site = web::Data::new(Site::new(shared.clone(), auth, Armed::new(faults)));
         let (send, receive) = std::sync::mpsc::channel();
@@ -136,12 +135,11 @@ impl StandIn {
                     .shutdown_timeout(STOP_SECS)
                     .disable_signals()
                     .on_connect(move |connection, data| {
-                        // A second handle to the socket, only when an answer is to be lost with it.
-                        if let Some(stream) =
-                            connection.downcast_ref::<actix_web::rt::net::TcpStream>().filter(|_| loses)
+                        // A second handle to the socket, to close it under a request.
+                        if let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>()
                             && let Ok(socket) = std::os::fd::AsFd::as_fd(stream).try_clone_to_owned()
                         {
-                            data.insert(Socket(socket));
+                            data.insert(Socket(Arc::new(socket)));
                         }
                     })
                     .listen(listener)?

@@ -111,7 +111,7 @@ pub fn visible_table(name: &str) -> Result<TableId, Reply> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Display {
     Raw,
-    Display,
+    Shown,
     Both,
 }
 
@@ -127,7 +127,7 @@ impl View {
     /// What the parameters ask for. Unknown fields are left out.
     pub fn of(request: &Request, table: TableId) -> View {
         let display = match request.param("sysparm_display_value").map(str::to_lowercase).as_deref() {
-            Some("true") => Display::Display,
+            Some("true") => Display::Shown,
             Some("all") => Display::Both,
             _ => Display::Raw,
         };
@@ -166,8 +166,8 @@ impl View {
         match (self.display, link) {
             (Display::Raw, None) => json!(value),
             (Display::Raw, Some(link)) => json!({ "link": link, "value": value }),
-            (Display::Display, None) => json!(tables.display(kind, value)),
-            (Display::Display, Some(link)) => json!({ "display_value": tables.display(kind, value), "link": link }),
+            (Display::Shown, None) => json!(tables.display(kind, value)),
+            (Display::Shown, Some(link)) => json!({ "display_value": tables.display(kind, value), "link": link }),
             (Display::Both, None) => json!({ "display_value": tables.display(kind, value), "value": value }),
             (Display::Both, Some(link)) => {
                 json!({ "display_value": tables.display(kind, value), "value": value, "link": link })

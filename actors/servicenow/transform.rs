@@ -232,7 +232,9 @@ fn adapters(edit: &mut Edit<'_>, computer: SysId, macs: &str, ips: &str) {
         let same = |adapter: &&Record| adapter.text(key) == value;
         let known = edit.tables().find("cmdb_ci_network_adapter", "cmdb_ci", &owner).find(same);
         match known.map(|adapter| adapter.sys_id) {
-            Some(sys_id) if !ip.is_empty() => drop(edit.update(table, sys_id, [("ip_address", ip)])),
+            Some(sys_id) if !ip.is_empty() => {
+                edit.update(table, sys_id, [("ip_address", ip)]);
+            }
             Some(_) => {}
             None => {
                 let set = [("name", value.clone()), ("cmdb_ci", owner), ("mac_address", mac), ("ip_address", ip)];

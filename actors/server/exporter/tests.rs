@@ -190,6 +190,16 @@ async fn the_first_export_sends_all_the_second_nothing_and_the_third_the_one_tha
 }
 
 #[actix_web::test]
+async fn check_1_1201_computers_go_in_three_transactions_of_one_run() {
+    let mut world = world(1_201, "");
+    world.config.settings.segment.records = 500;
+    let report = world.export().await;
+    assert_eq!(inventory(&report), (0, TypeStatus::Succeeded, 3, 3, 1_201), "{report:?}");
+    assert_eq!(world.column("x_muster_import_transaction", "records").await, ["201", "500", "500"]);
+    world.assert_each_once().await;
+}
+
+#[actix_web::test]
 async fn check_4_a_segment_whose_answer_is_lost_is_taken_once() {
     let world = world(7, "drop=1,drop=2,drop=3");
     let report = world.export().await;
@@ -344,4 +354,43 @@ async fn progress_in_a_file_survives_and_a_spoilt_file_is_named() {
     assert_eq!(progress().load(), Ok(record));
     std::fs::write(folder.path().join("export"), b"\x01\xc1").unwrap();
     assert!(progress().load().unwrap_err().to_string().starts_with("cannot read the export progress `export`"));
+}
+
+/// A target that answers everything with `answer`, and then with `more` until the caller hangs up.
+fn hostile(answer: &'static str, more: &'static str) -> String {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            // The whole request came in one piece or it did not: no matter.
+            let _ = stream.read(&mut request);
+            let mut alive = stream.write_all(answer.as_bytes()).is_ok();
+            while alive && !more.is_empty() {
+                alive = stream.write_all(more.as_bytes()).is_ok();
+            }
+        }
+    });
+    url
+}
+
+#[actix_web::test]
+async fn a_hostile_instance_neither_redirects_nor_floods_the_exporter() {
+    let mut world = world(1, "");
+    world.config.settings.max_tries = 2;
+    let redirect = "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
+    let endless = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n";
+    let text = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<html></html>";
+    for (answer, more, part) in [
+        (redirect, "", "answers HTTP status 307"),
+        (endless, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "the answer has more than 262144 bytes"),
+        (text, "", "answers without an access token: is the URL right?"),
+    ] {
+        world.config.target.url = hostile(answer, more);
+        let report = world.export().await;
+        assert_eq!(report.exit_code, 1);
+        assert!(report.message.contains(part), "{}", report.message);
+    }
 }

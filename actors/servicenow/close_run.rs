@@ -60,7 +60,11 @@ pub async fn close_run(id: &str, data: &Path, account: Option<Account>) -> Resul
         let path = data.join(name);
         secret::read(&path).map_err(|source| CloseRunError::File { path, source })
     };
-    let url = file("address")?;
+    let path = data.join("address");
+    let url = match std::fs::read_to_string(&path) {
+        Ok(text) => text.trim().to_owned(),
+        Err(source) => return Err(CloseRunError::File { path, source }),
+    };
     let account = match account {
         Some(account) => account,
         None => Account { user: "admin".to_owned(), password: file("password")? },

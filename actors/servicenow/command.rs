@@ -221,6 +221,21 @@ mod tests {
     }
 
     #[test]
+    fn a_started_stand_in_keeps_its_password_and_its_runs_can_be_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = format!("--listen 127.0.0.1:0 --data {} --fault open", folder.path().display());
+        let stand_in = start(parse(&line).unwrap()).unwrap();
+        announce(&stand_in).unwrap();
+        let password = stand_in.password.clone();
+        assert!(stand_in.password_is_new && password.len() == 24);
+        assert!(matches!(start(parse(&line).unwrap()), Err(ServiceNowError::StandIn(_))), "the folder is in use");
+        run(parse(&format!("close-run IMR0000001 --data {}", folder.path().display())).unwrap()).unwrap();
+        stand_in.stop();
+        let stand_in = start(parse(&line).unwrap()).unwrap();
+        assert_eq!((stand_in.password_is_new, &stand_in.password), (false, &password));
+    }
+
+    #[test]
     fn what_is_not_built_is_refused_and_a_missing_file_is_named() {
         for (line, part) in [
             ("--sam yes", "--sam is not built"),

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use muster::id::Digest;
@@ -44,10 +44,14 @@ pub fn equal(left: &str, right: &str) -> bool {
     Digest::of(left.as_bytes()) == Digest::of(right.as_bytes())
 }
 
-/// The first line of a file, without the line's end.
+/// The first line of a file that only its owner may read, without the line's end.
 pub fn read(path: &Path) -> io::Result<String> {
+    let file = fs::File::open(path)?;
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "others may read it: set its mode to 0600"));
+    }
     let mut text = String::new();
-    fs::File::open(path)?.take(SECRET_BYTES_MAX).read_to_string(&mut text)?;
+    file.take(SECRET_BYTES_MAX).read_to_string(&mut text)?;
     let line = text.lines().next().unwrap_or_default().trim().to_owned();
     if line.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the file's first line is empty"));
@@ -74,7 +78,6 @@ pub fn read_or_make(path: &Path, length: usize) -> io::Result<(String, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_secret_is_made_once_and_only_its_owner_may_read_it() {
@@ -84,6 +87,9 @@ mod tests {
         assert!(new && secret.len() == 24);
         assert_eq!(read_or_make(&path, 24).unwrap(), (secret, false));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(read(&path).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, "\n").unwrap();
         assert!(read_or_make(&path, 24).is_err());
         assert_ne!(random_text(86), random_text(86));

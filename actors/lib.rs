@@ -5,6 +5,7 @@ pub mod clock;
 pub mod errors;
 
 pub mod log;
+pub mod node;
 
 pub mod agent;
 pub mod server;

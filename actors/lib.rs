@@ -7,6 +7,8 @@ pub mod errors;
 pub mod log;
 pub mod node;
 
+pub mod intake;
+
 pub mod agent;
 pub mod server;
 pub mod servicenow;

@@ -7,3 +7,5 @@ pub mod errors;
 pub mod log;
 
 pub mod agent;
+pub mod server;
+pub mod servicenow;

@@ -1,0 +1,3 @@
+//! The server: takes reports, matches, reconciles and exports.
+
+pub mod exporter;

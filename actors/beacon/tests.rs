@@ -131,7 +131,7 @@ async fn every_limit_of_the_head_has_its_answer() {
         ("an encoding", with("content-encoding", "gzip"), 415),
         ("a range", with("content-range", "bytes 0-1/2"), 400),
         ("wrong first bytes", put(&beacon, good).body("<Inventory/>"), 415),
-        ("nothing", put(&beacon, good).body(""), 400),
+        ("nothing", put(&beacon, good).body(""), 411),
         ("a wrong digest", with(header::SHA256, &Digest::of(b"other").to_string()), 422),
         ("no digest at all", with(header::SHA256, "abc"), 400),
         ("an agent that is none", with(header::AGENT, "me"), 400),

@@ -102,6 +102,11 @@ impl FactIndex {
         *self.covered.lock().expect("no holder of this lock panics")
     }
 
+    /// Whether `key` has a value.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.lock().by_key.contains_key(key)
+    }
+
     /// The value of `key`.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         // A rewrite may move the entry between the look and the read: then look again.

@@ -1,1 +1,257 @@
-//! (being written)
+//! Keys of the facts log: what cannot be derived from the packages that are kept. Values are stored by `stored::pack`.
+//!
+//! ```text
+//! kind (1 byte), tenant (length byte, text), the rest by kind
+//! ```
+//!
+//! A key of the node itself has the empty tenant. All facts of one kind and tenant stand together, so one scan by prefix
+//! lists them. The numbers of kinds are never changed and never used twice.
+
+use std::sync::Arc;
+
+use crate::id::{DeviceId, Guid, TenantId};
+use crate::model::device::RecordKey;
+use crate::model::package::{Origin, PackageKey, Stream};
+
+/// Most bytes of an encoded key; the parts have their own, smaller bounds.
+pub const FACT_KEY_BYTES_MAX: usize = 4 << 10;
+
+/// What a fact is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FactKey {
+    /// Who this node is.
+    Node,
+    /// One setting of the node, by name.
+    Setting(Arc<str>),
+    /// Which packages of a stream reached a final state: a `StreamLedger`.
+    Ledger(TenantId, Origin, Stream),
+    /// The final state of one package and its way, or why a beacon set it aside.
+    Package(TenantId, PackageKey),
+    /// What is staged of one source's computer, and from which package.
+    Record(TenantId, RecordKey),
+    /// A device.
+    Device(TenantId, DeviceId),
+    /// Counters of the tenant: next ids, revisions, last runs.
+    Tenant(TenantId),
+    /// Progress of the exports to one target.
+    Export(TenantId, Arc<str>),
+    /// Result of the last reconcile.
+    Reconciled(TenantId),
+    /// The last status a beacon reported.
+    Beacon(TenantId, Guid),
+}
+
+/// The kinds of [`FactKey`], for scans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum FactKind {
+    /// [`FactKey::Node`].
+    Node = 1,
+    /// [`FactKey::Setting`].
+    Setting = 2,
+    /// [`FactKey::Ledger`].
+    Ledger = 3,
+    /// [`FactKey::Package`].
+    Package = 4,
+    /// [`FactKey::Record`].
+    Record = 5,
+    /// [`FactKey::Device`].
+    Device = 6,
+    /// [`FactKey::Tenant`].
+    Tenant = 7,
+    /// [`FactKey::Export`].
+    Export = 8,
+    /// [`FactKey::Reconciled`].
+    Reconciled = 9,
+    /// [`FactKey::Beacon`].
+    Beacon = 10,
+}
+
+impl FactKind {
+    const ALL: [FactKind; 10] = [
+        FactKind::Node,
+        FactKind::Setting,
+        FactKind::Ledger,
+        FactKind::Package,
+        FactKind::Record,
+        FactKind::Device,
+        FactKind::Tenant,
+        FactKind::Export,
+        FactKind::Reconciled,
+        FactKind::Beacon,
+    ];
+
+    /// What every key of this kind begins with, of all tenants or of one.
+    pub fn prefix(self, tenant: Option<&TenantId>) -> Vec<u8> {
+        let mut out = vec![self as u8];
+        if let Some(tenant) = tenant {
+            put(&mut out, tenant.as_str());
+        }
+        out
+    }
+}
+
+/// A text behind its length; ours are all shorter than 64 KiB.
+fn put(out: &mut Vec<u8>, text: &str) {
+    let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(&text.as_bytes()[..usize::from(length)]);
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn text(&mut self) -> Option<&'a str> {
+        let (length, rest) = self.0.split_first_chunk::<2>()?;
+        let (text, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        self.0 = rest;
+        std::str::from_utf8(text).ok()
+    }
+
+    fn tenant(&mut self) -> Option<TenantId> {
+        self.text()?.parse().ok()
+    }
+}
+
+impl FactKey {
+    /// Its kind.
+    pub fn kind(&self) -> FactKind {
+        match self {
+            FactKey::Node => FactKind::Node,
+            FactKey::Setting(_) => FactKind::Setting,
+            FactKey::Ledger(..) => FactKind::Ledger,
+            FactKey::Package(..) => FactKind::Package,
+            FactKey::Record(..) => FactKind::Record,
+            FactKey::Device(..) => FactKind::Device,
+            FactKey::Tenant(_) => FactKind::Tenant,
+            FactKey::Export(..) => FactKind::Export,
+            FactKey::Reconciled(_) => FactKind::Reconciled,
+            FactKey::Beacon(..) => FactKind::Beacon,
+        }
+    }
+
+    /// The key as the log holds it.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![self.kind() as u8];
+        match self {
+            FactKey::Node => put(&mut out, ""),
+            FactKey::Setting(name) => {
+                put(&mut out, "");
+                put(&mut out, name);
+            }
+            FactKey::Ledger(tenant, origin, stream) => {
+                put(&mut out, tenant.as_str());
+                put(&mut out, origin.as_str());
+                put(&mut out, stream.as_str());
+            }
+            FactKey::Package(tenant, key) => {
+                put(&mut out, tenant.as_str());
+                out.extend_from_slice(&key.encode(tenant));
+            }
+            FactKey::Record(tenant, record) => {
+                put(&mut out, tenant.as_str());
+                put(&mut out, &record.source);
+                put(&mut out, &record.external_id);
+            }
+            FactKey::Device(tenant, device) => {
+                put(&mut out, tenant.as_str());
+                out.extend_from_slice(&device.0.to_be_bytes());
+            }
+            FactKey::Tenant(tenant) | FactKey::Reconciled(tenant) => put(&mut out, tenant.as_str()),
+            FactKey::Export(tenant, target) => {
+                put(&mut out, tenant.as_str());
+                put(&mut out, target);
+            }
+            FactKey::Beacon(tenant, guid) => {
+                put(&mut out, tenant.as_str());
+                put(&mut out, &guid.to_string());
+            }
+        }
+        out
+    }
+
+    /// Reads [`FactKey::encode`] back; `None` for anything else.
+    pub fn decode(bytes: &[u8]) -> Option<FactKey> {
+        let (&number, rest) = bytes.split_first()?;
+        let kind = FactKind::ALL.into_iter().find(|kind| *kind as u8 == number)?;
+        let mut reader = Reader(rest);
+        let key = match kind {
+            FactKind::Node => reader.text().filter(|tenant| tenant.is_empty()).map(|_| FactKey::Node)?,
+            FactKind::Setting => {
+                reader.text().filter(|tenant| tenant.is_empty())?;
+                FactKey::Setting(reader.text()?.into())
+            }
+            FactKind::Ledger => {
+                FactKey::Ledger(reader.tenant()?, Origin(reader.text()?.into()), Stream(reader.text()?.into()))
+            }
+            FactKind::Package => {
+                let tenant = reader.tenant()?;
+                let (named, key) = PackageKey::decode(std::mem::take(&mut reader.0))?;
+                (named == tenant).then_some(FactKey::Package(tenant, key))?
+            }
+            FactKind::Record => FactKey::Record(
+                reader.tenant()?,
+                RecordKey { source: reader.text()?.into(), external_id: reader.text()?.into() },
+            ),
+            FactKind::Device => {
+                let tenant = reader.tenant()?;
+                let id = std::mem::take(&mut reader.0).try_into().ok()?;
+                FactKey::Device(tenant, DeviceId(u64::from_be_bytes(id)))
+            }
+            FactKind::Tenant => FactKey::Tenant(reader.tenant()?),
+            FactKind::Reconciled => FactKey::Reconciled(reader.tenant()?),
+            FactKind::Export => FactKey::Export(reader.tenant()?, reader.text()?.into()),
+            FactKind::Beacon => FactKey::Beacon(reader.tenant()?, reader.text()?.parse().ok()?),
+        };
+        reader.0.is_empty().then_some(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Digest;
+    use crate::model::package::Kind;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_key_reads_back_and_stands_with_its_kind_and_tenant() {
+        let tenant: TenantId = "acme".parse().unwrap();
+        let package = PackageKey { origin: Origin("o".into()), kind: Kind::Inventories, digest: Digest::of(b"x") };
+        let keys = [
+            FactKey::Node,
+            FactKey::Setting("schedule".into()),
+            FactKey::Ledger(tenant.clone(), Origin("o".into()), Stream("Inventories/root/Full".into())),
+            FactKey::Package(tenant.clone(), package),
+            FactKey::Record(tenant.clone(), RecordKey { source: "agent".into(), external_id: "1".into() }),
+            FactKey::Device(tenant.clone(), DeviceId(7)),
+            FactKey::Tenant(tenant.clone()),
+            FactKey::Export(tenant.clone(), "http://x".into()),
+            FactKey::Reconciled(tenant.clone()),
+            FactKey::Beacon(tenant.clone(), Guid::NIL),
+        ];
+        for (key, kind) in keys.iter().zip(FactKind::ALL) {
+            let bytes = key.encode();
+            assert_eq!(FactKey::decode(&bytes).as_ref(), Some(key));
+            assert!(bytes.starts_with(&kind.prefix(None)));
+            if !matches!(key, FactKey::Node | FactKey::Setting(_)) {
+                assert!(bytes.starts_with(&kind.prefix(Some(&tenant))));
+                assert!(!bytes.starts_with(&kind.prefix(Some(&"acm".parse().unwrap()))));
+            }
+            assert_ne!(FactKey::decode(&[&bytes[..], b"x"].concat()).as_ref(), Some(key));
+        }
+    }
+
+    #[test]
+    fn devices_stand_in_order_of_their_ids() {
+        let key = |id| FactKey::Device("t".parse().unwrap(), DeviceId(id)).encode();
+        assert!(key(2) < key(10) && key(255) < key(256));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
+            let _ = FactKey::decode(&bytes);
+        }
+    }
+}

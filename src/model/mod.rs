@@ -2,6 +2,7 @@
 
 pub mod stored;
 
+pub mod beacon_status;
 pub mod package;
 
 pub mod computer;

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "this package owns clocks, disks and sockets")]
 
 pub mod clock;
+pub mod command;
 pub mod errors;
 
 pub mod log;

@@ -1,2 +1,43 @@
 //! The command `muster`.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use muster_actors::command::Failure;
+use muster_actors::errors::Chain;
+use muster_actors::{beacon, servicenow};
+use tracing_subscriber::EnvFilter;
+
+/// Takes stock of a fleet of machines and proves that nothing was missed.
+#[derive(Debug, Parser)]
+#[command(name = "muster", version)]
+struct Muster {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a beacon: take uploads, keep them safe, relay them.
+    Beacon(beacon::command::BeaconArgs),
+    /// Run the ServiceNow stand-in.
+    Servicenow(servicenow::command::ServiceNowArgs),
+}
+
+fn main() -> ExitCode {
+    let arguments = Muster::parse();
+    let filter = EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let done = match arguments.command {
+        Command::Beacon(args) => beacon::command::run(args),
+        Command::Servicenow(args) => servicenow::command::run(args)
+            .map_err(|error| Failure { text: Chain(&error).to_string(), exit: error.exit_code() }),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("muster: {}", failure.text);
+            ExitCode::from(failure.exit)
+        }
+    }
+}

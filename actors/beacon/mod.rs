@@ -3,6 +3,7 @@
 mod aside;
 #[expect(clippy::module_inception, reason = "the folder holds the actor and its hands")]
 mod beacon;
+pub mod command;
 mod relay;
 mod run;
 mod upward;

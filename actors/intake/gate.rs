@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hashbrown::HashMap;
+use muster::config::node::LimitsSection;
 use muster::formats::wire::Refusal;
 use muster::model::package::Origin;
 use muster::time::{SECOND_MS, Timestamp};
@@ -27,6 +28,22 @@ pub struct IntakeLimits {
 impl Default for IntakeLimits {
     fn default() -> IntakeLimits {
         IntakeLimits { rates: Rates::default(), bodies: 512, body_bytes: 256 << 20, connections_per_address: 64 }
+    }
+}
+
+impl IntakeLimits {
+    /// The limits that a configuration names.
+    pub fn of(section: &LimitsSection) -> IntakeLimits {
+        IntakeLimits {
+            rates: Rates {
+                uploads_per_hour: section.uploads_per_hour,
+                burst: section.upload_burst,
+                bytes_per_day: section.bytes_per_day,
+            },
+            bodies: section.bodies,
+            body_bytes: section.body_bytes,
+            connections_per_address: section.connections_per_address,
+        }
     }
 }
 

@@ -10,6 +10,12 @@ pub mod document;
 
 pub mod overrides;
 
+pub mod address;
+pub mod node;
+
+pub mod beacon;
+pub mod server;
+
 pub use document::{ConfigError, Document, parse_toml};
 pub use nearest::nearest;
 pub use overrides::{apply_overrides, parse_with_overrides};

@@ -1,0 +1,82 @@
+//! What the commands of the program share: how they fail, end, and say that they are ready.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::errors::Chain;
+use crate::log::OnFatal;
+
+/// Why a command ends without having done its work: one line, and the exit status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The line for stderr.
+    pub text: String,
+    /// 1: the work failed; 2: the command line or the configuration is wrong.
+    pub exit: u8,
+}
+
+impl Failure {
+    /// The work failed.
+    pub fn work(error: &dyn std::error::Error) -> Failure {
+        Failure { text: Chain(error).to_string(), exit: 1 }
+    }
+
+    /// The command line or the configuration is wrong.
+    pub fn usage(error: &dyn std::error::Error) -> Failure {
+        Failure { text: Chain(error).to_string(), exit: 2 }
+    }
+}
+
+/// The text of a configuration file.
+pub fn read_config(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file).map_err(|error| Failure {
+        text: format!("cannot read the configuration `{}`: {error}", file.display()),
+        exit: 2,
+    })
+}
+
+/// The environment's variables that are text.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Runs `work` in an actor system of its own.
+pub fn in_system<T>(work: impl Future<Output = T>) -> T {
+    actix::System::new().block_on(work)
+}
+
+/// Resolves at Ctrl-C or SIGTERM.
+pub async fn asked_to_stop() -> std::io::Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// Ends the process when a log failed for good: what was answered is safe, the next start recovers it.
+pub fn exit_when_fatal() -> OnFatal {
+    Arc::new(|reason: &str| {
+        eprintln!("muster: {reason}");
+        std::process::exit(1);
+    })
+}
+
+/// The line on stdout that says that a node is ready.
+pub fn print_ready(role: &str, upload: Option<SocketAddr>, operator: Option<SocketAddr>) {
+    use std::io::Write;
+    let address = |address: Option<SocketAddr>| address.map(|address| address.to_string());
+    let line = json!({
+        "ready": true, "role": role, "upload": address(upload), "operator": address(operator),
+        "pid": std::process::id(),
+    });
+    let mut out = std::io::stdout().lock();
+    // Whoever closed our stdout does not want to know.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

@@ -1,0 +1,228 @@
+//! `server.toml`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::address::base_address;
+use super::document::{ConfigError, parse_toml};
+use super::node::{DiskSection, LimitsSection, milliseconds, tenant, wrong};
+use super::overrides::parse_with_overrides;
+use crate::id::TenantId;
+
+/// The file as it is shipped: every option with its default, unit and reason.
+pub const SHIPPED: &str = include_str!("../../config/server.toml");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServerFile {
+    server: ServerSection,
+    #[serde(default)]
+    import: ImportSection,
+    #[serde(default)]
+    servicenow: ServiceNowSection,
+    #[serde(default)]
+    limits: LimitsSection,
+    #[serde(default)]
+    disk: DiskSection,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServerSection {
+    data: PathBuf,
+    #[serde(default = "name")]
+    name: String,
+    listen: SocketAddr,
+    #[serde(default = "operator")]
+    operator: SocketAddr,
+    #[serde(default)]
+    allow_plain: bool,
+    #[serde(default = "default_tenant")]
+    tenant: String,
+    #[serde(default = "two")]
+    workers: usize,
+    #[serde(default = "two")]
+    loaders: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ImportSection {
+    interval_secs: u64,
+    on_arrival: bool,
+    primary_source: String,
+    matchers_file: String,
+    recognition_file: String,
+    licences_file: String,
+}
+
+impl Default for ImportSection {
+    fn default() -> ImportSection {
+        ImportSection {
+            interval_secs: 86_400,
+            on_arrival: false,
+            primary_source: "agent".into(),
+            matchers_file: String::new(),
+            recognition_file: String::new(),
+            licences_file: String::new(),
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ServiceNowSection {
+    url: String,
+    user: String,
+    password_file: String,
+}
+
+fn name() -> String {
+    "server".into()
+}
+
+fn operator() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8080))
+}
+
+fn default_tenant() -> String {
+    "default".into()
+}
+
+fn two() -> usize {
+    2
+}
+
+/// Where the export goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceNowTarget {
+    /// Base address of the instance.
+    pub url: String,
+    /// The account.
+    pub user: String,
+    /// File with the account's password, mode 0600.
+    pub password_file: PathBuf,
+}
+
+/// A checked `server.toml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Data folder.
+    pub data: PathBuf,
+    /// Name.
+    pub name: String,
+    /// Address of the upload listener.
+    pub listen: SocketAddr,
+    /// Address of the operator listener.
+    pub operator: SocketAddr,
+    /// Whether plain HTTP beyond loopback is accepted.
+    pub allow_plain: bool,
+    /// Whose packages arrive here.
+    pub tenant: TenantId,
+    /// Threads of the upload listener.
+    pub workers: usize,
+    /// Threads that read packages.
+    pub loaders: usize,
+    /// Time between two imports in milliseconds.
+    pub import_every_ms: i64,
+    /// Whether to import at once when something was loaded.
+    pub import_on_arrival: bool,
+    /// The source whose values win.
+    pub primary_source: String,
+    /// Matchers of the operator's own, beside the standard ones.
+    pub matchers_file: Option<PathBuf>,
+    /// Recognition rules instead of those built in.
+    pub recognition_file: Option<PathBuf>,
+    /// Licences.
+    pub licences_file: Option<PathBuf>,
+    /// Where the export goes; `None`: nowhere.
+    pub servicenow: Option<ServiceNowTarget>,
+    /// Limits of the upload listener.
+    pub limits: LimitsSection,
+    /// Room that uploads must leave.
+    pub disk: DiskSection,
+}
+
+impl ServerConfig {
+    /// Reads `text`, overridden by `variables` (`MUSTER_SERVER_LISTEN` and so on).
+    pub fn parse(
+        text: &str,
+        file: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<ServerConfig, ConfigError> {
+        let shipped: toml::Table = parse_toml(SHIPPED, "the shipped server.toml")?;
+        let ServerFile { server, import, servicenow, limits, disk } =
+            parse_with_overrides(text, file, &shipped, variables)?;
+        for (key, threads) in [("server.workers", server.workers), ("server.loaders", server.loaders)] {
+            if !(1..=64).contains(&threads) {
+                return Err(wrong(file, key, format!("{threads} is not between 1 and 64")));
+            }
+        }
+        let path = |text: String| (!text.is_empty()).then(|| PathBuf::from(text));
+        Ok(ServerConfig {
+            servicenow: target(servicenow, server.allow_plain, file)?,
+            tenant: tenant(&server.tenant, file, "server.tenant")?,
+            data: server.data,
+            name: server.name,
+            listen: server.listen,
+            operator: server.operator,
+            allow_plain: server.allow_plain,
+            workers: server.workers,
+            loaders: server.loaders,
+            import_every_ms: milliseconds(import.interval_secs, 1, file, "import.interval_secs")?,
+            import_on_arrival: import.on_arrival,
+            primary_source: import.primary_source,
+            matchers_file: path(import.matchers_file),
+            recognition_file: path(import.recognition_file),
+            licences_file: path(import.licences_file),
+            limits,
+            disk,
+        })
+    }
+}
+
+fn target(section: ServiceNowSection, allow_plain: bool, file: &str) -> Result<Option<ServiceNowTarget>, ConfigError> {
+    let ServiceNowSection { url, user, password_file } = section;
+    if url.is_empty() {
+        return Ok(None);
+    }
+    for (key, value) in [("servicenow.user", &user), ("servicenow.password_file", &password_file)] {
+        if value.is_empty() {
+            return Err(wrong(file, key, "is empty: an export to `servicenow.url` needs it"));
+        }
+    }
+    let url = base_address(&url, allow_plain).map_err(|problem| wrong(file, "servicenow.url", problem))?;
+    Ok(Some(ServiceNowTarget { url, user, password_file: password_file.into() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "[server]\ndata = \"d\"\nlisten = \"127.0.0.1:0\"\n";
+
+    fn parse(text: &str) -> Result<ServerConfig, String> {
+        ServerConfig::parse(text, "s.toml", []).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_shipped_file_is_whole_and_names_the_defaults() {
+        let (shipped, least) = (parse(SHIPPED).unwrap(), parse(LEAST).unwrap());
+        assert_eq!(ServerConfig { data: least.data.clone(), listen: least.listen, ..shipped }, least);
+    }
+
+    #[test]
+    fn mistakes_are_told_with_what_to_do() {
+        for (text, said) in [
+            (LEAST.replace("[server]", "[sever]"), "did you mean `server`"),
+            (format!("{LEAST}loaders = 0\n"), "server.loaders"),
+            (format!("{LEAST}[servicenow]\nurl = \"http://127.0.0.1:1\"\n"), "servicenow.user"),
+            (format!("{LEAST}[import]\nintervall_secs = 4\n"), "did you mean `interval_secs`"),
+        ] {
+            let error = parse(&text).unwrap_err();
+            assert!(error.contains(said) && error.starts_with("s.toml"), "{error}");
+        }
+    }
+}

@@ -110,6 +110,11 @@ impl Document<'_> {
             error.problem = format!("expected {}, found {found}", plain_words(expected));
         } else {
             error.problem = message.trim_end().into();
+            if error.key.is_empty() && message == "duplicate key" {
+                // The second one is in no table, so it is not found there.
+                error.key = shorten(span.and_then(|span| self.text.get(span)).unwrap_or_default());
+                error.problem = "stands here a second time, remove one".into();
+            }
         }
         error
     }
@@ -346,7 +351,10 @@ mod tests {
         let error = parse_toml::<File>("listen = 'a'\nparents = [\n", "beacon.toml").unwrap_err();
         assert_eq!(error.line, Some(2), "{error}");
         let error = parse_toml::<File>("listen = 'a'\nlisten = 'b'\n", "beacon.toml").unwrap_err();
-        assert_eq!((error.line, error.key.as_str(), error.problem.as_str()), (Some(2), "listen", "duplicate key"));
+        assert_eq!(
+            (error.line, error.key.as_str(), error.problem.as_str()),
+            (Some(2), "listen", "stands here a second time, remove one")
+        );
     }
 
     proptest! {

@@ -5,6 +5,7 @@ pub mod stored;
 pub mod package;
 
 pub mod day;
+pub mod name;
 pub mod pattern;
 
 pub mod computer;
@@ -17,3 +18,4 @@ pub mod software;
 pub mod recognition;
 
 pub mod licence;
+pub mod position;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use serde::de::DeserializeOwned;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::nearest;
@@ -81,6 +82,11 @@ impl Document<'_> {
             key: span.map(|span| self.key_at(span.start)).unwrap_or_default(),
             problem: problem.into(),
         }
+    }
+
+    /// The error at a value that was read.
+    pub fn error_at<T>(&self, value: &Spanned<T>, problem: impl Into<String>) -> ConfigError {
+        self.error(Some(value.span()), problem)
     }
 
     /// What the TOML reader or serde says, in our words.

@@ -204,7 +204,9 @@ fn read_licence(
     if let Some(date) = &written.true_up_date
         && !written.true_up
     {
-        return Err(file.error_at(date, "is the last day of a true-up, but `true_up` is not true: set it or remove this"));
+        return Err(
+            file.error_at(date, "is the last day of a true-up, but `true_up` is not true: set it or remove this")
+        );
     }
     let until = day(file, written.true_up_date.as_ref())?;
     Ok(Licence {

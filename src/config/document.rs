@@ -75,13 +75,18 @@ impl Document<'_> {
 
     /// The error at a place in the text; `None`: of the file as a whole.
     pub fn error(&self, span: Option<Range<usize>>, problem: impl Into<String>) -> ConfigError {
-        let at = span.as_ref().map(|span| span.start.min(self.text.len()));
         ConfigError {
             file: self.file.into(),
-            line: at.map(|at| self.text.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1),
+            line: span.as_ref().map(|span| self.line(span)),
             key: span.map(|span| self.key_at(span.start)).unwrap_or_default(),
             problem: problem.into(),
         }
+    }
+
+    /// The line on which `span` begins, counted from 1.
+    pub fn line(&self, span: &Range<usize>) -> usize {
+        let before = &self.text.as_bytes()[..span.start.min(self.text.len())];
+        before.iter().filter(|&&byte| byte == b'\n').count() + 1
     }
 
     /// The error at a value that was read.

@@ -22,6 +22,7 @@
 //! counted: `postgresql-15#1`, `#2`, ...
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -33,6 +34,10 @@ use crate::model::software::{Application, ApplicationId, Classification};
 
 /// What asks that a publisher is blank.
 const BLANK: &str = "<blank>";
+/// What rules that ignore are named after.
+const IGNORED: &str = "ignored";
+/// Rules that one entry may stand for: the product of its lists.
+const COMBINATIONS_MAX: usize = 1_000;
 /// Characters of a publisher, product, version or edition at most.
 const TEXT_CHARS_MAX: usize = 200;
 
@@ -129,16 +134,18 @@ fn yes() -> bool {
 pub fn read_library(files: &[Document<'_>]) -> Result<Library, ConfigError> {
     let mut library = Library::default();
     // Where each application stands, for the error that names both places.
-    let mut places: BTreeMap<ApplicationId, String> = BTreeMap::new();
+    let mut places: BTreeMap<ApplicationId, (Document<'_>, Range<usize>)> = BTreeMap::new();
     let mut ignored = 0;
     for file in files {
         let content: LibraryFile = file.read()?;
         for application in &content.application {
             let id: ApplicationId =
                 application.id.get_ref().parse().map_err(|error| file.error_at(&application.id, format!("{error}")))?;
-            let place = file.error_at(&application.id, "");
-            let place = format!("{}:{}", place.file, place.line.unwrap_or(1));
-            if let Some(first) = places.insert(id.clone(), place) {
+            if id.as_str() == IGNORED {
+                return Err(file.error_at(&application.id, "is the name of the rules that ignore, choose another"));
+            }
+            if let Some((first, span)) = places.insert(id.clone(), (*file, application.id.span())) {
+                let first = format!("{}:{}", first.file, first.line(&span));
                 return Err(file.error_at(&application.id, format!("`{id}` stands in {first} already, remove one")));
             }
             let verdict = Verdict::Application(id.clone());
@@ -157,12 +164,8 @@ pub fn read_library(files: &[Document<'_>]) -> Result<Library, ConfigError> {
         for group in &content.ignored {
             text(file, &group.reason, true)?;
             // Named on through all files, since they belong to no application.
-            ignored = read_rules(file, &group.rules, "ignored", ignored, &Verdict::Ignored, &mut library.rules)?;
+            ignored = read_rules(file, &group.rules, IGNORED, ignored, &Verdict::Ignored, &mut library.rules)?;
         }
-    }
-    if let Some(of_ignored) = places.get(&"ignored".parse().expect("a plain word is an id")) {
-        let problem = "`ignored` names the rules that ignore, call the application otherwise".into();
-        return Err(ConfigError { file: of_ignored.clone(), line: None, key: String::new(), problem });
     }
     library.applications.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(library)
@@ -185,6 +188,11 @@ fn read_rules(
         let evidence = evidence(file, rule.evidence.as_ref())?;
         if [&names, &versions, &publishers].iter().all(|tests| tests.contains(&FieldTest::Any)) {
             let problem = "compares nothing, so it would hit every title: give it a name, a version or a publisher";
+            return Err(file.error_at(spanned, problem));
+        }
+        let combined = [names.len(), versions.len(), publishers.len(), evidence.len()];
+        if combined.into_iter().fold(1, usize::saturating_mul) > COMBINATIONS_MAX {
+            let problem = format!("its lists stand for more than {COMBINATIONS_MAX} rules together, split it");
             return Err(file.error_at(spanned, problem));
         }
         for (name, version, publisher, evidence) in combinations(&names, &versions, &publishers, &evidence) {
@@ -347,6 +355,15 @@ mod tests {
         wrong(
             &format!("{ACME}{ACME}"),
             "acme.toml:6: `application[2].id`: `acme` stands in acme.toml:2 already, remove one",
+        );
+        let many = format!("[{}]", "'x', ".repeat(40));
+        wrong(
+            &format!("{ACME}rules = [{{ name = {many}, version = {many} }}]\n"),
+            "acme.toml:5: `application[1].rules[1]`: its lists stand for more than 1000 rules together, split it",
+        );
+        wrong(
+            "[[application]]\nid = 'ignored'\npublisher = 'x'\nproduct = 'x'\n",
+            "acme.toml:2: `application[1].id`: is the name of the rules that ignore, choose another",
         );
         wrong(
             &format!("{ACME}classification = 'opensource'\n"),

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use serde::de::DeserializeOwned;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::nearest;
@@ -74,13 +75,23 @@ impl Document<'_> {
 
     /// The error at a place in the text; `None`: of the file as a whole.
     pub fn error(&self, span: Option<Range<usize>>, problem: impl Into<String>) -> ConfigError {
-        let at = span.as_ref().map(|span| span.start.min(self.text.len()));
         ConfigError {
             file: self.file.into(),
-            line: at.map(|at| self.text.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1),
+            line: span.as_ref().map(|span| self.line(span)),
             key: span.map(|span| self.key_at(span.start)).unwrap_or_default(),
             problem: problem.into(),
         }
+    }
+
+    /// The line on which `span` begins, counted from 1.
+    pub fn line(&self, span: &Range<usize>) -> usize {
+        let before = &self.text.as_bytes()[..span.start.min(self.text.len())];
+        before.iter().filter(|&&byte| byte == b'\n').count() + 1
+    }
+
+    /// The error at a value that was read.
+    pub fn error_at<T>(&self, value: &Spanned<T>, problem: impl Into<String>) -> ConfigError {
+        self.error(Some(value.span()), problem)
     }
 
     /// What the TOML reader or serde says, in our words.
@@ -110,6 +121,11 @@ impl Document<'_> {
             error.problem = format!("expected {}, found {found}", plain_words(expected));
         } else {
             error.problem = message.trim_end().into();
+            if error.key.is_empty() && message == "duplicate key" {
+                // The second one is in no table, so it is not found there.
+                error.key = shorten(span.and_then(|span| self.text.get(span)).unwrap_or_default());
+                error.problem = "stands here a second time, remove one".into();
+            }
         }
         error
     }
@@ -346,7 +362,10 @@ mod tests {
         let error = parse_toml::<File>("listen = 'a'\nparents = [\n", "beacon.toml").unwrap_err();
         assert_eq!(error.line, Some(2), "{error}");
         let error = parse_toml::<File>("listen = 'a'\nlisten = 'b'\n", "beacon.toml").unwrap_err();
-        assert_eq!((error.line, error.key.as_str(), error.problem.as_str()), (Some(2), "listen", "duplicate key"));
+        assert_eq!(
+            (error.line, error.key.as_str(), error.problem.as_str()),
+            (Some(2), "listen", "stands here a second time, remove one")
+        );
     }
 
     proptest! {

@@ -16,6 +16,9 @@ pub mod node;
 pub mod beacon;
 pub mod server;
 
+pub mod library;
+pub mod licences;
+
 pub use document::{ConfigError, Document, parse_toml};
 pub use nearest::nearest;
 pub use overrides::{apply_overrides, parse_with_overrides};

@@ -6,6 +6,7 @@ pub mod beacon_status;
 pub mod package;
 
 pub mod day;
+pub mod name;
 pub mod pattern;
 
 pub mod computer;
@@ -18,3 +19,4 @@ pub mod software;
 pub mod recognition;
 
 pub mod licence;
+pub mod position;

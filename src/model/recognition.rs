@@ -3,50 +3,16 @@
 //! Source: reconcile-files reference, section 4.
 
 use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::name::name;
 use super::pattern::{Pattern, fold};
-use super::software::{ApplicationId, NameError, check_id};
+use super::software::ApplicationId;
 
-/// Name of a rule, unique in a library: what an operator looks up when an application surprises. Compared byte by byte.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct RuleId(Arc<str>);
-
-impl RuleId {
-    /// The id as written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for RuleId {
-    type Err = NameError;
-    fn from_str(text: &str) -> Result<RuleId, NameError> {
-        check_id(text).map(|()| RuleId(text.into()))
-    }
-}
-
-impl TryFrom<String> for RuleId {
-    type Error = NameError;
-    fn try_from(text: String) -> Result<RuleId, NameError> {
-        text.parse()
-    }
-}
-
-impl From<RuleId> for String {
-    fn from(id: RuleId) -> String {
-        id.0.as_ref().into()
-    }
-}
-
-impl fmt::Display for RuleId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+name! {
+    /// Name of a rule, unique in a library: what an operator looks up when an application surprises.
+    RuleId
 }
 
 /// What a rule asks of one text.

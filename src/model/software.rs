@@ -7,13 +7,11 @@
 //! Source: reconcile reference, section 2; limits of the texts: agent-beacon-batch reference, section 4.2.
 
 use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::day::Day;
-use crate::id::shorten;
+use super::name::name;
 
 /// Number of a title within one tenant of one server; given at the first sight of the title, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -136,58 +134,9 @@ pub struct InstalledTitle {
     pub install_date: Option<Day>,
 }
 
-/// Characters of an id of an application or licence at most.
-pub const ID_CHARS_MAX: usize = 80;
-
-/// The text is no id.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an id: 1 to {ID_CHARS_MAX} characters, no space at the ends, no control characters")]
-pub struct NameError(String);
-
-/// Whether `text` can be an id of an application, licence or rule.
-pub(super) fn check_id(text: &str) -> Result<(), NameError> {
-    let fits = (1..=ID_CHARS_MAX).contains(&text.chars().count())
-        && text.trim() == text
-        && !text.chars().any(char::is_control);
-    if fits { Ok(()) } else { Err(NameError(shorten(text))) }
-}
-
-/// Id of an application, as a library writes it: `postgresql-15`. Compared byte by byte.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ApplicationId(Arc<str>);
-
-impl ApplicationId {
-    /// The id as written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for ApplicationId {
-    type Err = NameError;
-    fn from_str(text: &str) -> Result<ApplicationId, NameError> {
-        check_id(text).map(|()| ApplicationId(text.into()))
-    }
-}
-
-impl TryFrom<String> for ApplicationId {
-    type Error = NameError;
-    fn try_from(text: String) -> Result<ApplicationId, NameError> {
-        text.parse()
-    }
-}
-
-impl From<ApplicationId> for String {
-    fn from(id: ApplicationId) -> String {
-        id.0.as_ref().into()
-    }
-}
-
-impl fmt::Display for ApplicationId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+name! {
+    /// Id of an application, as a library writes it: `postgresql-15`.
+    ApplicationId
 }
 
 /// What kind of software an application is: what an operator filters by first.
@@ -297,14 +246,6 @@ mod tests {
         assert_eq!(application("", "").name(), "Server");
         assert_eq!(application("3", "Gold").name(), "Server 3 Gold");
         assert_eq!(application("", "Gold").name(), "Server Gold");
-    }
-
-    #[test]
-    fn an_id_is_short_and_printable() {
-        for text in ["", " a", "a\n", &"x".repeat(ID_CHARS_MAX + 1)] {
-            assert!(text.parse::<ApplicationId>().is_err(), "{text:?}");
-        }
-        assert_eq!("postgresql-15".parse::<ApplicationId>().unwrap().as_str(), "postgresql-15");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The beacon's actor: the core, its one timer, and the hands that do what it wants.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
@@ -48,10 +49,17 @@ pub struct BeaconWorld {
     pub settings: Arc<BeaconSettings>,
 }
 
-/// Something was taken into custody: look.
-#[derive(Clone, Copy, Debug, Message)]
+/// Something was taken into custody: look. The flag says that such a hint is under way; it is lowered when the message
+/// is taken or dropped, before the look, so that no arrival falls between.
+#[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct PackagesArrived;
+pub struct PackagesArrived(pub Arc<AtomicBool>);
+
+impl Drop for PackagesArrived {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
 
 /// Stops relaying: the node is about to end.
 #[derive(Clone, Copy, Debug, Message)]
@@ -225,7 +233,8 @@ impl Actor for Beacon {
 impl Handler<PackagesArrived> for Beacon {
     type Result = ();
 
-    fn handle(&mut self, _: PackagesArrived, ctx: &mut Context<Beacon>) {
+    fn handle(&mut self, hint: PackagesArrived, ctx: &mut Context<Beacon>) {
+        drop(hint);
         // On the minute it looks by itself: only one that relays at once has to look now.
         if self.world.settings.relay_on_arrival {
             self.pull();

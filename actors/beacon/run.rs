@@ -131,7 +131,9 @@ pub async fn start(
             && !hinted.swap(true, Ordering::AcqRel)
         {
             let hint = address.send(PackagesArrived(hinted.clone()));
-            actix::spawn(async move { drop(hint.await) });
+            actix::spawn(async move {
+                let _ = hint.await;
+            });
         }
     };
     let intake = Arc::new(Intake {

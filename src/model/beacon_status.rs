@@ -128,7 +128,7 @@ mod tests {
         for batch in 0..3u64 {
             let report = (0..5_000u64).map(|n| {
                 let mut bytes = [0; 16];
-                bytes[..8].copy_from_slice(&(batch * 5_000 + n).to_be_bytes());
+                bytes[8..].copy_from_slice(&(batch * 5_000 + n).to_be_bytes());
                 BeaconStatus { id: Guid::from_random(bytes), ..status(0, 1) }
             });
             statuses.take(report.collect());

@@ -1,0 +1,87 @@
+//! Sends one package to one receiver over HTTP and says what came back. Used by agents and beacons alike.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use muster::formats::wire;
+use muster::model::package::Receipt;
+use muster::time::SECOND_MS;
+use muster::upload::answer::Answer;
+use serde::Deserialize;
+
+/// Longest wait for a connection.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// Longest time of an upload of no bytes; one more second for each [`BYTES_PER_SECOND`].
+const UPLOAD_TIME: Duration = Duration::from_secs(60);
+const BYTES_PER_SECOND: u64 = 64 << 10;
+/// Most bytes of an answer that are read.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// A client whose clones share connections. It follows no redirect.
+#[derive(Clone, Debug)]
+pub struct UploadClient {
+    http: reqwest::Client,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    error: Error,
+}
+
+#[derive(Deserialize)]
+struct Error {
+    code: String,
+}
+
+impl UploadClient {
+    /// A client that goes through the proxy its environment names, if any.
+    pub fn new() -> Result<UploadClient, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIME)
+            .redirect(reqwest::redirect::Policy::none())
+            .pool_idle_timeout(Duration::from_secs(10))
+            .user_agent(concat!("muster/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(UploadClient { http })
+    }
+
+    /// The client below, for questions that are no uploads.
+    pub fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// Puts `body` as `{kind}/{name}` at the receiver with the base address `base`. Whatever goes wrong on the way is
+    /// [`Answer::Nothing`]: the package is perhaps stored there.
+    pub async fn put(
+        &self,
+        base: &str,
+        kind: &str,
+        name: &str,
+        headers: &[(&'static str, String)],
+        body: Bytes,
+    ) -> Answer {
+        let address = format!("{}/ManageSoftRL/{kind}/{}", base.trim_end_matches('/'), wire::percent_encode(name));
+        let time = UPLOAD_TIME + Duration::from_secs(body.len() as u64 / BYTES_PER_SECOND);
+        let mut request = self.http.put(address).timeout(time).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let Ok(mut answer) = request.send().await else { return Answer::Nothing };
+        let status = answer.status().as_u16();
+        let wait = answer.headers().get(reqwest::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after_ms = wait.and_then(|secs| secs.trim().parse::<i64>().ok()).map(|s| s.saturating_mul(SECOND_MS));
+        let mut bytes = Vec::new();
+        while bytes.len() <= ANSWER_BYTES_MAX {
+            match answer.chunk().await {
+                Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+                Ok(None) => break,
+                // A status without its whole body is no receipt; a refusal stands by its status alone.
+                Err(_) if status == 200 => return Answer::Nothing,
+                Err(_) => break,
+            }
+        }
+        let receipt = serde_json::from_slice::<Receipt>(&bytes).ok();
+        let code = serde_json::from_slice::<Refused>(&bytes).map(|refused| refused.error.code).unwrap_or_default();
+        Answer::Status { status, receipt, retry_after_ms, code }
+    }
+}

@@ -6,7 +6,13 @@ pub mod errors;
 
 pub mod log;
 pub mod node;
+pub mod supervision;
+pub mod upload_client;
+
+pub mod hierarchy;
+pub mod intake;
 
 pub mod agent;
+pub mod beacon;
 pub mod server;
 pub mod servicenow;

@@ -223,7 +223,8 @@ impl State {
         let from = self.names_unsynced.len();
         let chosen = (from..).zip(changes).filter(|&(unit, _)| choice[unit]);
         chosen
-            .filter_map(|(unit, change)| matches!(change, Change::Write { .. }).then(|| (unit, change.length())))
+            .filter(|(_, change)| matches!(change, Change::Write { .. }))
+            .map(|(unit, change)| (unit, change.length()))
             .last()
     }
 

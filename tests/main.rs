@@ -1,1 +1,6 @@
-//! What needs nodes.
+//! What needs nodes, processes or browsers to be shown, and the rules about the sources themselves.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "this package owns disks and processes")]
+
+mod documents;
+mod edges;
+mod tidy;

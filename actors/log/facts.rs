@@ -11,7 +11,7 @@ use muster::formats::journal::{LogKind, RECORD_HEAD_BYTES, Tag};
 use muster::time::Timestamp;
 
 use super::disk::Disk;
-use super::log::{Listed, Log, LogError, LogOptions, LogReader, Place, ReadError, Recovery, Write};
+use super::log::{Compacted, Listed, Log, LogError, LogOptions, LogReader, Place, ReadError, Recovery, Write};
 
 /// One upsert or, without a value, one tombstone.
 pub type FactWrite = (Bytes, Option<Bytes>);
@@ -100,6 +100,11 @@ impl FactIndex {
 
     fn covered(&self) -> Position {
         *self.covered.lock().expect("no holder of this lock panics")
+    }
+
+    /// Whether `key` has a value.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.lock().by_key.contains_key(key)
     }
 
     /// The value of `key`.
@@ -224,8 +229,9 @@ impl Facts {
     }
 
     /// Rewrites the oldest segment when that is worth it: at least half of it is dead, or the log is twice as large as
-    /// what is live and four segments more. A segment that the view has not applied yet stays. Returns the bytes freed and the keys whose bytes had rotted.
-    pub fn compact(&mut self, now: Timestamp) -> Result<(u64, Vec<Box<[u8]>>), LogError> {
+    /// what is live and four segments more. A segment that the view has not applied yet stays. Returns the bytes freed
+    /// and the keys whose bytes had rotted.
+    pub fn compact(&mut self, now: Timestamp) -> Result<Compacted<Box<[u8]>>, LogError> {
         let nothing = Ok((0, Vec::new()));
         let Some((oldest, bytes)) = self.log.sealed().next() else { return nothing };
         let (live, live_all) = {

@@ -187,11 +187,17 @@ struct Active {
     footer_durable: (usize, u32),
 }
 
+/// Bytes that a compaction freed, and the keys whose bytes had rotted.
+pub type Compacted<Key> = (u64, Vec<Key>);
+
+/// A segment's file, with its salt once the head was read.
+type OpenSegment = (Arc<dyn DiskFile>, Option<Salt>);
+
 /// Open segments, shared with readers.
 struct Files {
     disk: Arc<dyn Disk>,
     kind: LogKind,
-    open: Mutex<BTreeMap<u64, (Arc<dyn DiskFile>, Option<Salt>)>>,
+    open: Mutex<BTreeMap<u64, OpenSegment>>,
 }
 
 /// Most segments a reader keeps open.

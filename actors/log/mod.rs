@@ -12,8 +12,8 @@ pub use disk::{Disk, DiskFile, Space, read_file, replace_file};
 pub use facts::{COMMIT_RECORDS_MAX, FactIndex, FactWrite, Facts, Position};
 pub use folder_disk::FolderDisk;
 pub use log::{
-    GROUP_BYTES, Listed, Log, LogError, LogOptions, LogReader, Place, ReadError, ReadRecord, Recovery, SEGMENT_BYTES,
-    Write,
+    Compacted, GROUP_BYTES, Listed, Log, LogError, LogOptions, LogReader, Place, ReadError, ReadRecord, Recovery,
+    SEGMENT_BYTES, Write,
 };
 pub use packages::{Handle, Held, PackageIndex, Packages, Taken};
 pub use writer::{

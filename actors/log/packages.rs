@@ -12,7 +12,9 @@ use muster::formats::journal::{LogKind, Tag};
 use muster::time::Timestamp;
 
 use super::disk::Disk;
-use super::log::{Listed, Log, LogError, LogOptions, LogReader, Place, ReadError, ReadRecord, Recovery, Write};
+use super::log::{
+    Compacted, Listed, Log, LogError, LogOptions, LogReader, Place, ReadError, ReadRecord, Recovery, Write,
+};
 
 /// Number of a held package in this process, ascending in the order of custody. Not stored: the key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -213,7 +215,7 @@ impl Packages {
 
     /// Rewrites the oldest segment when that is worth it: at least half of it is dead, or the log is twice as large as
     /// what it holds and four segments more. Returns the bytes freed and the keys whose bytes had rotted.
-    pub fn compact(&mut self, now: Timestamp) -> Result<(u64, Vec<Arc<[u8]>>), LogError> {
+    pub fn compact(&mut self, now: Timestamp) -> Result<Compacted<Arc<[u8]>>, LogError> {
         let (oldest_live, all_live) = {
             let index = self.index.lock();
             let oldest = self.log.sealed().next();

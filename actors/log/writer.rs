@@ -284,6 +284,8 @@ pub enum PackageRequest {
     Release(Vec<Arc<[u8]>>),
     /// Let go of what a fact says is settled and not wanted any more.
     Forget(Vec<Arc<[u8]>>),
+    /// Nothing, but answered only when a package could be taken now.
+    Probe,
 }
 
 impl Journal for Packages {
@@ -301,11 +303,12 @@ impl Journal for Packages {
                 keys.iter().try_for_each(|key| self.release(now, key, false))?;
                 Ok(Taken::Known)
             }
+            PackageRequest::Probe => Ok(Taken::Known),
         }
     }
 
     fn needs_room(request: &PackageRequest) -> bool {
-        matches!(request, PackageRequest::Hold { .. })
+        matches!(request, PackageRequest::Hold { .. } | PackageRequest::Probe)
     }
 
     fn pending_bytes(&self) -> u64 {

@@ -50,7 +50,7 @@ pub enum StoreError {
         /// How many.
         count: usize,
     },
-    /// [`RECORDS_MAX`].
+    /// `RECORDS_MAX` are there already.
     #[error("the tables hold {RECORDS_MAX} records, which is the most: start on an empty folder with --data")]
     Full,
     /// One edit of more records than a commit holds.

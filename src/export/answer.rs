@@ -43,7 +43,7 @@ pub enum Verdict {
 }
 
 impl Answer {
-    /// The verdict. Source: servicenow reference, section 3, table of codes; statuses without a document are [P]:
+    /// The verdict. Source: servicenow reference, section 3, table of codes; statuses without a document are \[P\]:
     /// 502 and 504 come from a gateway that lost the answer, 200 without a document from something in between.
     pub fn verdict(self) -> Verdict {
         let (status, retry_after, response) = match self {

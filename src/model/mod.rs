@@ -2,11 +2,19 @@
 
 pub mod stored;
 
+pub mod beacon_status;
 pub mod package;
+
+pub mod day;
+pub mod pattern;
 
 pub mod computer;
 pub mod device;
 pub mod fact;
 pub mod inventory;
-pub mod licence;
+
 pub mod software;
+
+pub mod recognition;
+
+pub mod licence;

@@ -1,1 +1,328 @@
-//! (being written)
+//! What is installed: titles as package managers report them, and applications as people buy and count them.
+//!
+//! A title is the raw evidence (`postgresql-15`, `15.18-0+deb12u1`, `Debian PostgreSQL Maintainers`, `deb`); recognition
+//! turns titles into applications (PostgreSQL 15). A fleet has perhaps a million distinct titles on a billion places, so
+//! a title is stored once and a device holds numbers.
+//!
+//! Source: reconcile reference, section 2; limits of the texts: agent-beacon-batch reference, section 4.2.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::day::Day;
+use crate::id::shorten;
+
+/// Number of a title within one tenant of one server; given at the first sight of the title, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TitleId(pub u32);
+
+impl fmt::Display for TitleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Characters of a title's name at most.
+pub const NAME_CHARS_MAX: usize = 256;
+/// Characters of a title's version at most.
+pub const VERSION_CHARS_MAX: usize = 72;
+/// Characters of a title's publisher at most.
+pub const PUBLISHER_CHARS_MAX: usize = 200;
+/// Characters of a title's type of evidence at most.
+pub const EVIDENCE_CHARS_MAX: usize = 32;
+
+/// How an installed package is identified: name, version, publisher and type of evidence, exactly as reported.
+///
+/// Two packages are the same title when all four texts are the same, byte by byte; only rules fold them. In the order of
+/// those four. Packed into one block of text (24 bytes and the text), since a server holds a million.
+///
+/// Stored as the four texts.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "(String, String, String, String)", into = "(String, String, String, String)")]
+pub struct Title {
+    /// Name, version, publisher and evidence, one after the other.
+    text: Box<str>,
+    /// Where the first three end in `text`. The four together have at most 560 characters, so a place fits.
+    ends: [u16; 3],
+}
+
+impl Title {
+    /// The title of these texts; each is cut at its number of characters, as the reader of inventories cuts it.
+    pub fn new(name: &str, version: &str, publisher: &str, evidence: &str) -> Title {
+        let parts = [
+            cut(name, NAME_CHARS_MAX),
+            cut(version, VERSION_CHARS_MAX),
+            cut(publisher, PUBLISHER_CHARS_MAX),
+            cut(evidence, EVIDENCE_CHARS_MAX),
+        ];
+        let mut end = 0;
+        let ends = [0, 1, 2].map(|part: usize| {
+            end += parts[part].len() as u16;
+            end
+        });
+        Title { text: parts.concat().into(), ends }
+    }
+
+    /// Name of the package.
+    pub fn name(&self) -> &str {
+        &self.text[..usize::from(self.ends[0])]
+    }
+
+    /// Version as its package manager prints it; empty when not reported.
+    pub fn version(&self) -> &str {
+        &self.text[usize::from(self.ends[0])..usize::from(self.ends[1])]
+    }
+
+    /// Maintainer or vendor; empty when not reported.
+    pub fn publisher(&self) -> &str {
+        &self.text[usize::from(self.ends[1])..usize::from(self.ends[2])]
+    }
+
+    /// Type of evidence: `deb`, `rpm`, `msi`, `uninstall`, `pkg`, `managesoft`.
+    pub fn evidence(&self) -> &str {
+        &self.text[usize::from(self.ends[2])..]
+    }
+
+    fn parts(&self) -> (&str, &str, &str, &str) {
+        (self.name(), self.version(), self.publisher(), self.evidence())
+    }
+}
+
+fn cut(text: &str, chars: usize) -> &str {
+    text.char_indices().nth(chars).map_or(text, |(end, _)| &text[..end])
+}
+
+impl PartialOrd for Title {
+    fn partial_cmp(&self, other: &Title) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Title {
+    fn cmp(&self, other: &Title) -> std::cmp::Ordering {
+        self.parts().cmp(&other.parts())
+    }
+}
+
+impl From<(String, String, String, String)> for Title {
+    fn from((name, version, publisher, evidence): (String, String, String, String)) -> Title {
+        Title::new(&name, &version, &publisher, &evidence)
+    }
+}
+
+impl From<Title> for (String, String, String, String) {
+    fn from(title: Title) -> (String, String, String, String) {
+        let (name, version, publisher, evidence) = title.parts();
+        (name.into(), version.into(), publisher.into(), evidence.into())
+    }
+}
+
+impl fmt::Debug for Title {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Title{:?}", self.parts())
+    }
+}
+
+/// A title on a device. Eight bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct InstalledTitle {
+    /// Which title.
+    pub title: TitleId,
+    /// When it was installed; `None` where the package manager does not say.
+    pub install_date: Option<Day>,
+}
+
+/// Characters of an id of an application or licence at most.
+pub const ID_CHARS_MAX: usize = 80;
+
+/// The text is no id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an id: 1 to {ID_CHARS_MAX} characters, no space at the ends, no control characters")]
+pub struct NameError(String);
+
+/// Whether `text` can be an id of an application, licence or rule.
+pub(super) fn check_id(text: &str) -> Result<(), NameError> {
+    let fits = (1..=ID_CHARS_MAX).contains(&text.chars().count())
+        && text.trim() == text
+        && !text.chars().any(char::is_control);
+    if fits { Ok(()) } else { Err(NameError(shorten(text))) }
+}
+
+/// Id of an application, as a library writes it: `postgresql-15`. Compared byte by byte.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ApplicationId(Arc<str>);
+
+impl ApplicationId {
+    /// The id as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ApplicationId {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<ApplicationId, NameError> {
+        check_id(text).map(|()| ApplicationId(text.into()))
+    }
+}
+
+impl TryFrom<String> for ApplicationId {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<ApplicationId, NameError> {
+        text.parse()
+    }
+}
+
+impl From<ApplicationId> for String {
+    fn from(id: ApplicationId) -> String {
+        id.0.as_ref().into()
+    }
+}
+
+impl fmt::Display for ApplicationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What kind of software an application is: what an operator filters by first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Classification {
+    /// Sold, under a licence with terms that are counted.
+    Commercial,
+    /// Free of charge, source or not.
+    Freeware,
+    /// Under an open source licence; support may still be sold by the device.
+    OpenSource,
+    /// Part of another product, never bought alone.
+    Component,
+    /// Made in the house.
+    InHouse,
+    /// Nobody has said.
+    #[default]
+    Unknown,
+}
+
+impl Classification {
+    /// Every kind, in the order of declaration.
+    pub const ALL: [Classification; 6] = [
+        Classification::Commercial,
+        Classification::Freeware,
+        Classification::OpenSource,
+        Classification::Component,
+        Classification::InHouse,
+        Classification::Unknown,
+    ];
+
+    /// The name in libraries and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Classification::Commercial => "commercial",
+            Classification::Freeware => "freeware",
+            Classification::OpenSource => "open-source",
+            Classification::Component => "component",
+            Classification::InHouse => "in-house",
+            Classification::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Classification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What titles are recognised as, and what licences cover.
+///
+/// Source: reconcile reference, section 10; reconcile-files reference, section 2, applications.csv.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Application {
+    /// Unique in a library.
+    pub id: ApplicationId,
+    /// Who makes it.
+    pub publisher: Box<str>,
+    /// Name without version and edition: `PostgreSQL`.
+    pub product: Box<str>,
+    /// `15`; empty when one application stands for all versions.
+    pub version: Box<str>,
+    /// `Enterprise`; empty when there is one only.
+    pub edition: Box<str>,
+    /// What kind of software it is.
+    pub classification: Classification,
+    /// Whether installations are offered to licences at all.
+    pub licensable: bool,
+}
+
+impl Application {
+    /// `PostgreSQL 15`, `Acme Server 3 Enterprise`: product, version and edition, without those that are empty.
+    pub fn name(&self) -> String {
+        let parts = [&self.product, &self.version, &self.edition];
+        parts.into_iter().filter(|part| !part.is_empty()).map(AsRef::as_ref).collect::<Vec<&str>>().join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_title_gives_back_its_four_texts() {
+        let title = Title::new("postgresql-15", "15.18", "", "deb");
+        assert_eq!(title.parts(), ("postgresql-15", "15.18", "", "deb"));
+        assert_eq!(format!("{title:?}"), r#"Title("postgresql-15", "15.18", "", "deb")"#);
+        assert_ne!(Title::new("ab", "c", "", ""), Title::new("a", "bc", "", ""), "borders count");
+        assert_eq!(size_of::<Title>(), 24);
+        assert_eq!(size_of::<InstalledTitle>(), 8);
+    }
+
+    #[test]
+    fn an_application_is_named_by_what_is_known_of_it() {
+        let application = |version: &str, edition: &str| Application {
+            id: "x".parse().unwrap(),
+            publisher: "Acme".into(),
+            product: "Server".into(),
+            version: version.into(),
+            edition: edition.into(),
+            classification: Classification::Commercial,
+            licensable: true,
+        };
+        assert_eq!(application("", "").name(), "Server");
+        assert_eq!(application("3", "Gold").name(), "Server 3 Gold");
+        assert_eq!(application("", "Gold").name(), "Server Gold");
+    }
+
+    #[test]
+    fn an_id_is_short_and_printable() {
+        for text in ["", " a", "a\n", &"x".repeat(ID_CHARS_MAX + 1)] {
+            assert!(text.parse::<ApplicationId>().is_err(), "{text:?}");
+        }
+        assert_eq!("postgresql-15".parse::<ApplicationId>().unwrap().as_str(), "postgresql-15");
+    }
+
+    #[test]
+    fn a_classification_is_written_as_it_is_shown() {
+        for kind in Classification::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn titles_survive_message_pack_and_keep_the_order_of_their_texts(
+            a in (".{0,300}", ".{0,90}", ".{0,9}", ".{0,40}"), b in (".{0,3}", ".{0,3}", ".{0,3}", ".{0,3}"),
+        ) {
+            let (a, b) = (Title::from(a), Title::from(b));
+            prop_assert_eq!(&rmp_serde::from_slice::<Title>(&rmp_serde::to_vec(&a).unwrap()).unwrap(), &a);
+            prop_assert_eq!(a.cmp(&b), a.parts().cmp(&b.parts()));
+            prop_assert!(a.name().chars().count() <= NAME_CHARS_MAX && a.evidence().chars().count() <= 32);
+        }
+    }
+}

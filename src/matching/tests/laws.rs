@@ -75,10 +75,13 @@ fn rows(most: usize) -> impl Strategy<Value = Vec<Row>> {
     })
 }
 
+/// Source, number and fields of a record bound to a device.
+type BoundRecord = (&'static str, usize, Fields);
+
 fn stored(most: usize) -> impl Strategy<Value = Vec<Stored>> {
     let bindings = prop::collection::vec((select(&["a", "b"][..]), 0..12_usize, fields()), 0..3);
     prop::collection::vec((fields(), bindings), 0..most).prop_map(|list| {
-        let device = |(place, (fields, bindings)): (usize, (Fields, Vec<(&'static str, usize, Fields)>))| {
+        let device = |(place, (fields, bindings)): (usize, (Fields, Vec<BoundRecord>))| {
             let bindings = bindings.into_iter();
             let bindings = bindings.map(|(source, n, fields)| (source, format!("k{n}"), oracle::normalise(&fields)));
             Stored { id: (place as u64 * 5) % 23 + 1, fields, bindings: bindings.collect() }

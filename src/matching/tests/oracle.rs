@@ -36,7 +36,7 @@ const LIST: &str = "to be filled by o.e.m.;to be filled by oem;default string;sy
     unknown;invalid;null;0;123456789;0123456789;1234567890";
 
 fn fold(text: &str) -> String {
-    text.chars().map(|c| if ('A'..='Z').contains(&c) { (c as u8 + 32) as char } else { c }).collect()
+    text.chars().map(|c: char| if c.is_ascii_uppercase() { (c as u8 + 32) as char } else { c }).collect()
 }
 
 fn trimmed(text: &str) -> String {

@@ -1,0 +1,255 @@
+//! The beacon's actor: the core, its one timer, and the hands that do what it wants.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
+use bytes::Bytes;
+use muster::id::TenantId;
+use muster::model::fact::FactKey;
+use muster::model::package::PackageKey;
+use muster::model::stored;
+use muster::rng::{RngStream, mix};
+use muster::roles::beacon::{
+    Aside, BeaconCore, BeaconDurable, BeaconInput, BeaconIntent, BeaconSettings, PackageNumber, ParentNumber, Waiting,
+};
+use muster::roles::{Core, IntentNumber, Intents};
+use muster::upload::answer::Verdict;
+use tracing::{error, warn};
+
+use super::aside::AsideFact;
+use super::relay::{Outcome, Relay};
+use super::upward::Upward;
+use crate::clock::SharedClock;
+use crate::errors::{Chain, Hex};
+use crate::log::{Handle, Held, PackageRequest};
+use crate::node::Logs;
+use crate::supervision::DeathWatch;
+
+/// Packages that are taken out of the index in one turn.
+const PULL_MAX: usize = 1_000;
+/// The timer is never armed for longer, so that a stepped wall clock is noticed.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+
+/// What the actor needs of the world.
+#[derive(Clone)]
+pub struct BeaconWorld {
+    /// Its logs.
+    pub logs: Logs,
+    /// Whose packages it carries.
+    pub tenant: TenantId,
+    /// The present.
+    pub clock: SharedClock,
+    /// Sends packages.
+    pub relay: Arc<dyn Relay>,
+    /// Asks for policy and reports the status.
+    pub upward: Arc<dyn Upward>,
+    /// What it is set to.
+    pub settings: Arc<BeaconSettings>,
+}
+
+/// Something was taken into custody: look. The flag says that such a hint is under way; it is lowered when the message
+/// is taken or dropped, before the look, so that no arrival falls between.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PackagesArrived(pub Arc<AtomicBool>);
+
+impl Drop for PackagesArrived {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// Stops relaying: the node is about to end.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct StopRelaying;
+
+/// See the module's head.
+pub struct Beacon {
+    world: BeaconWorld,
+    core: BeaconCore,
+    intents: Intents<BeaconIntent>,
+    /// The youngest package the core was told of.
+    seen: Option<Handle>,
+    timer: Option<SpawnHandle>,
+    stopping: bool,
+    _watch: DeathWatch,
+}
+
+impl Beacon {
+    /// Begins a life from what the logs hold.
+    pub fn new(world: BeaconWorld, watch: DeathWatch) -> Beacon {
+        let guid_seed = world.logs.node.seed();
+        let rng = RngStream::new(guid_seed, guid_seed, mix(world.logs.incarnation, world.clock.now().0 as u64));
+        let (seen, held) = waiting(&world, None, usize::MAX);
+        let durable = BeaconDurable { settings: world.settings.clone(), guid_seed, held };
+        let core = BeaconCore::recover(durable, rng, world.clock.now());
+        Beacon { world, core, intents: Intents::default(), seen, timer: None, stopping: false, _watch: watch }
+    }
+
+    fn pull(&mut self) {
+        loop {
+            let (seen, packages) = waiting(&self.world, self.seen, PULL_MAX);
+            if seen == self.seen {
+                return;
+            }
+            self.seen = seen;
+            if !packages.is_empty() {
+                self.core.on(self.world.clock.now(), BeaconInput::Arrived(packages), &mut self.intents);
+            }
+        }
+    }
+
+    fn tell(&mut self, input: BeaconInput, ctx: &mut Context<Beacon>) {
+        self.core.on(self.world.clock.now(), input, &mut self.intents);
+        self.turn(ctx);
+    }
+
+    /// Does what the core wants and arms the timer for what it wants next.
+    fn turn(&mut self, ctx: &mut Context<Beacon>) {
+        if self.stopping {
+            return;
+        }
+        let now = self.world.clock.now();
+        if now >= self.core.next_due() {
+            self.pull();
+            self.core.wake(now, &mut self.intents);
+        }
+        for (number, intent) in self.intents.take() {
+            self.carry_out(number, intent, ctx);
+        }
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        let sleep = self.core.next_due().since(self.world.clock.now()).clamp(Duration::from_millis(1), SLEEP_MAX);
+        self.timer = Some(ctx.run_later(sleep, |beacon, ctx| {
+            beacon.timer = None;
+            beacon.turn(ctx);
+        }));
+    }
+
+    fn carry_out(&mut self, number: IntentNumber, intent: BeaconIntent, ctx: &mut Context<Beacon>) {
+        match intent {
+            BeaconIntent::Forward { package, to } => self.forward(number, package, to, ctx),
+            BeaconIntent::Release(package) => self.release(package, ctx),
+            BeaconIntent::SetAside { package, why } => self.set_aside(package, why, ctx),
+            BeaconIntent::AskPolicy(parent) => {
+                let asked = self.world.upward.ask_policy(parent);
+                ctx.spawn(asked.into_actor(self).map(|answered, beacon, ctx| {
+                    beacon.tell(BeaconInput::PolicyAnswered { answered }, ctx);
+                }));
+            }
+            BeaconIntent::SendStatus(parent) => {
+                let sent = self.world.upward.send_status(parent);
+                ctx.spawn(sent.into_actor(self).map(|(), _, _| ()));
+            }
+        }
+    }
+
+    fn forward(&mut self, intent: IntentNumber, package: PackageNumber, to: ParentNumber, ctx: &mut Context<Beacon>) {
+        let sent = self.world.relay.forward(Handle(package.0), to);
+        ctx.spawn(sent.into_actor(self).map(move |outcome, beacon, ctx| {
+            let input = match outcome {
+                Outcome::Answered(verdict) => BeaconInput::Forwarded { intent, verdict },
+                // Let go of in an earlier life of this actor: nothing is left to do.
+                Outcome::Gone => BeaconInput::Forwarded { intent, verdict: Verdict::Delivered },
+                Outcome::Unsendable(why) => BeaconInput::Unsendable { intent, why },
+            };
+            beacon.tell(input, ctx);
+        }));
+    }
+
+    fn release(&mut self, package: PackageNumber, ctx: &mut Context<Beacon>) {
+        let Some(held) = held(&self.world, package) else { return };
+        let packages = self.world.logs.packages.clone();
+        let released = async move { packages.ask(PackageRequest::Release(vec![held.key])).await };
+        ctx.spawn(released.into_actor(self).map(|released, beacon, ctx| {
+            if let Err(error) = released {
+                warn!(error = %Chain(&error), "a delivered package was not let go, it will be sent once more after a restart");
+            }
+            beacon.tell(BeaconInput::Done, ctx);
+        }));
+    }
+
+    fn set_aside(&mut self, package: PackageNumber, why: Aside, ctx: &mut Context<Beacon>) {
+        let Some(held) = held(&self.world, package) else { return };
+        let Some((tenant, key)) = PackageKey::decode(&held.key) else { return };
+        error!(package = %key.digest, origin = %key.origin, ?why, "package set aside, it stays in quarantine here");
+        let fact = stored::pack(&AsideFact { why: why.into(), since: self.world.clock.now() });
+        let write = (Bytes::from(FactKey::Package(tenant, key).encode()), Some(Bytes::from(fact)));
+        let facts = self.world.logs.facts.clone();
+        let committed = async move { facts.ask(vec![write]).await };
+        ctx.spawn(committed.into_actor(self).map(|committed, beacon, ctx| {
+            if let Err(error) = committed {
+                error!(error = %Chain(&error), "the reason was not noted, the package is tried again after a restart");
+            }
+            beacon.tell(BeaconInput::Done, ctx);
+        }));
+    }
+}
+
+fn held(world: &BeaconWorld, package: PackageNumber) -> Option<Held> {
+    world
+        .logs
+        .package_index
+        .after(package.0.checked_sub(1).map(Handle), 1)
+        .into_iter()
+        .find(|held| held.handle.0 == package.0)
+}
+
+/// Up to `limit` packages taken after `after` that wait to be relayed, and the youngest one looked at.
+fn waiting(world: &BeaconWorld, after: Option<Handle>, limit: usize) -> (Option<Handle>, Vec<Waiting>) {
+    let (mut seen, mut packages, mut left) = (after, Vec::new(), limit);
+    while left > 0 {
+        let page = world.logs.package_index.after(seen, left.min(PULL_MAX));
+        let Some(last) = page.last() else { break };
+        seen = Some(last.handle);
+        left -= page.len();
+        for held in page {
+            let Some((tenant, key)) = PackageKey::decode(&held.key) else {
+                error!(key = %Hex(&held.key), "a held package has a key that is none");
+                continue;
+            };
+            let origin = key.origin.as_str().bytes().fold(0, |hash, byte| mix(hash, u64::from(byte)));
+            let kind = key.kind;
+            if !world.logs.fact_index.contains(&FactKey::Package(tenant, key).encode()) {
+                packages.push(Waiting { package: PackageNumber(held.handle.0), kind, origin });
+            }
+        }
+    }
+    (seen, packages)
+}
+
+impl Actor for Beacon {
+    type Context = Context<Beacon>;
+
+    fn started(&mut self, ctx: &mut Context<Beacon>) {
+        self.turn(ctx);
+    }
+}
+
+impl Handler<PackagesArrived> for Beacon {
+    type Result = ();
+
+    fn handle(&mut self, hint: PackagesArrived, ctx: &mut Context<Beacon>) {
+        drop(hint);
+        // On the minute it looks by itself: only one that relays at once has to look now.
+        if self.world.settings.relay_on_arrival {
+            self.pull();
+            self.turn(ctx);
+        }
+    }
+}
+
+impl Handler<StopRelaying> for Beacon {
+    type Result = ();
+
+    fn handle(&mut self, _: StopRelaying, ctx: &mut Context<Beacon>) {
+        self.stopping = true;
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+    }
+}

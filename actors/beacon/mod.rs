@@ -1,0 +1,17 @@
+//! The beacon: takes uploads of those below, keeps them safe, relays them to its parent.
+
+mod aside;
+#[expect(clippy::module_inception, reason = "the folder holds the actor and its hands")]
+mod beacon;
+mod relay;
+mod run;
+mod upward;
+
+pub use aside::{AsideFact, AsideReason};
+pub use beacon::{Beacon, BeaconWorld, PackagesArrived, StopRelaying};
+pub use relay::{Effect, HttpRelay, Outcome, Relay};
+pub use run::{BeaconError, BeaconOptions, RunningBeacon, start};
+pub use upward::{HttpUpward, Upward, restore_bundle};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! Sends one held package to one parent.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use muster::formats::wire::{self, Via, header};
+use muster::id::Digest;
+use muster::model::package::Envelope;
+use muster::model::stored;
+use muster::roles::beacon::{Aside, ParentNumber};
+use muster::upload::answer::{Verdict, verdict};
+use muster::upload::ledger::PACKAGE_LIFETIME_MS;
+use tracing::{info, warn};
+
+use crate::clock::SharedClock;
+use crate::errors::Chain;
+use crate::log::{Handle, ReadError};
+use crate::node::Logs;
+use crate::upload_client::UploadClient;
+
+/// How a forward ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With this meaning of the parent's answer, or of its silence.
+    Answered(Verdict),
+    /// The package is held no longer.
+    Gone,
+    /// It was not tried: the package itself forbids it.
+    Unsendable(Aside),
+}
+
+/// A future of an effect.
+pub type Effect<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// Sends packages to parents.
+pub trait Relay: Send + Sync {
+    /// Sends the package with this handle to `to`.
+    fn forward(&self, package: Handle, to: ParentNumber) -> Effect<Outcome>;
+}
+
+/// The relay over HTTP.
+pub struct HttpRelay {
+    logs: Logs,
+    clock: SharedClock,
+    client: UploadClient,
+    parents: Arc<[String]>,
+}
+
+impl HttpRelay {
+    /// A relay to `parents`, base addresses in the configured order.
+    pub fn new(logs: Logs, clock: SharedClock, client: UploadClient, parents: Arc<[String]>) -> HttpRelay {
+        HttpRelay { logs, clock, client, parents }
+    }
+}
+
+impl Relay for HttpRelay {
+    fn forward(&self, package: Handle, to: ParentNumber) -> Effect<Outcome> {
+        let (logs, clock, client) = (self.logs.clone(), self.clock.clone(), self.client.clone());
+        let parent = self.parents.get(to.0).cloned().unwrap_or_default();
+        Box::pin(async move {
+            let index = logs.package_index.clone();
+            // A read may wait for the disk; the arbiter may not.
+            let read = tokio::task::spawn_blocking(move || {
+                index.read(package).map(|read| read.map(|record| (Digest::of(&record.body), record)))
+            });
+            let (found, record) = match read.await {
+                Ok(None) => return Outcome::Gone,
+                Ok(Some(Ok(read))) => read,
+                Ok(Some(Err(error @ (ReadError::Rotten { .. } | ReadError::Gone(_))))) => {
+                    warn!(error = %Chain(&error), "a held package cannot be read");
+                    return Outcome::Unsendable(Aside::BadDigest);
+                }
+                Ok(Some(Err(_))) | Err(_) => return later(),
+            };
+            let Ok(envelope) = stored::unpack::<Envelope>(&record.head) else {
+                return Outcome::Unsendable(Aside::BadDigest);
+            };
+            if found != envelope.digest {
+                return Outcome::Unsendable(Aside::BadDigest);
+            }
+            if clock.now().ms_since(envelope.first_received) > PACKAGE_LIFETIME_MS {
+                return Outcome::Unsendable(Aside::Expired);
+            }
+            let headers = headers(&envelope);
+            let kind = envelope.kind.as_str();
+            let answer = client.put(&parent, kind, &envelope.file_name, &headers, record.body).await;
+            let verdict = verdict(&answer, envelope.digest, envelope.size);
+            if verdict == Verdict::Delivered {
+                info!(package = %envelope.digest, %parent, "package delivered");
+            }
+            Outcome::Answered(verdict)
+        })
+    }
+}
+
+fn later() -> Outcome {
+    Outcome::Answered(Verdict::Later { retry_after_ms: None, broken: false })
+}
+
+/// The envelope as headers. Source: delivery contract, section 1.
+fn headers(envelope: &Envelope) -> Vec<(&'static str, String)> {
+    let hops = envelope.hops.iter().map(|hop| Via { node: hop.node, received: hop.received });
+    let mut headers = vec![
+        (header::ORIGIN, wire::escape_header(envelope.origin.as_str())),
+        (header::IDENTITY, if envelope.unproven { "unproven" } else { "proven" }.to_owned()),
+        (header::SHA256, envelope.digest.to_string()),
+        (header::VIA, wire::via_text(hops)),
+    ];
+    if let Some(stream) = &envelope.stream {
+        headers.push((header::STREAM, wire::escape_header(stream.as_str())));
+    }
+    if let Some(at) = envelope.collected_at {
+        headers.push((header::COLLECTED_AT, at.to_rfc3339()));
+    }
+    if let Some(sequence) = envelope.sequence {
+        headers.push((header::EPOCH, sequence.epoch.to_string()));
+        headers.push((header::SEQUENCE, sequence.number.to_string()));
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster::id::Guid;
+    use muster::model::package::{Hop, Kind, Origin, Sequence, Stream};
+    use muster::time::Timestamp;
+
+    #[test]
+    fn an_envelope_crosses_a_hop_unchanged() {
+        let node = Guid::from_random([3; 16]);
+        let envelope = Envelope {
+            origin: Origin("anon/x/ü %.ndi.gz".into()),
+            kind: Kind::Inventories,
+            stream: Some(Stream("Inventories/jürgen/Full".into())),
+            file_name: "ü.ndi.gz".into(),
+            size: 5,
+            digest: Digest::of(b"bytes"),
+            sequence: Some(Sequence { epoch: u64::MAX, number: 7 }),
+            collected_at: Some(Timestamp(1_741_922_122_000)),
+            first_received: Timestamp(1_741_922_123_000),
+            unproven: true,
+            hops: vec![Hop { node, received: Timestamp(1_741_922_123_000) }],
+        };
+        let headers = headers(&envelope);
+        let own = Guid::from_random([4; 16]);
+        let get = |name: &str| Ok(headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str()));
+        let head = wire::upload_head("Inventories", own, get).unwrap();
+        let name = wire::upload_name("Inventories", &wire::percent_encode(&envelope.file_name)).unwrap();
+        let now = Timestamp(1_741_922_200_000);
+        let mut taken = muster::upload::admission::envelope(head, name, 5, envelope.digest, now, own);
+        assert_eq!(taken.hops.pop(), Some(Hop { node: own, received: now }));
+        assert_eq!(taken, envelope);
+    }
+}

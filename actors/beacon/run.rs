@@ -1,0 +1,170 @@
+//! Puts a beacon together: folder, logs, listener, supervised actor.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use actix_web::web::Data;
+use muster::id::{Guid, TenantId};
+use muster::roles::beacon::BeaconSettings;
+use tracing::info;
+
+use super::beacon::{Beacon, BeaconWorld, PackagesArrived, StopRelaying};
+use super::relay::HttpRelay;
+use super::upward::{HttpUpward, restore_bundle};
+use crate::clock::SharedClock;
+use crate::hierarchy::{Downloads, Statuses, downloads, statuses};
+use crate::intake::{self, Gate, Intake, IntakeLimits, ListenError, Listener};
+use crate::log::{OnFatal, Reserve};
+use crate::node::{FolderError, LogThreads, Logs, LogsError, NodeFolder};
+use crate::supervision::{Supervised, supervise};
+use crate::upload_client::UploadClient;
+
+/// What a beacon is started with.
+#[derive(Clone, Debug)]
+pub struct BeaconOptions {
+    /// Its data folder.
+    pub data: PathBuf,
+    /// Its name in reports.
+    pub name: String,
+    /// Where agents and beacons below upload; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Whether to listen beyond loopback without TLS.
+    pub allow_plain: bool,
+    /// Whose packages it carries.
+    pub tenant: TenantId,
+    /// Base addresses of its parents in order; never empty.
+    pub parents: Vec<String>,
+    /// Length of a relay cycle in milliseconds.
+    pub cycle_ms: i64,
+    /// Whether to relay at once when something arrives.
+    pub relay_on_arrival: bool,
+    /// Limits of its listener.
+    pub limits: IntakeLimits,
+    /// Room that uploads must leave.
+    pub reserve: Reserve,
+    /// Threads of its listener.
+    pub workers: usize,
+}
+
+/// Why a beacon does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BeaconError {
+    /// Its data folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Its logs.
+    #[error(transparent)]
+    Logs(#[from] LogsError),
+    /// Its listener.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Its listener's threads.
+    #[error("cannot start the upload listener")]
+    Serve(#[source] std::io::Error),
+    /// Its HTTP client.
+    #[error("cannot make the HTTP client")]
+    Client(#[source] reqwest::Error),
+}
+
+/// A running beacon.
+pub struct RunningBeacon {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Who it is.
+    pub node: Guid,
+    /// The logs, for those in the same process.
+    pub logs: Logs,
+    listener: Listener,
+    beacon: Supervised<Beacon>,
+    threads: LogThreads,
+    _folder: NodeFolder,
+}
+
+/// Starts a beacon on this arbiter.
+pub async fn start(
+    options: BeaconOptions,
+    clock: SharedClock,
+    on_fatal: OnFatal,
+) -> Result<RunningBeacon, BeaconError> {
+    let socket = intake::bind(options.listen, "listen", options.allow_plain)?;
+    let folder = NodeFolder::open(&options.data)?;
+    let (logs, threads) = Logs::open(folder.path(), clock.clone(), options.reserve, on_fatal.clone())?;
+    let client = UploadClient::new().map_err(BeaconError::Client)?;
+    let parents: Arc<[String]> = options.parents.iter().map(|parent| parent.trim_end_matches('/').to_owned()).collect();
+    let (hand_on, below) = (Data::new(Downloads::default()), Data::new(Statuses::default()));
+    restore_bundle(folder.path(), &hand_on);
+    let upward = HttpUpward {
+        node: logs.node,
+        name: options.name.clone(),
+        folder: folder.path().to_path_buf(),
+        logs: logs.clone(),
+        clock: clock.clone(),
+        parents: parents.clone(),
+        client: client.http().clone(),
+        downloads: hand_on.clone(),
+        statuses: below.clone(),
+    };
+    let settings = BeaconSettings {
+        parents: parents.len(),
+        cycle_ms: options.cycle_ms,
+        relay_on_arrival: options.relay_on_arrival,
+    };
+    let world = BeaconWorld {
+        logs: logs.clone(),
+        tenant: options.tenant.clone(),
+        clock: clock.clone(),
+        relay: Arc::new(HttpRelay::new(logs.clone(), clock.clone(), client, parents)),
+        upward: Arc::new(upward),
+        settings: Arc::new(settings),
+    };
+    let give_up = Rc::new(move |reason: &str| on_fatal(reason));
+    let beacon = supervise("beacon", move |watch| Beacon::new(world.clone(), watch), give_up);
+    let gate = Arc::new(Gate::new(options.limits));
+    let directory = beacon.directory().clone();
+    let hinted = Arc::new(AtomicBool::new(false));
+    let arrived = move || {
+        // One hint under way is enough: it makes the actor look at everything.
+        if let Some(address) = directory.get()
+            && !hinted.swap(true, Ordering::AcqRel)
+        {
+            let hint = address.send(PackagesArrived(hinted.clone()));
+            actix::spawn(async move { drop(hint.await) });
+        }
+    };
+    let intake = Arc::new(Intake {
+        node: logs.node,
+        tenant: options.tenant,
+        packages: logs.packages.clone(),
+        facts: logs.fact_index.clone(),
+        gate: gate.clone(),
+        clock,
+        arrived: Arc::new(arrived),
+        duplicates: AtomicU64::new(0),
+        refusals: AtomicU64::new(0),
+    });
+    let routes = Arc::new(move |config: &mut actix_web::web::ServiceConfig| {
+        intake::routes(config, intake.clone());
+        downloads(config, hand_on.clone());
+        statuses(config, below.clone());
+    });
+    let listener = intake::serve(socket, Some(gate), options.workers, routes).map_err(BeaconError::Serve)?;
+    info!(node = %logs.node, address = %listener.address, held = logs.package_index.totals().0, "beacon ready");
+    Ok(RunningBeacon { address: listener.address, node: logs.node, logs, listener, beacon, threads, _folder: folder })
+}
+
+impl RunningBeacon {
+    /// Ends it: no new uploads, answers under way get their time, the logs close.
+    pub async fn stop(self) {
+        let RunningBeacon { listener, beacon, threads, logs, _folder, .. } = self;
+        if let Some(address) = beacon.directory().get() {
+            let _ = address.send(StopRelaying).await;
+        }
+        listener.stop(true).await;
+        drop((beacon, logs));
+        // The actor and its effects hold writers until their last future has ended; a log needs no farewell.
+        drop(threads);
+    }
+}

@@ -1,0 +1,52 @@
+//! `PUT /inventory-beacons/{guid}/status`: the statuses that come up.
+
+use std::sync::Mutex;
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, Bytes, Data, Path, ServiceConfig};
+use muster::formats::wire::Refusal;
+use muster::id::Guid;
+use muster::model::beacon_status::{BeaconStatus, BeaconStatuses};
+
+use crate::intake::refuse;
+
+/// Most bytes of one report.
+const REPORT_BYTES_MAX: usize = 4 << 20;
+
+/// The statuses of all beacons below a node; in memory only, they come anew every minute.
+#[derive(Default)]
+pub struct Statuses(Mutex<BeaconStatuses>);
+
+impl Statuses {
+    /// Every beacon below, by id.
+    pub fn list(&self) -> Vec<BeaconStatus> {
+        self.0.lock().expect("no holder of this lock panics").iter().cloned().collect()
+    }
+
+    fn take(&self, report: Vec<BeaconStatus>) {
+        self.0.lock().expect("no holder of this lock panics").take(report);
+    }
+}
+
+/// The route for reports.
+pub fn statuses(config: &mut ServiceConfig, statuses: Data<Statuses>) {
+    config.service(
+        web::resource("/inventory-beacons/{guid}/status")
+            .app_data(statuses)
+            .app_data(web::PayloadConfig::new(REPORT_BYTES_MAX))
+            .route(web::put().to(put)),
+    );
+}
+
+async fn put(guid: Path<String>, body: Bytes, statuses: Data<Statuses>) -> HttpResponse {
+    let wrong = |message: &str| refuse(&Refusal::new(400, "status", message), None);
+    let Ok(guid) = guid.parse::<Guid>() else { return wrong("the address names no GUID") };
+    match serde_json::from_slice::<Vec<BeaconStatus>>(&body) {
+        Ok(report) if report.first().is_some_and(|own| own.id == guid) => {
+            statuses.take(report);
+            HttpResponse::NoContent().finish()
+        }
+        Ok(_) => wrong("the first status of a report is that of its sender"),
+        Err(error) => wrong(&format!("not a list of statuses: {error}")),
+    }
+}

@@ -1,0 +1,59 @@
+//! Reads a body as it comes: timed, bounded, hashed.
+
+use std::time::Duration;
+
+use actix_web::web::Payload;
+use bytes::{Bytes, BytesMut};
+use muster::formats::wire::{self, Refusal, UploadName};
+use muster::id::Digest;
+use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, timeout_at};
+
+use super::gate::BodyBytes;
+
+/// Longest silence within a body.
+const SILENCE: Duration = Duration::from_secs(15);
+/// Longest time for a body of no bytes at all.
+const WHOLE: Duration = Duration::from_secs(60);
+/// Bytes that a sender must manage in one more second.
+const BYTES_PER_SECOND: u64 = 64 << 10;
+
+/// Reads exactly `length` bytes. Errors: 408 for a slow sender, 400 for one that ends early or late, 415 for first bytes
+/// that are not those of the name's ending, 503 without room for them.
+pub async fn read(
+    mut payload: Payload,
+    length: u64,
+    name: &UploadName,
+    room: &mut BodyBytes,
+) -> Result<(Bytes, Digest), Refusal> {
+    let whole = Instant::now() + WHOLE + Duration::from_secs(length / BYTES_PER_SECOND);
+    let mut hash = Sha256::new();
+    // Grown as bytes come: a declared length alone takes no memory.
+    let mut body = BytesMut::new();
+    let mut checked = false;
+    loop {
+        let next = std::future::poll_fn(|cx| futures_core::Stream::poll_next(std::pin::Pin::new(&mut payload), cx));
+        let chunk = match timeout_at((Instant::now() + SILENCE).min(whole), next).await {
+            Ok(Some(Ok(chunk))) => chunk,
+            Ok(Some(Err(_))) => return Err(Refusal::new(400, "body", "the body ended before its declared length")),
+            Ok(None) => break,
+            Err(_) => return Err(Refusal::new(408, "slow", "the body came too slowly")),
+        };
+        if body.len() as u64 + chunk.len() as u64 > length {
+            return Err(Refusal::new(400, "body", "the body is longer than its declared length"));
+        }
+        room.grow(chunk.len() as u64)?;
+        hash.update(&chunk);
+        body.extend_from_slice(&chunk);
+        // Four bytes tell every ending's beginning; a shorter body is judged at its end.
+        if !checked && body.len() >= 4 {
+            wire::check_first_bytes(name, &body)?;
+            checked = true;
+        }
+    }
+    if body.len() as u64 != length {
+        return Err(Refusal::new(400, "body", "the body ended before its declared length"));
+    }
+    wire::check_first_bytes(name, &body)?;
+    Ok((body.freeze(), Digest(hash.finalize().into())))
+}

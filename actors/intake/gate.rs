@@ -1,0 +1,164 @@
+//! What may be under way at once: half-read bodies, their bytes, uploads per origin, connections per address.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use hashbrown::HashMap;
+use muster::formats::wire::Refusal;
+use muster::model::package::Origin;
+use muster::time::{SECOND_MS, Timestamp};
+use muster::upload::rates::{RateTable, Rates};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Limits of one listener. Source: delivery contract, section 7.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntakeLimits {
+    /// Uploads per origin at its first hop.
+    pub rates: Rates,
+    /// Bodies that are being read at once.
+    pub bodies: usize,
+    /// Bytes of all bodies that are being read or synced.
+    pub body_bytes: u64,
+    /// Connections of one address that is not loopback.
+    pub connections_per_address: usize,
+}
+
+impl Default for IntakeLimits {
+    fn default() -> IntakeLimits {
+        IntakeLimits { rates: Rates::default(), bodies: 512, body_bytes: 256 << 20, connections_per_address: 64 }
+    }
+}
+
+/// Counters of what is under way, shared by all threads of a listener.
+pub struct Gate {
+    limits: IntakeLimits,
+    bodies: Arc<Semaphore>,
+    body_bytes: Arc<AtomicU64>,
+    rates: Mutex<RateTable>,
+    addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// Bytes of one body that are kept in memory; given back when dropped.
+pub struct BodyBytes {
+    all: Arc<AtomicU64>,
+    mine: u64,
+    limit: u64,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl BodyBytes {
+    /// Takes room for `more` bytes. Error: 503.
+    pub fn grow(&mut self, more: u64) -> Result<(), Refusal> {
+        if self.all.fetch_add(more, Ordering::Relaxed) + more > self.limit {
+            self.all.fetch_sub(more, Ordering::Relaxed);
+            return Err(busy("too many bytes are being received"));
+        }
+        self.mine += more;
+        Ok(())
+    }
+}
+
+impl Drop for BodyBytes {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.mine, Ordering::Relaxed);
+    }
+}
+
+/// One connection of an address; counted until it is dropped.
+pub struct Connection {
+    address: Option<IpAddr>,
+    addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    /// Whether the address had its share before this one.
+    pub over: bool,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let Some(address) = self.address else { return };
+        let mut addresses = self.addresses.lock().expect("no holder of this lock panics");
+        if let Some(count) = addresses.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                addresses.remove(&address);
+            }
+        }
+    }
+}
+
+fn busy(message: &str) -> Refusal {
+    Refusal::new(503, "busy", message)
+}
+
+impl Gate {
+    /// A gate with nothing under way.
+    pub fn new(limits: IntakeLimits) -> Gate {
+        Gate {
+            limits,
+            bodies: Arc::new(Semaphore::new(limits.bodies)),
+            body_bytes: Arc::default(),
+            rates: Mutex::new(RateTable::new(limits.rates)),
+            addresses: Arc::default(),
+        }
+    }
+
+    /// Lets one body be read. Error: 503.
+    pub fn body(&self) -> Result<BodyBytes, Refusal> {
+        let permit =
+            self.bodies.clone().try_acquire_owned().map_err(|_| busy("too many uploads are being received"))?;
+        Ok(BodyBytes { all: self.body_bytes.clone(), mine: 0, limit: self.limits.body_bytes, _permit: permit })
+    }
+
+    /// Takes one upload of `bytes` from `origin`. Error: 429 and the seconds to wait.
+    pub fn admit(&self, now: Timestamp, origin: &Origin, bytes: u64) -> Result<(), (Refusal, u64)> {
+        let admitted = self.rates.lock().expect("no holder of this lock panics").admit(now, origin, bytes);
+        admitted.map_err(|wait_ms| {
+            let secs = (wait_ms.max(0) as u64).div_ceil(SECOND_MS as u64).clamp(1, 3_600);
+            (Refusal::new(429, "rate", format!("this origin uploads too much: come again in {secs} s")), secs)
+        })
+    }
+
+    /// Counts a connection from `address`; loopback is not counted.
+    pub fn connected(&self, address: Option<IpAddr>) -> Connection {
+        let address = address.filter(|address| !address.is_loopback());
+        let mut over = false;
+        if let Some(address) = address {
+            let mut addresses = self.addresses.lock().expect("no holder of this lock panics");
+            let count = addresses.entry(address).or_default();
+            *count += 1;
+            over = *count > self.limits.connections_per_address;
+        }
+        Connection { address, addresses: self.addresses.clone(), over }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_and_their_bytes_are_bounded_and_given_back() {
+        let gate = Gate::new(IntakeLimits { bodies: 2, body_bytes: 100, ..IntakeLimits::default() });
+        let (mut first, second) = (gate.body().unwrap(), gate.body().unwrap());
+        assert_eq!(gate.body().err().unwrap().status, 503);
+        drop(second);
+        let mut third = gate.body().unwrap();
+        first.grow(60).unwrap();
+        assert_eq!(third.grow(41).unwrap_err().status, 503);
+        third.grow(40).unwrap();
+        drop(first);
+        third.grow(60).unwrap();
+    }
+
+    #[test]
+    fn an_address_has_its_share_of_connections_and_loopback_has_no_bound() {
+        let gate = Gate::new(IntakeLimits { connections_per_address: 1, ..IntakeLimits::default() });
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        let first = gate.connected(Some(address));
+        assert!(!first.over && gate.connected(Some(address)).over);
+        drop(first);
+        assert!(!gate.connected(Some(address)).over);
+        let local: Vec<Connection> = (0..9).map(|_| gate.connected(Some(IpAddr::from([127, 0, 0, 1])))).collect();
+        assert!(local.iter().all(|connection| !connection.over));
+    }
+}

@@ -1,0 +1,176 @@
+//! `PUT /ManageSoftRL/{Kind}/{name}` and `GET /health`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use actix_web::http::{Method, header};
+use actix_web::web::{self, Data, Payload, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use muster::formats::wire::{self, Refusal};
+use muster::id::{Guid, TenantId};
+use muster::model::fact::FactKey;
+use muster::model::package::{Receipt, ReceiptState};
+use muster::model::stored;
+use muster::upload::{admission, answer};
+use tracing::debug;
+
+use super::answer::refuse;
+use super::body;
+use super::gate::{Connection, Gate};
+use crate::clock::SharedClock;
+use crate::log::{FactIndex, PackageRequest, PackageWriter, Taken, WriteError};
+
+/// Told after a package was newly taken into custody. A hint: the node also looks by itself.
+pub type Arrived = Arc<dyn Fn() + Send + Sync>;
+
+/// What the upload handlers of a node share.
+pub struct Intake {
+    /// This node.
+    pub node: Guid,
+    /// Whose uploads these are.
+    pub tenant: TenantId,
+    /// Takes bodies.
+    pub packages: PackageWriter,
+    /// The ledger: a package that has a final state here is answered `settled`.
+    pub facts: FactIndex,
+    /// Limits.
+    pub gate: Arc<Gate>,
+    /// The present.
+    pub clock: SharedClock,
+    /// Who wants to hear of new packages.
+    pub arrived: Arrived,
+    /// Deliveries of packages that were known.
+    pub duplicates: AtomicU64,
+    /// Uploads that were not taken, for good or for now.
+    pub refusals: AtomicU64,
+}
+
+/// The routes of the upload listener, without those that differ between roles.
+pub fn routes(config: &mut ServiceConfig, intake: Arc<Intake>) {
+    config
+        .app_data(Data::from(intake))
+        .service(web::resource("/ManageSoftRL/{tail:.*}").to(upload))
+        .service(web::resource("/health").route(web::get().to(health)));
+}
+
+async fn upload(request: HttpRequest, payload: Payload, intake: Data<Intake>) -> HttpResponse {
+    match take(&request, payload, &intake).await {
+        Ok(receipt) => HttpResponse::Ok().json(receipt),
+        Err((refusal, retry_after_secs)) => {
+            intake.refusals.fetch_add(1, Ordering::Relaxed);
+            debug!(status = refusal.status, code = refusal.code, "upload refused");
+            refuse(&refusal, retry_after_secs)
+        }
+    }
+}
+
+/// A refusal and after how many seconds to come again.
+type Refused = (Refusal, Option<u64>);
+
+fn final_refusal(status: u16, code: &'static str, message: impl Into<String>) -> Refused {
+    (Refusal::new(status, code, message), None)
+}
+
+async fn take(request: &HttpRequest, payload: Payload, intake: &Intake) -> Result<Receipt, Refused> {
+    let length = check_head(request)?;
+    let plain = |refusal| (refusal, None);
+    let path = request.uri().path().strip_prefix("/ManageSoftRL/").unwrap_or_default();
+    let (folder, name) = path.split_once('/').unwrap_or((path, ""));
+    let name = wire::upload_name(folder, name).map_err(plain)?;
+    let head = wire::upload_head(name.folder, intake.node, |header| text_header(request, header)).map_err(plain)?;
+    if head.via.is_empty() {
+        let origin = admission::origin(&head, &name, intake.node);
+        let admitted = intake.gate.admit(intake.clock.now(), &origin, length);
+        admitted.map_err(|(refusal, secs)| (refusal, Some(secs)))?;
+    }
+    let mut room = intake.gate.body().map_err(|refusal| (refusal, Some(1)))?;
+    let read = body::read(payload, length, &name, &mut room).await;
+    let (bytes, digest) = read.map_err(|refusal| {
+        let retry = (refusal.status == 503).then_some(1);
+        (refusal, retry)
+    })?;
+    if head.digest.is_some_and(|wanted| wanted != digest) {
+        let message = "the body's SHA-256 is not the one its header names: it was changed on the way, send it again";
+        return Err(final_refusal(422, answer::DIGEST_MISMATCH, message));
+    }
+    let envelope = admission::envelope(head, name, length, digest, intake.clock.now(), intake.node);
+    let key = envelope.key();
+    let receipt = |state| Receipt { digest, size: length, node: intake.node, state };
+    if intake.facts.contains(&FactKey::Package(intake.tenant.clone(), key.clone()).encode()) {
+        intake.duplicates.fetch_add(1, Ordering::Relaxed);
+        return Ok(receipt(ReceiptState::Settled));
+    }
+    let (key, envelope) = (Bytes::from(key.encode(&intake.tenant)), Bytes::from(stored::pack(&envelope)));
+    match intake.packages.ask(PackageRequest::Hold { key, envelope, body: bytes }).await {
+        Ok(Taken::New) => {
+            (intake.arrived)();
+            Ok(receipt(ReceiptState::Held))
+        }
+        Ok(Taken::Known) => {
+            intake.duplicates.fetch_add(1, Ordering::Relaxed);
+            Ok(receipt(ReceiptState::Duplicate))
+        }
+        Err(WriteError::Full) => Err(final_refusal(507, "full", "this node's disk is full: try another one")),
+        Err(WriteError::Busy) => Err((Refusal::new(503, "busy", "this node's log is busy"), Some(1))),
+        Err(error @ WriteError::Failed(_)) => Err((Refusal::new(503, "log", error.to_string()), Some(10))),
+    }
+}
+
+/// Method, sizes and the headers that change what a body means; the declared length. Source: delivery contract, 7.
+fn check_head(request: &HttpRequest) -> Result<u64, Refused> {
+    if request.conn_data::<Connection>().is_some_and(|connection| connection.over) {
+        return Err((Refusal::new(429, "connections", "too many connections from this address"), Some(10)));
+    }
+    if request.method() != Method::PUT {
+        return Err(final_refusal(405, "method", format!("{} is not allowed here: uploads use PUT", request.method())));
+    }
+    let headers = request.headers();
+    let url_bytes = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    if url_bytes > wire::URL_BYTES_MAX {
+        return Err(final_refusal(414, "url", format!("the URL has more than {} bytes", wire::URL_BYTES_MAX)));
+    }
+    let head_bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if headers.len() > wire::HEADERS_MAX || head_bytes + url_bytes > wire::HEAD_BYTES_MAX {
+        let message = format!("a head has at most {} headers and {} bytes", wire::HEADERS_MAX, wire::HEAD_BYTES_MAX);
+        return Err(final_refusal(431, "head", message));
+    }
+    let is_identity = |value: &header::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !headers.get_all(header::CONTENT_ENCODING).all(is_identity) {
+        return Err(final_refusal(415, "content-encoding", "a package is sent as it is: no Content-Encoding"));
+    }
+    if headers.contains_key(header::CONTENT_RANGE) {
+        return Err(final_refusal(400, "content-range", "a package is sent whole: no Content-Range"));
+    }
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    let Some(length) = length else {
+        return Err(final_refusal(411, "length", "an upload needs a Content-Length"));
+    };
+    if length > wire::BODY_BYTES_MAX {
+        let message = format!("{length} bytes, at most {} are taken", wire::BODY_BYTES_MAX);
+        return Err(final_refusal(413, "size", message));
+    }
+    if length == 0 {
+        return Err(final_refusal(400, "empty", "the body is empty"));
+    }
+    Ok(length)
+}
+
+fn text_header<'a>(request: &'a HttpRequest, name: &'static str) -> Result<Option<&'a str>, Refusal> {
+    let mut values = request.headers().get_all(name);
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Refusal::new(400, "header", format!("header {name} is given twice")));
+    }
+    let text = first.map(|value| value.to_str()).transpose();
+    text.map_err(|_| Refusal::new(400, "header", format!("header {name} is not plain text")))
+}
+
+/// 200 without detail when the node can take custody.
+async fn health(intake: Data<Intake>) -> HttpResponse {
+    let probe = intake.packages.ask(PackageRequest::Probe);
+    match tokio::time::timeout(std::time::Duration::from_secs(2), probe).await {
+        Ok(Ok(_)) => HttpResponse::Ok().finish(),
+        _ => HttpResponse::ServiceUnavailable().finish(),
+    }
+}

@@ -1,0 +1,138 @@
+//! What a beacon reports of itself, and of those below it.
+//!
+//! A report is a flat list: newest only, no custody, no ledger. Source: `agent-beacon-batch` reference, section 9.1.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::package::Kind;
+use crate::id::Guid;
+use crate::time::Timestamp;
+
+/// Most beacons one report tells of.
+pub const BEACONS_MAX: usize = 10_000;
+/// Most bytes of a name, a parent's address or a version; longer ones are cut.
+const TEXT_BYTES_MAX: usize = 200;
+
+/// Packages of one kind that wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KindQueue {
+    /// How many.
+    pub packages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How long the oldest has waited, in milliseconds.
+    pub oldest_ms: i64,
+}
+
+/// Everything a beacon holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeaconQueue {
+    /// What waits, by kind's name.
+    pub waiting: BTreeMap<String, KindQueue>,
+    /// Packages that were set aside for good.
+    pub quarantined: u64,
+}
+
+impl BeaconQueue {
+    /// Counts one held package.
+    pub fn add(&mut self, kind: Kind, bytes: u64, age_ms: i64, is_aside: bool) {
+        if is_aside {
+            self.quarantined += 1;
+            return;
+        }
+        let queue = self.waiting.entry(kind.as_str().to_owned()).or_default();
+        queue.packages += 1;
+        queue.bytes += bytes;
+        queue.oldest_ms = queue.oldest_ms.max(age_ms);
+    }
+}
+
+/// One beacon's status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeaconStatus {
+    /// The beacon.
+    pub id: Guid,
+    /// Its name.
+    pub name: String,
+    /// The address of the parent it reports to.
+    pub parent: String,
+    /// Its program's version.
+    pub version: String,
+    /// When it made this status, by its own clock.
+    pub at: Timestamp,
+    /// What it holds.
+    pub queue: BeaconQueue,
+}
+
+/// The statuses that came up to a node, newest of each beacon.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BeaconStatuses(BTreeMap<Guid, BeaconStatus>);
+
+impl BeaconStatuses {
+    /// Takes what a child reported. Beyond [`BEACONS_MAX`] unknown beacons are left out.
+    pub fn take(&mut self, report: Vec<BeaconStatus>) {
+        for mut status in report.into_iter().take(BEACONS_MAX) {
+            for text in [&mut status.name, &mut status.parent, &mut status.version] {
+                let end = (0..=text.len().min(TEXT_BYTES_MAX)).rev().find(|&at| text.is_char_boundary(at));
+                text.truncate(end.unwrap_or(0));
+                text.retain(|c| !c.is_control());
+            }
+            status.queue.waiting.retain(|kind, _| kind.parse::<Kind>().is_ok());
+            let is_known = self.0.get(&status.id);
+            let is_newer = is_known.is_some_and(|known| known.at <= status.at);
+            if is_newer || (is_known.is_none() && self.0.len() < BEACONS_MAX) {
+                self.0.insert(status.id, status);
+            }
+        }
+    }
+
+    /// Every beacon, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &BeaconStatus> {
+        self.0.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(id: u8, at: i64) -> BeaconStatus {
+        BeaconStatus {
+            id: Guid::from_random([id; 16]),
+            name: "b\n".into(),
+            parent: "http://p".into(),
+            version: "1".repeat(500),
+            at: Timestamp(at),
+            queue: BeaconQueue::default(),
+        }
+    }
+
+    #[test]
+    fn the_newest_status_of_each_beacon_is_kept_and_hostile_text_is_cut() {
+        let mut statuses = BeaconStatuses::default();
+        let mut odd = status(2, 1);
+        odd.queue.waiting.insert("Nonsense".into(), KindQueue::default());
+        statuses.take(vec![status(1, 5), odd]);
+        statuses.take(vec![status(1, 4)]);
+        let kept: Vec<&BeaconStatus> = statuses.iter().collect();
+        assert_eq!(kept.len(), 2);
+        assert_eq!((kept[0].at, kept[0].name.as_str(), kept[0].version.len()), (Timestamp(5), "b", 200));
+        assert!(kept[1].queue.waiting.is_empty());
+    }
+
+    #[test]
+    fn strangers_cannot_fill_the_memory() {
+        let mut statuses = BeaconStatuses::default();
+        for batch in 0..3u64 {
+            let report = (0..5_000u64).map(|n| {
+                let mut bytes = [0; 16];
+                bytes[..8].copy_from_slice(&(batch * 5_000 + n).to_be_bytes());
+                BeaconStatus { id: Guid::from_random(bytes), ..status(0, 1) }
+            });
+            statuses.take(report.collect());
+        }
+        assert_eq!(statuses.iter().count(), BEACONS_MAX);
+    }
+}

@@ -10,6 +10,9 @@ pub mod document;
 
 pub mod overrides;
 
+pub mod agent;
+
+pub use agent::{AgentConfig, AgentFile};
 pub use document::{ConfigError, Document, parse_toml};
 pub use nearest::nearest;
 pub use overrides::{apply_overrides, parse_with_overrides};

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use super::{Core, IntentNumber, Sink};
+use crate::config::agent::SERVERS_MAX;
 use crate::model::package::Kind;
 use crate::rng::RngStream;
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp};
@@ -19,8 +20,6 @@ use crate::upload::backoff::{Backoff, RetryBudget};
 const TRIES_MAX: u8 = 3;
 /// Final refusals in a row after which the link to a server, not the packages, is at fault.
 const REFUSALS_MAX: u8 = 5;
-/// Most servers of an agent: they are the bits of one number.
-pub const SERVERS_MAX: usize = 64;
 /// The catch-up has its own random minute in a window of this length, once a day.
 const CATCH_UP_WINDOW_MS: i64 = HOUR_MS;
 /// After so long at another server, the first is asked again; as much again is jitter.
@@ -182,7 +181,7 @@ struct Pass {
     intent: IntentNumber,
     package: PackageNumber,
     to: ServerNumber,
-    /// One bit for each server that was asked.
+    /// One bit for each server that was asked: that is why there are at most [`SERVERS_MAX`].
     asked: u64,
 }
 

@@ -5,3 +5,18 @@ pub mod collector;
 pub mod collect_command;
 
 pub mod outbox;
+
+pub mod host;
+pub mod policy;
+pub mod uploader;
+
+#[expect(clippy::module_inception, reason = "one actor, one file, named after its noun")]
+pub mod agent;
+pub mod status;
+
+pub mod run;
+
+pub mod command;
+
+#[cfg(test)]
+mod tests;

@@ -188,6 +188,13 @@ struct Item {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life(u64);
 
+impl Life {
+    /// Counted from 1.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// See the module's head.
 pub struct Outbox {
     disks: OutboxDisks,
@@ -207,11 +214,14 @@ impl Outbox {
         Ok(outbox)
     }
 
-    /// Begins a life of the actor: reads everything again; from now on earlier lives change nothing.
-    pub fn begin_life(&mut self, now: Timestamp) -> Result<Life, OutboxError> {
+    /// Begins a life of the actor: reads everything again; from now on earlier lives change nothing. When the folder
+    /// cannot be read, the life begins with what was read last.
+    pub fn begin_life(&mut self, now: Timestamp) -> Result<Life, (Life, OutboxError)> {
         self.life.0 += 1;
-        self.recover(now)?;
-        Ok(self.life)
+        match self.recover(now) {
+            Ok(()) => Ok(self.life),
+            Err(error) => Err((self.life, error)),
+        }
     }
 
     /// Refuses an earlier life.

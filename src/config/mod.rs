@@ -13,6 +13,7 @@ pub mod overrides;
 pub mod address;
 pub mod node;
 
+pub mod agent;
 pub mod beacon;
 pub mod server;
 

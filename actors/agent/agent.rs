@@ -1,0 +1,293 @@
+//! The agent's actor: the core, its one timer, and the hands that do what it wants.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
+use muster::model::package::Kind;
+use muster::rng::{RngStream, mix};
+use muster::roles::agent::{
+    AgentCore, AgentDurable, AgentInput, AgentIntent, AgentSettings, LetGo, PackageNumber, Queued, ServerNumber,
+};
+use muster::roles::{Core, IntentNumber, Intents};
+use muster::upload::answer::{Answer, Verdict, verdict};
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use super::collector::priority::lower_priority;
+use super::host::CollectHost;
+use super::outbox::{Life, Outbox, OutboxError, Report};
+use super::policy::PolicySource;
+use super::status::{AgentStatus, LastReceipt, StatusFile};
+use super::uploader::Upload;
+use crate::clock::SharedClock;
+use crate::errors::Chain;
+use crate::node::NodeFolder;
+use crate::supervision::DeathWatch;
+
+/// The timer is never armed for longer, so that a stepped clock and a machine that slept are noticed.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+
+/// What the actor needs of the world.
+#[derive(Clone)]
+pub struct AgentWorld {
+    /// Its data folder, locked as long as anything here may still write.
+    pub folder: Arc<NodeFolder>,
+    /// What it has published. One for all lives, so that an earlier one cannot write beside the present one.
+    pub outbox: Arc<Mutex<Outbox>>,
+    /// The present.
+    pub clock: SharedClock,
+    /// Takes stock of the host.
+    pub collector: Arc<dyn CollectHost>,
+    /// Sends packages.
+    pub uploader: Arc<dyn Upload>,
+    /// Asks for policy.
+    pub policy: Arc<dyn PolicySource>,
+    /// Base addresses, for the status.
+    pub servers: Arc<[String]>,
+    /// What it is set to.
+    pub settings: Arc<AgentSettings>,
+}
+
+impl AgentWorld {
+    /// A life that panicked while it held the outbox leaves it to the next one, which reads it anew.
+    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends this life: nothing is written, nothing more is sent.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct StopAgent;
+
+/// See the module's head.
+pub struct Agent {
+    world: AgentWorld,
+    life: Life,
+    core: AgentCore,
+    intents: Intents<AgentIntent>,
+    timer: Option<SpawnHandle>,
+    status: StatusFile,
+    last_receipt: Option<LastReceipt>,
+    _watch: DeathWatch,
+}
+
+impl Agent {
+    /// Begins a life from what the data folder holds.
+    pub fn new(world: AgentWorld, watch: DeathWatch) -> Agent {
+        let now = world.clock.now();
+        let mut outbox = world.outbox();
+        let life = outbox.begin_life(now).unwrap_or_else(|(life, error)| {
+            // What was read last is still true: every change of the folder went through this outbox.
+            error!(error = %Chain(&error), "the queue cannot be read anew");
+            life
+        });
+        let durable = AgentDurable {
+            settings: world.settings.clone(),
+            queued: outbox.queued(),
+            last_collected: outbox.last_collected(),
+        };
+        let (seed, epoch) = (outbox.guid().seed(), outbox.epoch());
+        drop(outbox);
+        let rng = RngStream::new(seed, seed, mix(mix(epoch, life.number()), now.0 as u64));
+        let core = AgentCore::recover(durable, rng, now);
+        let status = StatusFile::new(world.folder.path());
+        let intents = Intents::default();
+        Agent { world, life, core, intents, timer: None, status, last_receipt: None, _watch: watch }
+    }
+
+    fn tell(&mut self, input: AgentInput, ctx: &mut Context<Agent>) {
+        self.core.on(self.world.clock.now(), input, &mut self.intents);
+        self.turn(ctx);
+    }
+
+    /// Does what the core wants and arms the timer for what it wants next.
+    fn turn(&mut self, ctx: &mut Context<Agent>) {
+        let now = self.world.clock.now();
+        // The core follows a clock that stepped back, so it is woken although nothing is due.
+        self.core.wake(now, &mut self.intents);
+        for (number, intent) in self.intents.take() {
+            self.carry_out(number, intent, ctx);
+        }
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        let plan = self.core.plan(now);
+        let status = AgentStatus::of(&self.world.outbox(), plan, &self.world.servers, self.last_receipt.clone());
+        self.status.show(status);
+        let sleep = self.core.next_due().since(self.world.clock.now()).clamp(Duration::from_millis(1), SLEEP_MAX);
+        self.timer = Some(ctx.run_later(sleep, |agent, ctx| {
+            agent.timer = None;
+            agent.turn(ctx);
+        }));
+    }
+
+    fn carry_out(&mut self, number: IntentNumber, intent: AgentIntent, ctx: &mut Context<Agent>) {
+        let now = self.world.clock.now();
+        match intent {
+            AgentIntent::Collect => self.collect(ctx),
+            AgentIntent::Upload { package, to } => self.upload(number, package, to, ctx),
+            AgentIntent::AskPolicy(from) => {
+                let agent = self.world.outbox().guid();
+                let asked = self.world.policy.ask(agent, from);
+                ctx.spawn(asked.into_actor(self).map(|answered, agent, ctx| {
+                    agent.tell(AgentInput::PolicyAnswered { answered }, ctx);
+                }));
+            }
+            AgentIntent::Delete { package, why } => self.change_queue(|outbox| {
+                if why == LetGo::Delivered {
+                    outbox.acknowledge(package);
+                }
+                outbox.delete(package);
+            }),
+            AgentIntent::Refuse(package) => self.change_queue(|outbox| outbox.refuse(package, now)),
+            AgentIntent::SetAside(package) => self.change_queue(|outbox| outbox.set_aside(package, now)),
+        }
+    }
+
+    /// Short calls that sync at most a small file, so they are done here and in order.
+    fn change_queue(&self, change: impl FnOnce(&mut Outbox)) {
+        let mut outbox = self.world.outbox();
+        match outbox.check(self.life) {
+            Ok(()) => change(&mut outbox),
+            Err(error) => warn!(error = %Chain(&error), "queue not changed"),
+        }
+    }
+
+    /// Collects and publishes on a thread of its own, whose priority is low for as long as it lives.
+    fn collect(&mut self, ctx: &mut Context<Agent>) {
+        let (send, receive) = oneshot::channel();
+        let (world, life) = (self.world.clone_for_thread(), self.life);
+        let work = move || {
+            lower_priority();
+            // Nobody waits any more when the actor has died meanwhile.
+            drop(send.send(world.collect(life)));
+        };
+        if let Err(error) = thread::Builder::new().name("collect".into()).spawn(work) {
+            error!(%error, "the collecting thread does not start");
+        }
+        ctx.spawn(receive.into_actor(self).map(|collected, agent, ctx| {
+            let input = match collected {
+                Ok(Ok(queued)) => AgentInput::Published(queued),
+                Ok(Err(error)) => {
+                    error!(error = %Chain(&error), "inventory not published, collected again later");
+                    AgentInput::CollectionFailed
+                }
+                Err(_) => {
+                    error!("the collecting thread panicked, collected again later");
+                    AgentInput::CollectionFailed
+                }
+            };
+            agent.tell(input, ctx);
+        }));
+    }
+
+    fn upload(&mut self, intent: IntentNumber, package: PackageNumber, to: ServerNumber, ctx: &mut Context<Agent>) {
+        let (outbox, uploader) = (self.world.outbox.clone(), self.world.uploader.clone());
+        let sent = async move {
+            let load = move || outbox.lock().unwrap_or_else(PoisonError::into_inner).load(package);
+            let parcel = match tokio::task::spawn_blocking(load).await {
+                Ok(loaded) => loaded?,
+                Err(_) => return Ok((Answer::Nothing, None)),
+            };
+            let key = (parcel.envelope.digest, parcel.envelope.size);
+            Ok::<_, OutboxError>((uploader.upload(parcel, to).await, Some(key)))
+        };
+        ctx.spawn(sent.into_actor(self).map(move |sent, agent, ctx| {
+            let input = match sent {
+                Ok((answer, Some((digest, size)))) => {
+                    let verdict = verdict(&answer, digest, size);
+                    agent.note(&answer, verdict, to);
+                    AgentInput::Uploaded { intent, verdict }
+                }
+                Err(error @ (OutboxError::Damaged { .. } | OutboxError::Gone)) => {
+                    warn!(error = %Chain(&error), "queued report not sent");
+                    AgentInput::Unsendable { intent }
+                }
+                // The disk failed, not the package.
+                Ok((_, None)) => later(intent),
+                Err(error) => {
+                    warn!(error = %Chain(&error), "queued report not sent, tried again later");
+                    later(intent)
+                }
+            };
+            agent.tell(input, ctx);
+        }));
+    }
+
+    fn note(&mut self, answer: &Answer, verdict: Verdict, to: ServerNumber) {
+        let server = self.world.servers.get(usize::from(to.0)).cloned().unwrap_or_default();
+        match (verdict, answer) {
+            (Verdict::Delivered, Answer::Status { receipt: Some(receipt), .. }) => {
+                info!(digest = %receipt.digest, server, state = ?receipt.state, "report delivered");
+                let at = self.world.clock.now().to_rfc3339();
+                self.last_receipt = Some(LastReceipt { receipt: *receipt, server, at });
+            }
+            (Verdict::Revoked, _) => error!(server, "this agent's identity is revoked, tried again in a day"),
+            (Verdict::Loop, _) => error!(server, "the server says that reports run in a circle: check its parents"),
+            _ => warn!(server, ?verdict, "report not taken, kept"),
+        }
+    }
+}
+
+fn later(intent: IntentNumber) -> AgentInput {
+    AgentInput::Uploaded { intent, verdict: Verdict::Later { retry_after_ms: None, broken: true } }
+}
+
+/// What the collecting thread needs; the rest of the world stays on the actor's own.
+struct CollectorWorld {
+    /// Locked until the thread has ended.
+    _folder: Arc<NodeFolder>,
+    outbox: Arc<Mutex<Outbox>>,
+    clock: SharedClock,
+    collector: Arc<dyn CollectHost>,
+}
+
+impl AgentWorld {
+    fn clone_for_thread(&self) -> CollectorWorld {
+        CollectorWorld {
+            _folder: self.folder.clone(),
+            outbox: self.outbox.clone(),
+            clock: self.clock.clone(),
+            collector: self.collector.clone(),
+        }
+    }
+}
+
+impl CollectorWorld {
+    fn collect(&self, life: Life) -> Result<Queued, OutboxError> {
+        let outbox = || self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
+        let agent = outbox().guid();
+        let collected_at = self.clock.now();
+        let report = self.collector.collect(agent, collected_at);
+        let mut outbox = outbox();
+        outbox.check(life)?;
+        let report = Report {
+            kind: Kind::Inventories,
+            account: &report.account,
+            machine: &report.machine,
+            kind_type: report.kind_type,
+            collected_at,
+            ndi: &report.ndi,
+        };
+        outbox.publish(report, self.clock.now())
+    }
+}
+
+impl Actor for Agent {
+    type Context = Context<Agent>;
+
+    fn started(&mut self, ctx: &mut Context<Agent>) {
+        self.turn(ctx);
+    }
+}
+
+impl Handler<StopAgent> for Agent {
+    type Result = ();
+
+    fn handle(&mut self, _: StopAgent, ctx: &mut Context<Agent>) {
+        ctx.stop();
+    }
+}

@@ -1,0 +1,128 @@
+//! `muster agent --config F [--check]`, `muster agent collect`, `muster agent status`.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use comfy_table::{Table, presets::NOTHING};
+use muster::config::agent::AgentConfig;
+use serde_json::json;
+use tracing::warn;
+
+use super::collect_command::collect_command;
+use super::collector::{Identity, Options, account_of_process};
+use super::run::start;
+use super::status::AgentStatus;
+use crate::clock::{Clock, WallClock};
+use crate::command::{Failure, asked_to_stop, environment, exit_when_fatal, in_system, print_ready, read_config};
+
+/// Runs an agent until Ctrl-C, or one of its orders.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct AgentArgs {
+    #[command(subcommand)]
+    order: Option<Order>,
+    /// Configuration, as config/agent.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Only check the configuration
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Subcommand, Debug)]
+enum Order {
+    /// Collects this host now and shows the inventory file; nothing is sent
+    Collect {
+        /// File to write, standard output without it
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// What the agent with this configuration is about: queue, last receipt, chosen server, next events
+    Status {
+        /// Its configuration
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs the command to its end, which for an agent is Ctrl-C or SIGTERM.
+pub fn run(args: AgentArgs) -> Result<(), Failure> {
+    match args.order {
+        Some(Order::Collect { out }) => {
+            let identity = Identity { account: account_of_process(), ..Identity::default() };
+            let now = WallClock.now();
+            let collected = collect_command(Path::new("/"), out.as_deref(), &identity, Options::default(), now)
+                .map_err(|error| Failure::work(&error))?;
+            for finding in &collected.findings {
+                warn!(?finding, "not collected");
+            }
+            Ok(())
+        }
+        Some(Order::Status { config, json }) => show_status(&read(&config)?.data, json),
+        None => {
+            let missing = || Failure {
+                text: "`--config FILE` is missing: begin with a copy of config/agent.toml".into(),
+                exit: 2,
+            };
+            let config = read(&args.config.ok_or_else(missing)?)?;
+            if args.check { Ok(()) } else { serve(config) }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<AgentConfig, Failure> {
+    let text = read_config(path)?;
+    AgentConfig::parse(&text, &path.display().to_string(), environment()).map_err(|error| Failure::usage(&error))
+}
+
+fn serve(config: AgentConfig) -> Result<(), Failure> {
+    in_system(async {
+        let started = start(config, Arc::new(WallClock), exit_when_fatal()).await;
+        let running = started.map_err(|error| Failure::work(&error))?;
+        print_ready("agent", None, None);
+        asked_to_stop().await.map_err(|error| Failure::work(&error))?;
+        running.stop().await;
+        Ok(())
+    })
+}
+
+fn show_status(data: &Path, as_json: bool) -> Result<(), Failure> {
+    let status = AgentStatus::read(data).map_err(|error| Failure {
+        text: format!(
+            "cannot read the agent's status in `{}` ({error}): has an agent run with this data folder?",
+            data.display()
+        ),
+        exit: 1,
+    })?;
+    if as_json {
+        return print(&json!(status).to_string());
+    }
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    let never = || "never".to_string();
+    let receipt =
+        status.last_receipt.map(|last| format!("{} from {} ({:?})", last.at, last.server, last.receipt.state));
+    table.add_row(["agent", &status.agent]);
+    table.add_row(["server", &status.server]);
+    table.add_row(["last inventory", &status.last_collected.unwrap_or_else(never)]);
+    table.add_row(["last receipt", &receipt.unwrap_or_else(never)]);
+    table.add_row(["next inventory", &status.next.inventory.unwrap_or_else(never)]);
+    table.add_row(["next policy", &status.next.policy.unwrap_or_else(never)]);
+    table.add_row(["next upload", &status.next.upload.unwrap_or_else(never)]);
+    table.add_row(["next catch-up", &status.next.catch_up.unwrap_or_else(never)]);
+    table.add_row(["queued", &status.queue.len().to_string()]);
+    for queued in status.queue {
+        table.add_row(["", &format!("{} ({} bytes)", queued.name, queued.size)]);
+    }
+    print(&table.to_string())
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| Failure::work(&error))
+}

@@ -1,0 +1,62 @@
+//! Collects this host for the agent's actor.
+
+use std::path::PathBuf;
+
+use muster::config::agent::AgentConfig;
+use muster::id::Guid;
+use muster::time::Timestamp;
+use tracing::warn;
+
+use super::collector::{Identity, Options, account_of_process, collect_with};
+
+/// What a collection gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostReport {
+    /// Account that collected.
+    pub account: String,
+    /// Name of the machine.
+    pub machine: String,
+    /// `Full`, `Hardware`.
+    pub kind_type: &'static str,
+    /// The inventory file.
+    pub ndi: Vec<u8>,
+}
+
+/// Takes stock of a host. Called on a thread of its own; may take minutes.
+pub trait CollectHost: Send + Sync {
+    /// Collects now, for the agent with this identity.
+    fn collect(&self, agent: Guid, now: Timestamp) -> HostReport;
+}
+
+/// The host this process runs on.
+pub struct ThisHost {
+    identity: Identity,
+    options: Options,
+}
+
+impl ThisHost {
+    /// With the labels of the configuration.
+    pub fn new(config: &AgentConfig) -> ThisHost {
+        let identity = Identity {
+            account: account_of_process(),
+            site: config.site.clone(),
+            organization: config.organization.clone(),
+            location: config.location.clone(),
+            ..Identity::default()
+        };
+        let is_machine_id_of_image = config.is_machine_id_of_image;
+        ThisHost { identity, options: Options { is_machine_id_of_image, ..Options::default() } }
+    }
+}
+
+impl CollectHost for ThisHost {
+    fn collect(&self, agent: Guid, now: Timestamp) -> HostReport {
+        let identity = Identity { agent, ..self.identity.clone() };
+        let collected = collect_with(&PathBuf::from("/"), &identity, self.options, now);
+        for finding in &collected.findings {
+            warn!(?finding, "not collected");
+        }
+        let kind_type = if self.options.has_software { "Full" } else { "Hardware" };
+        HostReport { account: identity.account, machine: collected.record.name, kind_type, ndi: collected.ndi }
+    }
+}

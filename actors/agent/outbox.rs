@@ -1,0 +1,566 @@
+//! What the agent has published and may not forget: the queue, its counters, and the last readable inventory.
+//!
+//! ```text
+//! DATA/agent-state                 GUID, epoch, counters: synced before a sequence is used
+//! DATA/uploads/{Kind}/NAME         bytes of a published package, fixed for ever
+//! DATA/uploads/{Kind}/NAME.envelope  its envelope, durable before the bytes appear
+//! DATA/inventories/NAME.ndi        the last inventory, readable
+//! DATA/refused/STAMP NAME          what no server takes, the last 5
+//! DATA/damaged/STAMP NAME          what is not what was published, the last 20
+//! ```
+//!
+//! *Write*: raise and sync the sequence; envelope: temporary file, sync, rename, folder sync; bytes: the same. Only then
+//! is a package published. A file that could not be synced is written anew under another sequence, its sync is not
+//! tried again. *Delete*: bytes first, then envelope, neither synced: what comes back is sent once more. *Recover*:
+//! temporary files and envelopes without bytes are removed, bytes without a matching envelope are set aside; one bad
+//! file never keeps the agent from starting.
+//!
+//! Source: delivery contract, sections 2 and 3; `agent-beacon-batch` reference, section 4.4.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use muster::formats::gzip;
+use muster::formats::wire::{self, BODY_BYTES_MAX};
+use muster::id::{Digest, Guid};
+use muster::model::package::{Envelope, Kind, Origin, Sequence, Stream};
+use muster::model::stored;
+use muster::roles::agent::{PackageNumber, Queued, StreamNumber};
+use muster::time::{SECOND_MS, Timestamp};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use serde::{Deserialize, Serialize};
+use tracing::{error, warn};
+
+use crate::errors::Chain;
+use crate::log::{Disk, FolderDisk, read_file, replace_file};
+
+const STATE: &str = "agent-state";
+const ENVELOPE: &str = ".envelope";
+/// Kinds an agent sends.
+const KINDS: [Kind; 3] = [Kind::Discovery, Kind::Inventories, Kind::UsageData];
+/// Refused packages that are kept.
+const REFUSED_KEPT: usize = 5;
+/// Damaged files that are kept.
+const DAMAGED_KEPT: usize = 20;
+/// Longest state file or envelope that is read.
+const RECORD_BYTES_MAX: u64 = 1 << 20;
+
+/// Why the outbox did not do it. The queue is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboxError {
+    /// A folder cannot be used.
+    #[error("cannot use the agent's folder `{}`", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file cannot be written and synced.
+    #[error("cannot store `{name}`: make room or mend the rights of the data folder, the report is collected again")]
+    Write {
+        /// The file.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A queued file cannot be read.
+    #[error("cannot read the queued file `{name}`")]
+    Read {
+        /// The file.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A queued file is not the published one.
+    #[error("the queued file `{name}` is not the one that was published")]
+    Damaged {
+        /// The file.
+        name: String,
+    },
+    /// No receiver takes so much.
+    #[error("a report of {bytes} bytes is too large, receivers take {BODY_BYTES_MAX}")]
+    TooLarge {
+        /// Its size when compressed.
+        bytes: u64,
+    },
+    /// It left the queue already.
+    #[error("the package is not queued any more")]
+    Gone,
+    /// The actor that asks has been built anew since.
+    #[error("an earlier life of the agent asks, it is not heard any more")]
+    Outdated,
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    Random(#[source] rand::rngs::SysError),
+}
+
+/// What is to be published.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// Account that collected.
+    pub account: &'a str,
+    /// Name of the machine.
+    pub machine: &'a str,
+    /// `Full`, `Hardware`, `Oracle`.
+    pub kind_type: &'a str,
+    /// When it was collected.
+    pub collected_at: Timestamp,
+    /// The inventory file, not compressed.
+    pub ndi: &'a [u8],
+}
+
+/// A package as it is sent.
+#[derive(Clone, Debug)]
+pub struct Parcel {
+    /// Its envelope.
+    pub envelope: Envelope,
+    /// Its bytes, whose digest was checked.
+    pub bytes: Bytes,
+}
+
+/// Counters of one stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamState {
+    /// The last sequence that was used; never used again.
+    pub published: u64,
+    /// The largest sequence a receiver took custody of.
+    pub acked: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct State {
+    guid: Guid,
+    epoch: u64,
+    streams: BTreeMap<Stream, StreamState>,
+    last_collected: Option<Timestamp>,
+}
+
+/// The folders of the outbox.
+#[derive(Clone)]
+pub struct OutboxDisks {
+    /// `DATA`.
+    pub data: Arc<dyn Disk>,
+    /// `DATA/uploads/{Kind}` of each kind an agent sends.
+    pub uploads: BTreeMap<Kind, Arc<dyn Disk>>,
+    /// `DATA/inventories`.
+    pub inventories: Arc<dyn Disk>,
+    /// `DATA/refused`.
+    pub refused: Arc<dyn Disk>,
+    /// `DATA/damaged`.
+    pub damaged: Arc<dyn Disk>,
+}
+
+impl OutboxDisks {
+    /// The folders below `data`, made when they are missing.
+    pub fn open(data: &Path) -> Result<OutboxDisks, OutboxError> {
+        let open = |path: PathBuf| -> Result<Arc<dyn Disk>, OutboxError> {
+            match FolderDisk::open(&path) {
+                Ok(disk) => Ok(Arc::new(disk)),
+                Err(source) => Err(OutboxError::Folder { path, source }),
+            }
+        };
+        let uploads = KINDS.into_iter().map(|kind| Ok((kind, open(data.join("uploads").join(kind.as_str()))?)));
+        Ok(OutboxDisks {
+            data: open(data.into())?,
+            uploads: uploads.collect::<Result<_, OutboxError>>()?,
+            inventories: open(data.join("inventories"))?,
+            refused: open(data.join("refused"))?,
+            damaged: open(data.join("damaged"))?,
+        })
+    }
+}
+
+struct Item {
+    queued: Queued,
+    /// Name of the file.
+    name: String,
+    envelope: Envelope,
+}
+
+/// Which life of the agent's actor asks; an earlier one changes nothing any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life(u64);
+
+impl Life {
+    /// Counted from 1.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// See the module's head.
+pub struct Outbox {
+    disks: OutboxDisks,
+    state: State,
+    items: Vec<Item>,
+    streams: Vec<Stream>,
+    next: u64,
+    life: Life,
+}
+
+impl Outbox {
+    /// Opens the outbox and reads what it holds.
+    pub fn open(disks: OutboxDisks, now: Timestamp) -> Result<Outbox, OutboxError> {
+        let state = State { guid: Guid::NIL, epoch: 0, streams: BTreeMap::new(), last_collected: None };
+        let mut outbox = Outbox { disks, state, items: Vec::new(), streams: Vec::new(), next: 0, life: Life(0) };
+        outbox.recover(now)?;
+        Ok(outbox)
+    }
+
+    /// Begins a life of the actor: reads everything again; from now on earlier lives change nothing. When the folder
+    /// cannot be read, the life begins with what was read last.
+    pub fn begin_life(&mut self, now: Timestamp) -> Result<Life, (Life, OutboxError)> {
+        self.life.0 += 1;
+        match self.recover(now) {
+            Ok(()) => Ok(self.life),
+            Err(error) => Err((self.life, error)),
+        }
+    }
+
+    /// Refuses an earlier life.
+    pub fn check(&self, life: Life) -> Result<(), OutboxError> {
+        if life == self.life { Ok(()) } else { Err(OutboxError::Outdated) }
+    }
+
+    /// Who this agent is.
+    pub fn guid(&self) -> Guid {
+        self.state.guid
+    }
+
+    /// The epoch of the sequences used now.
+    pub fn epoch(&self) -> u64 {
+        self.state.epoch
+    }
+
+    /// Counters of each stream.
+    pub fn streams(&self) -> &BTreeMap<Stream, StreamState> {
+        &self.state.streams
+    }
+
+    /// When the last published inventory was collected.
+    pub fn last_collected(&self) -> Option<Timestamp> {
+        self.state.last_collected
+    }
+
+    /// What is queued.
+    pub fn queued(&self) -> Vec<Queued> {
+        self.items.iter().map(|item| item.queued).collect()
+    }
+
+    /// Envelopes of what is queued.
+    pub fn envelopes(&self) -> impl Iterator<Item = &Envelope> {
+        self.items.iter().map(|item| &item.envelope)
+    }
+
+    /// Publishes a report. When it returns `Ok`, the package survives everything but the loss of the disk.
+    pub fn publish(&mut self, report: Report<'_>, now: Timestamp) -> Result<Queued, OutboxError> {
+        let bytes = gzip::compress(report.ndi);
+        if bytes.len() as u64 > BODY_BYTES_MAX {
+            return Err(OutboxError::TooLarge { bytes: bytes.len() as u64 });
+        }
+        let (kind, disk) = (report.kind, self.disk(report.kind));
+        let name = self.free_name(&report, disk.as_ref())?;
+        let stream = Stream::new(kind, &name_part(report.account), report.kind_type);
+        let sequence = self.next_sequence(&stream)?;
+        let envelope = Envelope {
+            origin: Origin::agent(self.state.guid),
+            kind,
+            stream: Some(stream),
+            file_name: name.as_str().into(),
+            size: bytes.len() as u64,
+            digest: Digest::of(&bytes),
+            sequence: Some(sequence),
+            collected_at: Some(report.collected_at),
+            first_received: now,
+            unproven: true,
+            hops: vec![],
+        };
+        store(disk.as_ref(), &format!("{name}{ENVELOPE}"), &stored::pack(&envelope))?;
+        if let Err(error) = store(disk.as_ref(), &name, &bytes) {
+            // Whether the bytes stand under their name is unknown; then the next start finds both, or removes this.
+            if matches!(disk.open(&name), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+                drop(disk.remove(&format!("{name}{ENVELOPE}")));
+            }
+            return Err(error);
+        }
+        let queued = self.enter(name, envelope);
+        if kind == Kind::Inventories {
+            self.keep_readable(&report);
+        }
+        Ok(queued)
+    }
+
+    /// The bytes and envelope of a queued package, checked against its digest.
+    pub fn load(&self, package: PackageNumber) -> Result<Parcel, OutboxError> {
+        let item = self.item(package)?;
+        let name = || item.name.clone();
+        let read = read_file(self.disk(item.queued.kind).as_ref(), &item.name, BODY_BYTES_MAX);
+        let bytes = match read {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Err(OutboxError::Damaged { name: name() }),
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
+                return Err(OutboxError::Damaged { name: name() });
+            }
+            Err(source) => return Err(OutboxError::Read { name: name(), source }),
+        };
+        if bytes.len() as u64 != item.envelope.size || Digest::of(&bytes) != item.envelope.digest {
+            return Err(OutboxError::Damaged { name: name() });
+        }
+        Ok(Parcel { envelope: item.envelope.clone(), bytes: bytes.into() })
+    }
+
+    /// Deletes a queued package; only after a matching receipt or when it is superseded.
+    pub fn delete(&mut self, package: PackageNumber) {
+        let Some(item) = self.leave(package) else { return };
+        let disk = self.disk(item.queued.kind);
+        for name in [item.name.clone(), format!("{}{ENVELOPE}", item.name)] {
+            if let Err(error) = disk.remove(&name) {
+                warn!(file = name, %error, "queued file was not deleted, it is sent once more after a restart");
+            }
+        }
+    }
+
+    /// Notes that a receiver has custody of a package that is still queued.
+    pub fn acknowledge(&mut self, package: PackageNumber) {
+        let Ok(item) = self.item(package) else { return };
+        let (Some(stream), Some(sequence)) = (item.envelope.stream.clone(), item.envelope.sequence) else { return };
+        if sequence.epoch != self.state.epoch {
+            return;
+        }
+        let counters = self.state.streams.entry(stream).or_default();
+        counters.acked = counters.acked.max(sequence.number);
+        self.note_state();
+    }
+
+    /// Moves a package that will never be taken to `refused/`, where the last 5 are kept.
+    pub fn refuse(&mut self, package: PackageNumber, now: Timestamp) {
+        let Some(item) = self.leave(package) else { return };
+        error!(file = item.name, digest = %item.envelope.digest, "report refused for good, kept in `refused`");
+        let (disk, to) = (self.disk(item.queued.kind), self.disks.refused.clone());
+        move_with_envelope(disk.as_ref(), to.as_ref(), &item.name, now, REFUSED_KEPT);
+    }
+
+    /// Moves a package whose bytes are not the published ones to `damaged/`.
+    pub fn set_aside(&mut self, package: PackageNumber, now: Timestamp) {
+        let Some(item) = self.leave(package) else { return };
+        error!(file = item.name, digest = %item.envelope.digest, "queued report is damaged, kept in `damaged`");
+        let (disk, to) = (self.disk(item.queued.kind), self.disks.damaged.clone());
+        move_with_envelope(disk.as_ref(), to.as_ref(), &item.name, now, DAMAGED_KEPT);
+    }
+
+    fn disk(&self, kind: Kind) -> Arc<dyn Disk> {
+        self.disks.uploads.get(&kind).expect("agents publish only the kinds they have folders for").clone()
+    }
+
+    fn item(&self, package: PackageNumber) -> Result<&Item, OutboxError> {
+        self.items.iter().find(|item| item.queued.package == package).ok_or(OutboxError::Gone)
+    }
+
+    fn leave(&mut self, package: PackageNumber) -> Option<Item> {
+        let at = self.items.iter().position(|item| item.queued.package == package)?;
+        Some(self.items.remove(at))
+    }
+
+    fn enter(&mut self, name: String, envelope: Envelope) -> Queued {
+        let stream = envelope.stream.clone().unwrap_or(Stream("".into()));
+        let at = self.streams.iter().position(|known| *known == stream).unwrap_or_else(|| {
+            self.streams.push(stream);
+            self.streams.len() - 1
+        });
+        let package = PackageNumber(self.next);
+        self.next += 1;
+        let queued = Queued { package, stream: StreamNumber(at as u32), kind: envelope.kind };
+        self.items.push(Item { queued, name, envelope });
+        queued
+    }
+
+    /// The next sequence of a stream, synced before it is used.
+    fn next_sequence(&mut self, stream: &Stream) -> Result<Sequence, OutboxError> {
+        // Raised in memory even when the sync fails: whether the file holds it is unknown then.
+        let counters = self.state.streams.entry(stream.clone()).or_default();
+        counters.published += 1;
+        let number = counters.published;
+        store(self.disks.data.as_ref(), STATE, &stored::pack(&self.state))?;
+        Ok(Sequence { epoch: self.state.epoch, number })
+    }
+
+    /// A name that no queued file has: the stamp is moved on by a second until one is free.
+    fn free_name(&self, report: &Report<'_>, disk: &dyn Disk) -> Result<String, OutboxError> {
+        let (account, machine) = (name_part(report.account), name_part(report.machine));
+        let mut stamp = report.collected_at;
+        loop {
+            let name = format!("{account} on {machine} at {} ({}).ndi.gz", stamp.to_stamp(), report.kind_type);
+            match disk.open(&name) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(name),
+                Err(source) => return Err(OutboxError::Write { name, source }),
+                Ok(_) => stamp = stamp.plus_ms(SECOND_MS),
+            }
+        }
+    }
+
+    /// The copy that people and re-sends read; the queue does not rest on it.
+    fn keep_readable(&mut self, report: &Report<'_>) {
+        let name = format!("{} on {}.ndi", name_part(report.account), name_part(report.machine));
+        if let Err(error) = store(self.disks.inventories.as_ref(), &name, report.ndi) {
+            warn!(error = %Chain(&error), "the readable copy of the inventory was not stored");
+        }
+        self.state.last_collected = Some(report.collected_at);
+        self.note_state();
+    }
+
+    /// Stores what may be lost without harm.
+    fn note_state(&self) {
+        if let Err(error) = store(self.disks.data.as_ref(), STATE, &stored::pack(&self.state)) {
+            warn!(error = %Chain(&error), "the agent's counters were not noted");
+        }
+    }
+
+    fn recover(&mut self, now: Timestamp) -> Result<(), OutboxError> {
+        let mut found = Vec::new();
+        for (kind, disk) in &self.disks.uploads {
+            let path = || PathBuf::from("uploads").join(kind.as_str());
+            let names = disk.list().map_err(|source| OutboxError::Folder { path: path(), source })?;
+            let names: BTreeSet<String> = names.into_iter().collect();
+            for name in &names {
+                if name.ends_with(".tmp") {
+                    remove_leftover(disk.as_ref(), name);
+                } else if let Some(of) = name.strip_suffix(ENVELOPE) {
+                    if !names.contains(of) {
+                        remove_leftover(disk.as_ref(), name);
+                    }
+                } else {
+                    match read_published(disk.as_ref(), *kind, name) {
+                        Ok(envelope) => found.push((name.clone(), envelope)),
+                        Err(why) => {
+                            error!(file = name, why, "queued file is damaged, kept in `damaged`");
+                            move_with_envelope(disk.as_ref(), self.disks.damaged.as_ref(), name, now, DAMAGED_KEPT);
+                        }
+                    }
+                }
+            }
+        }
+        for disk in [&self.disks.data, &self.disks.inventories, &self.disks.refused, &self.disks.damaged] {
+            let names = disk.list().unwrap_or_default();
+            names.iter().filter(|name| name.ends_with(".tmp")).for_each(|name| remove_leftover(disk.as_ref(), name));
+        }
+        self.recover_state(&found, now)?;
+        // Within a stream the newer one gets the larger number: this epoch is newer than any other.
+        let epoch = self.state.epoch;
+        found.sort_by_key(|(name, envelope)| {
+            let sequence = envelope.sequence.map(|sequence| (sequence.epoch == epoch, sequence.number));
+            (sequence, envelope.collected_at, name.clone())
+        });
+        self.items.clear();
+        for (name, envelope) in found {
+            self.enter(name, envelope);
+        }
+        Ok(())
+    }
+
+    /// Reads the state, or makes a new epoch when it is lost; the GUID then comes from what is queued, if it can.
+    fn recover_state(&mut self, found: &[(String, Envelope)], now: Timestamp) -> Result<(), OutboxError> {
+        let data = self.disks.data.clone();
+        let read = read_file(data.as_ref(), STATE, RECORD_BYTES_MAX);
+        if let Ok(Some(bytes)) = &read
+            && let Ok(state) = stored::unpack::<State>(bytes)
+        {
+            self.state = state;
+            return Ok(());
+        }
+        match read {
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                error!("`agent-state` is damaged, a new epoch begins");
+                move_with_envelope(data.as_ref(), self.disks.damaged.as_ref(), STATE, now, DAMAGED_KEPT);
+            }
+            Err(source) => return Err(OutboxError::Read { name: STATE.into(), source }),
+        }
+        let known = found.iter().find_map(|(_, envelope)| envelope.origin.as_str().parse().ok());
+        let guid = match known {
+            Some(guid) => guid,
+            None => Guid::from_random(random()?),
+        };
+        let epoch = u64::from_le_bytes(random()?);
+        self.state = State { guid, epoch, streams: BTreeMap::new(), last_collected: None };
+        store(data.as_ref(), STATE, &stored::pack(&self.state))
+    }
+}
+
+/// The envelope of a file in the queue when both are what was published, else what is wrong.
+fn read_published(disk: &dyn Disk, kind: Kind, name: &str) -> Result<Envelope, &'static str> {
+    let envelope = read_file(disk, &format!("{name}{ENVELOPE}"), RECORD_BYTES_MAX).ok().flatten();
+    let envelope: Envelope = stored::unpack(&envelope.ok_or("no envelope")?).map_err(|_| "its envelope is damaged")?;
+    if envelope.kind != kind || *envelope.file_name != *name {
+        return Err("its envelope is of another file");
+    }
+    let bytes = read_file(disk, name, BODY_BYTES_MAX).ok().flatten().ok_or("it cannot be read")?;
+    if bytes.len() as u64 != envelope.size || Digest::of(&bytes) != envelope.digest {
+        return Err("its digest is another one");
+    }
+    Ok(envelope)
+}
+
+fn store(disk: &dyn Disk, name: &str, bytes: &[u8]) -> Result<(), OutboxError> {
+    replace_file(disk, name, bytes).map_err(|source| {
+        // A full disk needs the room of the torn file.
+        drop(disk.remove(&format!("{name}.tmp")));
+        OutboxError::Write { name: name.into(), source }
+    })
+}
+
+fn remove_leftover(disk: &dyn Disk, name: &str) {
+    if let Err(error) = disk.remove(name) {
+        warn!(file = name, %error, "leftover file was not removed");
+    }
+}
+
+/// Moves a file and its envelope, durable there before it leaves here; keeps the last `kept` there.
+fn move_with_envelope(from: &dyn Disk, to: &dyn Disk, name: &str, now: Timestamp, kept: usize) {
+    let moved = || -> io::Result<()> {
+        for part in [format!("{name}{ENVELOPE}"), name.to_string()] {
+            if let Some(bytes) = read_file(from, &part, 2 * BODY_BYTES_MAX)? {
+                replace_file(to, &format!("{} {part}", now.to_stamp()), &bytes)?;
+                from.remove(&part)?;
+            }
+        }
+        let mut names = to.list()?;
+        names.retain(|name| !name.ends_with(ENVELOPE));
+        names.sort();
+        for old in names.iter().rev().skip(kept) {
+            to.remove(old)?;
+            // Not every damaged file has one.
+            drop(to.remove(&format!("{old}{ENVELOPE}")));
+        }
+        Ok(())
+    };
+    if let Err(error) = moved() {
+        warn!(file = name, %error, "file was not moved out of the queue, the next start tries again");
+    }
+}
+
+/// A part of a file name that receivers take: `..` and a leading dot are escaped too.
+fn name_part(text: &str) -> String {
+    let part = wire::name_part(text);
+    if !part.starts_with('.') && !part.contains("..") {
+        return part;
+    }
+    let mut escaped = part.replace('.', "=2E");
+    escaped.truncate(64);
+    escaped
+}
+
+fn random<const N: usize>() -> Result<[u8; N], OutboxError> {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes).map_err(OutboxError::Random)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

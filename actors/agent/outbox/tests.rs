@@ -1,0 +1,250 @@
+use super::*;
+use crate::log::{DiskFile, Space};
+use std::io::IoSlice;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const NOW: Timestamp = Timestamp(1_750_000_000_000);
+
+fn report(ndi: &[u8]) -> Report<'_> {
+    Report { kind: Kind::Inventories, account: "root", machine: "web 07", kind_type: "Full", collected_at: NOW, ndi }
+}
+
+fn open(folder: &Path) -> Outbox {
+    Outbox::open(OutboxDisks::open(folder).unwrap(), NOW).unwrap()
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_published_report_is_there_after_a_restart_under_the_same_identity() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path());
+    let queued = outbox.publish(report(b"<x/>"), NOW).unwrap();
+    let parcel = outbox.load(queued.package).unwrap();
+    let name = "root on web=2007 at 20250615T150640 (Full).ndi.gz";
+    assert_eq!(*parcel.envelope.file_name, *name);
+    assert_eq!(files(&folder.path().join("uploads/Inventories")), [name, &format!("{name}.envelope")]);
+    assert_eq!(std::fs::read(folder.path().join("inventories/root on web=2007.ndi")).unwrap(), b"<x/>");
+    wire::upload_name("Inventories", &wire::percent_encode(name)).unwrap();
+    let guid = outbox.guid();
+    drop(outbox);
+    let outbox = open(folder.path());
+    assert_eq!((outbox.guid(), outbox.last_collected()), (guid, Some(NOW)));
+    let again = outbox.load(outbox.queued()[0].package).unwrap();
+    assert_eq!((again.envelope, again.bytes), (parcel.envelope, parcel.bytes));
+}
+
+#[test]
+fn a_sequence_is_never_used_twice_and_the_newer_one_has_the_larger_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut seen = Vec::new();
+    for life in 0..4 {
+        let mut outbox = open(folder.path());
+        let queued = outbox.publish(report(format!("<x life='{life}'/>").as_bytes()), NOW).unwrap();
+        seen.push(outbox.load(queued.package).unwrap().envelope.sequence.unwrap());
+        let newest = outbox.queued().into_iter().max_by_key(|queued| queued.package).unwrap();
+        assert_eq!(newest, queued);
+        if life == 2 {
+            outbox.delete(queued.package);
+        }
+    }
+    assert_eq!(seen.iter().map(|sequence| sequence.number).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert!(seen.iter().all(|sequence| sequence.epoch == seen[0].epoch));
+    let outbox = open(folder.path());
+    let newest = outbox.queued().into_iter().max_by_key(|queued| queued.package).unwrap();
+    assert_eq!(outbox.load(newest.package).unwrap().envelope.sequence, Some(seen[3]));
+}
+
+#[test]
+fn a_lost_state_begins_a_new_epoch_but_keeps_the_identity_of_what_is_queued() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path());
+    outbox.publish(report(b"<x/>"), NOW).unwrap();
+    let (guid, epoch) = (outbox.guid(), outbox.epoch());
+    drop(outbox);
+    std::fs::write(folder.path().join(STATE), b"torn").unwrap();
+    let mut outbox = open(folder.path());
+    assert_eq!(outbox.guid(), guid);
+    assert_ne!(outbox.epoch(), epoch);
+    let queued = outbox.publish(report(b"<y/>"), NOW).unwrap();
+    assert_eq!(outbox.load(queued.package).unwrap().envelope.sequence.unwrap().number, 1);
+    drop(outbox);
+    let outbox = open(folder.path());
+    let newest = outbox.queued().into_iter().max_by_key(|queued| queued.package).unwrap();
+    assert_eq!(outbox.load(newest.package).unwrap().envelope.sequence.unwrap().epoch, outbox.epoch());
+}
+
+#[test]
+fn what_is_damaged_is_set_aside_and_what_was_half_written_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let uploads = folder.path().join("uploads/Inventories");
+    let mut outbox = open(folder.path());
+    for ndi in ["<a/>", "<b/>", "<c/>"] {
+        outbox.publish(report(ndi.as_bytes()), NOW).unwrap();
+    }
+    drop(outbox);
+    let names = files(&uploads);
+    std::fs::write(uploads.join(&names[0]), b"other bytes").unwrap();
+    std::fs::write(uploads.join(&names[3]), b"other envelope").unwrap();
+    std::fs::write(uploads.join("half.ndi.gz.tmp"), b"x").unwrap();
+    std::fs::write(uploads.join("gone.ndi.gz.envelope"), b"x").unwrap();
+    let outbox = open(folder.path());
+    assert_eq!(outbox.queued().len(), 1);
+    assert_eq!(files(&uploads), names[4..]);
+    assert_eq!(files(&folder.path().join("damaged")).len(), 4);
+}
+
+#[test]
+fn bytes_that_changed_since_they_were_published_are_not_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path());
+    let queued = outbox.publish(report(b"<x/>"), NOW).unwrap();
+    let uploads = folder.path().join("uploads/Inventories");
+    std::fs::write(uploads.join(&files(&uploads)[0]), b"other bytes").unwrap();
+    assert!(matches!(outbox.load(queued.package), Err(OutboxError::Damaged { .. })));
+    outbox.set_aside(queued.package, NOW);
+    assert!(outbox.queued().is_empty() && files(&uploads).is_empty());
+    assert_eq!(files(&folder.path().join("damaged")).len(), 2);
+}
+
+#[test]
+fn the_last_five_refused_reports_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path());
+    for day in 0..8 {
+        let now = NOW.plus_ms(day * 1_000);
+        let queued = outbox.publish(Report { collected_at: now, ..report(b"<x/>") }, now).unwrap();
+        outbox.refuse(queued.package, now);
+    }
+    let kept = files(&folder.path().join("refused"));
+    assert_eq!(kept.len(), 2 * REFUSED_KEPT);
+    assert!(kept[0].starts_with(&NOW.plus_ms(3_000).to_stamp()), "{kept:?}");
+}
+
+#[test]
+fn an_account_with_dots_still_gives_a_name_that_receivers_take() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path());
+    let odd = Report { account: "..", machine: &"ü".repeat(99), ..report(b"<x/>") };
+    let queued = outbox.publish(odd, NOW).unwrap();
+    let name = outbox.load(queued.package).unwrap().envelope.file_name;
+    wire::upload_name("Inventories", &wire::percent_encode(&name)).unwrap();
+}
+
+#[test]
+fn an_earlier_life_is_not_heard_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path());
+    let first = outbox.begin_life(NOW).unwrap();
+    outbox.check(first).unwrap();
+    outbox.begin_life(NOW).unwrap();
+    assert!(matches!(outbox.check(first), Err(OutboxError::Outdated)));
+}
+
+/// A folder whose writing calls fail, all of them from call number `left` on: a full disk.
+struct FullDisk(Arc<dyn Disk>, Arc<AtomicUsize>);
+
+struct FullFile(Arc<dyn DiskFile>, Arc<AtomicUsize>);
+
+fn spend(left: &AtomicUsize) -> io::Result<()> {
+    let spent = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+    spent.map(|_| ()).map_err(|_| io::Error::from(io::ErrorKind::StorageFull))
+}
+
+impl Disk for FullDisk {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.0.list()
+    }
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        spend(&self.1)?;
+        Ok(Arc::new(FullFile(self.0.create(name)?, self.1.clone())))
+    }
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.0.open(name)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        spend(&self.1)?;
+        self.0.rename(from, to)
+    }
+    fn sync_folder(&self) -> io::Result<()> {
+        spend(&self.1)?;
+        self.0.sync_folder()
+    }
+    fn space(&self) -> io::Result<Space> {
+        self.0.space()
+    }
+}
+
+impl DiskFile for FullFile {
+    fn write_at(&self, offset: u64, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+        if let Err(error) = spend(&self.1) {
+            // A full disk takes a part.
+            self.0.write_at(offset, &mut [IoSlice::new(b"\x01torn")])?;
+            return Err(error);
+        }
+        self.0.write_at(offset, parts)
+    }
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(offset, buffer)
+    }
+    fn length(&self) -> io::Result<u64> {
+        self.0.length()
+    }
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.0.truncate(length)
+    }
+    fn sync(&self) -> io::Result<()> {
+        spend(&self.1)?;
+        self.0.sync()
+    }
+}
+
+/// Publishes with a disk that is full from each writing call on, then with room again: what was queued stays, no
+/// sequence comes twice, and with room publishing works again, with and without a restart.
+#[test]
+fn a_disk_that_is_full_at_any_call_loses_nothing_and_repeats_no_sequence() {
+    for (full_from, is_restarted) in (0..40).flat_map(|call| [(call, false), (call, true)]) {
+        let folder = tempfile::tempdir().unwrap();
+        let left = Arc::new(AtomicUsize::new(usize::MAX));
+        let real = OutboxDisks::open(folder.path()).unwrap();
+        let full = |disk: &Arc<dyn Disk>| Arc::new(FullDisk(disk.clone(), left.clone())) as Arc<dyn Disk>;
+        let disks = OutboxDisks {
+            data: full(&real.data),
+            uploads: real.uploads.iter().map(|(kind, disk)| (*kind, full(disk))).collect(),
+            inventories: full(&real.inventories),
+            refused: full(&real.refused),
+            damaged: full(&real.damaged),
+        };
+        let mut outbox = Outbox::open(disks, NOW).unwrap();
+        let guid = outbox.guid();
+        let first = outbox.publish(report(b"<first/>"), NOW).unwrap();
+        let first = outbox.load(first.package).unwrap();
+        left.store(full_from, Ordering::SeqCst);
+        let second = outbox.publish(report(b"<second/>"), NOW.plus_ms(1)).ok();
+        let second = second.map(|queued| outbox.load(queued.package).unwrap());
+        left.store(usize::MAX, Ordering::SeqCst);
+        if is_restarted {
+            outbox = open(folder.path());
+        }
+        let third = outbox.publish(report(b"<third/>"), NOW.plus_ms(2)).unwrap();
+        let third = outbox.load(third.package).unwrap();
+        let outbox = open(folder.path());
+        assert_eq!(outbox.guid(), guid);
+        let queued = outbox.queued();
+        let kept: Vec<Envelope> = queued.iter().map(|queued| outbox.load(queued.package).unwrap().envelope).collect();
+        for parcel in [Some(&first), second.as_ref(), Some(&third)].into_iter().flatten() {
+            assert!(kept.contains(&parcel.envelope), "full from call {full_from}: {:?}", parcel.envelope.sequence);
+        }
+        let numbers: BTreeSet<Sequence> = kept.iter().filter_map(|envelope| envelope.sequence).collect();
+        assert_eq!(numbers.len(), kept.len(), "full from call {full_from}");
+        assert_eq!(kept.last(), Some(&third.envelope), "the newest comes last");
+    }
+}

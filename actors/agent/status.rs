@@ -1,0 +1,136 @@
+//! `agent-status.json`: what the agent is about, for `muster agent status`. A view: never read back, never synced.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use muster::model::package::Receipt;
+use muster::roles::agent::Plan;
+use muster::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use tracing::debug;
+
+use super::outbox::Outbox;
+
+const FILE: &str = "agent-status.json";
+
+/// The last receipt, and who gave it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastReceipt {
+    /// What the server said.
+    #[serde(flatten)]
+    pub receipt: Receipt,
+    /// Its base address.
+    pub server: String,
+    /// When.
+    pub at: String,
+}
+
+/// A queued package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueuedStatus {
+    /// Its file.
+    pub name: String,
+    /// Its digest.
+    pub digest: String,
+    /// Its bytes.
+    pub size: u64,
+    /// Its stream.
+    pub stream: String,
+    /// Its sequence.
+    pub sequence: Option<u64>,
+    /// When it was collected.
+    pub collected_at: Option<String>,
+}
+
+/// When what is planned happens next; `None` for never.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextEvents {
+    /// The next inventory.
+    pub inventory: Option<String>,
+    /// The next policy question.
+    pub policy: Option<String>,
+    /// The next upload of what is queued.
+    pub upload: Option<String>,
+    /// The next catch-up.
+    pub catch_up: Option<String>,
+}
+
+/// The whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentStatus {
+    /// Who the agent is.
+    pub agent: String,
+    /// Epoch of its sequences; text, because it has 64 bits.
+    pub epoch: String,
+    /// The server that is asked first.
+    pub server: String,
+    /// What is queued.
+    pub queue: Vec<QueuedStatus>,
+    /// The last receipt of this life.
+    pub last_receipt: Option<LastReceipt>,
+    /// When the last published inventory was collected.
+    pub last_collected: Option<String>,
+    /// What comes.
+    pub next: NextEvents,
+}
+
+impl AgentStatus {
+    /// What `outbox` holds and `plan` says.
+    pub fn of(outbox: &Outbox, plan: Plan, servers: &[String], last_receipt: Option<LastReceipt>) -> AgentStatus {
+        let queue = outbox.envelopes().map(|envelope| QueuedStatus {
+            name: envelope.file_name.to_string(),
+            digest: envelope.digest.to_string(),
+            size: envelope.size,
+            stream: envelope.stream.as_ref().map(ToString::to_string).unwrap_or_default(),
+            sequence: envelope.sequence.map(|sequence| sequence.number),
+            collected_at: envelope.collected_at.map(Timestamp::to_rfc3339),
+        });
+        let at = |at: Timestamp| (at != Timestamp::NEVER).then(|| at.to_rfc3339());
+        AgentStatus {
+            agent: outbox.guid().to_string(),
+            epoch: outbox.epoch().to_string(),
+            server: servers.get(usize::from(plan.server.0)).cloned().unwrap_or_default(),
+            queue: queue.collect(),
+            last_receipt,
+            last_collected: outbox.last_collected().map(Timestamp::to_rfc3339),
+            next: NextEvents {
+                inventory: at(plan.collect),
+                policy: at(plan.policy),
+                upload: at(plan.upload),
+                catch_up: at(plan.catch_up),
+            },
+        }
+    }
+
+    /// The status an agent with this data folder left.
+    pub fn read(data: &Path) -> io::Result<AgentStatus> {
+        serde_json::from_slice(&fs::read(data.join(FILE))?).map_err(io::Error::from)
+    }
+}
+
+/// Writes the status when it changed.
+pub struct StatusFile {
+    path: PathBuf,
+    written: Option<AgentStatus>,
+}
+
+impl StatusFile {
+    /// In this data folder.
+    pub fn new(data: &Path) -> StatusFile {
+        StatusFile { path: data.join(FILE), written: None }
+    }
+
+    /// Writes `status`; a full disk is no reason to stop.
+    pub fn show(&mut self, status: AgentStatus) {
+        if self.written.as_ref() == Some(&status) {
+            return;
+        }
+        let temporary = self.path.with_extension("json.tmp");
+        let text = serde_json::to_vec_pretty(&status).unwrap_or_default();
+        match fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, &self.path)) {
+            Ok(()) => self.written = Some(status),
+            Err(error) => debug!(%error, "the status was not written"),
+        }
+    }
+}

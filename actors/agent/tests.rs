@@ -1,0 +1,285 @@
+//! The agent's actor against a scripted server on loopback, over real files and real HTTP.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use muster::config::agent::{AgentConfig, AgentFile};
+use muster::formats::gzip;
+use muster::id::{Digest, Guid};
+use muster::roles::agent::ServerNumber;
+use muster::time::Timestamp;
+use muster::upload::answer::Answer;
+
+use super::host::{CollectHost, HostReport};
+use super::outbox::Parcel;
+use super::run::{RunningAgent, start_in, world};
+use super::status::AgentStatus;
+use super::uploader::{Pending, Upload};
+use crate::clock::{SharedClock, WallClock};
+use crate::log::OnFatal;
+
+/// What the server does with one upload.
+#[derive(Clone, Copy, Debug)]
+enum Reply {
+    Take,
+    Busy,
+    Drop,
+    WrongReceipt,
+    NoReceipt,
+    Redirect,
+}
+
+/// One upload as it came.
+#[derive(Clone, Debug)]
+struct Arrival {
+    path: String,
+    headers: BTreeMap<String, String>,
+    body: Vec<u8>,
+}
+
+/// A server that follows a script, then takes everything. Each connection has a thread.
+struct Server {
+    url: String,
+    arrivals: Arc<Mutex<Vec<Arrival>>>,
+}
+
+impl Server {
+    fn start(script: &[Reply]) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let arrivals = Arc::new(Mutex::new(Vec::new()));
+        let script = Arc::new(Mutex::new(script.iter().copied().collect::<VecDeque<Reply>>()));
+        let (seen, own) = (arrivals.clone(), url.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (seen, script, own) = (seen.clone(), script.clone(), own.clone());
+                std::thread::spawn(move || while serve(&stream, &seen, &script, &own).is_some() {});
+            }
+        });
+        Server { url, arrivals }
+    }
+
+    fn arrivals(&self) -> Vec<Arrival> {
+        self.arrivals.lock().unwrap().clone()
+    }
+}
+
+fn serve(mut stream: &TcpStream, seen: &Mutex<Vec<Arrival>>, script: &Mutex<VecDeque<Reply>>, own: &str) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+    let path = line.split(' ').nth(1)?.to_string();
+    let is_upload = line.starts_with("PUT ");
+    let mut headers = BTreeMap::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        match line.trim_end().split_once(": ") {
+            Some((name, value)) => headers.insert(name.to_ascii_lowercase(), value.to_string()),
+            None => break,
+        };
+    }
+    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let answer = |status: &str, body: &str| {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nLocation: {own}/elsewhere\r\n\r\n{body}")
+    };
+    let text = if is_upload {
+        let receipt = |bytes: &[u8]| {
+            let node = "5b0a7d0e-77a1-4c0e-9a53-0d7f6f1d2c11";
+            let (digest, size) = (Digest::of(bytes), bytes.len());
+            format!(r#"{{"digest":"{digest}","size":{size},"node":"{node}","state":"held"}}"#)
+        };
+        let reply = script.lock().unwrap().pop_front().unwrap_or(Reply::Take);
+        let receipt_of_body = receipt(&body);
+        seen.lock().unwrap().push(Arrival { path, headers, body });
+        match reply {
+            Reply::Take => answer("200 OK", &receipt_of_body),
+            Reply::Busy => answer("503 Busy", r#"{"error":{"code":"busy","message":"later","detail":null}}"#),
+            Reply::Drop => return None,
+            Reply::WrongReceipt => answer("200 OK", &receipt(b"other")),
+            Reply::NoReceipt => answer("200 OK", "welcome to the hotel"),
+            Reply::Redirect => answer("302 Found", ""),
+        }
+    } else {
+        answer("404 Not Found", "")
+    };
+    stream.write_all(text.as_bytes()).ok()
+}
+
+/// A host whose report says how often it was collected.
+struct FakeHost(AtomicUsize);
+
+impl CollectHost for FakeHost {
+    fn collect(&self, _: Guid, _: Timestamp) -> HostReport {
+        let ndi = format!("<x n='{}'/>", self.0.fetch_add(1, Ordering::SeqCst)).into_bytes();
+        HostReport { account: "root".into(), machine: "web07".into(), kind_type: "Full", ndi }
+    }
+}
+
+fn config(data: &Path, servers: &[&str], collect_at_start: bool) -> AgentConfig {
+    let mut file = AgentFile::default();
+    file.agent.data = data.into();
+    file.agent.servers = servers.iter().map(ToString::to_string).collect();
+    file.inventory.collect_at_start = collect_at_start;
+    AgentConfig::checked(file, "test").unwrap()
+}
+
+fn fatal() -> OnFatal {
+    Arc::new(|reason: &str| panic!("{reason}"))
+}
+
+fn start(config: &AgentConfig) -> RunningAgent {
+    let clock: SharedClock = Arc::new(WallClock);
+    start_in(world(config, clock, Arc::new(FakeHost(AtomicUsize::new(0)))).unwrap(), fatal())
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..2_000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never: {what}");
+}
+
+fn queued(data: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(data.join("uploads/Inventories")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(".gz")).collect()
+}
+
+#[actix::test]
+async fn only_a_matching_receipt_empties_the_outbox() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = [Reply::Busy, Reply::Drop, Reply::WrongReceipt, Reply::NoReceipt, Reply::Redirect];
+    let server = Server::start(&script);
+    // One pass asks each of these once: no wait between.
+    let agent = start(&config(folder.path(), &[server.url.as_str(); 6], false));
+    until("the right receipt", || server.arrivals().len() == 6).await;
+    until("the outbox is empty", || queued(folder.path()).is_empty()).await;
+    let arrivals = server.arrivals();
+    assert!(arrivals.iter().all(|arrival| arrival.body == arrivals[0].body && arrival.path == arrivals[0].path));
+    let Arrival { path, headers, body } = &arrivals[5];
+    assert!(path.starts_with("/ManageSoftRL/Inventories/root%20on%20web07%20at%20"), "{path}");
+    assert_eq!(*body, gzip::compress(b"<x n='0'/>"));
+    assert_eq!(headers["x-muster-agent"], agent.agent.to_string());
+    assert_eq!(headers["x-muster-stream"], "Inventories/root/Full");
+    assert_eq!(headers["x-muster-sha256"], Digest::of(body).to_string());
+    assert_eq!(headers["x-muster-sequence"], "1");
+    assert!(headers["x-muster-epoch"].parse::<u64>().is_ok());
+    assert!(Timestamp::from_rfc3339(&headers["x-muster-collected-at"]).is_some());
+    let status = || AgentStatus::read(folder.path()).unwrap();
+    until("the status tells", || status().last_receipt.is_some() && status().queue.is_empty()).await;
+    agent.stop().await;
+}
+
+#[actix::test]
+async fn an_agent_that_ended_without_an_answer_sends_again_and_a_newer_report_supersedes() {
+    let folder = tempfile::tempdir().unwrap();
+    let deaf = Server::start(&[Reply::Drop; 9]);
+    let first = start(&config(folder.path(), &[&deaf.url], false));
+    until("the first life sends", || !deaf.arrivals().is_empty()).await;
+    let identity = first.agent;
+    first.stop().await;
+    assert_eq!(queued(folder.path()).len(), 1);
+
+    // Collected already: the second life only sends.
+    let server = Server::start(&[Reply::Drop, Reply::Drop]);
+    let second = restart(&config(folder.path(), &[&server.url], false)).await;
+    assert_eq!(second.agent, identity);
+    until("the second life sends", || !server.arrivals().is_empty()).await;
+    assert_eq!(server.arrivals()[0].body, deaf.arrivals()[0].body);
+    second.stop().await;
+
+    // Collects at start: the older one goes only when the newer one is published.
+    let third = restart(&config(folder.path(), &[&server.url], true)).await;
+    until("the newer report arrives and the outbox is empty", || {
+        queued(folder.path()).is_empty()
+            && server.arrivals().last().is_some_and(|last| last.headers["x-muster-sequence"] == "2")
+    })
+    .await;
+    third.stop().await;
+
+    let fourth = restart(&config(folder.path(), &[&server.url], true)).await;
+    until("the next sequence", || {
+        server.arrivals().last().is_some_and(|last| last.headers["x-muster-sequence"] == "3")
+    })
+    .await;
+    let epochs: Vec<String> =
+        server.arrivals().iter().map(|arrival| arrival.headers["x-muster-epoch"].clone()).collect();
+    assert!(epochs.iter().all(|epoch| *epoch == epochs[0]));
+    fourth.stop().await;
+}
+
+/// The lock of the life before goes when its last thread has ended.
+async fn restart(config: &AgentConfig) -> RunningAgent {
+    for _ in 0..500 {
+        let clock: SharedClock = Arc::new(WallClock);
+        match world(config, clock, Arc::new(FakeHost(AtomicUsize::new(9)))) {
+            Ok(world) => return start_in(world, fatal()),
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+    panic!("the folder stays locked");
+}
+
+/// Panics at its first upload, in the actor's own turn.
+struct Fragile {
+    left: AtomicUsize,
+    sound: Arc<dyn Upload>,
+}
+
+impl Upload for Fragile {
+    fn upload(&self, parcel: Parcel, to: ServerNumber) -> Pending<Answer> {
+        let panics = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        assert!(!panics, "planted");
+        self.sound.upload(parcel, to)
+    }
+}
+
+/// Panics at its first collection.
+struct FragileHost(FakeHost);
+
+impl CollectHost for FragileHost {
+    fn collect(&self, agent: Guid, now: Timestamp) -> HostReport {
+        let report = self.0.collect(agent, now);
+        assert!(report.ndi != b"<x n='0'/>", "planted");
+        report
+    }
+}
+
+#[actix::test]
+async fn an_agent_that_panics_is_built_anew_and_delivers() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&[]);
+    let config = config(folder.path(), &[&server.url], false);
+    let mut world = world(&config, Arc::new(WallClock), Arc::new(FakeHost(AtomicUsize::new(0)))).unwrap();
+    world.uploader = Arc::new(Fragile { left: AtomicUsize::new(2), sound: world.uploader.clone() });
+    let agent = start_in(world, fatal());
+    until("delivered", || server.arrivals().len() == 1 && queued(folder.path()).is_empty()).await;
+    agent.stop().await;
+    assert_eq!(server.arrivals().len(), 1, "it arrives once");
+}
+
+#[actix::test]
+async fn a_collection_that_panics_costs_the_agent_nothing_but_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&[]);
+    let config = config(folder.path(), &[&server.url], false);
+    let host = Arc::new(FragileHost(FakeHost(AtomicUsize::new(0))));
+    let first = start_in(world(&config, Arc::new(WallClock), host.clone()).unwrap(), fatal());
+    until("it was tried", || host.0.0.load(Ordering::SeqCst) == 1).await;
+    first.stop().await;
+    let second = restart(&config).await;
+    until("delivered", || server.arrivals().len() == 1 && queued(folder.path()).is_empty()).await;
+    second.stop().await;
+}

@@ -1,0 +1,277 @@
+//! `agent.toml`: what an agent is set to.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Table;
+
+use super::{ConfigError, parse_toml, parse_with_overrides};
+use crate::id::shorten;
+
+/// The shipped file: complete, so it says which options there are.
+pub const SHIPPED: &str = include_str!("../../config/agent.toml");
+/// Most servers an agent tries.
+pub const SERVERS_MAX: usize = 64;
+/// Shortest interval.
+const INTERVAL_SECS_MIN: u64 = 60;
+/// Longest interval: a year.
+const INTERVAL_SECS_MAX: u64 = 366 * 86_400;
+
+/// The file as written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentFile {
+    /// `[agent]`
+    pub agent: AgentSection,
+    /// `[inventory]`
+    #[serde(default)]
+    pub inventory: InventorySection,
+    /// `[policy]`
+    #[serde(default)]
+    pub policy: PolicySection,
+    /// `[upload]`
+    #[serde(default)]
+    pub upload: UploadSection,
+}
+
+/// `[agent]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentSection {
+    /// Data folder.
+    pub data: PathBuf,
+    /// Base addresses in order.
+    pub servers: Vec<String>,
+    /// Whether plain HTTP may leave the host.
+    #[serde(default)]
+    pub allow_plain: bool,
+    /// Site label.
+    #[serde(default)]
+    pub site: String,
+    /// Organisation.
+    #[serde(default)]
+    pub organization: String,
+    /// Place.
+    #[serde(default)]
+    pub location: String,
+}
+
+/// `[inventory]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InventorySection {
+    /// Seconds between inventories.
+    pub interval_secs: u64,
+    /// Collect at each start.
+    pub collect_at_start: bool,
+    /// The machine id is the image's.
+    pub is_machine_id_of_image: bool,
+}
+
+impl Default for InventorySection {
+    fn default() -> Self {
+        InventorySection { interval_secs: 86_400, collect_at_start: false, is_machine_id_of_image: false }
+    }
+}
+
+/// `[policy]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicySection {
+    /// Seconds of a period in which policy is asked once.
+    pub interval_secs: u64,
+}
+
+impl Default for PolicySection {
+    fn default() -> Self {
+        PolicySection { interval_secs: 43_200 }
+    }
+}
+
+/// `[upload]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UploadSection {
+    /// Hour of the day, UTC, of the catch-up.
+    pub catch_up_hour: u8,
+}
+
+impl Default for UploadSection {
+    fn default() -> Self {
+        UploadSection { catch_up_hour: 11 }
+    }
+}
+
+/// What an agent is set to, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentConfig {
+    /// Data folder.
+    pub data: PathBuf,
+    /// Never empty, at most [`SERVERS_MAX`].
+    servers: Arc<[String]>,
+    /// Site label; empty for none.
+    pub site: String,
+    /// Organisation; empty for none.
+    pub organization: String,
+    /// Place; empty for none.
+    pub location: String,
+    /// The machine id is the image's.
+    pub is_machine_id_of_image: bool,
+    /// From one inventory to the next.
+    pub inventory_interval: Duration,
+    /// Collect at each start.
+    pub collect_at_start: bool,
+    /// Policy is asked once in each period of this length.
+    pub policy_interval: Duration,
+    /// Hour of the day, UTC, of the catch-up: 0 to 23.
+    pub catch_up_hour: u8,
+}
+
+impl AgentConfig {
+    /// Reads and checks `text`, which `file` names in errors, with what `variables` (the environment) override.
+    pub fn parse(
+        text: &str,
+        file: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<AgentConfig, ConfigError> {
+        let shipped: Table = parse_toml(SHIPPED, "the shipped agent.toml")?;
+        AgentConfig::checked(parse_with_overrides(text, file, &shipped, variables)?, file)
+    }
+
+    /// Checks what was read, or filled in by a program.
+    pub fn checked(read: AgentFile, file: &str) -> Result<AgentConfig, ConfigError> {
+        let AgentFile { agent, inventory, policy, upload } = read;
+        let wrong =
+            |key: &str, problem: String| ConfigError { file: file.into(), line: None, key: key.into(), problem };
+        if agent.data.as_os_str().is_empty() {
+            return Err(wrong("agent.data", "is empty, name a folder".into()));
+        }
+        if agent.servers.is_empty() {
+            let problem = "is empty: an agent needs at least one server or beacon to send to";
+            return Err(wrong("agent.servers", problem.into()));
+        }
+        if agent.servers.len() > SERVERS_MAX {
+            let problem = format!("names {} servers, at most {SERVERS_MAX} are tried", agent.servers.len());
+            return Err(wrong("agent.servers", problem));
+        }
+        for (at, server) in agent.servers.iter().enumerate() {
+            check_server(server, agent.allow_plain)
+                .map_err(|problem| wrong(&format!("agent.servers[{}]", at + 1), problem))?;
+        }
+        for (key, secs) in
+            [("inventory.interval_secs", inventory.interval_secs), ("policy.interval_secs", policy.interval_secs)]
+        {
+            if !(INTERVAL_SECS_MIN..=INTERVAL_SECS_MAX).contains(&secs) {
+                let problem = format!("is {secs}, it must be {INTERVAL_SECS_MIN} to {INTERVAL_SECS_MAX}");
+                return Err(wrong(key, problem));
+            }
+        }
+        if upload.catch_up_hour > 23 {
+            let problem = format!("is {}, it must be 0 to 23", upload.catch_up_hour);
+            return Err(wrong("upload.catch_up_hour", problem));
+        }
+        Ok(AgentConfig {
+            data: agent.data,
+            servers: agent.servers.iter().map(|server| server.trim_end_matches('/').to_owned()).collect(),
+            site: agent.site,
+            organization: agent.organization,
+            location: agent.location,
+            is_machine_id_of_image: inventory.is_machine_id_of_image,
+            inventory_interval: Duration::from_secs(inventory.interval_secs),
+            collect_at_start: inventory.collect_at_start,
+            policy_interval: Duration::from_secs(policy.interval_secs),
+            catch_up_hour: upload.catch_up_hour,
+        })
+    }
+
+    /// Base addresses in order, without a slash at the end; never empty.
+    pub fn servers(&self) -> Arc<[String]> {
+        self.servers.clone()
+    }
+}
+
+/// What is wrong with the base address of a server.
+fn check_server(server: &str, allow_plain: bool) -> Result<(), String> {
+    let shown = shorten(server);
+    let right = "it must be like https://beacon.example:7080";
+    let (scheme, rest) = server.split_once("://").ok_or_else(|| format!("`{shown}` is no base address: {right}"))?;
+    let authority = rest.split('/').next().unwrap_or_default();
+    let is_plain_text = server.bytes().all(|byte| byte.is_ascii_graphic());
+    if authority.is_empty() || !is_plain_text || rest.contains(['?', '#', '@', '\\']) {
+        return Err(format!("`{shown}` is no base address: {right}, without user, query or fragment"));
+    }
+    match scheme {
+        "https" => Ok(()),
+        "http" if allow_plain || is_loopback(authority) => Ok(()),
+        "http" => Err(format!(
+            "`{shown}` would be sent to in plain text: use https://, or set agent.allow_plain = true if the network may \
+             read and change reports"
+        )),
+        _ => Err(format!("`{shown}` is neither http:// nor https://")),
+    }
+}
+
+fn is_loopback(authority: &str) -> bool {
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<AgentConfig, String> {
+        AgentConfig::parse(text, "agent.toml", []).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_shipped_file_is_complete_and_holds_the_defaults() {
+        let shipped = parse(SHIPPED).unwrap();
+        let short = "[agent]\ndata = \"/var/lib/muster/agent\"\nservers = [\"http://127.0.0.1:7082/\"]";
+        assert_eq!(parse(short).unwrap(), shipped);
+    }
+
+    #[test]
+    fn a_mistake_names_file_key_and_remedy() {
+        for (text, wanted) in [
+            (
+                "[agent]\ndata = \"d\"\nserver = []",
+                "agent.toml:3: `agent.server`: unknown key, did you mean `servers`?",
+            ),
+            ("[agent]\ndata = \"d\"\nservers = []", "`agent.servers`: is empty: an agent needs at least one"),
+            ("[agent]\ndata = \"\"\nservers = [\"https://a\"]", "`agent.data`: is empty"),
+            ("[agent]\ndata = \"d\"\nservers = [\"http://a.example\"]", "set agent.allow_plain = true"),
+            ("[agent]\ndata = \"d\"\nservers = [\"https://a\", \"b:7\"]", "`agent.servers[2]`: `b:7` is no base"),
+            ("[agent]\ndata = \"d\"\nservers = [\"https://u@a\"]", "without user"),
+            ("[agent]\ndata = \"d\"\nservers = [\"http://127.0.0.1@a.example\"]", "without user"),
+            ("[agent]\ndata = \"d\"\nservers = [\"http://127.0.0.1.example\"]", "plain text"),
+            ("[agent]\ndata = \"d\"\nservers = [\"https://a\"]\n[policy]\ninterval_secs = 5", "it must be 60 to"),
+            ("[agent]\ndata = \"d\"\nservers = [\"https://a\"]\n[upload]\ncatch_up_hour = 24", "it must be 0 to 23"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn plain_http_stays_on_the_host_unless_allowed() {
+        for server in ["http://localhost:1", "http://127.3.2.1", "http://[::1]:7082/x/"] {
+            check_server(server, false).unwrap();
+        }
+        check_server("http://10.0.0.1", true).unwrap();
+        assert!(check_server("http://10.0.0.1", false).is_err());
+    }
+
+    #[test]
+    fn the_environment_overrides() {
+        let variables = [("MUSTER_AGENT_SERVERS".to_string(), "https://a,https://b".to_string())];
+        let config = AgentConfig::parse(SHIPPED, "agent.toml", variables).unwrap();
+        assert_eq!(*config.servers(), ["https://a".to_string(), "https://b".to_string()]);
+    }
+}

@@ -1,0 +1,419 @@
+use super::*;
+use crate::roles::Intents;
+use crate::time::SECOND_MS;
+use proptest::prelude::*;
+
+/// Midnight of some day.
+const START: Timestamp = Timestamp(20_000 * DAY_MS);
+const LATER: Verdict = Verdict::Later { retry_after_ms: None, broken: true };
+
+fn settings(servers: usize) -> AgentSettings {
+    AgentSettings {
+        servers,
+        collect_at_start: false,
+        inventory_every_ms: DAY_MS,
+        policy_every_ms: 12 * HOUR_MS,
+        catch_up_from_ms: 11 * HOUR_MS,
+    }
+}
+
+fn inventory(package: u64) -> Queued {
+    Queued { package: PackageNumber(package), stream: StreamNumber(0), kind: Kind::Inventories }
+}
+
+fn usage(package: u64) -> Queued {
+    Queued { package: PackageNumber(package), stream: StreamNumber(1), kind: Kind::UsageData }
+}
+
+fn upload(package: u64, to: u8) -> AgentIntent {
+    AgentIntent::Upload { package: PackageNumber(package), to: ServerNumber(to) }
+}
+
+fn delete(package: u64, why: LetGo) -> AgentIntent {
+    AgentIntent::Delete { package: PackageNumber(package), why }
+}
+
+/// A core, its wishes, and the time.
+struct Bench {
+    core: AgentCore,
+    out: Intents<AgentIntent>,
+    now: Timestamp,
+    sending: Option<IntentNumber>,
+}
+
+impl Bench {
+    fn new(settings: AgentSettings, queued: Vec<Queued>, last_collected: Option<Timestamp>) -> Bench {
+        let durable = AgentDurable { settings: Arc::new(settings), queued, last_collected };
+        let core = AgentCore::recover(durable, RngStream::new(7, 7, 0), START);
+        Bench { core, out: Intents::default(), now: START, sending: None }
+    }
+
+    /// With `queued` packages, a recent collection, and the policy question answered.
+    fn holding(servers: usize, queued: Vec<Queued>) -> (Bench, Vec<AgentIntent>) {
+        let mut bench = Bench::new(settings(servers), queued, Some(START));
+        let first = bench.wake();
+        bench.on(AgentInput::PolicyAnswered { answered: true });
+        (bench, first.into_iter().filter(|intent| !matches!(intent, AgentIntent::AskPolicy(_))).collect())
+    }
+
+    fn taken(&mut self) -> Vec<AgentIntent> {
+        let taken = self.out.take();
+        let mut sends = taken.iter().filter(|(_, intent)| matches!(intent, AgentIntent::Upload { .. }));
+        if let Some((number, _)) = sends.next_back() {
+            self.sending = Some(*number);
+        }
+        taken.into_iter().map(|(_, intent)| intent).collect()
+    }
+
+    fn wake(&mut self) -> Vec<AgentIntent> {
+        self.core.wake(self.now, &mut self.out);
+        self.taken()
+    }
+
+    fn on(&mut self, input: AgentInput) -> Vec<AgentIntent> {
+        self.now = self.now.plus_ms(1);
+        self.core.on(self.now, input, &mut self.out);
+        self.taken()
+    }
+
+    fn answer(&mut self, verdict: Verdict) -> Vec<AgentIntent> {
+        let intent = self.sending.take().expect("something is being sent");
+        self.on(AgentInput::Uploaded { intent, verdict })
+    }
+
+    /// Sleeps until the core wants to be woken, answering its policy questions.
+    fn next(&mut self) -> Vec<AgentIntent> {
+        loop {
+            self.now = self.core.next_due().max(self.now);
+            let intents = self.wake();
+            if intents.iter().any(|intent| matches!(intent, AgentIntent::AskPolicy(_))) {
+                self.on(AgentInput::PolicyAnswered { answered: true });
+            }
+            if intents.contains(&AgentIntent::Collect) {
+                self.on(AgentInput::CollectionFailed);
+            }
+            let rest: Vec<AgentIntent> = intents
+                .into_iter()
+                .filter(|intent| !matches!(intent, AgentIntent::AskPolicy(_) | AgentIntent::Collect))
+                .collect();
+            if !rest.is_empty() || self.core.next_due() == Timestamp::NEVER {
+                return rest;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_million_agents_fit() {
+    assert!(size_of::<AgentCore>() <= 256, "{}", size_of::<AgentCore>());
+}
+
+#[test]
+fn the_first_start_asks_for_policy_collects_uploads_and_deletes_after_the_receipt() {
+    let mut bench = Bench::new(settings(1), vec![], None);
+    assert_eq!(bench.wake(), [AgentIntent::AskPolicy(ServerNumber(0)), AgentIntent::Collect]);
+    assert_eq!(bench.on(AgentInput::Published(inventory(1))), [upload(1, 0)]);
+    assert_eq!(bench.answer(Verdict::Delivered), [delete(1, LetGo::Delivered)]);
+    assert_eq!(bench.core.queued(), 0);
+}
+
+#[test]
+fn a_restart_collects_only_when_it_is_time_or_the_machine_stands_alone() {
+    let is_collected = |settings: AgentSettings, last| Bench::new(settings, vec![], last).wake().len() == 2;
+    assert!(is_collected(settings(1), None));
+    assert!(!is_collected(settings(1), Some(START)));
+    assert!(is_collected(AgentSettings { collect_at_start: true, ..settings(1) }, Some(START)));
+    let missed = Bench::new(settings(1), vec![], Some(START.plus_ms(-2 * DAY_MS)));
+    assert!(missed.core.plan(START).collect.ms_since(START) < HOUR_MS);
+}
+
+#[test]
+fn a_host_is_collected_once_a_day_at_its_own_minute() {
+    let minutes: Vec<i64> = (0..50)
+        .map(|id| {
+            let durable = AgentDurable { settings: Arc::new(settings(1)), queued: vec![], last_collected: Some(START) };
+            let mut core = AgentCore::recover(durable, RngStream::new(1, id, 0), START);
+            let mut out = Intents::default();
+            let mut times = Vec::new();
+            while times.len() < 3 {
+                let now = core.next_due();
+                core.wake(now, &mut out);
+                for (_, intent) in out.take() {
+                    match intent {
+                        AgentIntent::Collect => {
+                            times.push(now.0);
+                            core.on(now.plus_ms(9), AgentInput::Published(inventory(1)), &mut out);
+                            let (number, _) = out.take().pop().unwrap();
+                            let verdict = Verdict::Delivered;
+                            core.on(now.plus_ms(10), AgentInput::Uploaded { intent: number, verdict }, &mut out);
+                        }
+                        _ => core.on(now.plus_ms(5), AgentInput::PolicyAnswered { answered: true }, &mut out),
+                    }
+                }
+            }
+            assert!(times.windows(2).all(|pair| pair[1] - pair[0] == DAY_MS), "{times:?}");
+            times[0] - START.0
+        })
+        .collect();
+    assert!(minutes.iter().all(|at| at % MINUTE_MS == 0 && *at <= DAY_MS));
+    assert!(minutes.iter().max().unwrap() - minutes.iter().min().unwrap() > DAY_MS * 3 / 4, "spread over the day");
+}
+
+#[test]
+fn a_newer_inventory_supersedes_the_queued_one_but_no_usage() {
+    let (mut bench, first) = Bench::holding(1, vec![inventory(1), usage(2)]);
+    assert_eq!(first, [upload(1, 0)]);
+    assert_eq!(bench.on(AgentInput::Published(inventory(3))), [delete(1, LetGo::Superseded)]);
+    assert_eq!(bench.answer(Verdict::Delivered), [upload(2, 0)], "the answer for a superseded one deletes nothing");
+    assert_eq!(bench.on(AgentInput::Published(usage(4))), []);
+    assert_eq!(bench.answer(Verdict::Delivered), [delete(2, LetGo::Delivered), upload(3, 0)]);
+    assert_eq!(bench.core.queued(), 2);
+}
+
+#[test]
+fn a_crash_between_publishing_and_superseding_is_made_good_at_start() {
+    let (_, first) = Bench::holding(1, vec![inventory(2), inventory(1)]);
+    assert_eq!(first, [delete(1, LetGo::Superseded), upload(2, 0)]);
+}
+
+#[test]
+fn a_try_asks_every_server_once_in_order_and_the_next_ones_wait() {
+    let (mut bench, first) = Bench::holding(3, vec![inventory(1)]);
+    assert_eq!(first, [upload(1, 0)]);
+    for longest in [30 * SECOND_MS, MINUTE_MS] {
+        assert_eq!(bench.answer(LATER), [upload(1, 1)]);
+        assert_eq!(bench.answer(Verdict::Full), [upload(1, 2)]);
+        assert_eq!(bench.answer(Verdict::Loop), []);
+        let before = bench.now;
+        assert_eq!(bench.next(), [upload(1, 0)]);
+        assert!(bench.now.ms_since(before) <= longest);
+    }
+    bench.answer(LATER);
+    bench.answer(LATER);
+    assert_eq!(bench.answer(LATER), [], "three tries");
+    let catch_up = bench.core.plan(bench.now).catch_up;
+    assert_eq!(bench.core.plan(bench.now).upload, Timestamp::NEVER);
+    assert_eq!(bench.next(), [upload(1, 0)]);
+    assert_eq!(bench.now, catch_up);
+    let of_day = bench.now.0 % DAY_MS;
+    assert!((11 * HOUR_MS..12 * HOUR_MS).contains(&of_day), "{of_day}");
+    assert_eq!(bench.core.queued(), 1);
+}
+
+#[test]
+fn the_server_that_took_it_stays_chosen_and_the_first_gets_another_chance() {
+    let (mut bench, _) = Bench::holding(2, vec![usage(1)]);
+    bench.answer(LATER);
+    assert_eq!(bench.answer(Verdict::Delivered), [delete(1, LetGo::Delivered)]);
+    assert_eq!(bench.on(AgentInput::Published(usage(2))), [upload(2, 1)], "sticky");
+    bench.answer(Verdict::Delivered);
+    bench.now = bench.now.plus_ms(2 * RETURN_AFTER_MS);
+    assert_eq!(bench.on(AgentInput::Published(usage(3))), [upload(3, 0)]);
+    bench.answer(LATER);
+    bench.answer(Verdict::Delivered);
+    assert_eq!(bench.on(AgentInput::Published(usage(4))), [upload(4, 1)]);
+}
+
+#[test]
+fn a_busy_server_is_left_alone_as_long_as_it_asks() {
+    let (mut bench, _) = Bench::holding(1, vec![inventory(1)]);
+    let asked = bench.now;
+    bench.answer(Verdict::Later { retry_after_ms: Some(40 * MINUTE_MS), broken: false });
+    assert_eq!(bench.on(AgentInput::Published(usage(2))), [], "for another package too");
+    bench.next();
+    assert!(bench.now.ms_since(asked) >= 40 * MINUTE_MS);
+}
+
+#[test]
+fn a_refused_package_leaves_the_queue_and_the_next_one_goes() {
+    let (mut bench, _) = Bench::holding(1, vec![inventory(1), usage(2)]);
+    assert_eq!(bench.answer(Verdict::Refused), [AgentIntent::Refuse(PackageNumber(1)), upload(2, 0)]);
+}
+
+#[test]
+fn five_refusals_in_a_row_are_a_fault_of_the_link_and_the_rest_is_held() {
+    let (mut bench, _) = Bench::holding(1, (1..=7).map(usage).collect());
+    for package in 1..=4 {
+        let wanted = [AgentIntent::Refuse(PackageNumber(package)), upload(package + 1, 0)];
+        assert_eq!(bench.answer(Verdict::Refused), wanted);
+    }
+    for package in 6..=7 {
+        assert_eq!(bench.answer(Verdict::Refused), [upload(package, 0)]);
+    }
+    bench.answer(Verdict::Refused);
+    assert_eq!(bench.core.queued(), 3);
+    bench.next();
+    assert!(matches!(bench.answer(Verdict::Delivered)[..], [AgentIntent::Delete { why: LetGo::Delivered, .. }, ..]));
+}
+
+#[test]
+fn an_identity_that_is_not_accepted_holds_everything_together() {
+    let (mut bench, _) = Bench::holding(2, vec![inventory(1), usage(2)]);
+    let asked = bench.now;
+    assert_eq!(bench.answer(Verdict::Unidentified), []);
+    assert_eq!(bench.on(AgentInput::Published(usage(3))), []);
+    assert!(!bench.next().is_empty());
+    assert!((5 * MINUTE_MS..=6 * HOUR_MS).contains(&bench.now.ms_since(asked)));
+    let asked = bench.now;
+    bench.answer(Verdict::Revoked);
+    bench.next();
+    assert!(bench.now.ms_since(asked) >= DAY_MS);
+    assert_eq!(bench.core.queued(), 3);
+}
+
+#[test]
+fn retries_of_a_long_outage_are_bounded_and_the_catch_up_still_asks() {
+    let (mut bench, _) = Bench::holding(1, (1..=30).map(usage).collect());
+    let end = START.plus_ms(10 * HOUR_MS);
+    let mut sends = 1;
+    loop {
+        let sent = match bench.sending {
+            Some(_) => bench.answer(LATER),
+            None if bench.core.next_due() >= end => break,
+            None => bench.next(),
+        };
+        if bench.now >= end {
+            break;
+        }
+        sends += sent.iter().filter(|intent| matches!(intent, AgentIntent::Upload { .. })).count();
+    }
+    assert_eq!(sends, 30 + 10, "each once, and the burst of retries");
+    assert_eq!(bench.core.queued(), 30);
+}
+
+#[test]
+fn damaged_bytes_are_set_aside_and_the_host_is_asked_again() {
+    let (mut bench, _) = Bench::holding(1, vec![inventory(1)]);
+    let intent = bench.sending.unwrap();
+    assert_eq!(bench.on(AgentInput::Unsendable { intent }), [AgentIntent::SetAside(PackageNumber(1))]);
+    assert!(bench.core.plan(bench.now).collect.ms_since(bench.now) <= HOUR_MS);
+}
+
+#[test]
+fn a_clock_set_back_by_a_year_delays_nothing_by_a_year() {
+    let (mut bench, _) = Bench::holding(1, vec![inventory(1)]);
+    bench.answer(LATER);
+    bench.now = bench.now.plus_ms(-365 * DAY_MS);
+    bench.wake();
+    let plan = bench.core.plan(bench.now);
+    for due in [plan.collect, plan.policy, plan.catch_up, plan.upload] {
+        assert!(due.ms_since(bench.now) <= 2 * DAY_MS, "{due}");
+    }
+}
+
+#[test]
+fn policy_is_asked_once_in_each_period_and_soon_again_without_an_answer() {
+    let mut bench = Bench::new(settings(1), vec![], Some(START));
+    bench.wake();
+    bench.on(AgentInput::PolicyAnswered { answered: true });
+    let first = bench.core.plan(bench.now).policy.ms_since(START);
+    assert!((12 * HOUR_MS..24 * HOUR_MS).contains(&first));
+    let mut bench = Bench::new(settings(1), vec![], Some(START));
+    bench.wake();
+    bench.on(AgentInput::PolicyAnswered { answered: false });
+    assert!(bench.core.plan(bench.now).policy.ms_since(START) <= HOUR_MS + 1);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Answer(Verdict),
+    Unsendable,
+    Publish(bool),
+    Wake(i64),
+    Crash,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let verdicts = vec![
+        Verdict::Delivered,
+        Verdict::Refused,
+        Verdict::Unidentified,
+        Verdict::Revoked,
+        LATER,
+        Verdict::Later { retry_after_ms: Some(HOUR_MS), broken: false },
+        Verdict::Full,
+        Verdict::Loop,
+    ];
+    prop_oneof![
+        6 => prop::sample::select(verdicts).prop_map(Step::Answer),
+        1 => Just(Step::Unsendable),
+        3 => any::<bool>().prop_map(Step::Publish),
+        3 => (0..3 * DAY_MS).prop_map(Step::Wake),
+        1 => Just(Step::Crash),
+    ]
+}
+
+proptest! {
+    /// I1 at the agent: what is published leaves the queue only by a receipt, a newer one, a refusal or damage.
+    #[test]
+    fn nothing_is_let_go_without_a_reason(servers in 1usize..4, steps in prop::collection::vec(step(), 1..120)) {
+        let mut bench = Bench::new(settings(servers), vec![], Some(START));
+        let mut kept: Vec<Queued> = Vec::new();
+        let mut sending: Option<PackageNumber> = None;
+        let mut number = 0;
+        for step in steps {
+            let mut answered = None;
+            let intents = match step {
+                Step::Answer(verdict) if bench.sending.is_some() => {
+                    answered = sending.take().map(|package| (package, Some(verdict)));
+                    bench.answer(verdict)
+                }
+                Step::Unsendable if bench.sending.is_some() => {
+                    answered = sending.take().map(|package| (package, None));
+                    let intent = bench.sending.take().unwrap();
+                    bench.on(AgentInput::Unsendable { intent })
+                }
+                Step::Answer(_) | Step::Unsendable => continue,
+                Step::Publish(is_inventory) => {
+                    number += 1;
+                    let queued = if is_inventory { inventory(number) } else { usage(number) };
+                    kept.push(queued);
+                    bench.on(AgentInput::Published(queued))
+                }
+                Step::Wake(ms) => {
+                    bench.now = bench.now.plus_ms(ms);
+                    bench.wake()
+                }
+                Step::Crash => {
+                    let now = bench.now;
+                    bench = Bench::new(settings(servers), kept.clone(), Some(START));
+                    (bench.now, sending) = (now, None);
+                    bench.wake()
+                }
+            };
+            for intent in intents {
+                let verdict_on = |package| answered.filter(|(of, _)| *of == package).map(|(_, verdict)| verdict);
+                match intent {
+                    AgentIntent::Upload { package, to } => {
+                        prop_assert!(usize::from(to.0) < servers);
+                        prop_assert!(sending.replace(package).is_none(), "one at a time");
+                        prop_assert!(kept.iter().any(|queued| queued.package == package));
+                    }
+                    AgentIntent::Delete { package, why } => {
+                        let gone = *kept.iter().find(|queued| queued.package == package).expect("deleted once");
+                        let is_newer = |queued: &Queued| queued.stream == gone.stream && queued.package > package;
+                        match why {
+                            LetGo::Delivered => prop_assert_eq!(verdict_on(package), Some(Some(Verdict::Delivered))),
+                            LetGo::Superseded => {
+                                prop_assert!(gone.kind == Kind::Inventories && kept.iter().any(is_newer));
+                            }
+                        }
+                        kept.retain(|queued| queued.package != package);
+                    }
+                    AgentIntent::Refuse(package) => {
+                        prop_assert_eq!(verdict_on(package), Some(Some(Verdict::Refused)));
+                        kept.retain(|queued| queued.package != package);
+                    }
+                    AgentIntent::SetAside(package) => {
+                        prop_assert_eq!(verdict_on(package), Some(None));
+                        kept.retain(|queued| queued.package != package);
+                    }
+                    AgentIntent::Collect | AgentIntent::AskPolicy(_) => {}
+                }
+            }
+            prop_assert_eq!(bench.core.queued(), kept.len());
+            let inventories = kept.iter().filter(|queued| queued.kind == Kind::Inventories).count();
+            prop_assert!(inventories <= 1, "at most one inventory of a stream");
+        }
+    }
+}

@@ -4,9 +4,11 @@
 pub mod clock;
 pub mod command;
 pub mod errors;
+pub mod secret;
 
 pub mod log;
 pub mod node;
+pub mod store;
 pub mod supervision;
 pub mod upload_client;
 

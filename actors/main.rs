@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use muster_actors::command::Failure;
 use muster_actors::errors::Chain;
-use muster_actors::{agent, beacon, servicenow};
+use muster_actors::{agent, beacon, server, servicenow};
 use tracing_subscriber::EnvFilter;
 
 /// Takes stock of a fleet of machines and proves that nothing was missed.
@@ -22,6 +22,8 @@ enum Command {
     Agent(agent::command::AgentArgs),
     /// Run a beacon: take uploads, keep them safe, relay them.
     Beacon(beacon::command::BeaconArgs),
+    /// Run a server: take uploads, make devices of them, reconcile, export.
+    Server(server::command::ServerArgs),
     /// Run the ServiceNow stand-in.
     Servicenow(Box<servicenow::command::ServiceNowArgs>),
 }
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Agent(args) => agent::command::run(args),
         Command::Beacon(args) => beacon::command::run(args),
+        Command::Server(args) => server::command::run(args),
         Command::Servicenow(args) => servicenow::command::run(*args)
             .map_err(|error| Failure { text: Chain(&error).to_string(), exit: error.exit_code() }),
     };

@@ -28,3 +28,4 @@ pub mod recognition;
 
 pub mod licence;
 pub mod position;
+pub mod reconciled;

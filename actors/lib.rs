@@ -19,3 +19,5 @@ pub mod agent;
 pub mod beacon;
 pub mod server;
 pub mod servicenow;
+
+pub mod up;

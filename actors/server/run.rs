@@ -144,6 +144,11 @@ impl Prepared {
         let export = config.servicenow.as_ref().map(export_target).transpose()?;
         Ok(Prepared { rules: import_rules(config)?, files, export })
     }
+
+    /// The same, exporting to `target`.
+    pub fn exporting_to(self, target: ExportTarget) -> Prepared {
+        Prepared { export: Some(target), ..self }
+    }
 }
 
 fn import_rules(config: &ServerConfig) -> Result<ImportRules, ServerError> {

@@ -1,2 +1,33 @@
 //! The command `muster-sim`.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use muster_simulations::intake;
+
+/// Drills muster: fleets, faults and load.
+#[derive(Debug, Parser)]
+#[command(name = "muster-sim", version)]
+struct MusterSim {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Upload to a node over many connections and compare its receipts with what the disk can do.
+    Intake(intake::IntakeArgs),
+}
+
+fn main() -> ExitCode {
+    let done = match MusterSim::parse().command {
+        Command::Intake(args) => intake::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("muster-sim: {}", failure.text);
+            ExitCode::from(failure.exit)
+        }
+    }
+}

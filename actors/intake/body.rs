@@ -17,6 +17,8 @@ const SILENCE: Duration = Duration::from_secs(15);
 const WHOLE: Duration = Duration::from_secs(60);
 /// Bytes that a sender must manage in one more second.
 const BYTES_PER_SECOND: u64 = 64 << 10;
+/// Once its first bytes are there, a body gets room for so many at once: most are no longer, and none is moved then.
+const FIRST_ROOM: u64 = 64 << 10;
 
 /// Reads exactly `length` bytes. Errors: 408 for a slow sender, 400 for one that ends early or late, 415 for first bytes
 /// that are not those of the name's ending, 503 without room for them.
@@ -44,6 +46,9 @@ pub async fn read(
         }
         room.grow(chunk.len() as u64)?;
         hash.update(&chunk);
+        if body.is_empty() {
+            body.reserve(length.min(FIRST_ROOM) as usize);
+        }
         body.extend_from_slice(&chunk);
         // Four bytes tell every ending's beginning; a shorter body is judged at its end.
         if !checked && body.len() >= 4 {

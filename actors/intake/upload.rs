@@ -50,7 +50,8 @@ pub struct Intake {
 pub fn routes(config: &mut ServiceConfig, intake: Arc<Intake>) {
     config
         .app_data(Data::from(intake))
-        .service(web::resource("/ManageSoftRL/{tail:.*}").to(upload))
+        // A plain prefix: a pattern would be matched for every upload, and the handler parts the path itself.
+        .service(web::scope("/ManageSoftRL").default_service(web::to(upload)))
         .service(web::resource("/health").route(web::get().to(health)));
 }
 

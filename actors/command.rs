@@ -70,13 +70,18 @@ pub fn exit_when_fatal() -> OnFatal {
 
 /// The line on stdout that says that a node is ready.
 pub fn print_ready(role: &str, upload: Option<SocketAddr>, operator: Option<SocketAddr>) {
-    use std::io::Write;
     let address = |address: Option<SocketAddr>| address.map(|address| address.to_string());
     let line = json!({
         "ready": true, "role": role, "upload": address(upload), "operator": address(operator),
         "pid": std::process::id(),
     });
-    let mut out = std::io::stdout().lock();
     // Whoever closed our stdout does not want to know.
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    let _ = print_line(&line.to_string());
+}
+
+/// A line on stdout, seen at once.
+pub fn print_line(line: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush())
 }

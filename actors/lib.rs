@@ -4,9 +4,11 @@
 pub mod clock;
 pub mod command;
 pub mod errors;
+pub mod secret;
 
 pub mod log;
 pub mod node;
+pub mod store;
 pub mod supervision;
 pub mod upload_client;
 
@@ -17,3 +19,5 @@ pub mod agent;
 pub mod beacon;
 pub mod server;
 pub mod servicenow;
+
+pub mod up;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use muster_actors::command::Failure;
 use muster_actors::errors::Chain;
-use muster_actors::{agent, beacon, servicenow};
+use muster_actors::{agent, beacon, server, servicenow, up};
 use tracing_subscriber::EnvFilter;
 
 /// Takes stock of a fleet of machines and proves that nothing was missed.
@@ -18,10 +18,14 @@ struct Muster {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the whole chain on this machine: agent, two beacons, server, ServiceNow stand-in.
+    Up(up::command::UpArgs),
     /// Run an agent: take stock of this host and send it.
     Agent(agent::command::AgentArgs),
     /// Run a beacon: take uploads, keep them safe, relay them.
     Beacon(beacon::command::BeaconArgs),
+    /// Run a server: take uploads, make devices of them, reconcile, export.
+    Server(server::command::ServerArgs),
     /// Run the ServiceNow stand-in.
     Servicenow(Box<servicenow::command::ServiceNowArgs>),
 }
@@ -31,8 +35,10 @@ fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let done = match arguments.command {
+        Command::Up(args) => up::command::run(args),
         Command::Agent(args) => agent::command::run(args),
         Command::Beacon(args) => beacon::command::run(args),
+        Command::Server(args) => server::command::run(args),
         Command::Servicenow(args) => servicenow::command::run(*args)
             .map_err(|error| Failure { text: Chain(&error).to_string(), exit: error.exit_code() }),
     };

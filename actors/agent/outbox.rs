@@ -17,7 +17,11 @@
 //!
 //! Source: delivery contract, sections 2 and 3; `agent-beacon-batch` reference, section 4.4.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod error;
+mod files;
+mod recovery;
+
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +40,10 @@ use serde::{Deserialize, Serialize};
 use tracing::{error, warn};
 
 use crate::errors::Chain;
-use crate::log::{Disk, FolderDisk, read_file, replace_file};
+use crate::log::{Disk, FolderDisk, read_file};
+use files::{move_with_envelope, store};
+
+pub use error::OutboxError;
 
 const STATE: &str = "agent-state";
 const ENVELOPE: &str = ".envelope";
@@ -48,56 +55,6 @@ const REFUSED_KEPT: usize = 5;
 const DAMAGED_KEPT: usize = 20;
 /// Longest state file or envelope that is read.
 const RECORD_BYTES_MAX: u64 = 1 << 20;
-
-/// Why the outbox did not do it. The queue is as it was.
-#[derive(Debug, thiserror::Error)]
-pub enum OutboxError {
-    /// A folder cannot be used.
-    #[error("cannot use the agent's folder `{}`", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file cannot be written and synced.
-    #[error("cannot store `{name}`: make room or mend the rights of the data folder, the report is collected again")]
-    Write {
-        /// The file.
-        name: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A queued file cannot be read.
-    #[error("cannot read the queued file `{name}`")]
-    Read {
-        /// The file.
-        name: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A queued file is not the published one.
-    #[error("the queued file `{name}` is not the one that was published")]
-    Damaged {
-        /// The file.
-        name: String,
-    },
-    /// No receiver takes so much.
-    #[error("a report of {bytes} bytes is too large, receivers take {BODY_BYTES_MAX}")]
-    TooLarge {
-        /// Its size when compressed.
-        bytes: u64,
-    },
-    /// It left the queue already.
-    #[error("the package is not queued any more")]
-    Gone,
-    /// The actor that asks has been built anew since.
-    #[error("an earlier life of the agent asks, it is not heard any more")]
-    Outdated,
-    /// The system gives no random numbers.
-    #[error("the system gives no random numbers")]
-    Random(#[source] rand::rngs::SysError),
-}
 
 /// What is to be published.
 #[derive(Clone, Copy, Debug)]
@@ -420,128 +377,6 @@ impl Outbox {
         if let Err(error) = store(self.disks.data.as_ref(), STATE, &stored::pack(&self.state)) {
             warn!(error = %Chain(&error), "the agent's counters were not noted");
         }
-    }
-
-    fn recover(&mut self, now: Timestamp) -> Result<(), OutboxError> {
-        let mut found = Vec::new();
-        for (kind, disk) in &self.disks.uploads {
-            let path = || PathBuf::from("uploads").join(kind.as_str());
-            let names = disk.list().map_err(|source| OutboxError::Folder { path: path(), source })?;
-            let names: BTreeSet<String> = names.into_iter().collect();
-            for name in &names {
-                if name.ends_with(".tmp") {
-                    remove_leftover(disk.as_ref(), name);
-                } else if let Some(of) = name.strip_suffix(ENVELOPE) {
-                    if !names.contains(of) {
-                        remove_leftover(disk.as_ref(), name);
-                    }
-                } else {
-                    match read_published(disk.as_ref(), *kind, name) {
-                        Ok(envelope) => found.push((name.clone(), envelope)),
-                        Err(why) => {
-                            error!(file = name, why, "queued file is damaged, kept in `damaged`");
-                            move_with_envelope(disk.as_ref(), self.disks.damaged.as_ref(), name, now, DAMAGED_KEPT);
-                        }
-                    }
-                }
-            }
-        }
-        for disk in [&self.disks.data, &self.disks.inventories, &self.disks.refused, &self.disks.damaged] {
-            let names = disk.list().unwrap_or_default();
-            names.iter().filter(|name| name.ends_with(".tmp")).for_each(|name| remove_leftover(disk.as_ref(), name));
-        }
-        self.recover_state(&found, now)?;
-        // Within a stream the newer one gets the larger number: this epoch is newer than any other.
-        let epoch = self.state.epoch;
-        found.sort_by_key(|(name, envelope)| {
-            let sequence = envelope.sequence.map(|sequence| (sequence.epoch == epoch, sequence.number));
-            (sequence, envelope.collected_at, name.clone())
-        });
-        self.items.clear();
-        for (name, envelope) in found {
-            self.enter(name, envelope);
-        }
-        Ok(())
-    }
-
-    /// Reads the state, or makes a new epoch when it is lost; the GUID then comes from what is queued, if it can.
-    fn recover_state(&mut self, found: &[(String, Envelope)], now: Timestamp) -> Result<(), OutboxError> {
-        let data = self.disks.data.clone();
-        let read = read_file(data.as_ref(), STATE, RECORD_BYTES_MAX);
-        if let Ok(Some(bytes)) = &read
-            && let Ok(state) = stored::unpack::<State>(bytes)
-        {
-            self.state = state;
-            return Ok(());
-        }
-        match read {
-            Ok(None) => {}
-            Ok(Some(_)) => {
-                error!("`agent-state` is damaged, a new epoch begins");
-                move_with_envelope(data.as_ref(), self.disks.damaged.as_ref(), STATE, now, DAMAGED_KEPT);
-            }
-            Err(source) => return Err(OutboxError::Read { name: STATE.into(), source }),
-        }
-        let known = found.iter().find_map(|(_, envelope)| envelope.origin.as_str().parse().ok());
-        let guid = match known {
-            Some(guid) => guid,
-            None => Guid::from_random(random()?),
-        };
-        let epoch = u64::from_le_bytes(random()?);
-        self.state = State { guid, epoch, streams: BTreeMap::new(), last_collected: None };
-        store(data.as_ref(), STATE, &stored::pack(&self.state))
-    }
-}
-
-/// The envelope of a file in the queue when both are what was published, else what is wrong.
-fn read_published(disk: &dyn Disk, kind: Kind, name: &str) -> Result<Envelope, &'static str> {
-    let envelope = read_file(disk, &format!("{name}{ENVELOPE}"), RECORD_BYTES_MAX).ok().flatten();
-    let envelope: Envelope = stored::unpack(&envelope.ok_or("no envelope")?).map_err(|_| "its envelope is damaged")?;
-    if envelope.kind != kind || *envelope.file_name != *name {
-        return Err("its envelope is of another file");
-    }
-    let bytes = read_file(disk, name, BODY_BYTES_MAX).ok().flatten().ok_or("it cannot be read")?;
-    if bytes.len() as u64 != envelope.size || Digest::of(&bytes) != envelope.digest {
-        return Err("its digest is another one");
-    }
-    Ok(envelope)
-}
-
-fn store(disk: &dyn Disk, name: &str, bytes: &[u8]) -> Result<(), OutboxError> {
-    replace_file(disk, name, bytes).map_err(|source| {
-        // A full disk needs the room of the torn file.
-        drop(disk.remove(&format!("{name}.tmp")));
-        OutboxError::Write { name: name.into(), source }
-    })
-}
-
-fn remove_leftover(disk: &dyn Disk, name: &str) {
-    if let Err(error) = disk.remove(name) {
-        warn!(file = name, %error, "leftover file was not removed");
-    }
-}
-
-/// Moves a file and its envelope, durable there before it leaves here; keeps the last `kept` there.
-fn move_with_envelope(from: &dyn Disk, to: &dyn Disk, name: &str, now: Timestamp, kept: usize) {
-    let moved = || -> io::Result<()> {
-        for part in [format!("{name}{ENVELOPE}"), name.to_string()] {
-            if let Some(bytes) = read_file(from, &part, 2 * BODY_BYTES_MAX)? {
-                replace_file(to, &format!("{} {part}", now.to_stamp()), &bytes)?;
-                from.remove(&part)?;
-            }
-        }
-        let mut names = to.list()?;
-        names.retain(|name| !name.ends_with(ENVELOPE));
-        names.sort();
-        for old in names.iter().rev().skip(kept) {
-            to.remove(old)?;
-            // Not every damaged file has one.
-            drop(to.remove(&format!("{old}{ENVELOPE}")));
-        }
-        Ok(())
-    };
-    if let Err(error) = moved() {
-        warn!(file = name, %error, "file was not moved out of the queue, the next start tries again");
     }
 }
 

@@ -102,6 +102,11 @@ impl FactIndex {
         *self.covered.lock().expect("no holder of this lock panics")
     }
 
+    /// Where the newest fact stands; the very beginning when there is none.
+    pub fn newest(&self) -> Position {
+        self.lock().by_key.values().map(|newest| newest.place.position()).max().unwrap_or_default()
+    }
+
     /// Whether `key` has a value.
     pub fn contains(&self, key: &[u8]) -> bool {
         self.lock().by_key.contains_key(key)

@@ -1,3 +1,28 @@
 //! The server: takes reports, matches, reconciles and exports.
 
+pub mod reading;
+
+pub mod view;
+
+pub mod books;
+pub mod fleet;
+
+pub mod loader;
+
+pub mod importer;
+
+pub mod reconciler;
+
 pub mod exporter;
+pub mod exports;
+
+mod sweep;
+
+#[expect(clippy::module_inception, reason = "one actor, one file, named after its noun")]
+pub mod server;
+
+pub mod run;
+
+pub mod command;
+
+pub mod api;

@@ -15,8 +15,8 @@ use serde_json::json;
 use super::imports::table;
 use super::rest::Reply;
 use super::schema::OAUTH_TOKENS;
-use super::secret;
 use super::store::{Store, StoreError};
+use crate::secret;
 
 /// Life of an access token. Source: OAuth examples.
 const EXPIRES_SECS: i64 = 1_799;

@@ -7,7 +7,7 @@ use reqwest::redirect::Policy;
 use serde_json::{Value, json};
 
 use super::imports::RUNS;
-use super::secret;
+use crate::secret;
 
 /// The stand-in answers at once or not at all.
 const TIMEOUT: Duration = Duration::from_secs(30);

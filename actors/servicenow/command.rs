@@ -8,10 +8,9 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{
-    Account, Client, CloseRunError, Faults, RunningStandIn, StandIn, StandInError, StandInOptions, close_run, secret,
-};
+use super::{Account, Client, CloseRunError, Faults, RunningStandIn, StandIn, StandInError, StandInOptions, close_run};
 use crate::clock::WallClock;
+use crate::secret;
 
 /// Runs the ServiceNow stand-in until Ctrl-C.
 #[derive(Args, Debug)]

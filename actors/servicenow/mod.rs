@@ -24,7 +24,6 @@ mod processor;
 mod query;
 mod rest;
 mod schema;
-mod secret;
 mod seed;
 mod stand_in;
 mod store;

@@ -20,9 +20,10 @@ use super::faults::{Armed, Faults};
 use super::http::{Site, Socket, routes};
 use super::imports::{RUNS, is_open, table};
 use super::processor::{Processor, Shared};
+use super::seed;
 use super::store::{Store, StoreError};
-use super::{secret, seed};
 use crate::clock::SharedClock;
+use crate::secret;
 
 /// Characters of a password that is made here.
 const PASSWORD_CHARS: usize = 24;

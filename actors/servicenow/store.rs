@@ -15,10 +15,10 @@ use muster::time::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 
 use super::schema::{TableId, schema};
-use super::secret;
 use super::tables::{Change, Record, SysId, Tables};
 use crate::clock::SharedClock;
 use crate::log::{COMMIT_RECORDS_MAX, Facts, FolderDisk, LogError, Position};
+use crate::secret;
 
 /// Most records of all tables together: about 2 GiB of memory. A stand-in is for trying, not for a fleet.
 pub const RECORDS_MAX: usize = 2_000_000;

@@ -129,6 +129,11 @@ fn yes() -> bool {
     true
 }
 
+/// The library that is built into the program: `config/recognition/debian.toml`.
+pub fn standard_library() -> &'static str {
+    include_str!("../../config/recognition/debian.toml")
+}
+
 /// Reads a library from its files. An application of one file may not stand in another; rules of files that are read
 /// together compete by how specific they are, not by their file.
 pub fn read_library(files: &[Document<'_>]) -> Result<Library, ConfigError> {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::merge::merge;
 use super::normalise::Record;
 use super::phase1::MatchedSet;
-use super::phase2::Outcome;
+use super::phase2::{How, Outcome};
 use crate::id::DeviceId;
 use crate::model::device::{Binding, Device, DeviceValues, RecordKey};
 
@@ -25,13 +25,21 @@ pub fn updated_devices(
     primary: Option<&str>,
 ) -> Vec<Device> {
     let stored: BTreeMap<DeviceId, &Device> = devices.iter().map(|device| (device.id, device)).collect();
-    let members: BTreeMap<u64, &[usize]> = sets.iter().map(|set| (set.id(records), &set.members[..])).collect();
-    let mut given: BTreeMap<DeviceId, Vec<&Record>> = BTreeMap::new();
+    let members: BTreeMap<u64, &MatchedSet> = sets.iter().map(|set| (set.id(records), set)).collect();
+    let mut given: BTreeMap<DeviceId, Vec<Given<'_>>> = BTreeMap::new();
     let mut moved: BTreeSet<RecordKey> = BTreeSet::new();
     for aligned in &outcome.sets {
         let (Some(device), Some(set)) = (aligned.device, members.get(&aligned.group)) else { continue };
-        given.entry(device).or_default().extend(set.iter().map(|&member| &records[member]));
-        moved.extend(set.iter().map(|&member| records[member].key()));
+        // A set of one was joined to what the device holds already.
+        let matcher = set.matcher.or(match aligned.how {
+            How::Matcher(order) => Some(order),
+            How::Binding | How::New => None,
+        });
+        given
+            .entry(device)
+            .or_default()
+            .extend(set.members.iter().map(|&member| Given { record: &records[member], matcher }));
+        moved.extend(set.members.iter().map(|&member| records[member].key()));
     }
     let winners: BTreeMap<DeviceId, DeviceId> =
         outcome.merges.iter().map(|merge| (merge.loser, merge.winner)).collect();
@@ -64,26 +72,49 @@ pub fn updated_devices(
     updated
 }
 
+/// A record that a device is given, and the Order of the Matcher that joined it.
+struct Given<'a> {
+    record: &'a Record,
+    matcher: Option<i64>,
+}
+
 /// The device `id` made of the records it is given and of the devices it was `before`, itself first.
 fn merged(
     id: DeviceId,
-    own: &[&Record],
+    own: &[Given<'_>],
     before: &[&Device],
     moved: &BTreeSet<RecordKey>,
     primary: Option<&str>,
 ) -> Device {
     let values: Vec<&DeviceValues> = before.iter().map(|device| &device.values).collect();
-    let dates = own.iter().map(|record| record.inventory_date).chain(before.iter().map(|device| device.inventory_date));
+    let dates =
+        own.iter().map(|given| given.record.inventory_date).chain(before.iter().map(|device| device.inventory_date));
     let kept = before.iter().flat_map(|device| &device.bindings).filter(|binding| !moved.contains(&binding.record));
     let mut bindings: BTreeMap<RecordKey, Binding> =
         kept.map(|binding| (binding.record.clone(), binding.clone())).collect();
-    for record in own {
-        bindings.insert(record.key(), Binding { record: record.key(), strong: record.values.strong_keys() });
-    }
+    // Joined to itself, a record that was the only one has not been joined to anything.
+    let was_alone = |key: &RecordKey| {
+        bindings.is_empty()
+            && own.len() == 1
+            && before.iter().all(|device| device.bindings.iter().all(|binding| binding.record == *key))
+    };
+    let known: BTreeMap<&RecordKey, &Binding> =
+        before.iter().flat_map(|device| &device.bindings).map(|binding| (&binding.record, binding)).collect();
+    let fresh: Vec<Binding> = own
+        .iter()
+        .map(|Given { record, matcher }| {
+            let key = record.key();
+            let earlier = known.get(&key).and_then(|binding| binding.matcher);
+            let matcher = if was_alone(&key) { None } else { earlier.or(*matcher) };
+            Binding { record: key, strong: record.values.strong_keys(), matcher }
+        })
+        .collect();
+    bindings.extend(fresh.into_iter().map(|binding| (binding.record.clone(), binding)));
+    let records: Vec<&Record> = own.iter().map(|given| given.record).collect();
     Device {
         id,
         inventory_date: dates.max().unwrap_or_default(),
-        values: merge(own, &values, primary),
+        values: merge(&records, &values, primary),
         bindings: bindings.into_values().collect(),
         merged_into: None,
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::computer::{ImportedComputer, Property, Values};
 use crate::id::DeviceId;
+use crate::time::Timestamp;
 
 /// What names a record across imports: its source and the source's own key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -163,6 +164,17 @@ pub struct Binding {
     pub record: RecordKey,
     /// Its strong keys when it was merged.
     pub strong: StrongKeys,
+    /// Order of the Matcher that joined it to the other records of the device; `None` as long as it was alone.
+    pub matcher: Option<i64>,
+}
+
+/// Value of a `FactKey::Device`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceFact {
+    /// The device.
+    pub device: Device,
+    /// When an import last changed it: what an export of changes asks for.
+    pub changed: Timestamp,
 }
 
 /// A stored, merged record.
@@ -219,7 +231,7 @@ mod tests {
             id: DeviceId(3),
             inventory_date: 9,
             values: values(),
-            bindings: vec![Binding { record, strong }],
+            bindings: vec![Binding { record, strong, matcher: Some(10) }],
             merged_into: Some(DeviceId(1)),
         };
         let bytes = rmp_serde::to_vec(&device).unwrap();

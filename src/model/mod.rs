@@ -4,6 +4,7 @@ pub mod stored;
 
 pub mod beacon_status;
 pub mod package;
+pub mod settlement;
 
 pub mod day;
 pub mod name;
@@ -11,12 +12,20 @@ pub mod pattern;
 
 pub mod computer;
 pub mod device;
-pub mod fact;
-pub mod inventory;
 
 pub mod software;
+
+pub mod titles;
+
+pub mod inventory;
+pub mod staged;
+
+pub mod draft;
+pub mod fact;
+pub mod tenant;
 
 pub mod recognition;
 
 pub mod licence;
 pub mod position;
+pub mod reconciled;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Digest;
 use crate::model::package::{Envelope, Sequence};
+use crate::model::settlement::{ClockFlag, FinalState};
 use crate::time::{DAY_MS, MINUTE_MS, Timestamp};
 
 /// A package that is older than this, counted from its first custody, ends as expired.
@@ -28,30 +29,6 @@ const EPOCHS_MAX: usize = 64;
 const DIGESTS_MAX: usize = 20_000;
 /// Sequences whose digest is remembered, to tell a repeated delivery from a number that was used twice.
 const RECENT_MAX: usize = 16;
-
-/// The four final states of a package.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FinalState {
-    /// Staged as the newest of its stream.
-    Imported,
-    /// Whole and readable, but a newer one was there: kept as history.
-    Stale,
-    /// Not readable, or not what it says.
-    Quarantined,
-    /// Older than any package may live.
-    Expired,
-}
-
-/// What a collection time was worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ClockFlag {
-    /// More than ten minutes ahead of the first custody.
-    ClockAhead,
-    /// Missing, unreadable or before the year 2000.
-    ClockBad,
-}
 
 /// The date a package counts from: when it was collected, but never later than its first custody.
 pub fn effective_date(collected_at: Option<Timestamp>, first_received: Timestamp) -> (Timestamp, Option<ClockFlag>) {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::log::{DiskFile, Space};
+use std::collections::BTreeSet;
 use std::io::IoSlice;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -39,7 +39,7 @@ pub fn device(id: u64, text: &str) -> Device {
 
 /// The device with `record(record_id, text)` bound to it.
 pub fn bound(mut device: Device, record_id: u64, text: &str) -> Device {
-    device.bindings.push(Binding { record: key(record_id), strong: normalised(text).strong_keys() });
+    device.bindings.push(Binding { record: key(record_id), strong: normalised(text).strong_keys(), matcher: None });
     device
 }
 

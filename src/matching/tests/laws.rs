@@ -174,7 +174,7 @@ fn devices(stored: &[Stored]) -> Vec<Device> {
         let bindings = stored.bindings.iter().map(|(source, external, fields)| {
             let row = Row { id: 1, source, external: external.clone(), fields: fields.clone() };
             let record = records(&[row]).remove(0);
-            Binding { record: record.key(), strong: record.values.strong_keys() }
+            Binding { record: record.key(), strong: record.values.strong_keys(), matcher: None }
         });
         Device {
             id: DeviceId(stored.id),

@@ -1,0 +1,107 @@
+//! The facts of a server with their view: the one place where a decision becomes a commit and the commit is shown.
+//!
+//! One turn at a time: a decision reads what is committed, and nobody changes it before its own commit is durable. That
+//! makes a read, a decision and its writes one step, and keeps the view in the order of the log.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use muster::id::TenantId;
+use muster::model::device::DeviceFact;
+use muster::model::draft::{Draft, DraftError};
+use muster::model::package::PackageKey;
+use muster::roles::server::{Shown, Staged};
+use tokio::sync::Mutex;
+use tracing::error;
+
+use super::view::View;
+use crate::errors::Chain;
+use crate::log::{FactIndex, FactWrite, FactWriter, ReadError, WriteError};
+
+/// Why a turn changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum TurnError {
+    /// A fact cannot be read.
+    #[error(transparent)]
+    Read(#[from] DraftError<ReadError>),
+    /// The log does not take the commit.
+    #[error("the facts are not committed")]
+    Write(#[source] WriteError),
+    /// The decision panicked.
+    #[error("the decision did not end")]
+    Panicked,
+}
+
+/// What is to be shown of a commit.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Staged reports and the packages they came in.
+    pub staged: Vec<(Staged, PackageKey)>,
+    /// Devices that were changed.
+    pub devices: Vec<DeviceFact>,
+}
+
+/// Reads a committed fact.
+pub type Look = Box<dyn Fn(&[u8]) -> Result<Option<Bytes>, ReadError>>;
+
+/// See the module's head. Clones share everything.
+#[derive(Clone)]
+pub struct Books {
+    /// Whose facts they are.
+    pub tenant: TenantId,
+    /// What is committed.
+    pub facts: FactIndex,
+    /// What is shown.
+    pub view: Arc<View>,
+    writer: FactWriter,
+    turn: Arc<Mutex<()>>,
+}
+
+impl Books {
+    /// The books over a node's facts.
+    pub fn new(tenant: TenantId, facts: FactIndex, writer: FactWriter, view: Arc<View>) -> Books {
+        Books { tenant, facts, view, writer, turn: Arc::default() }
+    }
+
+    /// A draft over what is committed now.
+    pub fn draft(&self) -> Draft<Look> {
+        draft(&self.facts)
+    }
+
+    /// Takes one turn: `decide` runs off the caller's thread and fills the draft; when that is durable, it is shown.
+    /// An error of the view is not an error of the turn.
+    pub async fn turn<T: Send + 'static>(
+        &self,
+        decide: impl FnOnce(&mut Draft<Look>) -> Result<(T, News), TurnError> + Send + 'static,
+    ) -> Result<T, TurnError> {
+        let _turn = self.turn.clone().lock_owned().await;
+        let facts = self.facts.clone();
+        let decided = tokio::task::spawn_blocking(move || {
+            let mut draft = draft(&facts);
+            let (answer, news) = decide(&mut draft)?;
+            let writes: Vec<FactWrite> =
+                draft.into_writes().map(|(key, value)| (key.into(), value.map(Bytes::from))).collect();
+            Ok::<_, TurnError>((answer, news, writes))
+        });
+        let (answer, news, writes) = decided.await.map_err(|_| TurnError::Panicked)??;
+        let committed = self.writer.ask(writes).await.map_err(TurnError::Write)?;
+        let Some(position) = committed else { return Ok(answer) };
+        let (view, tenant) = (self.view.clone(), self.tenant.clone());
+        let shown = tokio::task::spawn_blocking(move || {
+            let reports = news.staged.iter().map(|(staged, package)| Shown::Software(staged, package));
+            let all: Vec<Shown<'_>> = reports.chain(news.devices.iter().map(Shown::Device)).collect();
+            view.show(&tenant, &all, position)
+        });
+        match shown.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => error!(error = %Chain(&error), "the view is behind the log until the next start"),
+            Err(_) => error!("showing a commit panicked, the view is behind the log until the next start"),
+        }
+        Ok(answer)
+    }
+}
+
+fn draft(facts: &FactIndex) -> Draft<Look> {
+    let facts = facts.clone();
+    Draft::new(Box::new(move |key: &[u8]| facts.get(key)))
+}

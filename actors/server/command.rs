@@ -1,0 +1,42 @@
+//! `muster server --config F`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use muster::config::server::ServerConfig;
+
+use super::run::{Prepared, ServerError, start};
+use crate::clock::WallClock;
+use crate::command::{Failure, asked_to_stop, environment, exit_when_fatal, in_system, print_ready, read_config};
+
+/// Options of `muster server`.
+#[derive(Debug, clap::Args)]
+pub struct ServerArgs {
+    /// The server's configuration (form of config/server.toml).
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Only check the configuration and the files it names.
+    #[arg(long)]
+    check: bool,
+}
+
+fn failure(error: &ServerError) -> Failure {
+    if error.is_configuration() { Failure::usage(error) } else { Failure::work(error) }
+}
+
+/// Runs a server until it is asked to stop.
+pub fn run(args: ServerArgs) -> Result<(), Failure> {
+    let text = read_config(&args.config)?;
+    let config = ServerConfig::parse(&text, &args.config.display().to_string(), environment())
+        .map_err(|error| Failure::usage(&error))?;
+    if args.check {
+        return Prepared::of(&config).map(drop).map_err(|error| failure(&error));
+    }
+    in_system(async {
+        let server = start(&config, Arc::new(WallClock), exit_when_fatal()).await.map_err(|error| failure(&error))?;
+        print_ready("server", Some(server.upload), Some(server.operator));
+        asked_to_stop().await.map_err(|error| Failure::work(&error))?;
+        server.stop().await;
+        Ok(())
+    })
+}

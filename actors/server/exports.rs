@@ -1,0 +1,252 @@
+//! Exports of devices to ServiceNow, when they are asked for, and how the last ones went.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+
+use actix::{Actor, Context, Handler, Message, ResponseFuture};
+use muster::export::{
+    ComputerRow, Cursor, DataType, ExitCode, ExportRecord, ExportRequest, ExportSettings, Row, RunReport, SourceRow,
+};
+use muster::id::DeviceId;
+use muster::model::computer::Property;
+use muster::model::fact::FactKey;
+use muster::model::inventory::Detail;
+use muster::model::tenant::TenantState;
+use muster::time::{SECOND_MS, Timestamp};
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tracing::error;
+
+use super::books::{Books, News};
+use super::exporter::{ExportConfig, ExportProgress, ExportSource, OwnError, Target, export};
+use super::fleet::{Fleet, WholeDevice};
+use crate::clock::SharedClock;
+use crate::errors::Chain;
+use crate::supervision::DeathWatch;
+
+/// Reports that are kept for operators.
+const REPORTS_MAX: usize = 50;
+/// Device facts that are read together.
+const PAGE: usize = 500;
+
+/// The last exports, newest last. In memory: what must survive is in the progress.
+pub type Reports = Arc<StdMutex<VecDeque<RunReport>>>;
+
+/// What exports need.
+#[derive(Clone)]
+pub struct ExportsWorld {
+    /// What is exported.
+    pub books: Books,
+    /// Where to.
+    pub target: Target,
+    /// Limits and times.
+    pub settings: ExportSettings,
+    /// The source whose values win.
+    pub primary: Option<Arc<str>>,
+    /// The present.
+    pub clock: SharedClock,
+    /// Held by the task that runs.
+    pub one_task: Arc<Mutex<()>>,
+    /// The last reports.
+    pub reports: Reports,
+}
+
+/// See the module's head.
+pub struct Exports {
+    world: ExportsWorld,
+    _watch: DeathWatch,
+}
+
+impl Exports {
+    /// Nothing is under way.
+    pub fn new(world: ExportsWorld, watch: DeathWatch) -> Exports {
+        Exports { world, _watch: watch }
+    }
+}
+
+impl Actor for Exports {
+    type Context = Context<Exports>;
+}
+
+/// Export what changed. The answer: the counters afterwards, `None` when it failed.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Option<TenantState>")]
+pub struct ExportDevices;
+
+impl Handler<ExportDevices> for Exports {
+    type Result = ResponseFuture<Option<TenantState>>;
+
+    fn handle(&mut self, _: ExportDevices, _: &mut Context<Exports>) -> Self::Result {
+        Box::pin(run(self.world.clone()))
+    }
+}
+
+async fn run(world: ExportsWorld) -> Option<TenantState> {
+    let _task = world.one_task.lock().await;
+    let (books, tenant_key) = (world.books.clone(), FactKey::Tenant(world.books.tenant.clone()));
+    // The counters first: what changes meanwhile is seen by the next export.
+    let (own, key) = (books.clone(), tenant_key.clone());
+    let read = tokio::task::spawn_blocking(move || Fleet::of(&own).fact::<TenantState>(&key));
+    let seen = match read.await {
+        Ok(Ok(state)) => state.unwrap_or_default(),
+        Ok(Err(error)) => {
+            error!(error = %Chain(&error), "export not begun");
+            return None;
+        }
+        Err(_) => return None,
+    };
+    let request = ExportRequest { types: vec![DataType::Inventory], ..ExportRequest::default() };
+    let config = ExportConfig { target: world.target.clone(), settings: world.settings.clone(), request };
+    let source = Devices { books: books.clone(), primary: world.primary.clone(), clock: world.clock.clone() };
+    let progress = FactProgress {
+        books: books.clone(),
+        key: FactKey::Export(books.tenant.clone(), world.target.url.as_str().into()),
+        runtime: Handle::current(),
+    };
+    let report = export(config, Arc::new(source), Arc::new(progress), world.clock.clone()).await;
+    let is_success = report.exit == ExitCode::Success;
+    {
+        let mut reports = world.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        reports.push_back(report);
+        if reports.len() > REPORTS_MAX {
+            reports.pop_front();
+        }
+    }
+    if !is_success {
+        return None;
+    }
+    let committed = books.turn(move |draft| {
+        let now: TenantState = draft.read(&tenant_key)?.unwrap_or_default();
+        // Only what the reconcile before it has seen: that is what the core compares.
+        let next = TenantState { exported: now.exported.max(seen.reconciled), ..now };
+        draft.write(&tenant_key, &next);
+        Ok((next, News::default()))
+    });
+    committed.await.inspect_err(|error| error!(error = %Chain(error), "the end of an export was not noted")).ok()
+}
+
+/// Devices as rows of the export.
+struct Devices {
+    books: Books,
+    primary: Option<Arc<str>>,
+    clock: SharedClock,
+}
+
+impl ExportSource for Devices {
+    fn supplies(&self, data_type: DataType) -> bool {
+        data_type == DataType::Inventory
+    }
+
+    fn snapshot(&self) -> Result<Timestamp, OwnError> {
+        // No import runs beside an export, so everything that carries an earlier time is committed.
+        Ok(self.clock.now())
+    }
+
+    fn rows(
+        &self,
+        _: DataType,
+        since: Option<Timestamp>,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Vec<SourceRow>, OwnError> {
+        let failed = |error: super::fleet::FleetError| OwnError(Chain(&error).to_string());
+        let fleet = Fleet::of(&self.books);
+        let mut after = match after {
+            Some(cursor) => {
+                let id = cursor.as_str().parse().map_err(|_| OwnError("the export's cursor is no device".into()))?;
+                Some(DeviceId(id))
+            }
+            None => None,
+        };
+        let mut rows = Vec::new();
+        while rows.len() < limit {
+            let page = fleet.devices(after, PAGE).map_err(failed)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.device.id);
+            for fact in page {
+                let is_wanted = since.is_none_or(|since| fact.changed >= since);
+                if fact.device.merged_into.is_none() && is_wanted && rows.len() < limit {
+                    let device = fleet.whole(fact.device).map_err(failed)?;
+                    let cursor = Cursor::new(device.device.id.to_string());
+                    let row = Row::Computer(Box::new(computer(&device, self.primary.as_deref())));
+                    rows.push(SourceRow { cursor, row });
+                }
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// A device as the export shows it.
+pub fn computer(whole: &WholeDevice, primary: Option<&str>) -> ComputerRow {
+    let WholeDevice { device, .. } = whole;
+    let details = whole.details(primary);
+    let value = |property| device.values.get(property).map(|(text, _)| text.to_owned()).unwrap_or_default();
+    let detail = |wanted| {
+        details.iter().find(|(detail, ..)| *detail == wanted).map(|(_, text, _)| text.clone()).unwrap_or_default()
+    };
+    let number = |wanted| detail(wanted).trim().parse().ok();
+    let list = |wanted| detail(wanted).split(';').filter(|one| !one.is_empty()).map(str::to_owned).collect();
+    let serial = match value(Property::SerialNo) {
+        serial if value(Property::UntrustedSerialNo) == "true" && !serial.is_empty() => String::new(),
+        serial if serial.is_empty() => value(Property::FirmwareSerialNumber),
+        serial => serial,
+    };
+    let computer_type = match value(Property::ComputerType).as_str() {
+        "VM" => "Virtual Machine".to_owned(),
+        other => other.to_owned(),
+    };
+    ComputerRow {
+        id: Some(device.id),
+        name: value(Property::ComputerName),
+        serial,
+        uuid: value(Property::UUID),
+        manufacturer: value(Property::Manufacturer),
+        model: value(Property::ModelNo),
+        computer_type,
+        operating_system: value(Property::OperatingSystem),
+        os_version: detail(Detail::OSVersion),
+        service_pack: detail(Detail::ServicePack),
+        domain: value(Property::ComplianceDomainID),
+        memory_bytes: number(Detail::TotalMemory),
+        disk_bytes: number(Detail::TotalDiskSpace),
+        clock_mhz: number(Detail::MaxClockSpeed),
+        processor_type: detail(Detail::ProcessorType),
+        processors: number(Detail::NumberOfProcessors),
+        cores: number(Detail::NumberOfCores),
+        logical_processors: number(Detail::NumberOfLogicalProcessors),
+        chassis_type: value(Property::HostType),
+        vm_type: value(Property::VMType),
+        vm_name: value(Property::VMName),
+        host: None,
+        vm_state: String::new(),
+        ip_addresses: list(Detail::IPAddress),
+        mac_addresses: list(Detail::MACAddress),
+        assigned_user: String::new(),
+        last_inventory: Some(Timestamp(device.inventory_date.saturating_mul(SECOND_MS))),
+    }
+}
+
+/// Progress as a fact of the node.
+struct FactProgress {
+    books: Books,
+    key: FactKey,
+    runtime: Handle,
+}
+
+impl ExportProgress for FactProgress {
+    fn load(&self) -> Result<ExportRecord, OwnError> {
+        let record = Fleet::of(&self.books).fact(&self.key).map_err(|error| OwnError(Chain(&error).to_string()))?;
+        Ok(record.unwrap_or_default())
+    }
+
+    fn save(&self, record: &ExportRecord) -> Result<(), OwnError> {
+        let (key, record) = (self.key.clone(), record.clone());
+        // Called on a thread for blocking calls; the commit itself belongs to the runtime.
+        let committed = self.runtime.block_on(self.books.turn(move |draft| {
+            draft.write(&key, &record);
+            Ok(((), News::default()))
+        }));
+        committed.map_err(|error| OwnError(Chain(&error).to_string()))
+    }
+}

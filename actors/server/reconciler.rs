@@ -1,0 +1,247 @@
+//! The reconciler: recognises the installed titles and compares licences with their use, when it is asked to.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use actix::{Actor, Context, Handler, Message, ResponseFuture};
+use muster::config::library::{Library, read_library, standard_library};
+use muster::config::licences::read_licences;
+use muster::config::{ConfigError, Document};
+use muster::id::DeviceId;
+use muster::model::day::Day;
+use muster::model::fact::FactKey;
+use muster::model::licence::Licence;
+use muster::model::reconciled::{Installed, Reconciled};
+use muster::model::software::{ApplicationId, InstalledTitle};
+use muster::model::tenant::TenantState;
+use muster::reconcile::{DeviceSoftware, Recognised, Recogniser, RecogniserError, Reconciliation, reconcile};
+use tokio::sync::Mutex;
+use tracing::{error, info};
+
+use super::books::{Books, News, TurnError};
+use super::fleet::{Fleet, FleetError};
+use crate::clock::SharedClock;
+use crate::errors::Chain;
+use crate::supervision::DeathWatch;
+
+/// Devices that are read together.
+const PAGE: usize = 1_000;
+
+/// Where rules and licences are written down; they are read at each reconcile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleFiles {
+    /// Recognition rules instead of those built in.
+    pub recognition: Option<PathBuf>,
+    /// Licences.
+    pub licences: Option<PathBuf>,
+}
+
+/// Rules as read.
+pub struct Rules {
+    /// Applications and rules.
+    pub library: Library,
+    /// Licences.
+    pub licences: Vec<Licence>,
+}
+
+/// Why rules do not read.
+#[derive(Debug, thiserror::Error)]
+pub enum RulesError {
+    /// A file cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+impl RuleFiles {
+    /// Reads the files.
+    pub fn read(&self) -> Result<Rules, RulesError> {
+        let text = |path: &Path| {
+            std::fs::read_to_string(path).map_err(|source| RulesError::File { path: path.to_path_buf(), source })
+        };
+        let library = match &self.recognition {
+            Some(path) => read_library(&[Document { text: &text(path)?, file: &path.display().to_string() }])?,
+            None => read_library(&[Document { text: standard_library(), file: "the built-in rules" }])?,
+        };
+        let licences = match &self.licences {
+            Some(path) => read_licences(&Document { text: &text(path)?, file: &path.display().to_string() }, &library)?,
+            None => Vec::new(),
+        };
+        Ok(Rules { library, licences })
+    }
+}
+
+/// What the reconciler needs.
+#[derive(Clone)]
+pub struct ReconcilerWorld {
+    /// What it reads and commits.
+    pub books: Books,
+    /// Where rules and licences stand.
+    pub files: RuleFiles,
+    /// The present.
+    pub clock: SharedClock,
+    /// Held by the task that runs.
+    pub one_task: Arc<Mutex<()>>,
+}
+
+/// See the module's head.
+pub struct Reconciler {
+    world: ReconcilerWorld,
+    _watch: DeathWatch,
+}
+
+impl Reconciler {
+    /// A reconciler.
+    pub fn new(world: ReconcilerWorld, watch: DeathWatch) -> Reconciler {
+        Reconciler { world, _watch: watch }
+    }
+}
+
+impl Actor for Reconciler {
+    type Context = Context<Reconciler>;
+}
+
+/// Reconcile all devices. The answer: the counters afterwards, `None` when it failed.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Option<TenantState>")]
+pub struct ReconcileLicences;
+
+impl Handler<ReconcileLicences> for Reconciler {
+    type Result = ResponseFuture<Option<TenantState>>;
+
+    fn handle(&mut self, _: ReconcileLicences, _: &mut Context<Reconciler>) -> Self::Result {
+        let world = self.world.clone();
+        Box::pin(async move {
+            match run(world).await {
+                Ok(state) => Some(state),
+                Err(error) => {
+                    error!(error = %Chain(&error), "licence reconcile failed, tried again");
+                    None
+                }
+            }
+        })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ReconcileError {
+    #[error(transparent)]
+    Rules(#[from] RulesError),
+    #[error(transparent)]
+    Recogniser(#[from] RecogniserError),
+    #[error("cannot read the fleet")]
+    Fleet(#[from] FleetError),
+    #[error(transparent)]
+    Turn(#[from] TurnError),
+    #[error("the reconcile did not end")]
+    Panicked,
+}
+
+async fn run(world: ReconcilerWorld) -> Result<TenantState, ReconcileError> {
+    let _task = world.one_task.lock().await;
+    let (books, files, clock) = (world.books.clone(), world.files.clone(), world.clock.clone());
+    let tenant_key = FactKey::Tenant(books.tenant.clone());
+    let (own, key) = (books.clone(), tenant_key.clone());
+    let decided = tokio::task::spawn_blocking(move || {
+        // The counters first: what changes meanwhile is seen by the next reconcile.
+        let state: TenantState = Fleet::of(&own).fact(&key)?.unwrap_or_default();
+        let rules = files.read()?;
+        Ok::<_, ReconcileError>((state, reconcile_fleet(&own, &rules, &clock)?))
+    });
+    let (seen, result) = decided.await.map_err(|_| ReconcileError::Panicked)??;
+    info!(
+        titles = result.titles,
+        unrecognised = result.unrecognised,
+        applications = result.installed.len(),
+        licences = result.positions.len(),
+        "licences reconciled"
+    );
+    let result_key = FactKey::Reconciled(books.tenant.clone());
+    let committed = books.turn(move |draft| {
+        let now: TenantState = draft.read(&tenant_key)?.unwrap_or_default();
+        let next = TenantState { reconciled: seen.devices, ..now };
+        draft.write(&tenant_key, &next);
+        draft.write(&result_key, &result);
+        Ok((next, News::default()))
+    });
+    Ok(committed.await?)
+}
+
+fn reconcile_fleet(books: &Books, rules: &Rules, clock: &SharedClock) -> Result<Reconciled, ReconcileError> {
+    let fleet = Fleet::of(books);
+    let recogniser = Recogniser::new(rules.library.rules().iter().cloned())?;
+    let titles = fleet.all_titles()?;
+    let recognised = recogniser.recognise_all(titles.iter().map(|(number, title)| (*number, title)));
+    let devices = recognised_titles(&fleet, &recognised)?;
+    let at = clock.now();
+    let software = devices.iter().map(|(device, titles)| DeviceSoftware { device: *device, role: None, titles });
+    let applications = rules.library.applications();
+    let found = reconcile(&recognised, applications, &rules.licences, software, Day::of(at));
+    let installed = installed(&recognised, &devices, &found);
+    let Reconciliation { consumptions, positions, .. } = found;
+    let reconciled = Reconciled {
+        at,
+        as_of: Day::of(at),
+        titles: titles.len() as u64,
+        unrecognised: recognised.unrecognised().len() as u64,
+        ignored: recognised.ignored().len() as u64,
+        installed,
+        positions,
+        consumptions,
+    };
+    Ok(reconciled.bounded())
+}
+
+/// Each device with those of its titles that are some application: few of what is installed.
+fn recognised_titles(
+    fleet: &Fleet<'_>,
+    recognised: &Recognised<'_>,
+) -> Result<Vec<(DeviceId, Vec<InstalledTitle>)>, FleetError> {
+    let (mut devices, mut after) = (Vec::new(), None);
+    loop {
+        let page = fleet.devices(after, PAGE)?;
+        let Some(last) = page.last() else { return Ok(devices) };
+        after = Some(last.device.id);
+        for fact in page.into_iter().filter(|fact| fact.device.merged_into.is_none()) {
+            let id = fact.device.id;
+            let mut titles = fleet.titles(&fleet.whole(fact.device)?)?;
+            titles.retain(|installed| recognised.applications(installed.title).next().is_some());
+            titles.shrink_to_fit();
+            devices.push((id, titles));
+        }
+    }
+}
+
+/// Every application that is installed, on how many devices, and whether a licence covers it or none has to.
+fn installed(
+    recognised: &Recognised<'_>,
+    devices: &[(DeviceId, Vec<InstalledTitle>)],
+    found: &Reconciliation,
+) -> Vec<Installed> {
+    let mut counts = std::collections::BTreeMap::<&ApplicationId, u64>::new();
+    for (_, titles) in devices {
+        let on_device: std::collections::BTreeSet<&ApplicationId> = titles
+            .iter()
+            .flat_map(|installed| recognised.applications(installed.title).map(|(application, _)| application))
+            .collect();
+        on_device.into_iter().for_each(|application| *counts.entry(application).or_default() += 1);
+    }
+    let uncovered = |application: &ApplicationId| {
+        found.unlicensed.binary_search_by(|unlicensed| unlicensed.application.cmp(application)).is_ok()
+    };
+    counts
+        .into_iter()
+        .map(|(application, devices)| Installed {
+            application: application.clone(),
+            devices,
+            covered: !uncovered(application),
+        })
+        .collect()
+}

@@ -1,0 +1,362 @@
+//! Puts a server together: folder, logs, view, listeners, supervised actors.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use actix_web::web::Data;
+use muster::config::server::{ServerConfig, ServiceNowTarget};
+use muster::export::ExportSettings;
+use muster::id::Guid;
+use muster::matching::{Forbidden, MatcherError, Matchers, Placeholders, standard_matchers};
+use muster::policy::standard_bundle;
+use muster::roles::server::{ImportRules, ServerSettings};
+use tracing::info;
+
+use super::api::{self, Api};
+use super::books::Books;
+use super::exporter::{Credentials, Target};
+use super::exports::{Exports, ExportsWorld, Reports};
+use super::importer::{Importer, ImporterWorld};
+use super::loader::{Loader, LoaderWorld};
+use super::reading::Reading;
+use super::reconciler::{Reconciler, ReconcilerWorld, RuleFiles, RulesError};
+use super::server::{PackagesHeld, Server, ServerWorld, StopServer};
+use super::view::{View, ViewFailure};
+use crate::clock::SharedClock;
+use crate::hierarchy::{Downloads, Statuses, downloads, statuses};
+use crate::intake::{self, Gate, Intake, IntakeLimits, ListenError, Listener};
+use crate::log::{OnFatal, Reserve};
+use crate::node::{FolderError, LogThreads, Logs, LogsError, NodeFolder};
+use crate::supervision::{Directory, Supervised, supervise};
+
+/// Path of the integration endpoint below an instance. Source: servicenow reference, section 3.
+pub const SERVICENOW_ENDPOINT: &str = "api/x_fls_flexera_fnms/integration/fnmstosn";
+
+/// Where exports go, with its secret read.
+#[derive(Clone)]
+pub struct ExportTarget {
+    /// Base address, account.
+    pub target: Target,
+    /// Limits and times.
+    pub settings: ExportSettings,
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Its data folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Its logs.
+    #[error(transparent)]
+    Logs(#[from] LogsError),
+    /// A listener.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A listener's threads.
+    #[error("cannot start a listener")]
+    Serve(#[source] std::io::Error),
+    /// The view can neither be opened nor built again.
+    #[error("cannot build the view of the server")]
+    View(#[source] ViewFailure),
+    /// A file of the configuration cannot be read.
+    #[error("cannot read `{}` ({option})", path.display())]
+    File {
+        /// The option that names it.
+        option: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The Matchers.
+    #[error("`{}` (import.matchers_file)", path.display())]
+    Matchers {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: MatcherError,
+    },
+    /// Recognition rules or licences.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
+    /// A thread.
+    #[error("cannot start a thread of the view")]
+    Thread(#[source] std::io::Error),
+}
+
+impl ServerError {
+    /// Whether the configuration is to blame: exit status 2.
+    pub fn is_configuration(&self) -> bool {
+        matches!(
+            self,
+            ServerError::File { .. }
+                | ServerError::Matchers { .. }
+                | ServerError::Rules(_)
+                | ServerError::Listen(ListenError::Plain { .. })
+        )
+    }
+}
+
+/// A running server.
+pub struct RunningServer {
+    /// Where it takes uploads.
+    pub upload: SocketAddr,
+    /// Where operators ask.
+    pub operator: SocketAddr,
+    /// Who it is.
+    pub node: Guid,
+    /// Its facts and their view, for those in the same process.
+    pub books: Books,
+    logs: Logs,
+    listeners: [Listener; 2],
+    server: Supervised<Server>,
+    effects: Effects,
+    view_thread: JoinHandle<()>,
+    threads: LogThreads,
+    folder: NodeFolder,
+}
+
+/// The actors that the server's orders go to.
+struct Effects {
+    loader: Supervised<Loader>,
+    importer: Supervised<Importer>,
+    reconciler: Supervised<Reconciler>,
+    exports: Option<Supervised<Exports>>,
+}
+
+/// Everything that a configuration names and that can be wrong, read: for `--check`, and for a start.
+pub struct Prepared {
+    rules: ImportRules,
+    files: RuleFiles,
+    export: Option<ExportTarget>,
+}
+
+impl Prepared {
+    /// Reads the files that `config` names.
+    pub fn of(config: &ServerConfig) -> Result<Prepared, ServerError> {
+        let files = RuleFiles { recognition: config.recognition_file.clone(), licences: config.licences_file.clone() };
+        files.read()?;
+        let export = config.servicenow.as_ref().map(export_target).transpose()?;
+        Ok(Prepared { rules: import_rules(config)?, files, export })
+    }
+
+    /// The same, exporting to `target`.
+    pub fn exporting_to(self, target: ExportTarget) -> Prepared {
+        Prepared { export: Some(target), ..self }
+    }
+}
+
+fn import_rules(config: &ServerConfig) -> Result<ImportRules, ServerError> {
+    let path = config.matchers_file.as_deref();
+    let read = |path: &Path| {
+        let failed = |source| ServerError::File { option: "import.matchers_file", path: path.to_path_buf(), source };
+        std::fs::read_to_string(path).map_err(failed)
+    };
+    let own = path.map(read).transpose()?;
+    let matchers = Matchers::load(standard_matchers(), own.as_deref()).map_err(|source| ServerError::Matchers {
+        path: path.unwrap_or(Path::new("built in")).to_path_buf(),
+        source,
+    })?;
+    Ok(ImportRules {
+        matchers,
+        placeholders: Placeholders::default(),
+        forbidden: Forbidden::default(),
+        primary: (!config.primary_source.is_empty()).then(|| config.primary_source.clone()),
+    })
+}
+
+fn export_target(target: &ServiceNowTarget) -> Result<ExportTarget, ServerError> {
+    let path = &target.password_file;
+    let password = crate::secret::read(path).map_err(|source| ServerError::File {
+        option: "servicenow.password_file",
+        path: path.clone(),
+        source,
+    })?;
+    let target = Target {
+        url: target.url.clone(),
+        endpoint: SERVICENOW_ENDPOINT.into(),
+        credentials: Credentials::Password { user: target.user.clone(), password },
+        client: None,
+    };
+    Ok(ExportTarget { target, settings: ExportSettings::default() })
+}
+
+/// Starts a server on this arbiter.
+pub async fn start(config: &ServerConfig, clock: SharedClock, on_fatal: OnFatal) -> Result<RunningServer, ServerError> {
+    let prepared = Prepared::of(config)?;
+    start_prepared(config, prepared, clock, on_fatal).await
+}
+
+/// Starts a server whose files were read, exporting to `prepared`'s target.
+pub async fn start_prepared(
+    config: &ServerConfig,
+    prepared: Prepared,
+    clock: SharedClock,
+    on_fatal: OnFatal,
+) -> Result<RunningServer, ServerError> {
+    let Prepared { rules, files, export } = prepared;
+    let upload_socket = intake::bind(config.listen, "server.listen", config.allow_plain)?;
+    let operator_socket = intake::bind(config.operator, "server.operator", config.allow_plain)?;
+    let folder = NodeFolder::open(&config.data)?;
+    let reserve = Reserve { bytes: config.disk.reserve_bytes, percent: config.disk.reserve_percent };
+    let (logs, threads) = Logs::open(folder.path(), clock.clone(), reserve, on_fatal.clone())?;
+    let reading = Reading { packages: logs.package_index.clone(), node: logs.node };
+    let view = View::open(&folder.path().join("view"), logs.fact_index.clone(), reading.clone());
+    let view = Arc::new(view.map_err(ServerError::View)?);
+    let keeping = view.clone();
+    let view_thread = std::thread::Builder::new().name("view".into()).spawn(move || keeping.keep_up());
+    let view_thread = view_thread.map_err(ServerError::Thread)?;
+    let books = Books::new(config.tenant.clone(), logs.fact_index.clone(), logs.facts.clone(), view);
+    let give_up: Rc<dyn Fn(&str)> = Rc::new(move |reason: &str| on_fatal(reason));
+    let rules = Arc::new(rules);
+    let reports = Reports::default();
+    let effects = Effects::start(config, &books, &reading, &clock, rules.clone(), files, export, &reports, &give_up);
+    let unsettled = Arc::new(AtomicUsize::new(0));
+    let world = ServerWorld {
+        logs: logs.clone(),
+        books: books.clone(),
+        clock: clock.clone(),
+        settings: Arc::new(ServerSettings {
+            loaders: config.loaders,
+            import_every_ms: config.import_every_ms,
+            import_on_arrival: config.import_on_arrival,
+            exports: effects.exports.is_some(),
+        }),
+        loader: effects.loader.directory().clone(),
+        importer: effects.importer.directory().clone(),
+        reconciler: effects.reconciler.directory().clone(),
+        exports: effects.exports.as_ref().map(|exports| exports.directory().clone()),
+        unsettled: unsettled.clone(),
+    };
+    let server = supervise("server", move |watch| Server::new(world.clone(), watch), give_up);
+    let gate = Arc::new(Gate::new(IntakeLimits::of(&config.limits)));
+    let intake = Arc::new(Intake {
+        node: logs.node,
+        tenant: config.tenant.clone(),
+        packages: logs.packages.clone(),
+        facts: logs.fact_index.clone(),
+        gate: gate.clone(),
+        clock: clock.clone(),
+        arrived: hint(server.directory().clone()),
+        duplicates: AtomicU64::new(0),
+        refusals: AtomicU64::new(0),
+    });
+    let (hand_on, below) = (Data::new(Downloads::default()), Data::new(Statuses::default()));
+    hand_on.replace(standard_bundle(1));
+    let api = Arc::new(Api {
+        name: config.name.clone(),
+        books: books.clone(),
+        logs: logs.clone(),
+        rules,
+        statuses: below.clone().into_inner(),
+        intake: intake.clone(),
+        reports,
+        unsettled,
+        clock,
+    });
+    let upload_routes = Arc::new(move |routes: &mut actix_web::web::ServiceConfig| {
+        intake::routes(routes, intake.clone());
+        downloads(routes, hand_on.clone());
+        statuses(routes, below.clone());
+    });
+    let operator_routes = Arc::new(move |routes: &mut actix_web::web::ServiceConfig| api::routes(routes, api.clone()));
+    let upload = intake::serve(upload_socket, Some(gate), config.workers, upload_routes).map_err(ServerError::Serve)?;
+    let operator = intake::serve(operator_socket, None, 1, operator_routes).map_err(ServerError::Serve)?;
+    let held = logs.package_index.totals().0;
+    info!(node = %logs.node, upload = %upload.address, operator = %operator.address, held, "server ready");
+    Ok(RunningServer {
+        upload: upload.address,
+        operator: operator.address,
+        node: logs.node,
+        books,
+        logs,
+        listeners: [upload, operator],
+        server,
+        effects,
+        view_thread,
+        threads,
+        folder,
+    })
+}
+
+/// Tells the server that something arrived; one hint under way is enough, it makes the actor look at everything.
+fn hint(directory: Directory<Server>) -> intake::Arrived {
+    let hinted = Arc::new(AtomicBool::new(false));
+    Arc::new(move || {
+        if let Some(address) = directory.get()
+            && !hinted.swap(true, Ordering::AcqRel)
+        {
+            let hint = address.send(PackagesHeld(hinted.clone()));
+            actix::spawn(async move {
+                let _ = hint.await;
+            });
+        }
+    })
+}
+
+impl Effects {
+    #[expect(clippy::too_many_arguments, reason = "each effect takes its own part of what the server is made of")]
+    fn start(
+        config: &ServerConfig,
+        books: &Books,
+        reading: &Reading,
+        clock: &SharedClock,
+        rules: Arc<ImportRules>,
+        files: RuleFiles,
+        export: Option<ExportTarget>,
+        reports: &Reports,
+        give_up: &Rc<dyn Fn(&str)>,
+    ) -> Effects {
+        let (books, clock) = (books.clone(), clock.clone());
+        let one_task = Arc::new(tokio::sync::Mutex::new(()));
+        let loader = LoaderWorld { reading: reading.clone(), books: books.clone(), clock: clock.clone() };
+        let importer = ImporterWorld { books: books.clone(), rules, clock: clock.clone(), one_task: one_task.clone() };
+        let reconciler =
+            ReconcilerWorld { books: books.clone(), files, clock: clock.clone(), one_task: one_task.clone() };
+        let exports = export.map(|ExportTarget { target, settings }| ExportsWorld {
+            books,
+            target,
+            settings,
+            primary: (!config.primary_source.is_empty()).then(|| config.primary_source.as_str().into()),
+            clock,
+            one_task,
+            reports: reports.clone(),
+        });
+        Effects {
+            loader: supervise("loader", move |watch| Loader::new(loader.clone(), watch), give_up.clone()),
+            importer: supervise("importer", move |watch| Importer::new(importer.clone(), watch), give_up.clone()),
+            reconciler: supervise(
+                "reconciler",
+                move |watch| Reconciler::new(reconciler.clone(), watch),
+                give_up.clone(),
+            ),
+            exports: exports.map(|exports| {
+                supervise("exports", move |watch| Exports::new(exports.clone(), watch), give_up.clone())
+            }),
+        }
+    }
+}
+
+impl RunningServer {
+    /// Ends it: no new uploads, answers under way get their time, the view and the logs close.
+    pub async fn stop(self) {
+        let RunningServer { listeners, server, effects, books, logs, view_thread, threads, folder, .. } = self;
+        if let Some(address) = server.directory().get() {
+            let _ = address.send(StopServer).await;
+        }
+        for listener in &listeners {
+            listener.stop(true).await;
+        }
+        books.view.stop();
+        view_thread.thread().unpark();
+        drop((server, effects, books, logs));
+        let _ = tokio::task::spawn_blocking(move || drop(view_thread.join())).await;
+        // The actors and their effects hold writers until their last future has ended; a log needs no farewell.
+        drop((threads, folder));
+    }
+}

@@ -1,0 +1,247 @@
+//! The server's actor: the core, its one timer, and the hands that do what it wants.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix::dev::ToEnvelope;
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
+use muster::model::fact::FactKey;
+use muster::model::tenant::TenantState;
+use muster::rng::{RngStream, mix};
+use muster::roles::server::{
+    PackageNumber, ServerCore, ServerDurable, ServerInput, ServerIntent, ServerSettings, Task,
+};
+use muster::roles::{Core, IntentNumber, Intents};
+use tracing::{error, info, warn};
+
+use super::books::Books;
+use super::exports::{ExportDevices, Exports};
+use super::fleet::Fleet;
+use super::importer::{ImportInventory, Importer};
+use super::loader::{Load, Loader};
+use super::reading::Reading;
+use super::reconciler::{ReconcileLicences, Reconciler};
+use super::sweep::sweep;
+use crate::clock::SharedClock;
+use crate::errors::{Chain, Hex};
+use crate::log::Handle as PackageHandle;
+use crate::node::Logs;
+use crate::supervision::{DeathWatch, Directory};
+
+/// Packages that are taken out of the index in one turn.
+const PULL_MAX: usize = 1_000;
+/// The timer is never armed for longer, so that a stepped wall clock is noticed.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+
+/// What the actor needs of the world.
+#[derive(Clone)]
+pub struct ServerWorld {
+    /// Its logs.
+    pub logs: Logs,
+    /// Facts and their view.
+    pub books: Books,
+    /// The present.
+    pub clock: SharedClock,
+    /// What it is set to.
+    pub settings: Arc<ServerSettings>,
+    /// Reads packages and settles them.
+    pub loader: Directory<Loader>,
+    /// Makes devices.
+    pub importer: Directory<Importer>,
+    /// Counts licences.
+    pub reconciler: Directory<Reconciler>,
+    /// Exports, when there is somewhere to export to.
+    pub exports: Option<Directory<Exports>>,
+    /// Packages without a final state, for the page and metrics.
+    pub unsettled: Arc<AtomicUsize>,
+}
+
+/// Something was taken into custody: look. The flag says that such a hint is under way; it is lowered when the message
+/// is taken or dropped, before the look, so that no arrival falls between.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PackagesHeld(pub Arc<AtomicBool>);
+
+impl Drop for PackagesHeld {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// Begins nothing any more: the node is about to end.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct StopServer;
+
+/// See the module's head.
+pub struct Server {
+    world: ServerWorld,
+    core: ServerCore,
+    intents: Intents<ServerIntent>,
+    /// The youngest package the core was told of.
+    seen: Option<PackageHandle>,
+    timer: Option<SpawnHandle>,
+    stopping: bool,
+    _watch: DeathWatch,
+}
+
+impl Server {
+    /// Begins a life from what the logs hold.
+    pub fn new(world: ServerWorld, watch: DeathWatch) -> Server {
+        let now = world.clock.now();
+        let seed = world.logs.node.seed();
+        let rng = RngStream::new(seed, seed, mix(world.logs.incarnation, now.0 as u64));
+        let (seen, waiting) = waiting(&world, None, usize::MAX);
+        let key = FactKey::Tenant(world.books.tenant.clone());
+        let state = Fleet::of(&world.books).fact(&key).unwrap_or_else(|error| {
+            error!(error = %Chain(&error), "the tenant's counters cannot be read, all tasks begin anew");
+            None
+        });
+        let durable = ServerDurable { settings: world.settings.clone(), waiting, state: state.unwrap_or_default() };
+        let core = ServerCore::recover(durable, rng, now);
+        Server { world, core, intents: Intents::default(), seen, timer: None, stopping: false, _watch: watch }
+    }
+
+    fn pull(&mut self) {
+        loop {
+            let (seen, packages) = waiting(&self.world, self.seen, PULL_MAX);
+            if seen == self.seen {
+                return;
+            }
+            self.seen = seen;
+            if !packages.is_empty() {
+                self.core.on(self.world.clock.now(), ServerInput::Arrived(packages), &mut self.intents);
+            }
+        }
+    }
+
+    fn tell(&mut self, input: ServerInput, ctx: &mut Context<Server>) {
+        self.core.on(self.world.clock.now(), input, &mut self.intents);
+        self.turn(ctx);
+    }
+
+    /// Does what the core wants and arms the timer for what it wants next.
+    fn turn(&mut self, ctx: &mut Context<Server>) {
+        if self.stopping {
+            return;
+        }
+        let now = self.world.clock.now();
+        if now >= self.core.next_due() {
+            self.core.wake(now, &mut self.intents);
+        }
+        for (number, intent) in self.intents.take() {
+            self.carry_out(number, intent, ctx);
+        }
+        self.world.unsettled.store(self.core.unsettled(), Ordering::Relaxed);
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        let sleep = self.core.next_due().since(self.world.clock.now()).clamp(Duration::from_millis(1), SLEEP_MAX);
+        self.timer = Some(ctx.run_later(sleep, |server, ctx| {
+            server.timer = None;
+            server.pull();
+            server.turn(ctx);
+        }));
+    }
+
+    fn carry_out(&mut self, intent: IntentNumber, wanted: ServerIntent, ctx: &mut Context<Server>) {
+        match wanted {
+            ServerIntent::Load(packages) => self.load(intent, packages, ctx),
+            ServerIntent::Run(Task::Import) => self.run(intent, self.world.importer.get(), ImportInventory, ctx),
+            ServerIntent::Run(Task::Reconcile) => {
+                self.run(intent, self.world.reconciler.get(), ReconcileLicences, ctx);
+            }
+            ServerIntent::Run(Task::Export) => {
+                let exports = self.world.exports.as_ref().and_then(Directory::get);
+                self.run(intent, exports, ExportDevices, ctx);
+            }
+            ServerIntent::Sweep => {
+                let swept = sweep(self.world.logs.clone(), self.world.books.clone(), self.world.clock.clone());
+                ctx.spawn(swept.into_actor(self).map(|swept, server, ctx| {
+                    match swept {
+                        Ok(0) => {}
+                        Ok(count) => info!(packages = count, "bodies that nobody needs any more were let go"),
+                        Err(error) => warn!(error = %Chain(&error), "old bodies were not let go, tried again tomorrow"),
+                    }
+                    server.tell(ServerInput::Done, ctx);
+                }));
+            }
+        }
+    }
+
+    fn load(&mut self, intent: IntentNumber, packages: Vec<PackageNumber>, ctx: &mut Context<Server>) {
+        let loader = self.world.loader.get();
+        let loaded = async move { loader?.send(Load(packages)).await.ok() };
+        ctx.spawn(loaded.into_actor(self).map(move |batch, server, ctx| {
+            // A loader that died has told nothing; whatever it committed is seen by the next load.
+            let (packages, state) = batch.map(|batch| (batch.packages, batch.state)).unwrap_or_default();
+            server.tell(ServerInput::Loaded { intent, packages, state }, ctx);
+        }));
+    }
+
+    fn run<A, M>(&mut self, intent: IntentNumber, doer: Option<Addr<A>>, order: M, ctx: &mut Context<Server>)
+    where
+        A: Actor<Context: ToEnvelope<A, M>> + Handler<M>,
+        M: Message<Result = Option<TenantState>> + Send + 'static,
+    {
+        let ended = async move { doer?.send(order).await.ok().flatten() };
+        ctx.spawn(ended.into_actor(self).map(move |state, server, ctx| {
+            server.tell(ServerInput::Ended { intent, state }, ctx);
+        }));
+    }
+}
+
+/// Up to `limit` packages taken after `after` without a final state, and the youngest one looked at.
+fn waiting(
+    world: &ServerWorld,
+    after: Option<PackageHandle>,
+    limit: usize,
+) -> (Option<PackageHandle>, Vec<PackageNumber>) {
+    let (mut seen, mut packages, mut left) = (after, Vec::new(), limit);
+    while left > 0 {
+        let page = world.logs.package_index.after(seen, left.min(PULL_MAX));
+        let Some(last) = page.last() else { break };
+        seen = Some(last.handle);
+        left -= page.len();
+        for held in page {
+            let Some((tenant, key)) = Reading::key(&held) else {
+                error!(key = %Hex(&held.key), "a held package has a key that is none");
+                continue;
+            };
+            if !world.logs.fact_index.contains(&FactKey::Package(tenant, key).encode()) {
+                packages.push(PackageNumber(held.handle.0));
+            }
+        }
+    }
+    (seen, packages)
+}
+
+impl Actor for Server {
+    type Context = Context<Server>;
+
+    fn started(&mut self, ctx: &mut Context<Server>) {
+        self.turn(ctx);
+    }
+}
+
+impl Handler<PackagesHeld> for Server {
+    type Result = ();
+
+    fn handle(&mut self, hint: PackagesHeld, ctx: &mut Context<Server>) {
+        drop(hint);
+        self.pull();
+        self.turn(ctx);
+    }
+}
+
+impl Handler<StopServer> for Server {
+    type Result = ();
+
+    fn handle(&mut self, _: StopServer, ctx: &mut Context<Server>) {
+        self.stopping = true;
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! The view of a server: rows in a store, written by [`apply`] alone, built again from the log whenever it is missing or
+//! wrong.
+//!
+//! ```text
+//! facts -> apply -> rows        live: in the order of the commits
+//! start: facts behind `covered` are applied; devices before the server is ready, software of reports by a thread
+//! ```
+//!
+//! Position "covered up to" moves only when nothing is left out before it, and old facts may be compacted away only
+//! after the store was synced. A store that does not open or answer is set aside and another one begun.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::time::{Duration, Instant};
+
+use muster::id::TenantId;
+use muster::model::device::{DeviceFact, RecordKey};
+use muster::model::fact::{FactKey, FactKind};
+use muster::model::package::PackageKey;
+use muster::model::staged::{StagedRecord, StagedReport};
+use muster::model::stored;
+use muster::roles::server::view::key;
+use muster::roles::server::{Content, Shown, SoftwareHead, Staged, ViewError, apply};
+use tracing::{error, info, warn};
+
+use super::reading::{Read, Reading};
+use crate::errors::Chain;
+use crate::log::{FactIndex, Position};
+use crate::store::{MemStore, RowWrite, SledStore, Store, StoreError};
+
+/// Rows that are written in one batch while the view is built again.
+const BATCH_ROWS: usize = 1_000;
+/// The store is synced, and old facts let go, at most this often.
+const SYNC_EVERY: Duration = Duration::from_secs(5);
+/// How often the view looks whether it is behind.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Between two tries to build a view that fails.
+const REBUILD_WAIT: Duration = Duration::from_secs(30);
+/// A store of less is never written anew for its size.
+const REWRITE_BYTES_MIN: u64 = 256 << 20;
+/// A store is written anew when it holds so many times its live rows.
+const REWRITE_RATIO: u64 = 3;
+
+/// What is being written, by one at a time.
+struct Writing {
+    /// Facts up to here were applied.
+    applied: Position,
+    /// Software of older reports is still missing: `covered` stays.
+    behind: bool,
+    synced: Instant,
+}
+
+/// See the module's head.
+pub struct View {
+    path: PathBuf,
+    facts: FactIndex,
+    reading: Reading,
+    store: RwLock<Arc<dyn Store>>,
+    writing: Mutex<Writing>,
+    /// Asks the thread that catches up to end.
+    stopped: AtomicBool,
+    rebuilt: AtomicU64,
+}
+
+/// Why the view cannot be read or written.
+pub type ViewFailure = ViewError<StoreError>;
+
+impl View {
+    /// Opens the view in `path` and applies what it has not seen of devices. Software follows by [`View::keep_up`].
+    pub fn open(path: &Path, facts: FactIndex, reading: Reading) -> Result<View, ViewFailure> {
+        let (store, is_new) = match open_store(path) {
+            Ok(store) => (store, false),
+            Err(error) => {
+                error!(error = %Chain(&error), "the view is set aside and built again from the log");
+                (anew(path).map_err(ViewError::Store)?, true)
+            }
+        };
+        let view = View {
+            path: path.to_path_buf(),
+            facts,
+            reading,
+            store: RwLock::new(store),
+            writing: Mutex::new(Writing { applied: Position::default(), behind: true, synced: Instant::now() }),
+            stopped: AtomicBool::new(false),
+            rebuilt: AtomicU64::new(u64::from(is_new)),
+        };
+        let mut writing = view.lock();
+        if let Err(error) = view.apply_devices(&mut writing) {
+            error!(error = %Chain(&error), "the view does not take the devices, it is set aside and built again");
+            view.begin_anew(&mut writing)?;
+        }
+        drop(writing);
+        Ok(view)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Writing> {
+        self.writing.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The store now.
+    pub fn store(&self) -> Arc<dyn Store> {
+        self.store.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// How often the view was begun anew in this life of the node.
+    pub fn rebuilt(&self) -> u64 {
+        self.rebuilt.load(Ordering::Relaxed)
+    }
+
+    /// Whether software of older reports may be missing still.
+    pub fn is_behind(&self) -> bool {
+        self.lock().behind
+    }
+
+    /// Shows what was committed at `position`. A view that fails is begun anew from the log; only when that fails too
+    /// is there an error, and then the next start or commit tries again. The commit itself stands in any case.
+    pub fn show(&self, tenant: &TenantId, shown: &[Shown<'_>], position: Position) -> Result<(), ViewFailure> {
+        let mut writing = self.lock();
+        if let Err(error) = self.show_in(&mut writing, tenant, shown, position) {
+            error!(error = %Chain(&error), "the view does not answer, it is set aside and built again from the log");
+            self.begin_anew(&mut writing)?;
+        }
+        Ok(())
+    }
+
+    fn show_in(
+        &self,
+        writing: &mut Writing,
+        tenant: &TenantId,
+        shown: &[Shown<'_>],
+        position: Position,
+    ) -> Result<(), ViewFailure> {
+        let store = self.store();
+        let mut batch = Batch::new(&*store);
+        shown.iter().try_for_each(|shown| batch.show(tenant, *shown))?;
+        writing.applied = writing.applied.max(position);
+        store.apply(batch.rows, self.covers(writing, &*store)?).map_err(ViewError::Store)?;
+        self.settle(writing, &*store);
+        Ok(())
+    }
+
+    /// The position that a write may name.
+    fn covers(&self, writing: &Writing, store: &dyn Store) -> Result<Position, ViewFailure> {
+        if writing.behind { store.covered().map_err(ViewError::Store) } else { Ok(writing.applied) }
+    }
+
+    /// From time to time: makes the store durable and lets the log forget what it covers.
+    fn settle(&self, writing: &mut Writing, store: &dyn Store) {
+        if writing.behind || writing.synced.elapsed() < SYNC_EVERY {
+            return;
+        }
+        writing.synced = Instant::now();
+        match store.sync() {
+            Ok(()) => self.facts.cover(writing.applied),
+            Err(error) => warn!(error = %Chain(&error), "the view is not synced, old facts are kept longer"),
+        }
+    }
+
+    /// Sets the store aside, begins another one and shows all devices in it; software follows by `keep_up`.
+    fn begin_anew(&self, writing: &mut Writing) -> Result<(), ViewFailure> {
+        let mut held = self.store.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // The old one lets go of its files when its last reader does; its folder is moved, so that does not matter.
+        *held = Arc::new(MemStore::default());
+        match anew(&self.path) {
+            Ok(fresh) => *held = fresh,
+            Err(error) => {
+                error!(error = %Chain(&error), "no view on the disk, it is kept in memory until the next start")
+            }
+        }
+        drop(held);
+        self.rebuilt.fetch_add(1, Ordering::Relaxed);
+        writing.behind = true;
+        self.apply_devices(writing)
+    }
+
+    /// Applies every device fact that the store has not seen.
+    fn apply_devices(&self, writing: &mut Writing) -> Result<(), ViewFailure> {
+        let store = self.store();
+        let covered = store.covered().map_err(ViewError::Store)?;
+        let mut after: Option<Box<[u8]>> = None;
+        loop {
+            let page = self.facts.keys(&FactKind::Device.prefix(None), after.as_deref(), BATCH_ROWS);
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            let mut batch = Batch::new(&*store);
+            for (encoded, position) in &page {
+                if *position <= covered {
+                    continue;
+                }
+                if let Some((FactKey::Device(tenant, _), fact)) = self.fact::<DeviceFact>(encoded) {
+                    batch.show(&tenant, Shown::Device(&fact))?;
+                    writing.applied = writing.applied.max(*position);
+                }
+            }
+            if !batch.rows.is_empty() {
+                store.apply(batch.rows, covered).map_err(ViewError::Store)?;
+            }
+        }
+    }
+
+    fn fact<T: serde::de::DeserializeOwned>(&self, encoded: &[u8]) -> Option<(FactKey, T)> {
+        let key = FactKey::decode(encoded)?;
+        let value = match self.facts.get(encoded) {
+            Ok(value) => value?,
+            Err(error) => {
+                error!(error = %Chain(&error), "a fact cannot be read, the view goes without it");
+                return None;
+            }
+        };
+        match stored::unpack(&value) {
+            Ok(value) => Some((key, value)),
+            Err(error) => {
+                error!(error = %Chain(&error), "a fact does not read, the view goes without it");
+                None
+            }
+        }
+    }
+
+    /// Catches up whenever the view is behind, until [`View::stop`]. For a thread of its own.
+    pub fn keep_up(&self) {
+        while !self.stopped.load(Ordering::Relaxed) {
+            if self.is_behind()
+                && let Err(error) = self.catch_up()
+            {
+                error!(error = %Chain(&error), "the view is set aside and built again from the log");
+                if let Err(error) = self.begin_anew(&mut self.lock()) {
+                    error!(error = %Chain(&error), "the view is behind the log, tried again");
+                }
+                std::thread::park_timeout(REBUILD_WAIT);
+            }
+            std::thread::park_timeout(LOOK_EVERY);
+        }
+    }
+
+    /// Shows the software of every staged report that the store does not show yet, from the packages that are kept.
+    /// Long after a rebuild: one reading for each report, beside live writes.
+    fn catch_up(&self) -> Result<(), ViewFailure> {
+        // What is committed from here on is shown by its own commit.
+        let newest = self.facts.newest();
+        let covered = self.store().covered().map_err(ViewError::Store)?;
+        let (mut after, mut shown) = (None::<Box<[u8]>>, 0u64);
+        loop {
+            let page = self.facts.keys(&FactKind::Record.prefix(None), after.as_deref(), BATCH_ROWS);
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            for (encoded, position) in page {
+                if self.stopped.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                if position <= covered {
+                    continue;
+                }
+                let Some((FactKey::Record(tenant, record), staged)) = self.fact::<StagedRecord>(&encoded) else {
+                    continue;
+                };
+                for report in staged.software_streams() {
+                    shown += u64::from(self.catch_up_report(&tenant, &record, report, &encoded)?);
+                }
+            }
+        }
+        let mut writing = self.lock();
+        writing.behind = false;
+        writing.applied = writing.applied.max(newest);
+        let store = self.store();
+        store.apply(Vec::new(), writing.applied).map_err(ViewError::Store)?;
+        writing.synced = Instant::now();
+        match store.sync() {
+            Ok(()) => self.facts.cover(writing.applied),
+            Err(error) => warn!(error = %Chain(&error), "the view is not synced, old facts are kept longer"),
+        }
+        info!(reports = shown, "the view has caught up with the log");
+        Ok(())
+    }
+
+    /// Whether the report's software was missing and is shown now.
+    fn catch_up_report(
+        &self,
+        tenant: &TenantId,
+        record: &RecordKey,
+        report: &StagedReport,
+        encoded: &[u8],
+    ) -> Result<bool, ViewFailure> {
+        let head_key = key::software(tenant, record, &report.stream);
+        let is_shown = |store: &dyn Store| -> Result<bool, ViewFailure> {
+            let head = store.get(&head_key).map_err(ViewError::Store)?;
+            let head: Option<SoftwareHead> = head.map(|head| stored::unpack(&head)).transpose()?;
+            Ok(head.is_some_and(|head| head.package == report.package))
+        };
+        if is_shown(&*self.store())? {
+            return Ok(false);
+        }
+        let Some(inventory) = self.read(tenant, &report.package) else { return Ok(false) };
+        let staged = Staged { record: record.clone(), stream: report.stream.clone(), software: inventory };
+        // Under the lock: a newer report of the stream may have been shown meanwhile.
+        let mut writing = self.lock();
+        let now: Option<(FactKey, StagedRecord)> = self.fact(encoded);
+        let is_newest = now
+            .and_then(|(_, now)| now.report(&report.stream).map(|newest| newest.package == report.package))
+            .unwrap_or(false);
+        if !is_newest || is_shown(&*self.store())? {
+            return Ok(false);
+        }
+        let position = writing.applied;
+        self.show_in(&mut writing, tenant, &[Shown::Software(&staged, &report.package)], position)?;
+        Ok(true)
+    }
+
+    fn read(&self, tenant: &TenantId, package: &PackageKey) -> Option<Vec<muster::model::inventory::Installed>> {
+        let held = self.reading.packages.find(&package.encode(tenant));
+        let Some(held) = held else {
+            warn!(package = %package.digest, "a staged report is not kept any more, its software is not shown");
+            return None;
+        };
+        match self.reading.read(held.handle) {
+            Read::Package(_, Content::Inventory(inventory)) => Some(inventory.software),
+            _ => {
+                warn!(package = %package.digest, "a staged report cannot be read any more, its software is not shown");
+                None
+            }
+        }
+    }
+
+    /// Ends a catch-up that is under way.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Rows of one batch, seen by those that come after them.
+struct Batch<'s> {
+    store: &'s dyn Store,
+    rows: Vec<RowWrite>,
+    /// Place in `rows` of the last write of a key.
+    places: hashbrown::HashMap<Vec<u8>, usize>,
+}
+
+impl<'s> Batch<'s> {
+    fn new(store: &'s dyn Store) -> Batch<'s> {
+        Batch { store, rows: Vec::new(), places: hashbrown::HashMap::new() }
+    }
+
+    fn show(&mut self, tenant: &TenantId, shown: Shown<'_>) -> Result<(), ViewFailure> {
+        let look = |key: &[u8]| match self.places.get(key) {
+            Some(&place) => Ok(self.rows[place].1.clone().map(bytes::Bytes::from)),
+            None => self.store.get(key),
+        };
+        let writes = apply(tenant, shown, look)?;
+        for (key, value) in writes {
+            self.places.insert(key.clone(), self.rows.len());
+            self.rows.push((key, value));
+        }
+        Ok(())
+    }
+}
+
+fn open_store(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
+    let store = SledStore::open(path)?;
+    let size = store.size_bytes();
+    if size > REWRITE_BYTES_MIN && size > REWRITE_RATIO * live_bytes(&store)? {
+        info!(size_bytes = size, "the view holds many times its rows and is built again");
+        drop(store);
+        return anew(path);
+    }
+    Ok(Arc::new(store))
+}
+
+fn live_bytes(store: &SledStore) -> Result<u64, StoreError> {
+    let (mut bytes, mut after) = (0, None::<bytes::Bytes>);
+    loop {
+        let page = store.scan(&[], after.as_deref(), BATCH_ROWS)?;
+        bytes += page.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum::<u64>();
+        let Some((last, _)) = page.into_iter().next_back() else { return Ok(bytes) };
+        after = Some(last);
+    }
+}
+
+/// Sets what is in `path` aside (the one set aside before goes) and begins an empty store there.
+fn anew(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
+    let aside = path.with_extension("set-aside");
+    let failed =
+        |source: std::io::Error| StoreError::Open { path: path.to_path_buf(), source: sled::Error::Io(source) };
+    let ignore_missing = |done: std::io::Result<()>| match done {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    let remove = |path: &Path| {
+        if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
+    };
+    ignore_missing(remove(&aside)).and_then(|()| ignore_missing(std::fs::rename(path, &aside))).map_err(failed)?;
+    Ok(Arc::new(SledStore::open(path)?))
+}

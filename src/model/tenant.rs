@@ -1,0 +1,45 @@
+//! What the server counts for one tenant: next numbers, and how far import, reconcile and export have come.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::DeviceId;
+use crate::time::Timestamp;
+
+/// Value of a `FactKey::Tenant`.
+///
+/// A revision counts changes. A task that finished names the revision it has seen, so a start knows what is still to be
+/// done without asking any device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantState {
+    /// Number of the next record.
+    pub next_record: u64,
+    /// Number of the next device.
+    pub next_device: DeviceId,
+    /// Raised whenever a report is staged.
+    pub staged: u64,
+    /// What of `staged` the last import saw.
+    pub imported: u64,
+    /// Raised by every import that changed a device.
+    pub devices: u64,
+    /// What of `devices` the last reconcile saw.
+    pub reconciled: u64,
+    /// What of `devices` the last export that succeeded carried.
+    pub exported: u64,
+    /// When the last import ended.
+    pub last_import: Option<Timestamp>,
+}
+
+impl Default for TenantState {
+    fn default() -> TenantState {
+        TenantState {
+            next_record: 1,
+            next_device: DeviceId(1),
+            staged: 0,
+            imported: 0,
+            devices: 0,
+            reconciled: 0,
+            exported: 0,
+            last_import: None,
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The server's core: a queue of held packages, and the three tasks that follow each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::model::tenant::TenantState;
+use crate::rng::RngStream;
+use crate::roles::{Core, IntentNumber, Sink};
+use crate::time::{DAY_MS, MINUTE_MS, SECOND_MS, Timestamp};
+
+/// Packages that are loaded, and committed, together.
+pub const BATCH_MAX: usize = 32;
+/// A load that failed for the world's sake is tried again after this.
+const LOAD_AGAIN_MS: i64 = SECOND_MS;
+/// A task that failed is tried again after this, doubled each time up to [`TASK_AGAIN_MS_MAX`].
+const TASK_AGAIN_MS: i64 = 10 * SECOND_MS;
+/// See [`TASK_AGAIN_MS`].
+const TASK_AGAIN_MS_MAX: i64 = 30 * MINUTE_MS;
+/// An import on arrival waits for loads under way, but no longer than this.
+const ARRIVAL_WAIT_MS: i64 = 5 * SECOND_MS;
+/// Old bodies are let go, and packages that nobody could read are looked at again, this often.
+const SWEEP_EVERY_MS: i64 = DAY_MS;
+
+/// Number of a held package in this life; older ones are smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PackageNumber(pub u64);
+
+/// What a server is set to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Batches that are loaded at once; at least one.
+    pub loaders: usize,
+    /// Time between two imports.
+    pub import_every_ms: i64,
+    /// Whether to import as soon as something was loaded.
+    pub import_on_arrival: bool,
+    /// Whether devices are exported.
+    pub exports: bool,
+}
+
+/// What survives.
+#[derive(Clone, Debug)]
+pub struct ServerDurable {
+    /// Settings from the configuration.
+    pub settings: Arc<ServerSettings>,
+    /// Held packages without a final state.
+    pub waiting: Vec<PackageNumber>,
+    /// The tenant's counters.
+    pub state: TenantState,
+}
+
+/// The three tasks, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Task {
+    /// Staged records into devices.
+    Import,
+    /// Installed software against licences.
+    Reconcile,
+    /// Devices to ServiceNow.
+    Export,
+}
+
+impl Task {
+    const ALL: [Task; 3] = [Task::Import, Task::Reconcile, Task::Export];
+}
+
+/// How the load of one package went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadOutcome {
+    /// It has a final state.
+    Settled,
+    /// This version has no reader for its kind: it stays held.
+    NoReader,
+    /// The disk or the log failed: later.
+    Failed,
+}
+
+/// One package of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// Which.
+    pub package: PackageNumber,
+    /// How it went.
+    pub outcome: LoadOutcome,
+}
+
+/// What can happen to a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerInput {
+    /// Packages were taken into custody.
+    Arrived(Vec<PackageNumber>),
+    /// A batch was loaded.
+    Loaded {
+        /// Its intent.
+        intent: IntentNumber,
+        /// Its packages; one that is missing failed.
+        packages: Vec<Loaded>,
+        /// The counters afterwards, as far as they are known.
+        state: Option<TenantState>,
+    },
+    /// A task ended.
+    Ended {
+        /// Its intent.
+        intent: IntentNumber,
+        /// The counters afterwards; `None` when it failed.
+        state: Option<TenantState>,
+    },
+    /// Nothing follows from it.
+    Done,
+}
+
+/// What a server can want.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerIntent {
+    /// Read these packages and settle them; comes back as `Loaded`.
+    Load(Vec<PackageNumber>),
+    /// Run a task; comes back as `Ended`.
+    Run(Task),
+    /// Let go of bodies that nobody needs any more.
+    Sweep,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    task: Task,
+    intent: IntentNumber,
+}
+
+/// See the module's head.
+#[derive(Clone, Debug)]
+pub struct ServerCore {
+    settings: Arc<ServerSettings>,
+    queue: BTreeSet<PackageNumber>,
+    loading: BTreeMap<IntentNumber, Vec<PackageNumber>>,
+    /// Packages whose load failed, and when they are queued again.
+    failed: BTreeMap<(Timestamp, PackageNumber), ()>,
+    /// Held without a reader.
+    unread: BTreeSet<PackageNumber>,
+    state: TenantState,
+    running: Option<Running>,
+    /// Failures in a row and when to try again, by task.
+    again: BTreeMap<Task, (u32, Timestamp)>,
+    /// Since when something staged waits for an import on arrival.
+    staged_since: Option<Timestamp>,
+    sweep_due: Timestamp,
+    started: Timestamp,
+}
+
+impl ServerCore {
+    /// Packages that have no final state yet.
+    pub fn unsettled(&self) -> usize {
+        self.queue.len() + self.loading.values().map(Vec::len).sum::<usize>() + self.failed.len() + self.unread.len()
+    }
+
+    /// The task under way.
+    pub fn running(&self) -> Option<Task> {
+        self.running.map(|running| running.task)
+    }
+
+    /// When `task` is to run; `NEVER` when there is nothing for it to do.
+    pub(super) fn due(&self, task: Task) -> Timestamp {
+        let wanted = match task {
+            Task::Import => self.import_due(),
+            Task::Reconcile if self.state.devices > self.state.reconciled => self.started,
+            // Behind the reconcile, whose result travels with the devices once it is exported too.
+            Task::Export if self.settings.exports && self.state.reconciled > self.state.exported => self.started,
+            Task::Reconcile | Task::Export => Timestamp::NEVER,
+        };
+        match self.again.get(&task) {
+            Some((_, again)) if wanted != Timestamp::NEVER => wanted.max(*again),
+            _ => wanted,
+        }
+    }
+
+    fn import_due(&self) -> Timestamp {
+        if self.state.staged == self.state.imported {
+            return Timestamp::NEVER;
+        }
+        let last = self.state.last_import;
+        match (self.settings.import_on_arrival, last, self.staged_since) {
+            // The first devices are not kept waiting for a day.
+            (true, ..) | (false, None, _) => {
+                let since = self.staged_since.unwrap_or(self.started);
+                if self.queue.is_empty() && self.loading.is_empty() { since } else { since.plus_ms(ARRIVAL_WAIT_MS) }
+            }
+            (false, Some(last), _) => last.plus_ms(self.settings.import_every_ms),
+        }
+    }
+
+    fn load(&mut self, out: &mut impl Sink<ServerIntent>) {
+        while self.loading.len() < self.settings.loaders && !self.queue.is_empty() {
+            let batch: Vec<PackageNumber> = std::iter::from_fn(|| self.queue.pop_first()).take(BATCH_MAX).collect();
+            let intent = out.intend(ServerIntent::Load(batch.clone()));
+            self.loading.insert(intent, batch);
+        }
+    }
+
+    fn run(&mut self, now: Timestamp, out: &mut impl Sink<ServerIntent>) {
+        if self.running.is_some() {
+            return;
+        }
+        let next = Task::ALL.into_iter().find(|task| self.due(*task) <= now);
+        if let Some(task) = next {
+            let intent = out.intend(ServerIntent::Run(task));
+            self.running = Some(Running { task, intent });
+        }
+    }
+
+    fn note(&mut self, now: Timestamp, state: TenantState) {
+        // Answers may overtake each other, and counters only grow.
+        self.state = TenantState {
+            next_record: self.state.next_record.max(state.next_record),
+            next_device: self.state.next_device.max(state.next_device),
+            staged: self.state.staged.max(state.staged),
+            imported: self.state.imported.max(state.imported),
+            devices: self.state.devices.max(state.devices),
+            reconciled: self.state.reconciled.max(state.reconciled),
+            exported: self.state.exported.max(state.exported),
+            last_import: self.state.last_import.max(state.last_import),
+        };
+        self.staged_since = match self.state.staged > self.state.imported {
+            true => self.staged_since.or(Some(now)),
+            false => None,
+        };
+    }
+
+    fn advance(&mut self, now: Timestamp, out: &mut impl Sink<ServerIntent>) {
+        while let Some((&(due, package), ())) = self.failed.first_key_value()
+            && due <= now
+        {
+            self.failed.pop_first();
+            self.queue.insert(package);
+        }
+        if self.sweep_due <= now {
+            self.sweep_due = now.plus_ms(SWEEP_EVERY_MS);
+            // One that has become too old is expired by its load.
+            self.queue.append(&mut self.unread);
+            out.intend(ServerIntent::Sweep);
+        }
+        self.load(out);
+        self.run(now, out);
+    }
+}
+
+impl Core for ServerCore {
+    type Durable = ServerDurable;
+    type Input = ServerInput;
+    type Intent = ServerIntent;
+
+    fn recover(durable: ServerDurable, mut rng: RngStream, now: Timestamp) -> ServerCore {
+        let ServerDurable { settings, waiting, mut state } = durable;
+        // A clock that was ahead once must not put off the next import for ever.
+        state.last_import = state.last_import.map(|last| last.min(now));
+        let staged_since = (state.staged > state.imported).then_some(now);
+        ServerCore {
+            settings,
+            queue: waiting.into_iter().collect(),
+            loading: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            unread: BTreeSet::new(),
+            state,
+            running: None,
+            again: BTreeMap::new(),
+            staged_since,
+            // Servers that start together do not sweep together.
+            sweep_due: now.plus_ms(MINUTE_MS + rng.below(60 * MINUTE_MS)),
+            started: now,
+        }
+    }
+
+    fn next_due(&self) -> Timestamp {
+        if !self.queue.is_empty() && self.loading.len() < self.settings.loaders {
+            return self.started;
+        }
+        let failed = self.failed.first_key_value().map_or(Timestamp::NEVER, |((due, _), ())| *due);
+        let task = Task::ALL.into_iter().map(|task| self.due(task)).min().unwrap_or(Timestamp::NEVER);
+        let task = if self.running.is_some() { Timestamp::NEVER } else { task };
+        failed.min(task).min(self.sweep_due)
+    }
+
+    fn wake(&mut self, now: Timestamp, out: &mut impl Sink<ServerIntent>) {
+        self.advance(now, out);
+    }
+
+    fn on(&mut self, now: Timestamp, input: ServerInput, out: &mut impl Sink<ServerIntent>) {
+        match input {
+            ServerInput::Arrived(packages) => self.queue.extend(packages),
+            ServerInput::Loaded { intent, packages, state } => {
+                let Some(batch) = self.loading.remove(&intent) else { return };
+                let outcomes: BTreeMap<PackageNumber, LoadOutcome> =
+                    packages.into_iter().map(|loaded| (loaded.package, loaded.outcome)).collect();
+                for package in batch {
+                    match outcomes.get(&package) {
+                        Some(LoadOutcome::Settled) => {}
+                        Some(LoadOutcome::NoReader) => drop(self.unread.insert(package)),
+                        Some(LoadOutcome::Failed) | None => {
+                            self.failed.insert((now.plus_ms(LOAD_AGAIN_MS), package), ());
+                        }
+                    }
+                }
+                if let Some(state) = state {
+                    self.note(now, state);
+                }
+            }
+            ServerInput::Ended { intent, state } => {
+                let Some(running) = self.running.take_if(|running| running.intent == intent) else { return };
+                match state {
+                    Some(state) => {
+                        self.again.remove(&running.task);
+                        self.note(now, state);
+                    }
+                    None => {
+                        let failures = self.again.get(&running.task).map_or(0, |(failures, _)| *failures).min(20);
+                        let wait = TASK_AGAIN_MS.saturating_mul(1 << failures).min(TASK_AGAIN_MS_MAX);
+                        self.again.insert(running.task, (failures + 1, now.plus_ms(wait)));
+                    }
+                }
+            }
+            ServerInput::Done => {}
+        }
+        self.advance(now, out);
+    }
+}

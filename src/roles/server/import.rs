@@ -1,0 +1,173 @@
+//! One inventory import: staged records into sets, sets onto devices, values merged.
+//!
+//! It runs over all records of a tenant, so what an import that was cut short has left is put right by the next one.
+//! Source: Identifying Related Inventory; matching reference, sections 5 to 8.
+
+use crate::matching::{Forbidden, Matchers, Merge, Placeholders, Record, phase1, phase2, updated_devices};
+use crate::model::device::{Device, DeviceFact, RecordKey};
+use crate::model::staged::StagedRecord;
+use crate::model::tenant::TenantState;
+use crate::time::Timestamp;
+
+/// How an operator has set matching.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportRules {
+    /// The Matchers, standard and own.
+    pub matchers: Matchers,
+    /// Values that say nothing.
+    pub placeholders: Placeholders,
+    /// Records that never meet.
+    pub forbidden: Forbidden,
+    /// The source whose values win; `None` for none.
+    pub primary: Option<String>,
+}
+
+/// What an import did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// Devices that are new or changed, ascending by id.
+    pub devices: Vec<DeviceFact>,
+    /// The counters afterwards.
+    pub state: TenantState,
+    /// Records that were matched.
+    pub records: u64,
+    /// Devices that are new.
+    pub created: u64,
+    /// Devices that were merged into others.
+    pub merges: Vec<Merge>,
+}
+
+/// Imports `records` into `devices`. `state` are the counters when both were read; the result names its `staged` as
+/// seen.
+pub fn import(
+    rules: &ImportRules,
+    records: &[(RecordKey, StagedRecord)],
+    devices: &[DeviceFact],
+    state: &TenantState,
+    now: Timestamp,
+) -> Imported {
+    let ready: Vec<Record> =
+        records.iter().map(|(key, staged)| Record::new(staged.computer(key), &rules.placeholders)).collect();
+    let stored: Vec<Device> = devices.iter().map(|fact| fact.device.clone()).collect();
+    let sets = phase1(&rules.matchers, &ready, &rules.forbidden);
+    let mut outcome = phase2(&rules.matchers, &ready, &sets, &stored, &rules.placeholders, &rules.forbidden);
+    let next_device = outcome.number_new_devices(state.next_device);
+    let mut changed = updated_devices(&ready, &sets, &stored, &outcome, rules.primary.as_deref());
+    changed.retain(|device| {
+        let known = stored.binary_search_by_key(&device.id, |known| known.id);
+        known.map_or(true, |place| stored[place] != *device)
+    });
+    let is_changed = !changed.is_empty();
+    Imported {
+        devices: changed.into_iter().map(|device| DeviceFact { device, changed: now }).collect(),
+        records: ready.len() as u64,
+        created: next_device.0 - state.next_device.0,
+        merges: outcome.merges,
+        state: TenantState {
+            next_device,
+            imported: state.staged,
+            devices: state.devices + u64::from(is_changed),
+            last_import: Some(now),
+            ..state.clone()
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{DeviceId, Digest};
+    use crate::matching::standard_matchers;
+    use crate::model::computer::Property;
+    use crate::model::inventory::{Details, ReportType};
+    use crate::model::package::{Kind, Origin, PackageKey, Stream};
+
+    fn rules() -> ImportRules {
+        ImportRules {
+            matchers: Matchers::load(standard_matchers(), None).unwrap(),
+            placeholders: Placeholders::default(),
+            forbidden: Forbidden::default(),
+            primary: Some("agent".into()),
+        }
+    }
+
+    fn record(number: u64, effective: i64, values: &[(Property, &str)]) -> (RecordKey, StagedRecord) {
+        let origin = Origin(format!("agent-{number}").into());
+        let mut staged = StagedRecord::new(number);
+        staged.stage(StagedReport {
+            stream: Stream::new(Kind::Inventories, "root", "Full"),
+            package: PackageKey { origin, kind: Kind::Inventories, digest: Digest::of(&effective.to_be_bytes()) },
+            report_type: ReportType::Full,
+            effective: Timestamp(effective),
+            values: values.iter().copied().collect(),
+            details: Details::default(),
+            titles: 0,
+        });
+        (RecordKey { source: "agent".into(), external_id: format!("agent-{number}").into() }, staged)
+    }
+
+    use crate::model::staged::StagedReport;
+
+    /// Imports and stores.
+    fn run(
+        records: &[(RecordKey, StagedRecord)],
+        devices: &mut Vec<DeviceFact>,
+        state: &mut TenantState,
+        now: i64,
+    ) -> Imported {
+        let imported = import(&rules(), records, devices, state, Timestamp(now));
+        devices.retain(|known| imported.devices.iter().all(|new| new.device.id != known.device.id));
+        devices.extend(imported.devices.iter().cloned());
+        devices.sort_by_key(|fact| fact.device.id);
+        *state = imported.state.clone();
+        imported
+    }
+
+    #[test]
+    fn two_records_of_one_machine_are_one_device_and_a_second_import_changes_nothing() {
+        let serial = [(Property::MachineID, "m1"), (Property::ComputerName, "pc")];
+        let records =
+            [record(1, 5_000, &serial), record(2, 6_000, &serial), record(3, 7_000, &[(Property::UUID, "u")])];
+        let (mut devices, mut state) = (vec![], TenantState { staged: 3, ..TenantState::default() });
+        let first = run(&records, &mut devices, &mut state, 10);
+        assert_eq!((first.created, first.records, devices.len()), (2, 3, 2));
+        assert_eq!(devices[0].device.bindings.iter().map(|binding| binding.matcher).collect::<Vec<_>>(), [Some(30); 2]);
+        assert_eq!(devices[1].device.bindings[0].matcher, None);
+        assert_eq!((state.imported, state.devices, state.next_device), (3, 1, DeviceId(3)));
+        let again = run(&records, &mut devices, &mut state, 20);
+        assert_eq!(
+            (again.devices, again.created, state.devices, state.last_import),
+            (vec![], 0, 1, Some(Timestamp(20)))
+        );
+    }
+
+    #[test]
+    fn a_newer_report_changes_its_device_only() {
+        let of = |effective, model| record(1, effective, &[(Property::MachineID, "m"), (Property::ModelNo, model)]);
+        let other = record(2, 5_000, &[(Property::MachineID, "n")]);
+        let (mut devices, mut state) = (vec![], TenantState::default());
+        run(&[of(5_000, "a"), other.clone()], &mut devices, &mut state, 10);
+        let second = run(&[of(9_000, "b"), other], &mut devices, &mut state, 20);
+        let [changed] = &second.devices[..] else { panic!("{second:?}") };
+        assert_eq!(
+            (changed.device.id, changed.device.inventory_date, changed.changed),
+            (DeviceId(1), 9, Timestamp(20))
+        );
+        assert_eq!(changed.device.values.get(Property::ModelNo).unwrap().0, "b");
+        assert_eq!(changed.device.bindings[0].matcher, None, "it was joined to nothing but itself");
+    }
+
+    #[test]
+    fn an_import_that_was_cut_short_is_put_right_by_the_next() {
+        let records: Vec<_> =
+            (1..=4).map(|n| record(n, 5_000, &[(Property::MachineID, &*format!("m{}", n % 2))])).collect();
+        let (mut devices, mut state) = (vec![], TenantState::default());
+        let whole = import(&rules(), &records, &devices, &state, Timestamp(10));
+        // Only the first device was committed, with the counter behind it.
+        devices.push(whole.devices[0].clone());
+        state.next_device = DeviceId(2);
+        let second = run(&records, &mut devices, &mut state, 20);
+        assert_eq!((second.created, devices.len()), (1, 2));
+        assert_eq!(devices.iter().map(|fact| fact.device.bindings.len()).collect::<Vec<_>>(), [2, 2]);
+    }
+}

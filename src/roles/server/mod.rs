@@ -1,0 +1,21 @@
+//! The server's decisions: which packages are loaded when, and when import, reconcile and export run.
+//!
+//! Held packages are loaded oldest first, in batches, a few batches at a time. Import, reconcile and export follow each
+//! other and never run at the same time. What is still to be done follows from counters in the log
+//! ([`TenantState`]), so a crash anywhere loses no step and repeats at most one.
+
+mod core;
+pub mod import;
+pub mod settle;
+pub mod view;
+
+pub use self::core::{
+    BATCH_MAX, LoadOutcome, Loaded, PackageNumber, ServerCore, ServerDurable, ServerInput, ServerIntent,
+    ServerSettings, Task,
+};
+pub use import::{ImportRules, Imported, import};
+pub use settle::{AGENT_SOURCE, Content, Ended, Staged, settle};
+pub use view::{DeviceRow, Shown, SoftwareHead, ViewError, ViewWrite, apply};
+
+#[cfg(test)]
+mod tests;

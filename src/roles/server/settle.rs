@@ -1,0 +1,160 @@
+//! How one package ends: judged by the ledger of its stream, then by its content, and staged when it is the newest.
+//!
+//! The ledger, the package's final state, the staged record and the tenant's counters change in one commit, so a package
+//! is imported at most once. Source: delivery contract, sections 2, 4 and 5.
+
+use crate::id::TenantId;
+use crate::model::device::RecordKey;
+use crate::model::draft::{Draft, DraftError};
+use crate::model::fact::FactKey;
+use crate::model::inventory::{Installed, Inventory};
+use crate::model::package::{Envelope, Origin, Stream};
+use crate::model::settlement::{FinalState, Settlement};
+use crate::model::staged::{StagedRecord, StagedReport};
+use crate::model::tenant::TenantState;
+use crate::time::Timestamp;
+use crate::upload::ledger::{Arrival, StreamLedger, effective_date};
+
+/// The name of the agents among the inventory sources.
+pub const AGENT_SOURCE: &str = "agent";
+
+/// What reading a package's bytes gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// An inventory.
+    Inventory(Box<Inventory>),
+    /// Bytes that are not what they say, and why.
+    Bad(String),
+}
+
+/// A report that was staged: what the view is to show of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Staged {
+    /// The record it belongs to.
+    pub record: RecordKey,
+    /// Its stream.
+    pub stream: Stream,
+    /// Installed titles.
+    pub software: Vec<Installed>,
+}
+
+/// How a package ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its final state.
+    pub state: FinalState,
+    /// What was staged, when it was imported.
+    pub staged: Option<Staged>,
+}
+
+/// Settles one package of `tenant` in `draft`. `None`: it had a final state before, nothing is changed.
+pub fn settle<L, V, E>(
+    draft: &mut Draft<L>,
+    tenant: &TenantId,
+    mut envelope: Envelope,
+    content: Content,
+    now: Timestamp,
+) -> Result<Option<Ended>, DraftError<E>>
+where
+    L: Fn(&[u8]) -> Result<Option<V>, E>,
+    V: AsRef<[u8]>,
+{
+    let package_key = FactKey::Package(tenant.clone(), envelope.key());
+    if draft.read::<Settlement>(&package_key)?.is_some() {
+        return Ok(None);
+    }
+    let said = envelope.collected_at;
+    if let Content::Inventory(inventory) = &content {
+        // A sender that does not say when it collected has written it into the file.
+        envelope.collected_at = said.or(inventory.collected_at);
+    }
+    let (effective, clock) = effective_date(envelope.collected_at, envelope.first_received);
+    let stream = envelope.stream.clone().unwrap_or_else(|| Stream::new(envelope.kind, "", ""));
+    let ledger_key = FactKey::Ledger(tenant.clone(), envelope.origin.clone(), stream.clone());
+    let mut ledger: StreamLedger = draft.read(&ledger_key)?.unwrap_or_default();
+
+    let (state, reason, inventory) = match (ledger.assess(&envelope, now), content) {
+        (Arrival::Duplicate, _) => {
+            (FinalState::Stale, Some("its sequence was settled before, by another package".into()), None)
+        }
+        (Arrival::Expired, _) => (FinalState::Expired, Some("older than 30 days when it arrived".into()), None),
+        (Arrival::SequenceReused, _) => {
+            (FinalState::Quarantined, Some("its sequence belongs to another package of this stream".into()), None)
+        }
+        (_, Content::Bad(why)) => (FinalState::Quarantined, Some(why), None),
+        (Arrival::Older, Content::Inventory(_)) => (FinalState::Stale, None, None),
+        (Arrival::Newest, Content::Inventory(inventory)) => (FinalState::Imported, None, Some(inventory)),
+    };
+    let (mut state, mut reason, mut staged) = (state, reason, None);
+    if let Some(inventory) = inventory {
+        let report = StagedReport {
+            stream: stream.clone(),
+            package: envelope.key(),
+            report_type: inventory.report_type,
+            effective,
+            values: inventory.values.clone(),
+            details: inventory.details.clone(),
+            titles: u32::try_from(inventory.software.len()).unwrap_or(u32::MAX),
+        };
+        let record = record_key(&envelope.origin, &inventory);
+        if stage(draft, tenant, &record, report)? {
+            staged = Some(Staged { record, stream, software: inventory.software });
+        } else {
+            // Only senders without identity: each of their files has a ledger of its own.
+            (state, reason) = (FinalState::Stale, Some("a later report of this machine is staged".into()));
+        }
+    }
+    ledger.settle(&envelope, state);
+    envelope.collected_at = said;
+    draft.write(&ledger_key, &ledger);
+    draft.write(&package_key, &Settlement { state, reason, clock, settled: now, envelope });
+    Ok(Some(Ended { state, staged }))
+}
+
+/// Whether `report` became the newest of its stream in the record.
+fn stage<L, V, E>(
+    draft: &mut Draft<L>,
+    tenant: &TenantId,
+    record: &RecordKey,
+    report: StagedReport,
+) -> Result<bool, DraftError<E>>
+where
+    L: Fn(&[u8]) -> Result<Option<V>, E>,
+    V: AsRef<[u8]>,
+{
+    let (record_key, tenant_key) = (FactKey::Record(tenant.clone(), record.clone()), FactKey::Tenant(tenant.clone()));
+    let mut state: TenantState = draft.read(&tenant_key)?.unwrap_or_default();
+    let mut staged = match draft.read::<StagedRecord>(&record_key)? {
+        Some(staged) => staged,
+        None => {
+            state.next_record += 1;
+            StagedRecord::new(state.next_record - 1)
+        }
+    };
+    // Within one origin the ledger has decided; between origins only the date can.
+    let is_overtaken = staged
+        .report(&report.stream)
+        .is_some_and(|known| known.package.origin != report.package.origin && known.effective > report.effective);
+    if is_overtaken {
+        return Ok(false);
+    }
+    staged.stage(report);
+    state.staged += 1;
+    draft.write(&record_key, &staged);
+    draft.write(&tenant_key, &state);
+    Ok(true)
+}
+
+/// The record that a report belongs to. An agent's is its origin, which its first hop vouches for. A sender without
+/// identity has an origin for each file, so its records go by what the file says, apart from those of agents.
+fn record_key(origin: &Origin, inventory: &Inventory) -> RecordKey {
+    let external_id = match (origin.as_str().strip_prefix("anon/"), inventory.machine_id) {
+        (None, _) => origin.as_str().into(),
+        (Some(_), Some(guid)) => format!("anon/{guid}"),
+        (Some(_), None) => {
+            let name = if inventory.scope.is_empty() { &inventory.machine } else { &inventory.scope };
+            format!("anon/{}", name.to_ascii_lowercase())
+        }
+    };
+    RecordKey { source: AGENT_SOURCE.into(), external_id: external_id.into() }
+}

@@ -1,0 +1,318 @@
+//! The server's core by plain numbers, and packages from their envelope to a device.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::*;
+use crate::id::{Digest, Guid, TenantId};
+use crate::model::draft::Draft;
+use crate::model::fact::{FactKey, FactKind};
+use crate::model::inventory::Inventory;
+use crate::model::package::{Envelope, Hop, Kind, Origin, Sequence, Stream};
+use crate::model::settlement::{ClockFlag, FinalState, Settlement};
+use crate::model::staged::StagedRecord;
+use crate::model::stored;
+use crate::model::tenant::TenantState;
+use crate::rng::RngStream;
+use crate::roles::{Core, IntentNumber, Intents};
+use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp};
+use crate::upload::ledger::{Counts, StreamLedger};
+
+const START: Timestamp = Timestamp(1_750_000_000_000);
+
+struct World {
+    core: ServerCore,
+    intents: Intents<ServerIntent>,
+    now: Timestamp,
+}
+
+impl World {
+    fn new(on_arrival: bool, waiting: std::ops::Range<u64>, state: TenantState) -> World {
+        let settings =
+            ServerSettings { loaders: 2, import_every_ms: DAY_MS, import_on_arrival: on_arrival, exports: true };
+        let durable =
+            ServerDurable { settings: Arc::new(settings), waiting: waiting.map(PackageNumber).collect(), state };
+        let core = ServerCore::recover(durable, RngStream::new(1, 1, 0), START);
+        World { core, intents: Intents::default(), now: START }
+    }
+
+    /// Wakes the core whenever it wants to, for `ms`; what it wanted, with the milliseconds since the start.
+    fn pass(&mut self, ms: i64) -> Vec<(i64, IntentNumber, ServerIntent)> {
+        let (end, mut wanted) = (self.now.plus_ms(ms), Vec::new());
+        loop {
+            wanted.extend(self.intents.take().into_iter().map(|(n, intent)| (self.now.0 - START.0, n, intent)));
+            let due = self.core.next_due();
+            if due > end {
+                self.now = end;
+                return wanted;
+            }
+            self.now = due.max(self.now);
+            self.core.wake(self.now, &mut self.intents);
+        }
+    }
+
+    fn tell(&mut self, input: ServerInput) -> Vec<(i64, IntentNumber, ServerIntent)> {
+        self.core.on(self.now, input, &mut self.intents);
+        self.pass(0)
+    }
+
+    fn loaded(
+        &mut self,
+        intent: IntentNumber,
+        packages: &[u64],
+        outcome: LoadOutcome,
+        state: Option<TenantState>,
+    ) -> Vec<(i64, IntentNumber, ServerIntent)> {
+        let packages = packages.iter().map(|&n| Loaded { package: PackageNumber(n), outcome }).collect();
+        self.tell(ServerInput::Loaded { intent, packages, state })
+    }
+}
+
+fn only(wanted: Vec<(i64, IntentNumber, ServerIntent)>) -> (IntentNumber, ServerIntent) {
+    let [(_, number, intent)] = &wanted[..] else { panic!("{wanted:?}") };
+    (*number, intent.clone())
+}
+
+fn numbers(range: std::ops::Range<u64>) -> ServerIntent {
+    ServerIntent::Load(range.map(PackageNumber).collect())
+}
+
+#[test]
+fn held_packages_are_loaded_oldest_first_a_few_batches_at_a_time() {
+    let mut world = World::new(true, 0..100, TenantState::default());
+    let wanted = world.pass(0);
+    assert_eq!(wanted.iter().map(|(.., intent)| intent.clone()).collect::<Vec<_>>(), [numbers(0..32), numbers(32..64)]);
+    assert_eq!(world.pass(10_000), [], "two at a time");
+    let first: Vec<u64> = (0..32).collect();
+    let next = only(world.loaded(wanted[0].1, &first, LoadOutcome::Settled, None));
+    assert_eq!(next.1, numbers(64..96));
+    assert_eq!(world.core.unsettled(), 68);
+}
+
+#[test]
+fn what_could_not_be_loaded_is_tried_again_a_second_later_and_what_nobody_reads_waits() {
+    let mut world = World::new(true, 0..2, TenantState::default());
+    let (intent, _) = only(world.pass(0));
+    // The answer does not name package 0: the loader died over it.
+    assert_eq!(world.loaded(intent, &[1], LoadOutcome::NoReader, None), []);
+    assert_eq!(world.pass(999), []);
+    let (intent, again) = only(world.pass(1));
+    assert_eq!(again, numbers(0..1));
+    assert_eq!(world.loaded(intent, &[0], LoadOutcome::Settled, None), []);
+    assert_eq!(world.core.unsettled(), 1);
+    let swept: Vec<_> = world.pass(2 * HOUR_MS).into_iter().map(|(.., intent)| intent).collect();
+    assert_eq!(swept, [ServerIntent::Sweep, numbers(1..2)], "looked at again with the daily sweep");
+}
+
+#[test]
+fn an_answer_to_an_earlier_life_is_not_heard() {
+    let mut world = World::new(true, 0..1, TenantState::default());
+    world.pass(0);
+    world.loaded(IntentNumber(99), &[0], LoadOutcome::Settled, None);
+    assert_eq!(world.core.unsettled(), 1);
+}
+
+#[test]
+fn tasks_follow_each_other_and_end_when_nothing_changed() {
+    let mut world = World::new(true, 0..1, TenantState::default());
+    let (intent, _) = only(world.pass(0));
+    let mut state = TenantState { staged: 1, ..TenantState::default() };
+    let (intent, task) = only(world.loaded(intent, &[0], LoadOutcome::Settled, Some(state.clone())));
+    assert_eq!((task, world.core.running()), (ServerIntent::Run(Task::Import), Some(Task::Import)));
+    (state.imported, state.devices, state.last_import) = (1, 1, Some(world.now));
+    let (intent, task) = only(world.tell(ServerInput::Ended { intent, state: Some(state.clone()) }));
+    assert_eq!(task, ServerIntent::Run(Task::Reconcile));
+    state.reconciled = 1;
+    let (intent, task) = only(world.tell(ServerInput::Ended { intent, state: Some(state.clone()) }));
+    assert_eq!(task, ServerIntent::Run(Task::Export));
+    state.exported = 1;
+    assert_eq!(world.tell(ServerInput::Ended { intent, state: Some(state) }), []);
+    assert_eq!(world.pass(MINUTE_MS), []);
+}
+
+#[test]
+fn a_deployed_server_imports_the_first_report_at_once_and_then_once_a_day() {
+    let mut world = World::new(false, 0..0, TenantState::default());
+    world.tell(ServerInput::Arrived(vec![PackageNumber(0)]));
+    let state = |staged, imported, last| TenantState { staged, imported, last_import: last, ..TenantState::default() };
+    let load = IntentNumber(0);
+    let (import, task) = only(world.loaded(load, &[0], LoadOutcome::Settled, Some(state(1, 0, None))));
+    assert_eq!(task, ServerIntent::Run(Task::Import));
+    let first = Some(world.now);
+    assert_eq!(world.tell(ServerInput::Ended { intent: import, state: Some(state(1, 1, first)) }), []);
+    let (load, _) = only(world.tell(ServerInput::Arrived(vec![PackageNumber(1)])));
+    assert_eq!(world.loaded(load, &[1], LoadOutcome::Settled, Some(state(2, 1, first))), []);
+    let wanted = world.pass(DAY_MS);
+    let imports: Vec<i64> =
+        wanted.iter().filter(|(.., i)| *i == ServerIntent::Run(Task::Import)).map(|(at, ..)| *at).collect();
+    assert_eq!(imports, [DAY_MS]);
+}
+
+#[test]
+fn a_task_that_fails_waits_longer_each_time_and_does_not_stop_the_loading() {
+    let state = TenantState { devices: 1, reconciled: 1, ..TenantState::default() };
+    let mut world = World::new(true, 0..0, state);
+    let (mut intent, _) = only(world.pass(0));
+    let mut waits = Vec::new();
+    for _ in 0..9 {
+        assert_eq!(world.tell(ServerInput::Ended { intent, state: None }), []);
+        let due = world.core.due(Task::Export);
+        waits.push(due.ms_since(world.now) / 1_000);
+        world.now = due;
+        world.core.wake(due, &mut world.intents);
+        // The daily sweep may have come first.
+        let wanted = world.intents.take().into_iter().find(|(_, wanted)| *wanted == ServerIntent::Run(Task::Export));
+        intent = wanted.unwrap().0;
+    }
+    assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1_280, 1_800]);
+    assert_eq!(only(world.tell(ServerInput::Arrived(vec![PackageNumber(9)]))).1, numbers(9..10));
+}
+
+#[test]
+fn a_start_goes_on_where_the_log_stands() {
+    let state = TenantState { staged: 5, imported: 5, devices: 2, reconciled: 1, ..TenantState::default() };
+    let mut world = World::new(false, 0..0, state.clone());
+    assert_eq!(only(world.pass(0)).1, ServerIntent::Run(Task::Reconcile));
+    let mut world = World::new(true, 0..0, TenantState { imported: 4, reconciled: 2, exported: 2, ..state.clone() });
+    assert_eq!(only(world.pass(0)).1, ServerIntent::Run(Task::Import));
+    let mut ahead = World::new(
+        false,
+        0..0,
+        TenantState { imported: 4, last_import: Some(START.plus_ms(99 * DAY_MS)), reconciled: 2, exported: 2, ..state },
+    );
+    let wanted = ahead.pass(DAY_MS);
+    assert!(wanted.iter().any(|(.., intent)| *intent == ServerIntent::Run(Task::Import)), "{wanted:?}");
+}
+
+// Settlement.
+
+#[derive(Default)]
+struct Facts(RefCell<BTreeMap<Vec<u8>, Vec<u8>>>);
+
+impl Facts {
+    fn settle(&self, envelope: &Envelope, content: Content) -> Option<Ended> {
+        let look = |key: &[u8]| Ok::<_, ()>(self.0.borrow().get(key).cloned());
+        let mut draft = Draft::new(look);
+        let ended = settle(&mut draft, &tenant(), envelope.clone(), content, START.plus_ms(9)).unwrap();
+        let writes: Vec<_> = draft.into_writes().collect();
+        self.0.borrow_mut().extend(writes.into_iter().map(|(key, value)| (key, value.unwrap())));
+        ended
+    }
+
+    fn get<T: serde::de::DeserializeOwned>(&self, key: &FactKey) -> Option<T> {
+        self.0.borrow().get(&key.encode()).map(|value| stored::unpack(value).unwrap())
+    }
+
+    fn settlement(&self, envelope: &Envelope) -> Settlement {
+        self.get(&FactKey::Package(tenant(), envelope.key())).unwrap()
+    }
+
+    fn counts(&self) -> Counts {
+        let mut all = Counts::default();
+        for (_, value) in self.0.borrow().iter().filter(|(key, _)| key[0] == FactKind::Ledger as u8) {
+            all.add(stored::unpack::<StreamLedger>(value).unwrap().counts());
+        }
+        all
+    }
+
+    fn records(&self) -> Vec<StagedRecord> {
+        let facts = self.0.borrow();
+        let records = facts.iter().filter(|(key, _)| key[0] == FactKind::Record as u8);
+        records.map(|(_, value)| stored::unpack(value).unwrap()).collect()
+    }
+}
+
+fn tenant() -> TenantId {
+    TenantId::default_tenant()
+}
+
+fn package(origin: &str, number: u64, collected: i64) -> Envelope {
+    Envelope {
+        origin: Origin(origin.into()),
+        kind: Kind::Inventories,
+        stream: Some(Stream::new(Kind::Inventories, "root", "Full")),
+        file_name: "x.ndi.gz".into(),
+        size: 1,
+        digest: Digest::of(format!("{origin} {number} {collected}").as_bytes()),
+        sequence: (number > 0).then_some(Sequence { epoch: 7, number }),
+        collected_at: Some(START.plus_ms(collected)),
+        first_received: START,
+        unproven: true,
+        hops: vec![Hop { node: Guid::NIL, received: START }],
+    }
+}
+
+fn content(machine: &str, model: &str) -> Content {
+    let xml = format!(
+        r#"<Inventory Tracker="1" Audience="Machine" Scope="{machine}.lab" MachineName="{machine}" UserName="root"
+            DateTime="20250314T031522" Type="Full"><Hardware Class="MGS_ComputerSystem" Name="x">
+            <Property Name="Model" Value="{model}"/></Hardware>
+            <Software><Package Name="bash" Version="5" Evidence="deb"/></Software></Inventory>"#
+    );
+    let (file, _) = crate::formats::ndi::read_ndi(xml.as_bytes()).unwrap();
+    Content::Inventory(Box::new(Inventory::of(&file).unwrap()))
+}
+
+fn model_of(record: &StagedRecord) -> String {
+    let key = crate::model::device::RecordKey { source: "agent".into(), external_id: "x".into() };
+    record.computer(&key).values.get(crate::model::computer::Property::ModelNo).unwrap().to_owned()
+}
+
+#[test]
+fn a_package_is_imported_once_and_its_settlement_names_its_way() {
+    let facts = Facts::default();
+    let first = package("a", 1, -50);
+    let ended = facts.settle(&first, content("pc", "m1")).unwrap();
+    assert_eq!(ended.state, FinalState::Imported);
+    assert_eq!(ended.staged.unwrap().software.len(), 1);
+    assert_eq!(facts.settle(&first, content("pc", "m1")), None);
+    let settlement = facts.settlement(&first);
+    assert_eq!((settlement.state, settlement.reason, settlement.clock), (FinalState::Imported, None, None));
+    assert_eq!((settlement.envelope, settlement.settled), (first, START.plus_ms(9)));
+    assert_eq!(facts.counts(), Counts { imported: 1, ..Counts::default() });
+    let state: TenantState = facts.get(&FactKey::Tenant(tenant())).unwrap();
+    assert_eq!((state.staged, state.next_record), (1, 2));
+}
+
+#[test]
+fn an_older_package_is_history_and_a_bad_one_is_set_aside_with_its_reason() {
+    let facts = Facts::default();
+    facts.settle(&package("a", 3, -10), content("pc", "new"));
+    assert_eq!(facts.settle(&package("a", 2, -20), content("pc", "old")).unwrap().state, FinalState::Stale);
+    let bad = package("a", 4, 0);
+    assert_eq!(facts.settle(&bad, Content::Bad("no gzip".into())).unwrap().state, FinalState::Quarantined);
+    assert_eq!(facts.settlement(&bad).reason.as_deref(), Some("no gzip"));
+    let reused = Envelope { digest: Digest::of(b"another"), ..package("a", 3, -10) };
+    assert_eq!(facts.settle(&reused, content("pc", "clone")).unwrap().state, FinalState::Quarantined);
+    let old = Envelope { first_received: START.plus_ms(-31 * DAY_MS), ..package("a", 9, -31 * DAY_MS) };
+    assert_eq!(facts.settle(&old, content("pc", "m")).unwrap().state, FinalState::Expired);
+    let [record] = &facts.records()[..] else { panic!() };
+    assert_eq!(model_of(record), "new");
+    assert_eq!(facts.counts(), Counts { imported: 1, stale: 1, quarantined: 2, expired: 1, duplicate_deliveries: 0 });
+}
+
+#[test]
+fn files_of_senders_without_identity_meet_in_one_record_whose_newest_report_wins() {
+    let facts = Facts::default();
+    let file = |name: &str, collected| Envelope { sequence: None, ..package(&format!("anon/n/{name}"), 0, collected) };
+    assert_eq!(facts.settle(&file("2", -10), content("pc", "new")).unwrap().state, FinalState::Imported);
+    assert_eq!(facts.settle(&file("1", -20), content("PC", "old")).unwrap().state, FinalState::Stale);
+    assert_eq!(facts.settle(&file("3", -20), content("other", "x")).unwrap().state, FinalState::Imported);
+    let models: Vec<_> = facts.records().iter().map(model_of).collect();
+    assert_eq!(models, ["new", "x"]);
+}
+
+#[test]
+fn the_date_in_the_file_counts_when_the_sender_names_none_and_a_clock_ahead_locks_nothing() {
+    let facts = Facts::default();
+    let silent = Envelope { collected_at: None, sequence: None, ..package("anon/n/1", 0, 0) };
+    facts.settle(&silent, content("pc", "m"));
+    assert_eq!(facts.records()[0].effective(), Timestamp::from_stamp("20250314T031522").unwrap());
+    assert_eq!(facts.settlement(&silent).envelope.collected_at, None, "an envelope is not changed");
+    let ahead = package("b", 1, DAY_MS);
+    facts.settle(&ahead, content("other", "ahead"));
+    assert_eq!(facts.settlement(&ahead).clock, Some(ClockFlag::ClockAhead));
+    let later = Envelope { first_received: START.plus_ms(5), ..package("b", 2, 4) };
+    assert_eq!(facts.settle(&later, content("other", "true")).unwrap().state, FinalState::Imported);
+}

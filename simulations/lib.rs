@@ -3,4 +3,7 @@
 
 pub mod crash;
 pub mod disk;
+
+pub mod bodies;
+pub mod custody;
 pub mod intake;

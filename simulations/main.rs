@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use muster_simulations::intake;
+use muster_simulations::{custody, intake};
 
 /// Drills muster: fleets, faults and load.
 #[derive(Debug, Parser)]
@@ -17,11 +17,14 @@ struct MusterSim {
 enum Command {
     /// Upload to a node over many connections and compare its receipts with what the disk can do.
     Intake(intake::IntakeArgs),
+    /// Put packages into a node's custody while it does not run, to see it start with them.
+    Custody(custody::CustodyArgs),
 }
 
 fn main() -> ExitCode {
     let done = match MusterSim::parse().command {
         Command::Intake(args) => intake::run(args),
+        Command::Custody(args) => custody::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

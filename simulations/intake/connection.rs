@@ -11,7 +11,7 @@ use muster::model::package::Receipt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::bodies::{Body, END};
+use crate::bodies::{Body, END};
 
 /// Most bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 64 << 10;

@@ -11,8 +11,8 @@ use muster::id::Guid;
 use muster::rng::RngStream;
 use tokio::task::LocalSet;
 
-use super::bodies::Bodies;
 use super::connection::{Connection, Target, TargetError};
+use crate::bodies::Bodies;
 
 /// Longest latency that is told apart, in microseconds.
 const LATENCY_US_MAX: u64 = 120_000_000;

@@ -8,7 +8,6 @@
 //! it stands beside two floors of the same disk: F1 (append one body, sync) and F64 (append 64 bodies, one sync), each
 //! measured right before and right after the uploads; the better of the two counts, which is the harder one to reach.
 
-mod bodies;
 mod connection;
 mod floor;
 mod load;

@@ -48,6 +48,13 @@ pub struct Body {
     pub digest: Digest,
 }
 
+impl Body {
+    /// Both parts as one.
+    pub fn whole(&self) -> Bytes {
+        [&self.start[..], &self.end].concat().into()
+    }
+}
+
 impl Bodies {
     /// Bodies of `size` bytes, at least [`SIZE_MIN`].
     pub fn new(size: usize, seed: u64) -> Bodies {
@@ -111,7 +118,7 @@ mod tests {
             let mut seen = BTreeSet::new();
             for _ in 0..130 {
                 let body = bodies.make();
-                let bytes = [&body.start[..], &body.end].concat();
+                let bytes = body.whole();
                 assert_eq!(bytes.len(), size);
                 assert_eq!(body.digest, Digest::of(&bytes));
                 assert!(seen.insert(body.digest));

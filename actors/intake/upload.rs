@@ -86,7 +86,7 @@ async fn take(request: &HttpRequest, payload: Payload, intake: &Intake) -> Resul
         admitted.map_err(|(refusal, secs)| (refusal, Some(secs)))?;
     }
     let mut room = intake.gate.body().map_err(|refusal| (refusal, Some(1)))?;
-    let read = body::read(payload, length, &name, &mut room).await;
+    let read = body::read(payload, length, &name, intake.gate.times(), &mut room).await;
     let (bytes, digest) = read.map_err(|refusal| {
         let retry = (refusal.status == 503).then_some(1);
         (refusal, retry)

@@ -11,14 +11,10 @@ use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpResponse, HttpServer};
 use tracing::warn;
 
-use super::gate::Gate;
+use super::gate::{Gate, IntakeTimes};
 
 /// Connections of one node.
 const CONNECTIONS_MAX: usize = 10_000;
-/// Time for a request's head.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-/// Idle time of a kept connection.
-const IDLE_TIME: Duration = Duration::from_secs(15);
 /// How long a stopping listener waits for answers that are under way.
 const STOP_SECS: u64 = 5;
 
@@ -79,15 +75,16 @@ pub fn bind(address: SocketAddr, option: &'static str, allow_plain: bool) -> Res
 /// Serves `routes` on `socket` until stopped. Must be called within a running system.
 pub fn serve(socket: TcpListener, gate: Option<Arc<Gate>>, workers: usize, routes: Routes) -> io::Result<Listener> {
     let address = socket.local_addr()?;
+    let times = gate.as_ref().map_or_else(IntakeTimes::default, |gate| gate.times());
     let server: Server = HttpServer::new(move || {
         let routes = routes.clone();
         App::new().configure(move |config| routes(config)).default_service(actix_web::web::to(not_found))
     })
     .workers(workers)
     .max_connections(CONNECTIONS_MAX / workers.max(1))
-    .client_request_timeout(HEAD_TIME)
+    .client_request_timeout(times.head)
     .client_disconnect_timeout(Duration::from_secs(1))
-    .keep_alive(IDLE_TIME)
+    .keep_alive(times.idle)
     .shutdown_timeout(STOP_SECS)
     .disable_signals()
     .on_connect(move |connection, data| {

@@ -15,6 +15,9 @@ mod listener;
 mod upload;
 
 pub use answer::refuse;
-pub use gate::{Gate, IntakeLimits};
+pub use gate::{Gate, IntakeLimits, IntakeTimes};
 pub use listener::{ListenError, Listener, Routes, bind, serve};
 pub use upload::{Arrived, Intake, routes};
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use muster::model::stored;
 use muster::roles::beacon::{Aside, ParentNumber};
 use muster::upload::answer::{Answer, Verdict, verdict};
 use muster::upload::ledger::PACKAGE_LIFETIME_MS;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::clock::SharedClock;
 use crate::errors::Chain;
@@ -98,7 +98,7 @@ impl Relay for HttpRelay {
             }
             let verdict = verdict(&answer, envelope.digest, envelope.size);
             if verdict == Verdict::Delivered {
-                info!(package = %envelope.digest, %parent, "package delivered");
+                debug!(package = %envelope.digest, %parent, "package delivered");
             }
             Outcome::Answered(verdict)
         })

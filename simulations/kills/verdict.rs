@@ -100,6 +100,11 @@ pub fn judge(folder: &Path, published: &Published) -> Result<Verdict, KillError>
     .into_iter()
     .collect();
     let mut broken = Broken::default();
+    for role in ["server", "parent", "child"] {
+        let log = std::fs::read_to_string(folder.join(format!("{role}.log"))).unwrap_or_default();
+        let panics = log.lines().filter(|line| line.contains("panicked at"));
+        broken.extend("no panic", panics.map(|line| format!("the {role}: {line}")));
+    }
     broken.extend("I16", published.refused.iter().map(|refused| format!("an agent was refused: {refused}")));
     broken.bodies(&packages(folder, "server")?, &settled);
     for role in ["parent", "child"] {

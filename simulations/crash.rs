@@ -87,6 +87,9 @@ pub fn at(step: u64) -> Timestamp {
 }
 
 #[cfg(test)]
+mod whole_way;
+
+#[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;

@@ -7,3 +7,6 @@ pub mod disk;
 pub mod bodies;
 pub mod custody;
 pub mod intake;
+
+pub mod chaos;
+pub mod kills;

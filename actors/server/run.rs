@@ -360,3 +360,6 @@ impl RunningServer {
         drop((threads, folder));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,6 +87,9 @@ async fn every_limit_of_a_request_has_its_answer() {
         ("nothing", sends(b""), 400),
         ("chunks without a length", chunked(&[]), 411),
         ("chunks and a length", chunked(&[("content-length", "40")]), 400),
+        // The contract's 501 is the framework's 400: docs/decisions/006-receiver-limits.md.
+        ("an unknown transfer coding", with("transfer-encoding", "gzip"), 400),
+        ("two transfer codings", with("transfer-encoding", "gzip, chunked"), 400),
         ("no gzip", sends(b"<Inventory/>"), 415),
         ("less than a gzip's head", sends(b"\x1f"), 415),
         ("a wrong digest", with(header::SHA256, &Digest::of(b"other").to_string()), 422),

@@ -12,6 +12,7 @@ mod answer;
 mod body;
 mod gate;
 mod listener;
+mod patience;
 mod upload;
 
 pub use answer::refuse;

@@ -93,7 +93,27 @@ async fn a_later_head_that_does_not_end_is_not_waited_for_either() {
     send(&mut stream, &Put::default().bytes()).await;
     assert_eq!(answer(&mut stream).await.status, 200);
     send(&mut stream, b"PUT /ManageSoftRL/Inv").await;
-    until_closed(&mut stream).await;
+    assert_eq!(until_closed(&mut stream).await, "");
+    // Nor is one that trickles.
+    let mut stream = node.connect().await;
+    send(&mut stream, &Put::default().bytes()).await;
+    assert_eq!(answer(&mut stream).await.status, 200);
+    let (mut reading, mut writing) = stream.into_split();
+    let trickle = async {
+        use tokio::io::AsyncWriteExt;
+        while writing.write_all(b"x").await.is_ok() {
+            // The pause is the attack, not a wait for something.
+            tokio::time::sleep(SHORT / 8).await;
+        }
+    };
+    let closed = async {
+        use tokio::io::AsyncReadExt;
+        let _ = reading.read(&mut [0; 1]).await;
+    };
+    let both = async {
+        tokio::select! { () = trickle => (), () = closed => () }
+    };
+    tokio::time::timeout(LONG, both).await.expect("closed in the middle of its head");
     node.stop().await;
 }
 

@@ -16,7 +16,7 @@ use muster::policy::standard_bundle;
 use muster::roles::server::{ImportRules, ServerSettings};
 use tracing::info;
 
-use super::api::{self, Api};
+use super::api::{self, Api, Kept};
 use super::books::Books;
 use super::exporter::{Credentials, Target};
 use super::exports::{Exports, ExportsWorld, Reports};
@@ -112,6 +112,8 @@ pub struct RunningServer {
     pub node: Guid,
     /// Its facts and their view, for those in the same process.
     pub books: Books,
+    /// What it answers to operators, for those in the same process.
+    pub api: Arc<Api>,
     logs: Logs,
     listeners: [Listener; 2],
     server: Supervised<Server>,
@@ -215,18 +217,20 @@ pub async fn start_prepared(
     let give_up: Rc<dyn Fn(&str)> = Rc::new(move |reason: &str| on_fatal(reason));
     let rules = Arc::new(rules);
     let reports = Reports::default();
-    let effects = Effects::start(config, &books, &reading, &clock, rules.clone(), files, export, &reports, &give_up);
+    let settings = Arc::new(ServerSettings {
+        loaders: config.loaders,
+        import_every_ms: config.import_every_ms,
+        import_on_arrival: config.import_on_arrival,
+        exports: export.is_some(),
+    });
+    let effects =
+        Effects::start(config, &books, &reading, &clock, rules.clone(), files.clone(), export, &reports, &give_up);
     let unsettled = Arc::new(AtomicUsize::new(0));
     let world = ServerWorld {
         logs: logs.clone(),
         books: books.clone(),
         clock: clock.clone(),
-        settings: Arc::new(ServerSettings {
-            loaders: config.loaders,
-            import_every_ms: config.import_every_ms,
-            import_on_arrival: config.import_on_arrival,
-            exports: effects.exports.is_some(),
-        }),
+        settings: settings.clone(),
         loader: effects.loader.directory().clone(),
         importer: effects.importer.directory().clone(),
         reconciler: effects.reconciler.directory().clone(),
@@ -250,21 +254,27 @@ pub async fn start_prepared(
     hand_on.replace(standard_bundle(1));
     let api = Arc::new(Api {
         name: config.name.clone(),
+        data: config.data.clone(),
         books: books.clone(),
         logs: logs.clone(),
+        settings,
         rules,
+        files,
         statuses: below.clone().into_inner(),
         intake: intake.clone(),
         reports,
         unsettled,
         clock,
+        kept: Kept::default(),
     });
+    let answering = api.clone();
     let upload_routes = Arc::new(move |routes: &mut actix_web::web::ServiceConfig| {
         intake::routes(routes, intake.clone());
         downloads(routes, hand_on.clone());
         statuses(routes, below.clone());
     });
-    let operator_routes = Arc::new(move |routes: &mut actix_web::web::ServiceConfig| api::routes(routes, api.clone()));
+    let operator_routes =
+        Arc::new(move |routes: &mut actix_web::web::ServiceConfig| api::routes(routes, answering.clone()));
     let upload = intake::serve(upload_socket, Some(gate), config.workers, upload_routes).map_err(ServerError::Serve)?;
     let operator = intake::serve(operator_socket, None, 1, operator_routes).map_err(ServerError::Serve)?;
     let held = logs.package_index.totals().0;
@@ -274,6 +284,7 @@ pub async fn start_prepared(
         operator: operator.address,
         node: logs.node,
         books,
+        api,
         logs,
         listeners: [upload, operator],
         server,

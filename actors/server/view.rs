@@ -108,6 +108,11 @@ impl View {
         self.rebuilt.load(Ordering::Relaxed)
     }
 
+    /// Facts up to here are shown, but for software of older reports.
+    pub fn applied(&self) -> Position {
+        self.lock().applied
+    }
+
     /// Whether software of older reports may be missing still.
     pub fn is_behind(&self) -> bool {
         self.lock().behind

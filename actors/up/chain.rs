@@ -211,7 +211,7 @@ impl Chain {
             && state.reconciled == state.devices
             && state.exported == state.devices
             && !books.view.is_behind();
-        match device(books, Some(AGENT_SOURCE), id)? {
+        match device(&self.server.api, id)? {
             Some(value) if is_done => Ok(Seen::Exported(Box::new(value))),
             _ => Ok(Seen::Imported(id)),
         }

@@ -1,31 +1,39 @@
-//! `GET /devices/{id}`: one device with its values, records, software and packages.
+//! `GET /devices/{id}`: one device with its values, records, software, applications and packages.
 
-use actix_web::HttpResponse;
-use actix_web::web::{Data, Path};
-use muster::id::DeviceId;
+use std::collections::BTreeMap;
+
+use muster::id::{DeviceId, Guid};
 use muster::model::fact::FactKey;
 use muster::model::inventory::Installed;
-use muster::model::package::PackageKey;
+use muster::model::package::{Hop, PackageKey};
 use muster::model::settlement::Settlement;
+use muster::model::software::{ApplicationId, Title};
 use muster::roles::server::DeviceRow;
 use muster::time::{SECOND_MS, Timestamp};
 use serde_json::{Value, json};
+use tracing::warn;
 
-use super::{Api, blocking, problem};
+use super::problem::Problem;
+use super::recognition::Recognition;
+use super::{Answer, Api, Question};
 use crate::errors::Chain;
-use crate::server::books::Books;
-use crate::server::fleet::{Fleet, FleetError, WholeDevice};
+use crate::server::fleet::{DeviceRecord, Fleet, FleetError, WholeDevice};
 
-/// The handler.
-pub async fn get(api: Data<Api>, id: Path<String>) -> HttpResponse {
-    let Ok(id) = id.parse::<u64>() else { return problem(404, "not-found", "a device has a number") };
-    let asked = blocking(api, move |api| device(&api.books, api.rules.primary.as_deref(), DeviceId(id))).await;
-    match asked {
-        Ok(Ok(Some(device))) => HttpResponse::Ok().json(device),
-        Ok(Ok(None)) => problem(404, "not-found", "there is no device of this number"),
-        Ok(Err(error)) => problem(500, "store", &Chain(&error).to_string()),
-        Err(answer) => answer,
-    }
+pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
+    question.takes_no_parameters()?;
+    device(api, id(question)?)?.map(Answer::Json).ok_or_else(missing)
+}
+
+/// The device that the address names.
+pub(super) fn id(question: &Question) -> Result<DeviceId, Problem> {
+    let is_number = !question.id.is_empty() && question.id.bytes().all(|byte| byte.is_ascii_digit());
+    let id = question.id.parse().ok().filter(|_| is_number);
+    id.map(DeviceId).ok_or_else(|| Problem::missing("a device has a number, as the list of devices shows it"))
+}
+
+/// 404 for a device.
+pub(super) fn missing() -> Problem {
+    Problem::missing("there is no device of this number")
 }
 
 /// A device as in the list.
@@ -46,15 +54,22 @@ pub fn item(row: &DeviceRow) -> Value {
     })
 }
 
-/// The whole device `id`; `None` when there is none.
-pub fn device(books: &Books, primary: Option<&str>, id: DeviceId) -> Result<Option<Value>, FleetError> {
-    let fleet = Fleet::of(books);
+/// The whole device `id`; `None` when there is none. May wait for the disk.
+pub fn device(api: &Api, id: DeviceId) -> Result<Option<Value>, FleetError> {
+    let fleet = Fleet::of(&api.books);
     let Some(whole) = fleet.device(id)? else { return Ok(None) };
+    let installed = fleet.software(&whole)?;
+    let recognition = api.recognition().inspect_err(|error| {
+        warn!(error = %Chain(error), "applications of a device are not shown: the rules do not read");
+    });
     let mut value = item(&DeviceRow::of(&whole.device));
-    value["values"] = values(&whole, primary);
-    value["records"] = records(&whole);
-    value["software"] = fleet.software(&whole)?.iter().map(software).collect();
-    value["packages"] = packages(&fleet, books, &whole)?;
+    value["values"] = values(&whole, api.rules.primary.as_deref());
+    value["records"] = whole.records.iter().map(record).collect();
+    value["software"] = installed.iter().map(software).collect();
+    value["applications"] = recognition.ok().map(|recognition| applications(&recognition, &installed)).into();
+    value["usage"] = json!([]);
+    value["discovery"] = json!([]);
+    value["packages"] = packages(api, &fleet, &whole)?;
     Ok(Some(value))
 }
 
@@ -74,45 +89,95 @@ fn values(whole: &WholeDevice, primary: Option<&str>) -> Value {
     matched.chain(detail).collect()
 }
 
-fn records(whole: &WholeDevice) -> Value {
-    let record = |record: &crate::server::fleet::DeviceRecord| {
-        json!({
-            "record_id": record.staged.number.to_string(),
-            "source": record.key.source,
-            "external_id": record.key.external_id,
-            "inventory_date": record.staged.effective().to_rfc3339(),
-            "matcher": record.matcher,
-        })
-    };
-    whole.records.iter().map(record).collect()
+/// A record of a device.
+pub(super) fn record(record: &DeviceRecord) -> Value {
+    json!({
+        "record_id": record.staged.number.to_string(),
+        "source": record.key.source,
+        "external_id": record.key.external_id,
+        "inventory_date": record.staged.effective().to_rfc3339(),
+        "matcher": record.matcher,
+    })
 }
 
-fn software((title, install_date): &Installed) -> Value {
+/// A title as every answer shows it.
+pub(super) fn title(title: &Title) -> Value {
     json!({
         "name": title.name(),
         "version": title.version(),
         "publisher": title.publisher(),
         "evidence": title.evidence(),
-        "install_date": install_date.map(|day| day.to_string()),
     })
 }
 
-fn packages(fleet: &Fleet<'_>, books: &Books, whole: &WholeDevice) -> Result<Value, FleetError> {
+fn software((of, install_date): &Installed) -> Value {
+    let mut value = title(of);
+    value["install_date"] = install_date.map(|day| day.to_string()).into();
+    value
+}
+
+/// Each application that some title shows, with the first of those titles.
+fn applications(recognition: &Recognition, installed: &[Installed]) -> Value {
+    let mut found: BTreeMap<&ApplicationId, (&Title, &str)> = BTreeMap::new();
+    for (title, _) in installed {
+        for rule in recognition.recogniser.recognise(title) {
+            if let Some(application) = rule.application() {
+                found.entry(application).or_insert((title, rule.id.as_str()));
+            }
+        }
+    }
+    let application = |(id, (shown_by, rule)): (&ApplicationId, (&Title, &str))| {
+        let mut value = recognition.application(id);
+        value["title"] = title(shown_by);
+        value["rule"] = rule.into();
+        value
+    };
+    found.into_iter().map(application).collect()
+}
+
+fn packages(api: &Api, fleet: &Fleet<'_>, whole: &WholeDevice) -> Result<Value, FleetError> {
+    let names = api.node_names();
     let mut packages = Vec::new();
     for report in whole.records.iter().flat_map(|record| record.staged.reports()) {
-        let settlement = fleet.fact(&FactKey::Package(books.tenant.clone(), report.package.clone()))?;
-        packages.push(settled(&report.package, settlement.as_ref()));
+        let key = FactKey::Package(api.books.tenant.clone(), report.package.clone());
+        let settlement: Option<Settlement> = fleet.fact(&key)?;
+        packages.push(settled(&report.package, settlement.as_ref(), &names));
     }
     Ok(packages.into())
 }
 
-fn settled(key: &PackageKey, settlement: Option<&Settlement>) -> Value {
+fn settled(key: &PackageKey, settlement: Option<&Settlement>, names: &NodeNames) -> Value {
     let hops = settlement.map(|settlement| &settlement.envelope.hops[..]).unwrap_or_default();
-    let hops: Vec<Value> =
-        hops.iter().map(|hop| json!({ "node": hop.node.to_string(), "received": hop.received.to_rfc3339() })).collect();
     json!({
         "digest": key.digest.to_string(),
         "state": settlement.map(|settlement| settlement.state),
-        "hops": hops,
+        "hops": names.hops(hops),
     })
+}
+
+/// Names of the nodes that this server knows.
+pub(super) struct NodeNames(BTreeMap<Guid, String>);
+
+impl Api {
+    /// The names of this server and of the beacons that have reported.
+    pub(super) fn node_names(&self) -> NodeNames {
+        let mut names: BTreeMap<Guid, String> =
+            self.statuses.list().into_iter().map(|status| (status.id, status.name)).collect();
+        names.insert(self.logs.node, self.name.clone());
+        NodeNames(names)
+    }
+}
+
+impl NodeNames {
+    /// The way of a package.
+    pub(super) fn hops(&self, hops: &[Hop]) -> Value {
+        let hop = |hop: &Hop| {
+            json!({
+                "node": hop.node.to_string(),
+                "name": self.0.get(&hop.node),
+                "received": hop.received.to_rfc3339(),
+            })
+        };
+        hops.iter().map(hop).collect()
+    }
 }

@@ -1,33 +1,70 @@
 //! The operator listener: answers as JSON below `/api/v1`, and the page.
 //!
-//! Everything here reads; nothing is decided. Source: interfaces, operator API.
+//! Everything here reads; nothing is decided. An answer is made on a thread for calls that may wait for the disk, and
+//! at most [`QUESTIONS_MAX`] are made at once. Source: interfaces, operator API.
+
+mod listing;
+mod problem;
+mod remembered;
 
 pub mod device;
+mod devices;
+mod explain;
 
+mod ledger;
+mod packages;
+mod unsettled;
+
+mod beacons;
+mod exports;
+
+mod licences;
+mod recognition;
+mod software;
+
+mod health;
+mod metrics;
+mod openapi;
+mod pages;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use actix_web::HttpResponse;
-use actix_web::web::{self, Data, ServiceConfig};
-use muster::roles::server::ImportRules;
+use actix_web::web::{self, Data, PathConfig, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use muster::roles::server::{ImportRules, ServerSettings};
+use serde_json::Value;
+use tokio::sync::Semaphore;
 
+use self::problem::Problem;
 use super::books::Books;
 use super::exports::Reports;
+use super::reconciler::RuleFiles;
 use crate::clock::SharedClock;
 use crate::hierarchy::Statuses;
 use crate::intake::Intake;
 use crate::node::Logs;
 
+/// Questions that are worked on at once; further ones wait. Each may read a whole list once.
+const QUESTIONS_MAX: usize = 8;
+
 /// What answers are made of.
 pub struct Api {
     /// Name of the server.
     pub name: String,
+    /// Its data folder.
+    pub data: PathBuf,
     /// Facts and their view.
     pub books: Books,
     /// What is held.
     pub logs: Logs,
+    /// What the server is set to.
+    pub settings: Arc<ServerSettings>,
     /// How records are matched.
     pub rules: Arc<ImportRules>,
+    /// Where recognition rules and licences stand.
+    pub files: RuleFiles,
     /// The beacons below.
     pub statuses: Arc<Statuses>,
     /// Counters of the upload listener.
@@ -38,25 +75,131 @@ pub struct Api {
     pub unsettled: Arc<AtomicUsize>,
     /// The present.
     pub clock: SharedClock,
+    /// What was worked out before.
+    pub kept: Kept,
 }
+
+/// Answers that are made again only when they have changed, and the number of those being made.
+pub struct Kept {
+    devices: devices::DeviceCount,
+    ledger: ledger::Sums,
+    settled_to: unsettled::SettledTo,
+    recognition: recognition::Recognitions,
+    reconciled: licences::Last,
+    questions: Semaphore,
+}
+
+impl Default for Kept {
+    fn default() -> Kept {
+        Kept {
+            devices: Default::default(),
+            ledger: Default::default(),
+            settled_to: Default::default(),
+            recognition: Default::default(),
+            reconciled: Default::default(),
+            questions: Semaphore::new(QUESTIONS_MAX),
+        }
+    }
+}
+
+impl Api {
+    /// Raised by every commit: what was made of the facts before is perhaps not what they say now.
+    fn facts_version(&self) -> u64 {
+        self.logs.facts.stats().groups.load(std::sync::atomic::Ordering::Acquire)
+    }
+}
+
+/// What was asked.
+#[derive(Debug)]
+struct Question {
+    /// The part of the path that names a thing; empty where there is none.
+    id: String,
+    /// The parameters, encoded.
+    query: String,
+}
+
+impl Question {
+    /// Refuses parameters where there are none, so that one is never silently without effect.
+    fn takes_no_parameters(&self) -> Result<(), Problem> {
+        if self.query.is_empty() { Ok(()) } else { Err(Problem::wrong("query", "this address takes no parameters")) }
+    }
+}
+
+/// What is answered.
+#[derive(Debug)]
+enum Answer {
+    Json(Value),
+    Document(&'static str),
+    Metrics(String),
+    Page(String),
+}
+
+type Handler = fn(&Api, &Question) -> Result<Answer, Problem>;
+
+/// Every address of this listener beside `/health`, and who answers there.
+const ROUTES: [(&str, Handler); 17] = [
+    ("/", pages::home),
+    ("/devices/{id}", pages::device),
+    ("/api/v1/devices", devices::list),
+    ("/api/v1/devices/{id}", device::get),
+    ("/api/v1/devices/{id}/explain", explain::list),
+    ("/api/v1/packages", packages::list),
+    ("/api/v1/packages/{digest}", packages::get),
+    ("/api/v1/ledger/summary", ledger::summary),
+    ("/api/v1/beacons", beacons::list),
+    ("/api/v1/software", software::list),
+    ("/api/v1/applications", software::applications),
+    ("/api/v1/licenses", licences::list),
+    ("/api/v1/licenses/{id}", licences::get),
+    ("/api/v1/licenses/{id}/consumption", licences::consumption),
+    ("/api/v1/exports", exports::list),
+    ("/api/openapi.json", openapi::get),
+    ("/metrics", metrics::get),
+];
 
 /// The routes of the operator listener.
 pub fn routes(config: &mut ServiceConfig, api: Arc<Api>) {
-    config.app_data(Data::from(api)).service(web::resource("/api/v1/devices/{id}").route(web::get().to(device::get)));
+    let path_errors = PathConfig::default()
+        .error_handler(|_, _| Problem::missing("the address names something that cannot be").into());
+    config.app_data(Data::from(api)).app_data(path_errors);
+    for (path, handler) in ROUTES {
+        let answering = web::get().to(move |api: Data<Api>, request: HttpRequest| answer(api, request, handler));
+        config.service(web::resource(path).route(answering).default_service(web::to(wrong_method)));
+    }
+    let health = web::resource("/health").route(web::get().to(health::get));
+    config.service(health.default_service(web::to(wrong_method)));
 }
 
-/// Runs what may wait for the disk on a thread for such calls.
-pub(super) async fn blocking<T: Send + 'static>(
-    api: Data<Api>,
-    ask: impl FnOnce(&Api) -> T + Send + 'static,
-) -> Result<T, HttpResponse> {
-    let asked = tokio::task::spawn_blocking(move || ask(&api)).await;
-    asked.map_err(|_| problem(500, "internal", "the question was not answered"))
+async fn answer(api: Data<Api>, request: HttpRequest, handler: Handler) -> Result<HttpResponse, Problem> {
+    let id = request.match_info().iter().next().map(|(_, id)| decoded(id)).unwrap_or_default();
+    let question = Question { id, query: request.query_string().to_owned() };
+    let _permit = api.kept.questions.acquire().await;
+    let working = api.clone();
+    let answered = tokio::task::spawn_blocking(move || handler(&working, &question)).await;
+    let answered = answered.map_err(|_| Problem::internal("internal", "the question was not answered"))?;
+    let mut response = HttpResponse::Ok();
+    response.insert_header(("x-content-type-options", "nosniff")).insert_header(("cache-control", "no-store"));
+    Ok(match answered? {
+        Answer::Json(value) => response.json(value),
+        Answer::Document(text) => response.content_type("application/json").body(text),
+        Answer::Metrics(text) => response.content_type("text/plain; version=0.0.4; charset=utf-8").body(text),
+        Answer::Page(text) => response
+            .content_type("text/html; charset=utf-8")
+            .insert_header(("content-security-policy", pages::SECURITY_POLICY))
+            .insert_header(("referrer-policy", "no-referrer"))
+            .body(text),
+    })
 }
 
-/// An error as every answer of the API shows it.
-pub(super) fn problem(status: u16, code: &str, message: &str) -> HttpResponse {
-    let status = actix_web::http::StatusCode::from_u16(status).expect("a status of ours");
-    let error = serde_json::json!({ "error": { "code": code, "message": message, "detail": null } });
-    HttpResponse::build(status).json(error)
+/// The framework leaves these three encoded in a path.
+fn decoded(segment: &str) -> String {
+    let segment = segment.replace("%2F", "/").replace("%2f", "/").replace("%2B", "+").replace("%2b", "+");
+    segment.replace("%25", "%")
 }
+
+async fn wrong_method(request: HttpRequest) -> HttpResponse {
+    Problem::method(request.method().as_str()).error_response()
+}
+
+#[cfg(test)]
+mod tests;

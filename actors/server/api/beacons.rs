@@ -1,0 +1,72 @@
+//! `GET /beacons`: the beacons that have reported since this server started.
+
+use std::collections::BTreeMap;
+
+use muster::model::beacon_status::BeaconStatus;
+use serde_json::{Value, json};
+
+use super::listing::{Asked, Cell, Fields, Form, Page, Window};
+use super::problem::Problem;
+use super::{Answer, Api, Question};
+
+const FORM: Form = Form {
+    fields: &["id", "name", "parent", "version", "last_seen", "packages", "oldest_ms", "quarantined"],
+    parameters: &[],
+};
+
+impl Fields for BeaconStatus {
+    fn cell(&self, field: &str) -> Cell<'_> {
+        let waiting = || self.queue.waiting.values();
+        match field {
+            "id" => Cell::text(self.id.to_string()),
+            "name" => Cell::text(&self.name),
+            "parent" => Cell::text(&self.parent),
+            "version" => Cell::text(&self.version),
+            "last_seen" => Cell::Time(self.at),
+            "packages" => Cell::count(waiting().map(|queue| queue.packages).fold(0, u64::saturating_add)),
+            "oldest_ms" => Cell::Number(waiting().map(|queue| queue.oldest_ms).max().unwrap_or(0)),
+            "quarantined" => Cell::count(self.queue.quarantined),
+            _ => Cell::Null,
+        }
+    }
+}
+
+pub(super) fn list(api: &Api, question: &Question) -> Result<Answer, Problem> {
+    let page = page(api, &Asked::of(&question.query, &FORM)?);
+    Ok(Answer::Json(page.json(|status| item(&status))))
+}
+
+/// The page that is shown first.
+pub(super) fn first(api: &Api) -> Result<Page<BeaconStatus>, Problem> {
+    Ok(page(api, &Asked::of("sort=name", &FORM)?))
+}
+
+fn page(api: &Api, asked: &Asked) -> Page<BeaconStatus> {
+    let mut window = Window::new(asked);
+    for status in api.statuses.list() {
+        let id = status.id.to_string();
+        window.offer(id.as_bytes(), status, |status| status);
+    }
+    window.page()
+}
+
+fn item(status: &BeaconStatus) -> Value {
+    let queue: BTreeMap<&str, Value> = status
+        .queue
+        .waiting
+        .iter()
+        .map(|(kind, queue)| {
+            let value = json!({ "packages": queue.packages, "bytes": queue.bytes, "oldest_ms": queue.oldest_ms });
+            (kind.as_str(), value)
+        })
+        .collect();
+    json!({
+        "id": status.id.to_string(),
+        "name": status.name,
+        "parent": status.parent,
+        "version": status.version,
+        "last_seen": status.at.to_rfc3339(),
+        "queue": queue,
+        "quarantined": status.queue.quarantined,
+    })
+}

@@ -1,0 +1,92 @@
+//! `GET /ledger/summary`: how many packages are where, in one answer.
+
+use std::sync::atomic::Ordering;
+
+use muster::model::fact::FactKind;
+use muster::model::stored;
+use muster::time::Timestamp;
+use muster::upload::ledger::{Counts, StreamLedger};
+use serde_json::{Value, json};
+use tracing::error;
+
+use super::problem::Problem;
+use super::remembered::Remembered;
+use super::{Answer, Api, Question};
+use crate::errors::{Chain, Hex};
+
+/// Sums over all streams, by the version of the facts.
+pub type Sums = Remembered<u64, LedgerSums>;
+
+/// What the ledgers of all streams say together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LedgerSums {
+    /// Packages by how they ended.
+    pub counts: Counts,
+    /// Numbers below one that was settled, and not settled themselves.
+    pub gaps: u64,
+    /// When it was summed.
+    pub as_of: Timestamp,
+}
+
+impl Api {
+    /// The sums; with very many streams those of a moment ago.
+    pub(super) fn ledger_sums(&self) -> Result<LedgerSums, Problem> {
+        self.kept.ledger.get(self.facts_version(), || {
+            let mut sums = LedgerSums { as_of: self.clock.now(), ..LedgerSums::default() };
+            let prefix = FactKind::Ledger.prefix(Some(&self.books.tenant));
+            let damaged =
+                self.books.facts.each(&prefix, |key, _, value| match stored::unpack::<StreamLedger>(&value) {
+                    Ok(ledger) => {
+                        sums.counts.add(ledger.counts());
+                        sums.gaps += ledger.gaps();
+                    }
+                    Err(error) => error!(key = %Hex(key), error = %Chain(&error), "a ledger does not read, not summed"),
+                });
+            match damaged.first() {
+                None => Ok(sums),
+                Some((_, error)) => Err(Problem::internal("store", Chain(error).to_string())),
+            }
+        })
+    }
+
+    /// Deliveries of packages that were known here.
+    pub(super) fn duplicates(&self, sums: &LedgerSums) -> u64 {
+        sums.counts.duplicate_deliveries + self.intake.duplicates.load(Ordering::Relaxed)
+    }
+
+    /// Packages that the beacons say they hold: how many, and how long the oldest has waited, in milliseconds.
+    pub(super) fn at_beacons(&self) -> (u64, i64) {
+        let statuses = self.statuses.list();
+        let queues = statuses.iter().flat_map(|status| status.queue.waiting.values());
+        queues.fold((0, 0), |(packages, oldest_ms), queue| {
+            (u64::saturating_add(packages, queue.packages), i64::max(oldest_ms, queue.oldest_ms))
+        })
+    }
+}
+
+pub(super) fn summary(api: &Api, question: &Question) -> Result<Answer, Problem> {
+    question.takes_no_parameters()?;
+    Ok(Answer::Json(summarise(api)?))
+}
+
+/// The summary. `missing` are gaps in sequences: on their way, held by a beacon (`at_beacons`), or lost; one that has
+/// arrived and is not settled yet counts there and in `in_custody`. Only agents know what they gave up, so `refused` and
+/// `superseded` are null until their reports of that reach the server.
+pub(super) fn summarise(api: &Api) -> Result<Value, Problem> {
+    let sums = api.ledger_sums()?;
+    let in_custody = api.unsettled.load(Ordering::Relaxed) as u64;
+    Ok(json!({
+        "published": sums.counts.settled() + in_custody + sums.gaps,
+        "in_custody": in_custody,
+        "imported": sums.counts.imported,
+        "stale": sums.counts.stale,
+        "quarantined": sums.counts.quarantined,
+        "expired": sums.counts.expired,
+        "refused": null,
+        "superseded": null,
+        "missing": sums.gaps,
+        "duplicate_deliveries": api.duplicates(&sums),
+        "at_beacons": api.at_beacons().0,
+        "as_of": sums.as_of.to_rfc3339(),
+    }))
+}

@@ -1,0 +1,103 @@
+//! `GET /metrics`: what a monitoring system watches, as Prometheus reads it.
+//!
+//! Source: delivery contract, section 8, health. Written by hand: a registry would copy counters that the server keeps
+//! anyway.
+
+use std::fmt::Write;
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+
+use muster::model::settlement::FinalState;
+use rustix::fs::statvfs;
+
+use super::problem::Problem;
+use super::{Answer, Api, Question};
+use crate::log::WriterStats;
+
+/// The text of one answer.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    /// One metric with its samples; labels come as `{state="stale"}`.
+    fn metric(&mut self, name: &str, kind: &str, help: &str, samples: &[(String, f64)]) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (labels, value) in samples {
+            let _ = writeln!(self.0, "{name}{labels} {value}");
+        }
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: f64) {
+        self.metric(name, "gauge", help, &[(String::new(), value)]);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.metric(name, "counter", help, &[(String::new(), value as f64)]);
+    }
+}
+
+pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
+    question.takes_no_parameters()?;
+    let (mut text, sums) = (Text::default(), api.ledger_sums()?);
+    let (held, held_bytes) = api.logs.package_index.totals();
+    text.gauge("muster_packages_held", "Packages whose bytes are kept here.", held as f64);
+    text.gauge("muster_packages_held_bytes", "Bytes of them.", held_bytes as f64);
+    let unsettled = api.unsettled.load(Ordering::Relaxed);
+    text.gauge("muster_packages_unsettled", "Packages in custody without a final state.", unsettled as f64);
+    text.gauge("muster_oldest_unsettled_seconds", "How long the oldest of them has waited.", oldest_secs(api));
+    let counts = sums.counts;
+    let settled = FinalState::ALL.map(|state| {
+        let count = match state {
+            FinalState::Imported => counts.imported,
+            FinalState::Stale => counts.stale,
+            FinalState::Quarantined => counts.quarantined,
+            FinalState::Expired => counts.expired,
+        };
+        (format!("{{state=\"{state}\"}}"), count as f64)
+    });
+    text.metric("muster_packages_settled_total", "counter", "Packages by their final state.", &settled);
+    text.gauge("muster_packages_missing", "Gaps in the sequences of agents.", sums.gaps as f64);
+    text.counter("muster_duplicate_deliveries_total", "Deliveries of known packages.", api.duplicates(&sums));
+    let refusals = api.intake.refusals.load(Ordering::Relaxed);
+    text.counter("muster_uploads_refused_total", "Uploads that were not taken, since the start.", refusals);
+    logs(&mut text, api);
+    let view = &api.books.view;
+    text.counter("muster_view_rebuilt_total", "How often the view was begun anew, since the start.", view.rebuilt());
+    text.gauge(
+        "muster_view_behind",
+        "1 while software of older reports is still missing.",
+        f64::from(view.is_behind()),
+    );
+    // A disk that does not say how full it is has other alarms.
+    if let Ok(space) = statvfs(&api.data) {
+        let bytes = |blocks: u64| (blocks * space.f_frsize) as f64;
+        text.gauge("muster_disk_free_bytes", "Free bytes of the data folder's disk.", bytes(space.f_bavail));
+        text.gauge("muster_disk_bytes", "All bytes of that disk.", bytes(space.f_blocks));
+    }
+    let (packages, oldest_ms) = api.at_beacons();
+    text.gauge("muster_beacons", "Beacons that have reported since the start.", api.statuses.list().len() as f64);
+    text.gauge("muster_packages_at_beacons", "Packages that they said they hold.", packages as f64);
+    text.gauge("muster_oldest_at_beacons_seconds", "How long the oldest had waited then.", oldest_ms as f64 / 1e3);
+    Ok(Answer::Metrics(text.0))
+}
+
+fn oldest_secs(api: &Api) -> f64 {
+    let mut oldest = None;
+    api.each_unsettled(|held, _| {
+        oldest = Some(held.time);
+        ControlFlow::Break(())
+    });
+    oldest.map_or(0.0, |taken| api.clock.now().since(taken).as_secs_f64())
+}
+
+fn logs(text: &mut Text, api: &Api) {
+    let logs = [("packages", api.logs.packages.stats()), ("facts", api.logs.facts.stats())];
+    let samples =
+        |of: fn(&WriterStats) -> u64| logs.map(|(log, stats)| (format!("{{log=\"{log}\"}}"), of(stats) as f64));
+    let groups = samples(|stats| stats.groups.load(Ordering::Relaxed));
+    text.metric("muster_log_groups_total", "counter", "Groups synced, since the start.", &groups);
+    let requests = samples(|stats| stats.requests.load(Ordering::Relaxed));
+    text.metric("muster_log_requests_total", "counter", "Requests answered after a sync.", &requests);
+    let full = samples(|stats| stats.full.load(Ordering::Relaxed));
+    text.metric("muster_log_full_total", "counter", "Requests refused for want of room.", &full);
+}

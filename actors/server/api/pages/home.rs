@@ -1,0 +1,243 @@
+//! The first page: how many packages are where, the devices, what is on its way, the beacons, the licence position.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use askama::Template;
+use muster::export::{ExitCode, RunReport};
+use muster::model::beacon_status::BeaconStatus;
+use muster::roles::server::DeviceRow;
+use muster::time::{MINUTE_MS, SECOND_MS, Timestamp};
+use serde_json::Value;
+
+use super::{rendered, segment, shown, span, text, time};
+use crate::server::api::problem::Problem;
+use crate::server::api::{Answer, Api, Question, beacons, devices, ledger, licences, packages};
+
+/// Held packages that are shown.
+const HELD_MAX: usize = 20;
+/// Exports that are shown.
+const EXPORTS_MAX: usize = 5;
+/// A beacon reports every minute; one that was not heard of for so long is shown as silent.
+const SILENT_MS: i64 = 5 * MINUTE_MS;
+
+struct Tile {
+    number: String,
+    label: &'static str,
+    class: &'static str,
+}
+
+struct Device {
+    id: String,
+    name: String,
+    domain: String,
+    os: String,
+    manufacturer: String,
+    model: String,
+    serial: String,
+    device_type: String,
+    last_inventory: String,
+    records: u32,
+}
+
+struct Held {
+    digest: String,
+    name: String,
+    kind: String,
+    origin: String,
+    size: String,
+    received: String,
+    way: String,
+}
+
+struct Beacon {
+    id: String,
+    name: String,
+    parent: String,
+    version: String,
+    last_seen: String,
+    is_late: bool,
+    silent: String,
+    queue: Vec<String>,
+    quarantined: u64,
+}
+
+struct Export {
+    finished: String,
+    exit: String,
+    class: &'static str,
+    records: u64,
+    message: String,
+}
+
+struct Licence {
+    id: String,
+    link: String,
+    name: String,
+    publisher: String,
+    metric: String,
+    entitled: String,
+    consumed: String,
+    available: String,
+    status: String,
+    class: &'static str,
+    reason: String,
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct Home {
+    server: String,
+    now: String,
+    tiles: Vec<Tile>,
+    devices: Vec<Device>,
+    device_total: usize,
+    view_behind: bool,
+    staged: u64,
+    import_every: String,
+    held: Vec<Held>,
+    held_total: usize,
+    at_beacons: u64,
+    beacons: Vec<Beacon>,
+    beacon_total: u64,
+    exporting: bool,
+    exports: Vec<Export>,
+    reconciled: String,
+    licences: Vec<Licence>,
+    licences_problem: String,
+}
+
+pub fn home(api: &Api, question: &Question) -> Result<Answer, Problem> {
+    question.takes_no_parameters()?;
+    let (sums, summary) = (api.ledger_sums()?, ledger::summarise(api)?);
+    let (devices, held, beacons) = (devices::first(api)?, packages::oldest_held(api, HELD_MAX)?, beacons::first(api)?);
+    let now = api.clock.now();
+    // A licence file that was broken by hand must not hide the devices.
+    let (positions, licences_problem) = match licences::first(api) {
+        Ok(positions) => (positions, String::new()),
+        Err(problem) => (Value::Null, problem.to_string()),
+    };
+    let exports = api.reports.lock().unwrap_or_else(PoisonError::into_inner);
+    let exports = exports.iter().rev().take(EXPORTS_MAX).map(export).collect();
+    rendered(&Home {
+        server: api.name.clone(),
+        now: shown(now),
+        tiles: tiles(&summary, devices.total, api.unsettled.load(Ordering::Relaxed)),
+        device_total: usize::try_from(devices.total).unwrap_or(usize::MAX),
+        devices: devices.items.into_iter().map(device).collect(),
+        view_behind: api.books.view.is_behind(),
+        staged: sums.counts.imported,
+        import_every: span(api.settings.import_every_ms),
+        held_total: usize::try_from(held.total).unwrap_or(usize::MAX),
+        held: held.items.iter().map(package).collect(),
+        at_beacons: api.at_beacons().0,
+        beacon_total: beacons.total,
+        beacons: beacons.items.into_iter().map(|status| beacon(status, now)).collect(),
+        exporting: api.settings.exports,
+        exports,
+        reconciled: time(&text(&positions["at"])),
+        licences: positions["items"].as_array().into_iter().flatten().map(licence).collect(),
+        licences_problem,
+    })
+}
+
+fn tiles(summary: &Value, devices: u64, unsettled: usize) -> Vec<Tile> {
+    let of = |label, name: &str, class| Tile { number: text(&summary[name]), label, class };
+    let alarm = |label, name: &str, class| {
+        let is_quiet = summary[name].as_u64() == Some(0);
+        of(label, name, if is_quiet { "" } else { class })
+    };
+    vec![
+        Tile { number: devices.to_string(), label: "devices", class: "" },
+        of("packages imported", "imported", ""),
+        Tile { number: unsettled.to_string(), label: "in custody here", class: "" },
+        of("held at beacons", "at_beacons", ""),
+        of("stale", "stale", ""),
+        alarm("gaps in sequences", "missing", "warn"),
+        alarm("quarantined", "quarantined", "bad"),
+        alarm("expired", "expired", "bad"),
+        of("repeated deliveries", "duplicate_deliveries", ""),
+    ]
+}
+
+fn device(row: DeviceRow) -> Device {
+    Device {
+        id: row.id.to_string(),
+        name: row.name,
+        domain: row.domain,
+        os: row.os,
+        manufacturer: row.manufacturer,
+        model: row.model,
+        serial: row.serial,
+        device_type: row.device_type,
+        last_inventory: shown(Timestamp(row.last_inventory.saturating_mul(SECOND_MS))),
+        records: row.records,
+    }
+}
+
+fn package(package: &Value) -> Held {
+    let digest = text(&package["digest"]);
+    let name = text(&package["name"]);
+    Held {
+        name: if name.is_empty() { digest.clone() } else { name },
+        digest,
+        kind: text(&package["kind"]),
+        origin: text(&package["origin"]),
+        size: text(&package["size"]),
+        received: time(&text(&package["received"])),
+        way: super::hops(&package["hops"]).join(", "),
+    }
+}
+
+fn beacon(status: BeaconStatus, now: Timestamp) -> Beacon {
+    let silent_ms = now.ms_since(status.at);
+    let queue = status.queue.waiting.iter().filter(|(_, queue)| queue.packages > 0);
+    let line = |(kind, queue): (&String, &muster::model::beacon_status::KindQueue)| {
+        format!("{} {kind}, oldest {}", queue.packages, span(queue.oldest_ms))
+    };
+    Beacon {
+        queue: queue.map(line).collect(),
+        id: status.id.to_string(),
+        name: status.name,
+        parent: status.parent,
+        version: status.version,
+        last_seen: shown(status.at),
+        is_late: silent_ms > SILENT_MS,
+        silent: span(silent_ms),
+        quarantined: status.queue.quarantined,
+    }
+}
+
+fn export(report: &RunReport) -> Export {
+    let is_good = report.exit == ExitCode::Success;
+    Export {
+        finished: shown(report.finished),
+        exit: if is_good { "done".to_owned() } else { format!("failed ({})", report.exit_code) },
+        class: if is_good { "good" } else { "bad" },
+        records: report.types.iter().map(|data_type| data_type.records).fold(0, u64::saturating_add),
+        message: report.message.clone(),
+    }
+}
+
+fn licence(position: &Value) -> Licence {
+    let (id, status) = (text(&position["id"]), text(&position["status"]));
+    let class = match status.as_str() {
+        "Compliant" => "good",
+        "At Risk" => "bad",
+        _ => "warn",
+    };
+    let available = if position["available"].is_null() { "no limit".to_owned() } else { text(&position["available"]) };
+    Licence {
+        link: format!("/api/v1/licenses/{}/consumption", segment(&id)),
+        id,
+        name: text(&position["name"]),
+        publisher: text(&position["publisher"]),
+        metric: text(&position["metric"]),
+        entitled: text(&position["entitled"]),
+        consumed: text(&position["consumed"]),
+        available,
+        status,
+        class,
+        reason: text(&position["reason"]),
+    }
+}

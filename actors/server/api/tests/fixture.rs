@@ -1,0 +1,213 @@
+//! A server whose clock stands still, agents that upload to it, and answers with what is random taken out.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster::config::server::ServerConfig;
+use muster::formats::gzip;
+use muster::formats::wire::header;
+use muster::id::{Digest, Guid};
+use muster::time::Timestamp;
+use serde_json::Value;
+
+use crate::clock::Clock;
+use crate::server::run::{RunningServer, start};
+
+/// 2025-06-15T15:06:40Z.
+pub const NOW: Timestamp = Timestamp(1_750_000_000_000);
+
+struct StandingClock;
+
+impl Clock for StandingClock {
+    fn now(&self) -> Timestamp {
+        NOW
+    }
+}
+
+/// A server and the folder it has for itself.
+pub struct Fixture {
+    pub server: RunningServer,
+    http: reqwest::Client,
+    _folder: tempfile::TempDir,
+}
+
+/// What one agent sends.
+pub struct Package {
+    agent: u8,
+    name: String,
+    sequence: Option<(u64, u64)>,
+    body: Vec<u8>,
+}
+
+/// A full inventory of `agent` with these properties of its computer and these packages (name, version).
+pub fn report(agent: u8, sequence: u64, properties: &[(&str, &str)], software: &[(&str, &str)]) -> Package {
+    let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+    let properties: String = properties
+        .iter()
+        .map(|(name, value)| format!("<Property Name=\"{name}\" Value=\"{}\"/>", escape(value)))
+        .collect();
+    let packages: String = software
+        .iter()
+        .map(|(name, version)| {
+            format!("<Package Name=\"{}\" Version=\"{version}\" Publisher=\"Debian\" Evidence=\"deb\"/>", escape(name))
+        })
+        .collect();
+    let xml = format!(
+        "<Inventory Tracker=\"1\" Audience=\"Machine\" Scope=\"h{agent}.lab\" MachineName=\"h{agent}\" UserName=\"root\" \
+         DateTime=\"202506150{}0000\" Type=\"Full\"><Hardware Class=\"MGS_ComputerSystem\" Name=\"h\">{properties}\
+         </Hardware><Software>{packages}</Software></Inventory>",
+        sequence % 10
+    );
+    package(agent, sequence, &gzip::compress(xml.as_bytes()))
+}
+
+/// Bytes that `agent` says are its inventory.
+pub fn package(agent: u8, sequence: u64, body: &[u8]) -> Package {
+    let name = format!("Inventories/root%20on%20h{agent}%20at%2020250615T120000%20(Full).ndi.gz");
+    Package { agent, name, sequence: Some((7, sequence)), body: body.to_vec() }
+}
+
+impl Package {
+    /// Under another name, which begins with the kind.
+    pub fn named(self, name: &str) -> Package {
+        Package { name: name.into(), ..self }
+    }
+
+    /// As another agent sends it.
+    pub fn from(self, agent: u8) -> Package {
+        Package { agent, ..self }
+    }
+
+    pub fn digest(&self) -> String {
+        Digest::of(&self.body).to_string()
+    }
+}
+
+/// The GUID of an agent or beacon.
+pub fn guid(number: u8) -> Guid {
+    Guid::from_random([number; 16])
+}
+
+impl Fixture {
+    /// A server that imports on arrival; `more` goes into `[import]`.
+    pub async fn start(more: impl FnOnce(&Path) -> String) -> Fixture {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "[server]\nname = \"hq\"\ndata = \"{}\"\nlisten = \"127.0.0.1:0\"\noperator = \"127.0.0.1:0\"\n\
+             [disk]\nreserve_bytes = 0\nreserve_percent = 0\n[import]\non_arrival = true\n{}",
+            folder.path().join("data").display(),
+            more(folder.path())
+        );
+        let config = ServerConfig::parse(&text, "s.toml", []).unwrap();
+        let no_fatal = Arc::new(|reason: &str| panic!("{reason}"));
+        let server = start(&config, Arc::new(StandingClock), no_fatal).await.unwrap();
+        Fixture { server, http: reqwest::Client::new(), _folder: folder }
+    }
+
+    pub async fn plain() -> Fixture {
+        Fixture::start(|_| String::new()).await
+    }
+
+    /// Uploads, with a receipt; gives the digest.
+    pub async fn upload(&self, package: Package) -> String {
+        let digest = package.digest();
+        let url = format!("http://{}/ManageSoftRL/{}", self.server.upload, package.name);
+        let mut request = self.http.put(url).header(header::AGENT, guid(package.agent).to_string());
+        if let Some((epoch, number)) = package.sequence {
+            request = request.header(header::EPOCH, epoch.to_string()).header(header::SEQUENCE, number.to_string());
+        }
+        let answer = request.body(package.body).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+        digest
+    }
+
+    /// Uploads, and waits until the package has its final state.
+    pub async fn settle(&self, package: Package) -> String {
+        let digest = self.upload(package).await;
+        let path = format!("/api/v1/packages/{digest}");
+        self.until(&path, |package| package["state"] != "held").await;
+        digest
+    }
+
+    /// Waits until every staged report is on a device and reconciled.
+    pub async fn reconciled(&self) {
+        use crate::server::fleet::Fleet;
+        use muster::model::fact::FactKey;
+        use muster::model::tenant::TenantState;
+        let books = &self.server.books;
+        for _ in 0..3_000 {
+            let state = Fleet::of(books).fact::<TenantState>(&FactKey::Tenant(books.tenant.clone())).unwrap();
+            if state.is_some_and(|state| state.imported == state.staged && state.reconciled == state.devices) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never reconciled");
+    }
+
+    /// Reports the status of a beacon, as it does to its parent.
+    pub async fn report_status(&self, beacon: u8, status: Value) {
+        let url = format!("http://{}/inventory-beacons/{}/status", self.server.upload, guid(beacon));
+        let answer = self.http.put(url).body(status.to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), 204);
+    }
+
+    /// Status and body of what the operator listener answers.
+    pub async fn raw(&self, method: reqwest::Method, path: &str) -> (u16, String) {
+        let url = format!("http://{}{path}", self.server.operator);
+        let answer = self.http.request(method, url).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// The text of a page.
+    pub async fn text(&self, path: &str) -> String {
+        let (status, text) = self.raw(reqwest::Method::GET, path).await;
+        assert_eq!(status, 200, "{path}: {text}");
+        text
+    }
+
+    /// An answer.
+    pub async fn get(&self, path: &str) -> Value {
+        serde_json::from_str(&self.text(path).await).unwrap()
+    }
+
+    /// Status and error of a question that is refused.
+    pub async fn refused(&self, path: &str) -> (u16, Value) {
+        let (status, text) = self.raw(reqwest::Method::GET, path).await;
+        let answer: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{path}: {status} {text}"));
+        (status, answer["error"].clone())
+    }
+
+    /// The first answer for which `is_so`.
+    pub async fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..3_000 {
+            let (status, text) = self.raw(reqwest::Method::GET, path).await;
+            if let Ok(answer) = serde_json::from_str(&text)
+                && status == 200
+                && is_so(&answer)
+            {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never: {path}");
+    }
+
+    /// An answer as it is compared: the server's own GUID and the given texts have names.
+    pub fn pretty(&self, value: &Value, names: &[(&str, &str)]) -> String {
+        let mut text = serde_json::to_string_pretty(value).unwrap();
+        text = text.replace(&self.server.node.to_string(), "HQ").replace(&NOW.to_rfc3339(), "NOW");
+        for (what, name) in names {
+            text = text.replace(what, name);
+        }
+        for number in 1..=9 {
+            text = text.replace(&guid(number).to_string(), &format!("GUID-{number}"));
+        }
+        text
+    }
+
+    pub async fn stop(self) {
+        self.server.stop().await;
+    }
+}

@@ -9,6 +9,7 @@
 //! answer itself; no actor's mailbox stands between body and sync. Source: delivery contract, sections 3, 5 and 7.
 
 mod answer;
+mod arrival;
 mod body;
 mod gate;
 mod listener;
@@ -16,6 +17,7 @@ mod patience;
 mod upload;
 
 pub use answer::refuse;
+pub use arrival::{PackagesArrived, hint};
 pub use gate::{Gate, IntakeLimits, IntakeTimes};
 pub use listener::{ListenError, Listener, Routes, bind, serve};
 pub use upload::{Arrived, Intake, routes};

@@ -20,6 +20,7 @@ use super::*;
 use crate::clock::WallClock;
 use crate::server::api::device::device;
 use crate::server::fleet::Fleet;
+use crate::supervision::Directory;
 
 fn config(data: &Path) -> ServerConfig {
     let text = format!(
@@ -106,7 +107,7 @@ async fn models(server: &RunningServer, count: usize) -> BTreeMap<String, String
 
 fn devices(server: &RunningServer) -> Vec<Value> {
     let rows = Fleet::of(&server.books).rows(None, 100).unwrap();
-    rows.iter().map(|row| device(&server.books, Some("agent"), row.id).unwrap().unwrap()).collect()
+    rows.iter().map(|row| device(&server.api, row.id).unwrap().unwrap()).collect()
 }
 
 #[actix::test]

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use tracing::error;
 
 use super::view::View;
-use crate::errors::Chain;
+use crate::errors::{Chain, Hex};
 use crate::log::{FactIndex, FactWrite, FactWriter, ReadError, WriteError};
 
 /// Why a turn changed nothing.
@@ -103,5 +103,12 @@ impl Books {
 
 fn draft(facts: &FactIndex) -> Draft<Look> {
     let facts = facts.clone();
-    Draft::new(Box::new(move |key: &[u8]| facts.get(key)))
+    Draft::new(Box::new(move |key: &[u8]| match facts.get(key) {
+        // It cannot come back, and must not keep every later decision about its key from being made.
+        Err(error @ ReadError::Rotten { .. }) => {
+            error!(key = %Hex(key), error = %Chain(&error), "a fact has rotted and is begun anew");
+            Ok(None)
+        }
+        read => read,
+    }))
 }

@@ -97,7 +97,7 @@ async fn run(world: ExportsWorld) -> Option<TenantState> {
     };
     let request = ExportRequest { types: vec![DataType::Inventory], ..ExportRequest::default() };
     let config = ExportConfig { target: world.target.clone(), settings: world.settings.clone(), request };
-    let source = Devices { books: books.clone(), primary: world.primary.clone(), clock: world.clock.clone() };
+    let source = Devices { books: books.clone(), primary: world.primary.clone() };
     let progress = FactProgress {
         books: books.clone(),
         key: FactKey::Export(books.tenant.clone(), world.target.url.as_str().into()),
@@ -128,7 +128,6 @@ async fn run(world: ExportsWorld) -> Option<TenantState> {
 struct Devices {
     books: Books,
     primary: Option<Arc<str>>,
-    clock: SharedClock,
 }
 
 impl ExportSource for Devices {
@@ -137,8 +136,12 @@ impl ExportSource for Devices {
     }
 
     fn snapshot(&self) -> Result<Timestamp, OwnError> {
-        // No import runs beside an export, so everything that carries an earlier time is committed.
-        Ok(self.clock.now())
+        // By the stamps of the devices themselves, not by a clock that may step. No import runs beside an export, and
+        // the next one stamps its changes with this time or a later one.
+        let key = FactKey::Tenant(self.books.tenant.clone());
+        let state: Option<TenantState> =
+            Fleet::of(&self.books).fact(&key).map_err(|error| OwnError(Chain(&error).to_string()))?;
+        Ok(state.unwrap_or_default().last_change.plus_ms(1))
     }
 
     fn rows(

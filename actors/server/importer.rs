@@ -16,7 +16,7 @@ use tracing::{error, info};
 
 use super::books::{Books, News, TurnError};
 use crate::clock::SharedClock;
-use crate::errors::Chain;
+use crate::errors::{Chain, Hex};
 use crate::log::{FactIndex, ReadError};
 use crate::supervision::DeathWatch;
 
@@ -121,7 +121,11 @@ async fn run(world: ImporterWorld) -> Result<TenantState, ImportError> {
             let key = FactKey::Tenant(tenant);
             // Loads go on beside an import: only what the import decides is changed.
             let now: TenantState = draft.read(&key)?.unwrap_or_default();
-            let mut next = TenantState { next_device: after.next_device.max(now.next_device), ..now };
+            let mut next = TenantState {
+                next_device: after.next_device.max(now.next_device),
+                last_change: after.last_change.max(now.last_change),
+                ..now
+            };
             if is_last {
                 (next.imported, next.devices, next.last_import) = (after.imported, after.devices, after.last_import);
             }
@@ -142,22 +146,27 @@ pub fn read_state(facts: &FactIndex, tenant: &TenantId) -> Result<TenantState, I
     Ok(value.map(|value| stored::unpack(&value)).transpose()?.unwrap_or_default())
 }
 
-/// Every fact of one kind and tenant, by key; `part` takes out of the key what is wanted. One that cannot be read ends
-/// it: an import that leaves records out would take them off their devices.
+/// Every fact of one kind and tenant, by key; `part` takes out of the key what is wanted. One whose bytes have rotted is
+/// left out and told: it cannot come back, and must not keep the others from being imported. A disk that does not answer
+/// now is an error.
 pub fn read_all<K, T: serde::de::DeserializeOwned>(
     facts: &FactIndex,
     kind: FactKind,
     tenant: &TenantId,
     part: impl Fn(FactKey) -> Option<K>,
 ) -> Result<Vec<(K, T)>, ImportError> {
-    let (mut all, mut wrong) = (Vec::new(), None);
+    let mut all = Vec::new();
     let damaged = facts.each(&kind.prefix(Some(tenant)), |key, _, value: Bytes| match stored::unpack(&value) {
         Ok(value) => all.extend(FactKey::decode(key).and_then(&part).map(|part| (part, value))),
-        Err(error) => wrong = Some(error),
+        Err(error) => {
+            error!(key = %Hex(key), error = %Chain(&error), "a fact does not read, the import goes without it")
+        }
     });
-    match (wrong, damaged.into_iter().next()) {
-        (Some(error), _) => Err(error.into()),
-        (None, Some((_, error))) => Err(ImportError::Read(error)),
-        (None, None) => Ok(all),
+    for (key, damage) in damaged {
+        if matches!(damage, ReadError::Disk { .. }) {
+            return Err(ImportError::Read(damage));
+        }
+        error!(key = %Hex(&key), error = %Chain(&damage), "a fact has rotted, the import goes without it");
     }
+    Ok(all)
 }

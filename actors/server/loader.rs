@@ -101,6 +101,17 @@ async fn load_batch(world: LoaderWorld, numbers: Vec<PackageNumber>) -> Batch {
     });
     let (outcome, state) = match settled.await {
         Ok(state) => (LoadOutcome::Settled, Some(state)),
+        // One of them has a fact that does not read: alone, each of the others gets through.
+        Err(TurnError::Read(error)) if settling.len() > 1 => {
+            error!(error = %Chain(&error), "packages were not settled together, they are settled one by one");
+            let mut state = None;
+            for package in settling {
+                let one = Box::pin(load_batch(world.clone(), vec![package])).await;
+                packages.extend(one.packages);
+                state = one.state.or(state);
+            }
+            return Batch { packages, state };
+        }
         Err(error) => {
             error!(error = %Chain(&error), "packages were not settled, tried again");
             (LoadOutcome::Failed, None)

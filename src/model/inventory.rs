@@ -336,8 +336,18 @@ impl<'a> Machine<'a> {
             (Detail::Organization, of(&self.identity, "Organization")),
             (Detail::Location, of(&self.identity, "Location")),
         ];
-        pairs.into_iter().collect()
+        pairs.into_iter().map(|(detail, text)| (detail, bounded(detail, text))).collect()
     }
+}
+
+/// Most bytes of a detail that is no list.
+const DETAIL_BYTES_MAX: usize = 1 << 10;
+
+fn bounded(detail: Detail, mut text: String) -> String {
+    if !matches!(detail, Detail::IPAddress | Detail::MACAddress) {
+        text.truncate(text.floor_char_boundary(DETAIL_BYTES_MAX));
+    }
+    text
 }
 
 /// Most bytes of a list of addresses that are kept.
@@ -443,5 +453,11 @@ mod tests {
         let texts: Vec<&str> = many.iter().map(String::as_str).chain(["10.0.0.0"]).collect();
         assert!(distinct(&texts).len() < LIST_BYTES_MAX);
         assert_eq!(distinct(&["a", "b", "a"]), "a;b");
+        let kernel = format!(
+            r#"<Hardware Class="MGS_OperatingSystem" Name="o"><Property Name="KernelVersion" Value="{}"/></Hardware>"#,
+            "ü".repeat(9_000)
+        );
+        let inventory = read(&format!("{HEAD}{kernel}</Inventory>"));
+        assert_eq!(inventory.details.get(Detail::KernelVersion).unwrap().len(), DETAIL_BYTES_MAX);
     }
 }

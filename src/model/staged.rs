@@ -11,6 +11,9 @@ use super::inventory::{Detail, Details, ReportType};
 use super::package::{PackageKey, Stream};
 use crate::time::{SECOND_MS, Timestamp};
 
+/// Streams of one record at most: accounts that report, three types each. Beyond it the oldest report goes.
+pub const STREAMS_MAX: usize = 64;
+
 /// The newest report of one stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StagedReport {
@@ -62,11 +65,19 @@ impl StagedRecord {
         self.place(stream).ok().map(|place| &self.reports[place])
     }
 
-    /// Puts `report` in the place of its stream's.
+    /// Puts `report` in the place of its stream's. A sender that invents streams without end drives out its own oldest.
     pub fn stage(&mut self, report: StagedReport) {
         match self.place(&report.stream) {
             Ok(place) => self.reports[place] = report,
-            Err(place) => self.reports.insert(place, report),
+            Err(_) => {
+                if self.reports.len() >= STREAMS_MAX {
+                    let oldest =
+                        (0..self.reports.len()).min_by(|&a, &b| self.reports[a].age().cmp(&self.reports[b].age()));
+                    oldest.map(|place| self.reports.remove(place));
+                }
+                let place = self.place(&report.stream).unwrap_or_else(|place| place);
+                self.reports.insert(place, report);
+            }
         }
     }
 
@@ -176,6 +187,17 @@ mod tests {
         assert_eq!(values, [(Property::HostID, "root's".to_owned())]);
         let streams: Vec<_> = record.software_streams().map(|report| report.stream.as_str()).collect();
         assert_eq!(streams, ["Inventories/kim/Full", "Inventories/root/Full"]);
+    }
+
+    #[test]
+    fn a_sender_that_invents_streams_drives_out_its_oldest() {
+        let mut record = StagedRecord::new(1);
+        for n in 0..3 * STREAMS_MAX as i64 {
+            record.stage(report(&format!("user{}", n * 7 % 997), ReportType::Full, n, &[]));
+        }
+        assert_eq!(record.reports().len(), STREAMS_MAX);
+        assert!(record.reports().iter().all(|report| report.effective.0 >= 2 * STREAMS_MAX as i64));
+        assert!(record.reports().is_sorted_by(|a, b| a.stream < b.stream));
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub struct TenantState {
     pub exported: u64,
     /// When the last import ended.
     pub last_import: Option<Timestamp>,
+    /// The greatest time that a device says it was changed at. Each import that changes something gives a greater one,
+    /// whatever the clock does, so an export of changes misses none.
+    pub last_change: Timestamp,
 }
 
 impl Default for TenantState {
@@ -40,6 +43,7 @@ impl Default for TenantState {
             reconciled: 0,
             exported: 0,
             last_import: None,
+            last_change: Timestamp::default(),
         }
     }
 }

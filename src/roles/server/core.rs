@@ -217,6 +217,7 @@ impl ServerCore {
             reconciled: self.state.reconciled.max(state.reconciled),
             exported: self.state.exported.max(state.exported),
             last_import: self.state.last_import.max(state.last_import),
+            last_change: self.state.last_change.max(state.last_change),
         };
         self.staged_since = match self.state.staged > self.state.imported {
             true => self.staged_since.or(Some(now)),

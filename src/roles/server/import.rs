@@ -58,8 +58,10 @@ pub fn import(
         known.map_or(true, |place| stored[place] != *device)
     });
     let is_changed = !changed.is_empty();
+    // Greater than every stamp given before, also when the clock has stepped back.
+    let stamp = now.max(state.last_change.plus_ms(1));
     Imported {
-        devices: changed.into_iter().map(|device| DeviceFact { device, changed: now }).collect(),
+        devices: changed.into_iter().map(|device| DeviceFact { device, changed: stamp }).collect(),
         records: ready.len() as u64,
         created: next_device.0 - state.next_device.0,
         merges: outcome.merges,
@@ -68,6 +70,7 @@ pub fn import(
             imported: state.staged,
             devices: state.devices + u64::from(is_changed),
             last_import: Some(now),
+            last_change: if is_changed { stamp } else { state.last_change },
             ..state.clone()
         },
     }
@@ -155,6 +158,17 @@ mod tests {
         );
         assert_eq!(changed.device.values.get(Property::ModelNo).unwrap().0, "b");
         assert_eq!(changed.device.bindings[0].matcher, None, "it was joined to nothing but itself");
+    }
+
+    #[test]
+    fn changes_are_stamped_in_order_although_the_clock_steps_back() {
+        let of = |effective, model| record(1, effective, &[(Property::MachineID, "m"), (Property::ModelNo, model)]);
+        let (mut devices, mut state) = (vec![], TenantState::default());
+        run(&[of(5_000, "a")], &mut devices, &mut state, 1_000);
+        let second = run(&[of(9_000, "b")], &mut devices, &mut state, 10);
+        assert_eq!((second.devices[0].changed, state.last_change), (Timestamp(1_001), Timestamp(1_001)));
+        run(&[of(9_000, "b")], &mut devices, &mut state, 5_000);
+        assert_eq!(state.last_change, Timestamp(1_001), "nothing changed");
     }
 
     #[test]

@@ -81,3 +81,25 @@ pub fn part(out: &mut impl Write, title: &str, table: &str) -> Result<(), Ended>
 pub fn json(out: &mut impl Write, value: &Value) -> Result<(), Ended> {
     Ok(writeln!(out, "{value}")?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_a_machine_reported_cannot_steer_the_terminal() {
+        assert_eq!(text(&json!("a\u{1b}[31m\u{9b}0m\n\u{202e}b\u{7f}é")), "a\u{fffd}[31m\u{fffd}0m\u{fffd}\u{fffd}b\u{fffd}é");
+        assert_eq!((text(&json!(null)), text(&json!(7))), (String::new(), "7".to_owned()));
+        let shown = table(&["X"], [vec![text(&json!("\u{1b}]0;title\u{7}"))]]);
+        assert!(!shown.contains('\u{1b}') && !shown.contains('\u{7}'), "{shown:?}");
+    }
+
+    #[test]
+    fn times_are_short_and_words_leave_out_what_is_empty() {
+        assert_eq!(time(&json!("2025-03-14T03:15:22.000Z")), "2025-03-14 03:15:22");
+        assert_eq!((time(&json!(null)), time(&json!("soon"))), (String::new(), "soon".to_owned()));
+        assert_eq!(words(&[&json!("a"), &json!(""), &json!(null), &json!("b")]), "a b");
+        assert_eq!(table(&["A"], []), "");
+    }
+}

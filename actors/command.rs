@@ -47,7 +47,13 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
 
 /// Runs `work` in an actor system of its own.
 pub fn in_system<T>(work: impl Future<Output = T>) -> T {
-    actix::System::new().block_on(work)
+    let system = actix::System::new();
+    let (done, runtime) = system.block_on(async { (work.await, tokio::runtime::Handle::current()) });
+    // What was still under way is dropped with the system, and an HTTP request may hand its connection back to the
+    // runtime then: outside of it that panics.
+    let _entered = runtime.enter();
+    drop(system);
+    done
 }
 
 /// Resolves at Ctrl-C or SIGTERM.

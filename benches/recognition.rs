@@ -3,7 +3,7 @@
 //! `cargo bench -p muster --bench recognition [-- TITLES RULES]` (default 1000000 and 10000).
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a benchmark reads clock and disk")]
-#![allow(missing_docs)]
+#![allow(missing_docs, reason = "a benchmark has no users")]
 
 use std::collections::BTreeMap;
 use std::time::Instant;

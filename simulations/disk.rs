@@ -98,6 +98,7 @@ struct State {
     names_unsynced: Vec<NameChange>,
     next_inode: u64,
     calls: u64,
+    read_bytes: u64,
     cut_at: Option<u64>,
     fault: Option<(u64, Fault)>,
 }
@@ -143,6 +144,11 @@ impl SimDisk {
     /// Calls counted so far.
     pub fn calls(&self) -> u64 {
         self.state().calls
+    }
+
+    /// Bytes read so far.
+    pub fn read_bytes(&self) -> u64 {
+        self.state().read_bytes
     }
 
     /// Every call after the first `calls` ones fails.
@@ -350,6 +356,7 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.disk.state().read_bytes += buffer.len() as u64;
         self.with(|content, _| {
             let current = content.current();
             let from = current.get(offset as usize..).unwrap_or_default();

@@ -3,3 +3,10 @@
 
 pub mod crash;
 pub mod disk;
+
+pub mod bodies;
+pub mod custody;
+pub mod intake;
+
+pub mod chaos;
+pub mod kills;

@@ -1,2 +1,39 @@
 //! The command `muster-sim`.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use muster_simulations::{chaos, custody, intake};
+
+/// Drills muster: fleets, faults and load.
+#[derive(Debug, Parser)]
+#[command(name = "muster-sim", version)]
+struct MusterSim {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Kill real nodes at random and check that nothing with a receipt is lost.
+    Chaos(chaos::ChaosArgs),
+    /// Upload to a node over many connections and compare its receipts with what the disk can do.
+    Intake(intake::IntakeArgs),
+    /// Put packages into a node's custody while it does not run, to see it start with them.
+    Custody(custody::CustodyArgs),
+}
+
+fn main() -> ExitCode {
+    let done = match MusterSim::parse().command {
+        Command::Chaos(args) => chaos::run(args),
+        Command::Intake(args) => intake::run(args),
+        Command::Custody(args) => custody::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("muster-sim: {}", failure.text);
+            ExitCode::from(failure.exit)
+        }
+    }
+}

@@ -27,7 +27,7 @@ const POLICY_TIME: Duration = Duration::from_secs(60);
 const POLICY_BYTES_MAX: usize = 4 << 20;
 
 /// Asks for policy.
-pub trait PolicySource {
+pub trait PolicySource: Send + Sync {
     /// Asks server `from`; whether there was an answer.
     fn ask(&self, agent: Guid, from: ServerNumber) -> Pending<bool>;
 }

@@ -16,7 +16,7 @@ use crate::upload_client::UploadClient;
 pub type Pending<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// Sends packages.
-pub trait Upload {
+pub trait Upload: Send + Sync {
     /// Sends `parcel` to server `to`, once.
     fn upload(&self, parcel: Parcel, to: ServerNumber) -> Pending<Answer>;
 }

@@ -1,7 +1,6 @@
 //! The beacon's actor: the core, its one timer, and the hands that do what it wants.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
@@ -22,9 +21,10 @@ use super::aside::AsideFact;
 use super::relay::{Outcome, Relay};
 use super::upward::Upward;
 use crate::clock::SharedClock;
-use crate::errors::{Chain, Hex};
+use crate::errors::Chain;
+use crate::intake::PackagesArrived;
 use crate::log::{Handle, Held, PackageRequest};
-use crate::node::Logs;
+use crate::node::{Logs, Unsettled};
 use crate::supervision::DeathWatch;
 
 /// Packages that are taken out of the index in one turn.
@@ -49,18 +49,6 @@ pub struct BeaconWorld {
     pub settings: Arc<BeaconSettings>,
 }
 
-/// Something was taken into custody: look. The flag says that such a hint is under way; it is lowered when the message
-/// is taken or dropped, before the look, so that no arrival falls between.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct PackagesArrived(pub Arc<AtomicBool>);
-
-impl Drop for PackagesArrived {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
-    }
-}
-
 /// Stops relaying: the node is about to end.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
@@ -83,21 +71,21 @@ impl Beacon {
     pub fn new(world: BeaconWorld, watch: DeathWatch) -> Beacon {
         let guid_seed = world.logs.node.seed();
         let rng = RngStream::new(guid_seed, guid_seed, mix(world.logs.incarnation, world.clock.now().0 as u64));
-        let (seen, held) = waiting(&world, None, usize::MAX);
-        let durable = BeaconDurable { settings: world.settings.clone(), guid_seed, held };
+        let (seen, held) = world.logs.unsettled(None, usize::MAX);
+        let durable = BeaconDurable { settings: world.settings.clone(), guid_seed, held: waiting(held) };
         let core = BeaconCore::recover(durable, rng, world.clock.now());
         Beacon { world, core, intents: Intents::default(), seen, timer: None, stopping: false, _watch: watch }
     }
 
     fn pull(&mut self) {
         loop {
-            let (seen, packages) = waiting(&self.world, self.seen, PULL_MAX);
+            let (seen, packages) = self.world.logs.unsettled(self.seen, PULL_MAX);
             if seen == self.seen {
                 return;
             }
             self.seen = seen;
             if !packages.is_empty() {
-                self.core.on(self.world.clock.now(), BeaconInput::Arrived(packages), &mut self.intents);
+                self.core.on(self.world.clock.now(), BeaconInput::Arrived(waiting(packages)), &mut self.intents);
             }
         }
     }
@@ -199,27 +187,13 @@ fn held(world: &BeaconWorld, package: PackageNumber) -> Option<Held> {
         .find(|held| held.handle.0 == package.0)
 }
 
-/// Up to `limit` packages taken after `after` that wait to be relayed, and the youngest one looked at.
-fn waiting(world: &BeaconWorld, after: Option<Handle>, limit: usize) -> (Option<Handle>, Vec<Waiting>) {
-    let (mut seen, mut packages, mut left) = (after, Vec::new(), limit);
-    while left > 0 {
-        let page = world.logs.package_index.after(seen, left.min(PULL_MAX));
-        let Some(last) = page.last() else { break };
-        seen = Some(last.handle);
-        left -= page.len();
-        for held in page {
-            let Some((tenant, key)) = PackageKey::decode(&held.key) else {
-                error!(key = %Hex(&held.key), "a held package has a key that is none");
-                continue;
-            };
-            let origin = key.origin.as_str().bytes().fold(0, |hash, byte| mix(hash, u64::from(byte)));
-            let kind = key.kind;
-            if !world.logs.fact_index.contains(&FactKey::Package(tenant, key).encode()) {
-                packages.push(Waiting { package: PackageNumber(held.handle.0), kind, origin });
-            }
-        }
-    }
-    (seen, packages)
+fn waiting(packages: Vec<Unsettled>) -> Vec<Waiting> {
+    let waiting = |Unsettled { handle, key }: Unsettled| Waiting {
+        package: PackageNumber(handle.0),
+        kind: key.kind,
+        origin: key.origin.as_str().bytes().fold(0, |hash, byte| mix(hash, u64::from(byte))),
+    };
+    packages.into_iter().map(waiting).collect()
 }
 
 impl Actor for Beacon {

@@ -9,7 +9,7 @@ mod run;
 mod upward;
 
 pub use aside::{AsideFact, AsideReason};
-pub use beacon::{Beacon, BeaconWorld, PackagesArrived, StopRelaying};
+pub use beacon::{Beacon, BeaconWorld, StopRelaying};
 pub use relay::{Effect, HttpRelay, Outcome, Relay};
 pub use run::{BeaconError, BeaconOptions, RunningBeacon, start};
 pub use upward::{HttpUpward, Upward, restore_bundle};

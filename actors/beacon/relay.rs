@@ -3,15 +3,16 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use muster::formats::wire::{self, Via, header};
 use muster::id::Digest;
 use muster::model::package::Envelope;
 use muster::model::stored;
 use muster::roles::beacon::{Aside, ParentNumber};
-use muster::upload::answer::{Verdict, verdict};
+use muster::upload::answer::{Answer, Verdict, verdict};
 use muster::upload::ledger::PACKAGE_LIFETIME_MS;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::clock::SharedClock;
 use crate::errors::Chain;
@@ -45,19 +46,22 @@ pub struct HttpRelay {
     clock: SharedClock,
     client: UploadClient,
     parents: Arc<[String]>,
+    /// Parents that did not answer the last time, so that an outage is told once and not for every package.
+    silent: Arc<[AtomicBool]>,
 }
 
 impl HttpRelay {
     /// A relay to `parents`, base addresses in the configured order.
     pub fn new(logs: Logs, clock: SharedClock, client: UploadClient, parents: Arc<[String]>) -> HttpRelay {
-        HttpRelay { logs, clock, client, parents }
+        let silent = parents.iter().map(|_| AtomicBool::new(false)).collect();
+        HttpRelay { logs, clock, client, parents, silent }
     }
 }
 
 impl Relay for HttpRelay {
     fn forward(&self, package: Handle, to: ParentNumber) -> Effect<Outcome> {
         let (logs, clock, client) = (self.logs.clone(), self.clock.clone(), self.client.clone());
-        let parent = self.parents.get(to.0).cloned().unwrap_or_default();
+        let (parent, silent) = (self.parents.get(to.0).cloned().unwrap_or_default(), self.silent.clone());
         Box::pin(async move {
             let index = logs.package_index.clone();
             // A read may wait for the disk; the arbiter may not.
@@ -85,9 +89,16 @@ impl Relay for HttpRelay {
             let headers = headers(&envelope);
             let kind = envelope.kind.as_str();
             let answer = client.put(&parent, kind, &envelope.file_name, &headers, record.body).await;
+            let is_silent = answer == Answer::Nothing;
+            let was_silent = silent.get(to.0).is_some_and(|silent| silent.swap(is_silent, Ordering::Relaxed));
+            match (was_silent, is_silent) {
+                (false, true) => warn!(%parent, "the parent does not answer, packages are kept and tried again"),
+                (true, false) => info!(%parent, "the parent answers again"),
+                _ => {}
+            }
             let verdict = verdict(&answer, envelope.digest, envelope.size);
             if verdict == Verdict::Delivered {
-                info!(package = %envelope.digest, %parent, "package delivered");
+                debug!(package = %envelope.digest, %parent, "package delivered");
             }
             Outcome::Answered(verdict)
         })

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use actix_web::web::Data;
 use muster::id::{Guid, TenantId};
 use muster::roles::beacon::BeaconSettings;
 use tracing::info;
 
-use super::beacon::{Beacon, BeaconWorld, PackagesArrived, StopRelaying};
+use super::beacon::{Beacon, BeaconWorld, StopRelaying};
 use super::relay::HttpRelay;
 use super::upward::{HttpUpward, restore_bundle};
 use crate::clock::SharedClock;
@@ -123,19 +123,6 @@ pub async fn start(
     let give_up = Rc::new(move |reason: &str| on_fatal(reason));
     let beacon = supervise("beacon", move |watch| Beacon::new(world.clone(), watch), give_up);
     let gate = Arc::new(Gate::new(options.limits));
-    let directory = beacon.directory().clone();
-    let hinted = Arc::new(AtomicBool::new(false));
-    let arrived = move || {
-        // One hint under way is enough: it makes the actor look at everything.
-        if let Some(address) = directory.get()
-            && !hinted.swap(true, Ordering::AcqRel)
-        {
-            let hint = address.send(PackagesArrived(hinted.clone()));
-            actix::spawn(async move {
-                let _ = hint.await;
-            });
-        }
-    };
     let intake = Arc::new(Intake {
         node: logs.node,
         tenant: options.tenant,
@@ -143,7 +130,7 @@ pub async fn start(
         facts: logs.fact_index.clone(),
         gate: gate.clone(),
         clock,
-        arrived: Arc::new(arrived),
+        arrived: intake::hint(beacon.directory().clone()),
         duplicates: AtomicU64::new(0),
         refusals: AtomicU64::new(0),
     });

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use muster::config::node::LimitsSection;
@@ -23,11 +24,49 @@ pub struct IntakeLimits {
     pub body_bytes: u64,
     /// Connections of one address that is not loopback.
     pub connections_per_address: usize,
+    /// How long a sender may take.
+    pub times: IntakeTimes,
+}
+
+/// How long a sender may take. Source: delivery contract, section 7.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntakeTimes {
+    /// For a request's head.
+    pub head: Duration,
+    /// Silence within a body.
+    pub silence: Duration,
+    /// For a body of no bytes at all; a longer one has a second more for each [`BYTES_PER_SECOND`].
+    pub body: Duration,
+    /// Between two requests of a connection.
+    pub idle: Duration,
+}
+
+/// Bytes that a sender must manage in one more second.
+const BYTES_PER_SECOND: u64 = 64 << 10;
+
+impl IntakeTimes {
+    /// For a whole body of `length` bytes.
+    pub fn whole(&self, length: u64) -> Duration {
+        self.body + Duration::from_secs(length / BYTES_PER_SECOND)
+    }
+}
+
+impl Default for IntakeTimes {
+    fn default() -> IntakeTimes {
+        let secs = Duration::from_secs;
+        IntakeTimes { head: secs(10), silence: secs(15), body: secs(60), idle: secs(15) }
+    }
 }
 
 impl Default for IntakeLimits {
     fn default() -> IntakeLimits {
-        IntakeLimits { rates: Rates::default(), bodies: 512, body_bytes: 256 << 20, connections_per_address: 64 }
+        IntakeLimits {
+            rates: Rates::default(),
+            bodies: 512,
+            body_bytes: 256 << 20,
+            connections_per_address: 64,
+            times: IntakeTimes::default(),
+        }
     }
 }
 
@@ -43,6 +82,7 @@ impl IntakeLimits {
             bodies: section.bodies,
             body_bytes: section.body_bytes,
             connections_per_address: section.connections_per_address,
+            times: IntakeTimes::default(),
         }
     }
 }
@@ -117,6 +157,11 @@ impl Gate {
             rates: Mutex::new(RateTable::new(limits.rates)),
             addresses: Arc::default(),
         }
+    }
+
+    /// How long a sender may take.
+    pub fn times(&self) -> IntakeTimes {
+        self.limits.times
     }
 
     /// Lets one body be read. Error: 503.

@@ -5,20 +5,24 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
+use actix_http::HttpService;
+use actix_http::error::DispatchError;
+use actix_server::{Server, ServerHandle};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::{AppConfig, Service};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::ServiceConfig;
-use actix_web::{App, HttpResponse, HttpServer};
+use actix_web::{App, HttpResponse};
+use tokio::sync::Notify;
 use tracing::warn;
 
-use super::gate::Gate;
+use super::gate::{Gate, IntakeTimes};
+use super::patience::{Patience, Patient};
 
 /// Connections of one node.
 const CONNECTIONS_MAX: usize = 10_000;
-/// Time for a request's head.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-/// Idle time of a kept connection.
-const IDLE_TIME: Duration = Duration::from_secs(15);
+/// How long a connection that is being closed may take for its last bytes.
+const DISCONNECT_TIME: Duration = Duration::from_secs(1);
 /// How long a stopping listener waits for answers that are under way.
 const STOP_SECS: u64 = 5;
 
@@ -56,11 +60,14 @@ pub struct Listener {
     /// Where it listens, with the true port.
     pub address: SocketAddr,
     handle: ServerHandle,
+    /// Tells kept connections that no further request will be taken.
+    stopping: Arc<Notify>,
 }
 
 impl Listener {
     /// Stops taking connections and ends; answers under way get their time when `graceful`.
     pub async fn stop(&self, graceful: bool) {
+        self.stopping.notify_waiters();
         self.handle.stop(graceful).await;
     }
 }
@@ -79,28 +86,59 @@ pub fn bind(address: SocketAddr, option: &'static str, allow_plain: bool) -> Res
 /// Serves `routes` on `socket` until stopped. Must be called within a running system.
 pub fn serve(socket: TcpListener, gate: Option<Arc<Gate>>, workers: usize, routes: Routes) -> io::Result<Listener> {
     let address = socket.local_addr()?;
-    let server: Server = HttpServer::new(move || {
-        let routes = routes.clone();
-        App::new().configure(move |config| routes(config)).default_service(actix_web::web::to(not_found))
-    })
-    .workers(workers)
-    .max_connections(CONNECTIONS_MAX / workers.max(1))
-    .client_request_timeout(HEAD_TIME)
-    .client_disconnect_timeout(Duration::from_secs(1))
-    .keep_alive(IDLE_TIME)
-    .shutdown_timeout(STOP_SECS)
-    .disable_signals()
-    .on_connect(move |connection, data| {
-        if let (Some(gate), Some(stream)) = (&gate, connection.downcast_ref::<TcpStream>()) {
+    let times = gate.as_ref().map_or_else(IntakeTimes::default, |gate| gate.times());
+    let stopping = Arc::new(Notify::new());
+    let told = stopping.clone();
+    let connections = move || {
+        let (routes, gate, told) = (routes.clone(), gate.clone(), told.clone());
+        let app = App::new()
+            .wrap_fn(|request, service| {
+                // From here on the node is at work: its own waits are bounded elsewhere.
+                let patience = request.conn_data::<Patience>().cloned();
+                patience.iter().for_each(Patience::begin);
+                let answer = service.call(request);
+                async move {
+                    let answer = answer.await;
+                    patience.iter().for_each(Patience::end);
+                    answer
+                }
+            })
+            .configure(move |config| routes(config))
+            .default_service(actix_web::web::to(not_found));
+        let app = app.into_factory().map_err(|error| error.error_response());
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let told = told.clone();
+                async move { told.notified().await }
+            })
+            .keep_alive(times.idle)
+            .client_request_timeout(times.head)
+            .client_disconnect_timeout(DISCONNECT_TIME)
+            .local_addr(address)
+            .on_connect_ext(move |stream: &Patient<TcpStream>, data: &mut actix_http::Extensions| {
+                data.insert(stream.patience());
+                if let Some(gate) = &gate {
+                    data.insert(gate.connected(stream.get().peer_addr().ok().map(|peer| peer.ip())));
+                }
+            })
+            .h1(map_config(app, |()| AppConfig::default()));
+        fn_service(move |stream: TcpStream| {
             let _ = stream.set_nodelay(true);
-            data.insert(gate.connected(stream.peer_addr().ok().map(|peer| peer.ip())));
-        }
-    })
-    .listen(socket)?
-    .run();
+            let peer = stream.peer_addr().ok();
+            std::future::ready(Ok::<_, DispatchError>((Patient::new(stream, times.idle + times.head), peer)))
+        })
+        .and_then(http)
+    };
+    let server: Server = Server::build()
+        .workers(workers)
+        .max_concurrent_connections(CONNECTIONS_MAX / workers.max(1))
+        .shutdown_timeout(STOP_SECS)
+        .disable_signals()
+        .listen("http", socket, connections)?
+        .run();
     let handle = server.handle();
     actix_web::rt::spawn(server);
-    Ok(Listener { address, handle })
+    Ok(Listener { address, handle, stopping })
 }
 
 async fn not_found() -> HttpResponse {

@@ -9,12 +9,18 @@
 //! answer itself; no actor's mailbox stands between body and sync. Source: delivery contract, sections 3, 5 and 7.
 
 mod answer;
+mod arrival;
 mod body;
 mod gate;
 mod listener;
+mod patience;
 mod upload;
 
 pub use answer::refuse;
-pub use gate::{Gate, IntakeLimits};
+pub use arrival::{PackagesArrived, hint};
+pub use gate::{Gate, IntakeLimits, IntakeTimes};
 pub use listener::{ListenError, Listener, Routes, bind, serve};
 pub use upload::{Arrived, Intake, routes};
+
+#[cfg(test)]
+mod tests;

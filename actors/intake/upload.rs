@@ -50,7 +50,8 @@ pub struct Intake {
 pub fn routes(config: &mut ServiceConfig, intake: Arc<Intake>) {
     config
         .app_data(Data::from(intake))
-        .service(web::resource("/ManageSoftRL/{tail:.*}").to(upload))
+        // A plain prefix: a pattern would be matched for every upload, and the handler parts the path itself.
+        .service(web::scope("/ManageSoftRL").default_service(web::to(upload)))
         .service(web::resource("/health").route(web::get().to(health)));
 }
 
@@ -85,7 +86,7 @@ async fn take(request: &HttpRequest, payload: Payload, intake: &Intake) -> Resul
         admitted.map_err(|(refusal, secs)| (refusal, Some(secs)))?;
     }
     let mut room = intake.gate.body().map_err(|refusal| (refusal, Some(1)))?;
-    let read = body::read(payload, length, &name, &mut room).await;
+    let read = body::read(payload, length, &name, intake.gate.times(), &mut room).await;
     let (bytes, digest) = read.map_err(|refusal| {
         let retry = (refusal.status == 503).then_some(1);
         (refusal, retry)

@@ -2,6 +2,8 @@
 
 pub mod folder;
 pub mod logs;
+pub mod unsettled;
 
 pub use folder::{FolderError, NodeFolder};
 pub use logs::{LogThreads, Logs, LogsError};
+pub use unsettled::Unsettled;

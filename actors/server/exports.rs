@@ -117,8 +117,7 @@ async fn run(world: ExportsWorld) -> Option<TenantState> {
     }
     let committed = books.turn(move |draft| {
         let now: TenantState = draft.read(&tenant_key)?.unwrap_or_default();
-        // Only what the reconcile before it has seen: that is what the core compares.
-        let next = TenantState { exported: now.exported.max(seen.reconciled), ..now };
+        let next = TenantState { exported: now.exported.max(seen.devices), ..now };
         draft.write(&tenant_key, &next);
         Ok((next, News::default()))
     });

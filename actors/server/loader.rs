@@ -6,7 +6,7 @@ use muster::model::package::Envelope;
 use muster::model::tenant::TenantState;
 use muster::roles::server::{Content, LoadOutcome, Loaded, PackageNumber, settle};
 use muster::upload::ledger::PACKAGE_LIFETIME_MS;
-use tracing::{error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::books::{Books, News, TurnError};
 use super::reading::{Read, Reading};
@@ -92,7 +92,7 @@ async fn load_batch(world: LoaderWorld, numbers: Vec<PackageNumber>) -> Batch {
             let Some(ended) = settle(draft, &tenant, envelope, content, clock.now())? else { continue };
             match bad {
                 true => warn!(package = %key.digest, origin = %key.origin, state = %ended.state, "bad package"),
-                false => info!(package = %key.digest, origin = %key.origin, state = %ended.state, "package settled"),
+                false => debug!(package = %key.digest, origin = %key.origin, state = %ended.state, "package settled"),
             }
             news.staged.extend(ended.staged.map(|staged| (staged, key)));
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::thread::JoinHandle;
 
 use actix_web::web::Data;
@@ -24,14 +24,14 @@ use super::importer::{Importer, ImporterWorld};
 use super::loader::{Loader, LoaderWorld};
 use super::reading::Reading;
 use super::reconciler::{Reconciler, ReconcilerWorld, RuleFiles, RulesError};
-use super::server::{PackagesHeld, Server, ServerWorld, StopServer};
+use super::server::{Server, ServerWorld, StopServer};
 use super::view::{View, ViewFailure};
 use crate::clock::SharedClock;
 use crate::hierarchy::{Downloads, Statuses, downloads, statuses};
 use crate::intake::{self, Gate, Intake, IntakeLimits, ListenError, Listener};
 use crate::log::{OnFatal, Reserve};
 use crate::node::{FolderError, LogThreads, Logs, LogsError, NodeFolder};
-use crate::supervision::{Directory, Supervised, supervise};
+use crate::supervision::{Supervised, supervise};
 
 /// Path of the integration endpoint below an instance. Source: servicenow reference, section 3.
 pub const SERVICENOW_ENDPOINT: &str = "api/x_fls_flexera_fnms/integration/fnmstosn";
@@ -246,7 +246,7 @@ pub async fn start_prepared(
         facts: logs.fact_index.clone(),
         gate: gate.clone(),
         clock: clock.clone(),
-        arrived: hint(server.directory().clone()),
+        arrived: intake::hint(server.directory().clone()),
         duplicates: AtomicU64::new(0),
         refusals: AtomicU64::new(0),
     });
@@ -292,21 +292,6 @@ pub async fn start_prepared(
         view_thread,
         threads,
         folder,
-    })
-}
-
-/// Tells the server that something arrived; one hint under way is enough, it makes the actor look at everything.
-fn hint(directory: Directory<Server>) -> intake::Arrived {
-    let hinted = Arc::new(AtomicBool::new(false));
-    Arc::new(move || {
-        if let Some(address) = directory.get()
-            && !hinted.swap(true, Ordering::AcqRel)
-        {
-            let hint = address.send(PackagesHeld(hinted.clone()));
-            actix::spawn(async move {
-                let _ = hint.await;
-            });
-        }
     })
 }
 
@@ -371,3 +356,6 @@ impl RunningServer {
         drop((threads, folder));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The server's actor: the core, its one timer, and the hands that do what it wants.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::dev::ToEnvelope;
@@ -20,13 +20,13 @@ use super::exports::{ExportDevices, Exports};
 use super::fleet::Fleet;
 use super::importer::{ImportInventory, Importer};
 use super::loader::{Load, Loader};
-use super::reading::Reading;
 use super::reconciler::{ReconcileLicences, Reconciler};
 use super::sweep::sweep;
 use crate::clock::SharedClock;
-use crate::errors::{Chain, Hex};
+use crate::errors::Chain;
+use crate::intake::PackagesArrived;
 use crate::log::Handle as PackageHandle;
-use crate::node::Logs;
+use crate::node::{Logs, Unsettled};
 use crate::supervision::{DeathWatch, Directory};
 
 /// Packages that are taken out of the index in one turn.
@@ -57,18 +57,6 @@ pub struct ServerWorld {
     pub unsettled: Arc<AtomicUsize>,
 }
 
-/// Something was taken into custody: look. The flag says that such a hint is under way; it is lowered when the message
-/// is taken or dropped, before the look, so that no arrival falls between.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct PackagesHeld(pub Arc<AtomicBool>);
-
-impl Drop for PackagesHeld {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
-    }
-}
-
 /// Begins nothing any more: the node is about to end.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
@@ -92,26 +80,30 @@ impl Server {
         let now = world.clock.now();
         let seed = world.logs.node.seed();
         let rng = RngStream::new(seed, seed, mix(world.logs.incarnation, now.0 as u64));
-        let (seen, waiting) = waiting(&world, None, usize::MAX);
+        let (seen, waiting) = world.logs.unsettled(None, usize::MAX);
         let key = FactKey::Tenant(world.books.tenant.clone());
         let state = Fleet::of(&world.books).fact(&key).unwrap_or_else(|error| {
             error!(error = %Chain(&error), "the tenant's counters cannot be read, all tasks begin anew");
             None
         });
-        let durable = ServerDurable { settings: world.settings.clone(), waiting, state: state.unwrap_or_default() };
+        let durable = ServerDurable {
+            settings: world.settings.clone(),
+            waiting: numbers(waiting),
+            state: state.unwrap_or_default(),
+        };
         let core = ServerCore::recover(durable, rng, now);
         Server { world, core, intents: Intents::default(), seen, timer: None, stopping: false, _watch: watch }
     }
 
     fn pull(&mut self) {
         loop {
-            let (seen, packages) = waiting(&self.world, self.seen, PULL_MAX);
+            let (seen, packages) = self.world.logs.unsettled(self.seen, PULL_MAX);
             if seen == self.seen {
                 return;
             }
             self.seen = seen;
             if !packages.is_empty() {
-                self.core.on(self.world.clock.now(), ServerInput::Arrived(packages), &mut self.intents);
+                self.core.on(self.world.clock.now(), ServerInput::Arrived(numbers(packages)), &mut self.intents);
             }
         }
     }
@@ -192,29 +184,8 @@ impl Server {
     }
 }
 
-/// Up to `limit` packages taken after `after` without a final state, and the youngest one looked at.
-fn waiting(
-    world: &ServerWorld,
-    after: Option<PackageHandle>,
-    limit: usize,
-) -> (Option<PackageHandle>, Vec<PackageNumber>) {
-    let (mut seen, mut packages, mut left) = (after, Vec::new(), limit);
-    while left > 0 {
-        let page = world.logs.package_index.after(seen, left.min(PULL_MAX));
-        let Some(last) = page.last() else { break };
-        seen = Some(last.handle);
-        left -= page.len();
-        for held in page {
-            let Some((tenant, key)) = Reading::key(&held) else {
-                error!(key = %Hex(&held.key), "a held package has a key that is none");
-                continue;
-            };
-            if !world.logs.fact_index.contains(&FactKey::Package(tenant, key).encode()) {
-                packages.push(PackageNumber(held.handle.0));
-            }
-        }
-    }
-    (seen, packages)
+fn numbers(packages: Vec<Unsettled>) -> Vec<PackageNumber> {
+    packages.into_iter().map(|unsettled| PackageNumber(unsettled.handle.0)).collect()
 }
 
 impl Actor for Server {
@@ -225,10 +196,10 @@ impl Actor for Server {
     }
 }
 
-impl Handler<PackagesHeld> for Server {
+impl Handler<PackagesArrived> for Server {
     type Result = ();
 
-    fn handle(&mut self, hint: PackagesHeld, ctx: &mut Context<Server>) {
+    fn handle(&mut self, hint: PackagesArrived, ctx: &mut Context<Server>) {
         drop(hint);
         self.pull();
         self.turn(ctx);

@@ -209,7 +209,7 @@ impl Chain {
         let Some(id) = self.device_of(&record, &staged)? else { return Ok(Seen::Staged) };
         let is_done = state.imported == state.staged
             && state.reconciled == state.devices
-            && state.exported == state.reconciled
+            && state.exported == state.devices
             && !books.view.is_behind();
         match device(&self.server.api, id)? {
             Some(value) if is_done => Ok(Seen::Exported(Box::new(value))),

@@ -7,8 +7,8 @@ use super::position::{Consumption, Position};
 use super::software::ApplicationId;
 use crate::time::Timestamp;
 
-/// Devices in the working of one licence that are kept; a licence with more keeps its sums.
-pub const WORKING_MAX: usize = 100_000;
+/// Lines of working that are kept of all licences together; a licence beyond it keeps its sums.
+pub const WORKING_MAX: usize = 300_000;
 
 /// An application and on how many devices it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,13 +43,49 @@ pub struct Reconciled {
 }
 
 impl Reconciled {
-    /// Takes the working out of consumptions that are too long to keep; their sums stay.
+    /// Takes the working out of consumptions where it would be too long to keep; their sums stay.
     pub fn bounded(mut self) -> Reconciled {
+        let mut left = WORKING_MAX;
         for used in &mut self.consumptions {
-            if used.units.len() + used.taken.len() + used.rejected.len() > WORKING_MAX {
-                (used.units, used.taken, used.rejected) = Default::default();
+            let lines = used.units.len() + used.taken.len() + used.rejected.len() + used.arrived.len();
+            match left.checked_sub(lines) {
+                Some(rest) => left = rest,
+                None => (used.units, used.taken, used.rejected, used.arrived) = Default::default(),
             }
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::DeviceId;
+
+    #[test]
+    fn working_beyond_the_bound_is_left_out_and_the_sums_stay() {
+        let used = |lines: u64| Consumption {
+            licence: "l".parse().unwrap(),
+            consumed: lines,
+            raw: lines,
+            exempt: 0,
+            units: vec![],
+            taken: vec![],
+            rejected: vec![],
+            arrived: (0..lines).map(DeviceId).collect(),
+        };
+        let reconciled = Reconciled {
+            at: Timestamp(0),
+            as_of: Day::new(2026, 1, 1).unwrap(),
+            titles: 0,
+            unrecognised: 0,
+            ignored: 0,
+            installed: vec![],
+            positions: vec![],
+            consumptions: vec![used(200_000), used(200_000), used(100_000)],
+        };
+        let kept = reconciled.bounded().consumptions;
+        assert_eq!(kept.iter().map(|used| used.arrived.len()).collect::<Vec<_>>(), [200_000, 0, 100_000]);
+        assert_eq!(kept[1].consumed, 200_000);
     }
 }

@@ -50,6 +50,9 @@ impl RateTable {
 
     /// Takes one upload of `bytes` from `origin`, or tells in how many milliseconds to come again.
     pub fn admit(&mut self, now: Timestamp, origin: &Origin, bytes: u64) -> Result<(), i64> {
+        if self.rates.uploads_per_hour == 0 && self.rates.bytes_per_day == 0 {
+            return Ok(());
+        }
         let cost_ms = match self.rates.uploads_per_hour {
             0 => 0,
             uploads => HOUR_MS / i64::from(uploads),
@@ -119,6 +122,13 @@ mod tests {
         assert_eq!(table.admit(evening, &origin(1), 100), Ok(()));
         assert_eq!(table.admit(evening, &origin(1), 1), Err(5));
         assert_eq!(table.admit(Timestamp(DAY_MS), &origin(1), 100), Ok(()));
+    }
+
+    #[test]
+    fn without_limits_nobody_is_remembered() {
+        let mut table = RateTable::new(Rates { uploads_per_hour: 0, burst: 0, bytes_per_day: 0 });
+        assert!((0..100).all(|number| table.admit(Timestamp(0), &origin(number % 2), u64::MAX).is_ok()));
+        assert!(table.meters.is_empty());
     }
 
     #[test]

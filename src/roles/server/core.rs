@@ -162,8 +162,8 @@ impl ServerCore {
         let wanted = match task {
             Task::Import => self.import_due(),
             Task::Reconcile if self.state.devices > self.state.reconciled => self.started,
-            // Behind the reconcile, whose result travels with the devices once it is exported too.
-            Task::Export if self.settings.exports && self.state.reconciled > self.state.exported => self.started,
+            // Behind the reconcile by its place in `Task::ALL`, but not kept by one that fails.
+            Task::Export if self.settings.exports && self.state.devices > self.state.exported => self.started,
             Task::Reconcile | Task::Export => Timestamp::NEVER,
         };
         match self.again.get(&task) {

@@ -1,0 +1,143 @@
+//! Agents that publish one report after the other and send each until it has a receipt.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use muster::formats::gzip;
+use muster::formats::wire::header;
+use muster::id::{Digest, Guid};
+use muster::model::package::{Kind, Origin, PackageKey, Stream};
+use muster::rng::RngStream;
+use muster::time::Timestamp;
+use muster::upload::answer::{Verdict, verdict};
+use muster_actors::clock::{Clock, WallClock};
+use muster_actors::upload_client::UploadClient;
+
+use super::Place;
+
+/// A report that had a receipt.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Report {
+    /// What names it.
+    pub key: PackageKey,
+    /// Its place in its agent's stream.
+    pub sequence: u64,
+}
+
+/// What the agents did.
+#[derive(Clone, Debug, Default)]
+pub struct Published {
+    /// Reports with a receipt, by agent and sequence.
+    pub reports: Vec<Report>,
+    /// Receipts, those for duplicates included.
+    pub receipts: u64,
+    /// Uploads without a usable answer.
+    pub unanswered: u64,
+    /// Answers that no agent can deal with; none is expected.
+    pub refused: Vec<String>,
+}
+
+/// Agents at work, on a thread of their own.
+pub struct Agents {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<io::Result<Published>>,
+}
+
+/// Starts `count` agents.
+pub fn start(count: u32, seed: u64, place: Place) -> io::Result<Agents> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let work = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let agents = (0..count).map(|number| runtime.spawn(agent(u64::from(number), seed, place, stopped.clone())));
+        let agents: Vec<_> = agents.collect();
+        let mut all = Published::default();
+        for task in agents {
+            let one = runtime.block_on(task).map_err(io::Error::other)?;
+            all.reports.extend(one.reports);
+            all.receipts += one.receipts;
+            all.unanswered += one.unanswered;
+            all.refused.extend(one.refused);
+        }
+        all.reports.sort();
+        Ok(all)
+    };
+    let thread = std::thread::Builder::new().name("agents".into()).spawn(work)?;
+    Ok(Agents { stop, thread })
+}
+
+impl Agents {
+    /// Lets each agent deliver what it has published, and ends.
+    pub fn finish(self) -> io::Result<Published> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("an agent panicked")))
+    }
+}
+
+async fn agent(number: u64, seed: u64, place: Place, stop: Arc<AtomicBool>) -> Published {
+    let mut rng = RngStream::new(seed, number + 1, 0);
+    let (guid, epoch) = (Guid::from_random(rng.bytes()), rng.bits());
+    let client = UploadClient::new().expect("an HTTP client");
+    let mut done = Published::default();
+    let mut sequence = 0;
+    while !stop.load(Ordering::Relaxed) {
+        sequence += 1;
+        let collected_at = WallClock.now();
+        let body = body(number, sequence, collected_at);
+        let digest = Digest::of(&body);
+        let name = format!("root on pc{number} at {} (Full).ndi.gz", collected_at.to_stamp());
+        let headers = [
+            (header::AGENT, guid.to_string()),
+            (header::SHA256, digest.to_string()),
+            (header::STREAM, Stream::new(Kind::Inventories, "root", "Full").to_string()),
+            (header::EPOCH, epoch.to_string()),
+            (header::SEQUENCE, sequence.to_string()),
+            (header::COLLECTED_AT, collected_at.to_rfc3339()),
+        ];
+        // Now and then it is sent again although it had its receipt: an answer that was lost behind it.
+        let mut wanted = if rng.below(8) == 0 { 2 } else { 1 };
+        let mut has_receipt = false;
+        while wanted > 0 {
+            let to = [place.child, place.child, place.child, place.parent, place.server][rng.below(5) as usize];
+            let answer = client.put(&format!("http://{to}"), "Inventories", &name, &headers, body.clone()).await;
+            match verdict(&answer, digest, body.len() as u64) {
+                Verdict::Delivered => {
+                    (has_receipt, wanted) = (true, wanted - 1);
+                    done.receipts += 1;
+                }
+                Verdict::Later { .. } => done.unanswered += 1,
+                other => {
+                    done.refused.push(format!("{name} at {to}: {other:?}"));
+                    break;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(rng.below(30) as u64)).await;
+        }
+        if has_receipt {
+            let key = PackageKey { origin: Origin::agent(guid), kind: Kind::Inventories, digest };
+            done.reports.push(Report { key, sequence });
+        }
+    }
+    done
+}
+
+/// A small inventory that is like no other.
+fn body(agent: u64, sequence: u64, at: Timestamp) -> Bytes {
+    let xml = format!(
+        r#"<Inventory Tracker="0.1.0" Audience="Machine" Scope="pc{agent}.lab" MachineName="pc{agent}" UserName="root"
+  DateTime="{}" Type="Full">
+  <Hardware Class="MGS_ComputerSystem" Name="pc{agent}" Evidence="dmi">
+    <Property Name="MachineID" Value="machine-{agent}"/>
+    <Property Name="Model" Value="{sequence}"/>
+  </Hardware>
+  <Software><Package Name="counter" Version="{sequence}" Evidence="deb"/></Software>
+</Inventory>
+"#,
+        at.to_stamp()
+    );
+    gzip::compress(xml.as_bytes()).into()
+}

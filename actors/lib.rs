@@ -20,4 +20,6 @@ pub mod beacon;
 pub mod server;
 pub mod servicenow;
 
+pub mod operator;
+
 pub mod up;

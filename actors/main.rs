@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use muster_actors::command::Failure;
 use muster_actors::errors::Chain;
+use muster_actors::operator::command::{self as operator, LookUp};
 use muster_actors::{agent, beacon, server, servicenow, up};
 use tracing_subscriber::EnvFilter;
 
@@ -29,6 +30,12 @@ enum Command {
     Server(server::command::ServerArgs),
     /// Run the ServiceNow stand-in.
     Servicenow(Box<servicenow::command::ServiceNowArgs>),
+    /// Look up devices at a running server.
+    Devices(operator::DevicesArgs),
+    /// Look up packages at a running server: where each is, and how it ended.
+    Packages(operator::PackagesArgs),
+    /// Look up the beacons below a running server and what waits at them.
+    Beacons(operator::BeaconsArgs),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +50,9 @@ fn main() -> ExitCode {
         Command::Server(args) => server::command::run(args),
         Command::Servicenow(args) => servicenow::command::run(*args)
             .map_err(|error| Failure { text: Chain(&error).to_string(), exit: error.exit_code() }),
+        Command::Devices(args) => operator::run(LookUp::Devices(args)),
+        Command::Packages(args) => operator::run(LookUp::Packages(args)),
+        Command::Beacons(args) => operator::run(LookUp::Beacons(args)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

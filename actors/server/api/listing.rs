@@ -96,9 +96,10 @@ pub struct Form {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum SortKey {
-    Nothing,
     Number(i64),
     Text(String),
+    /// Behind everything that has a value.
+    Nothing,
 }
 
 /// Where a row stands in the list.

@@ -86,7 +86,7 @@ pub struct Kept {
     settled_to: unsettled::SettledTo,
     recognition: recognition::Recognitions,
     reconciled: licences::Last,
-    questions: Semaphore,
+    questions: Arc<Semaphore>,
 }
 
 impl Default for Kept {
@@ -97,7 +97,7 @@ impl Default for Kept {
             settled_to: Default::default(),
             recognition: Default::default(),
             reconciled: Default::default(),
-            questions: Semaphore::new(QUESTIONS_MAX),
+            questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
         }
     }
 }
@@ -173,9 +173,13 @@ pub fn routes(config: &mut ServiceConfig, api: Arc<Api>) {
 async fn answer(api: Data<Api>, request: HttpRequest, handler: Handler) -> Result<HttpResponse, Problem> {
     let id = request.match_info().iter().next().map(|(_, id)| decoded(id)).unwrap_or_default();
     let question = Question { id, query: request.query_string().to_owned() };
-    let _permit = api.kept.questions.acquire().await;
-    let working = api.clone();
-    let answered = tokio::task::spawn_blocking(move || handler(&working, &question)).await;
+    let permit = api.kept.questions.clone().acquire_owned().await;
+    let answered = tokio::task::spawn_blocking(move || {
+        // Held as long as the work lasts: whoever asked may be gone before.
+        let _permit = permit;
+        handler(&api, &question)
+    });
+    let answered = answered.await;
     let answered = answered.map_err(|_| Problem::internal("internal", "the question was not answered"))?;
     let mut response = HttpResponse::Ok();
     response.insert_header(("x-content-type-options", "nosniff")).insert_header(("cache-control", "no-store"));
@@ -202,4 +206,4 @@ async fn wrong_method(request: HttpRequest) -> HttpResponse {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

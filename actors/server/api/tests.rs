@@ -1,7 +1,8 @@
 //! A real server on loopback: packages are uploaded over HTTP and answers compared whole.
 
+pub(crate) mod fixture;
+
 mod documents;
-mod fixture;
 mod hostile;
 mod pages;
 mod questions;

@@ -1,0 +1,120 @@
+//! Questions to the operator listener of a server.
+
+use std::time::Duration;
+
+use reqwest::{StatusCode, Url};
+use serde_json::Value;
+
+use crate::command::Failure;
+use crate::errors::Chain;
+
+/// Longest wait for a connection.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// Longest wait for an answer; a filter over a large fleet takes seconds.
+const ANSWER_TIME: Duration = Duration::from_secs(120);
+/// Items of a page: the most that the API gives.
+const PAGE: usize = 1_000;
+
+/// The address of a server's operator listener, checked: `http` or `https`, and a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerUrl(Url);
+
+impl std::str::FromStr for ServerUrl {
+    type Err = String;
+    fn from_str(text: &str) -> Result<ServerUrl, String> {
+        let wrong = || "write an address like http://127.0.0.1:8080".to_owned();
+        let url = Url::parse(text).map_err(|_| wrong())?;
+        let is_server = matches!(url.scheme(), "http" | "https") && url.has_host() && !url.cannot_be_a_base();
+        if is_server { Ok(ServerUrl(url)) } else { Err(wrong()) }
+    }
+}
+
+impl ServerUrl {
+    fn is_loopback(&self) -> bool {
+        let host = self.0.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+}
+
+/// What a list is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query(pub Vec<(&'static str, String)>);
+
+/// Asks one server.
+pub struct Client {
+    http: reqwest::Client,
+    server: ServerUrl,
+}
+
+impl Client {
+    /// A client for `server`. It follows no redirect, and asks loopback without a proxy.
+    pub fn new(server: &ServerUrl) -> Result<Client, Failure> {
+        let builder = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIME)
+            .timeout(ANSWER_TIME)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("muster/", env!("CARGO_PKG_VERSION")));
+        let builder = if server.is_loopback() { builder.no_proxy() } else { builder };
+        let http = builder.build().map_err(|error| Failure::work(&error))?;
+        Ok(Client { http, server: server.clone() })
+    }
+
+    /// The answer at `/api/v1/` and these segments.
+    pub async fn get(&self, path: &[&str], query: &[(&'static str, String)]) -> Result<Value, Failure> {
+        let mut url = self.server.0.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let server = self.server.0.as_str().trim_end_matches('/');
+        let unreachable = |error: reqwest::Error| Failure {
+            // The address stands in the line already.
+            text: format!("cannot ask the server at {server} (--server): {}", Chain(&error.without_url())),
+            exit: 1,
+        };
+        let answer = self.http.get(url).send().await.map_err(unreachable)?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(unreachable)?;
+        let strange = || Failure {
+            text: format!("{server} (--server) is no operator listener of muster: it answers {status}"),
+            exit: 1,
+        };
+        let value: Value = serde_json::from_str(&text).map_err(|_| strange())?;
+        if status.is_success() {
+            return Ok(value);
+        }
+        let message = value["error"]["message"].as_str().ok_or_else(strange)?;
+        // What the server does not understand was written on the command line.
+        let exit = if status == StatusCode::BAD_REQUEST { 2 } else { 1 };
+        Err(Failure { text: format!("{}: {message}", server), exit })
+    }
+
+    /// Calls `each` for every item of a list, `limit` of them at most; says how many the list has.
+    pub async fn each<E: From<Failure>>(
+        &self,
+        path: &str,
+        query: &Query,
+        limit: usize,
+        mut each: impl FnMut(Value) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        let (mut left, mut after) = (limit, None::<String>);
+        loop {
+            let mut asked = query.0.clone();
+            asked.push(("limit", left.clamp(1, PAGE).to_string()));
+            asked.extend(after.take().map(|after| ("after", after)));
+            let mut page = self.get(&[path], &asked).await?;
+            let total = page["total"].as_u64().unwrap_or(0);
+            let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) else { return Ok(total) };
+            for item in items.into_iter().take(left) {
+                each(item)?;
+                left -= 1;
+            }
+            after = page["next"].as_str().map(str::to_owned);
+            if after.is_none() || left == 0 {
+                return Ok(total);
+            }
+        }
+    }
+}

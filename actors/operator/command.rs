@@ -1,0 +1,208 @@
+//! `muster devices`, `muster packages`, `muster beacons`.
+
+use std::io::{BufWriter, Write};
+
+use clap::Subcommand;
+use muster::id::Digest;
+
+use super::client::{Client, Query, ServerUrl};
+use super::output::{Ended, json, table};
+use super::{devices, packages};
+use crate::command::{Failure, in_system};
+
+/// Rows of a table unless the command line says otherwise.
+const ROWS: usize = 1_000;
+
+/// Which server is asked, and how it is printed.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Asking {
+    /// Operator address of the server
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", global = true)]
+    server: ServerUrl,
+    /// Print JSON: lists an item a line
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+/// Which rows of a list.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Rows {
+    /// Only rows for which all terms hold, such as `name:web os="Debian GNU/Linux 12"` (`:` holds the text, `=` is it)
+    #[arg(long, value_name = "TERMS")]
+    filter: Option<String>,
+    /// Order by this field; with `-` in front descending
+    #[arg(long, value_name = "FIELD", allow_hyphen_values = true)]
+    sort: Option<String>,
+    /// At most so many rows; by default 1000 in a table, all as JSON
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+}
+
+/// Options of `muster devices`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DevicesArgs {
+    #[command(flatten)]
+    asking: Asking,
+    #[command(subcommand)]
+    command: DevicesCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum DevicesCommand {
+    /// List devices
+    List(Rows),
+    /// Show one device: values with their sources, records, packages, software
+    Show {
+        /// Number of the device
+        id: u64,
+    },
+}
+
+/// Options of `muster packages`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PackagesArgs {
+    #[command(flatten)]
+    asking: Asking,
+    #[command(subcommand)]
+    command: PackagesCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum PackagesCommand {
+    /// List packages that are here or were settled here
+    List {
+        #[command(flatten)]
+        rows: Rows,
+        /// Only packages of this agent
+        #[arg(long)]
+        origin: Option<String>,
+        /// Only packages in this state: held, imported, stale, quarantined or expired
+        #[arg(long)]
+        state: Option<String>,
+        /// Only packages of this kind, such as Inventories
+        #[arg(long)]
+        kind: Option<String>,
+    },
+    /// Show one package: where it was held and when, how it ended
+    Show {
+        /// SHA-256 of its bytes: 64 hexadecimal digits
+        digest: Digest,
+    },
+}
+
+/// Options of `muster beacons`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct BeaconsArgs {
+    #[command(flatten)]
+    asking: Asking,
+    #[command(flatten)]
+    rows: Rows,
+}
+
+/// A look-up.
+#[derive(Clone, Debug)]
+pub enum LookUp {
+    /// `muster devices`.
+    Devices(DevicesArgs),
+    /// `muster packages`.
+    Packages(PackagesArgs),
+    /// `muster beacons`.
+    Beacons(BeaconsArgs),
+}
+
+/// Asks and prints.
+pub fn run(look_up: LookUp) -> Result<(), Failure> {
+    // A write to a closed pipe is an error here, not a signal: it ends the look-up in peace.
+    in_system(async { answer(look_up, &mut BufWriter::new(std::io::stdout().lock())).await })
+}
+
+/// Asks, and prints on `out`.
+pub(super) async fn answer(look_up: LookUp, out: &mut impl Write) -> Result<(), Failure> {
+    let answered = match look_up {
+        LookUp::Devices(args) => devices(args, out).await,
+        LookUp::Packages(args) => packages(args, out).await,
+        LookUp::Beacons(BeaconsArgs { asking, rows }) => {
+            let query = rows.query([("sort", "name")]);
+            list(&asking, "beacons", &rows, &query, (&packages::BEACON_HEAD, packages::beacon), out).await
+        }
+    };
+    match answered.and_then(|()| Ok(out.flush()?)) {
+        Ok(()) | Err(Ended::Closed) => Ok(()),
+        Err(Ended::Failed(failure)) => Err(failure),
+    }
+}
+
+async fn devices(DevicesArgs { asking, command }: DevicesArgs, out: &mut impl Write) -> Result<(), Ended> {
+    match command {
+        DevicesCommand::List(rows) => {
+            list(&asking, "devices", &rows, &rows.query([]), (&devices::HEAD, devices::row), out).await
+        }
+        DevicesCommand::Show { id } => {
+            let device = Client::new(&asking.server)?.get(&["devices", &id.to_string()], &[]).await?;
+            if asking.json { json(out, &device) } else { devices::show(out, &device) }
+        }
+    }
+}
+
+async fn packages(PackagesArgs { asking, command }: PackagesArgs, out: &mut impl Write) -> Result<(), Ended> {
+    match command {
+        PackagesCommand::List { rows, origin, state, kind } => {
+            let mut query = rows.query([]);
+            let given = [("origin", origin), ("state", state), ("kind", kind)];
+            query.0.extend(given.into_iter().filter_map(|(name, value)| Some((name, value?))));
+            list(&asking, "packages", &rows, &query, (&packages::HEAD, packages::row), out).await
+        }
+        PackagesCommand::Show { digest } => {
+            let package = Client::new(&asking.server)?.get(&["packages", &digest.to_string()], &[]).await?;
+            if asking.json { json(out, &package) } else { packages::show(out, &package) }
+        }
+    }
+}
+
+impl Rows {
+    fn query<const N: usize>(&self, otherwise: [(&'static str, &str); N]) -> Query {
+        let given = [("filter", &self.filter), ("sort", &self.sort)];
+        let mut query: Vec<(&'static str, String)> =
+            given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
+        for (name, value) in otherwise {
+            if !query.iter().any(|(given, _)| *given == name) {
+                query.push((name, value.to_owned()));
+            }
+        }
+        Query(query)
+    }
+}
+
+/// How a list is printed as a table: its head, and what becomes of an item.
+type Columns<'c> = (&'c [&'c str], fn(&serde_json::Value) -> Vec<String>);
+
+async fn list(
+    asking: &Asking,
+    path: &str,
+    rows: &Rows,
+    query: &Query,
+    (head, row): Columns<'_>,
+    out: &mut impl Write,
+) -> Result<(), Ended> {
+    let client = Client::new(&asking.server)?;
+    let limit = rows.limit.map(|limit| limit as usize);
+    if asking.json {
+        client.each(path, query, limit.unwrap_or(usize::MAX), |item| json(out, &item)).await?;
+        return Ok(());
+    }
+    let mut shown: Vec<Vec<String>> = Vec::new();
+    let take = |item: serde_json::Value| -> Result<(), Ended> {
+        shown.push(row(&item));
+        Ok(())
+    };
+    let total = client.each(path, query, limit.unwrap_or(ROWS), take).await?;
+    let count = shown.len() as u64;
+    match table(head, shown) {
+        empty if empty.is_empty() => writeln!(out, "no {path}")?,
+        table => writeln!(out, "{table}")?,
+    }
+    if count < total {
+        writeln!(out, "{count} of {total} shown: narrow them by --filter, or give --limit")?;
+    }
+    Ok(())
+}

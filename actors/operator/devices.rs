@@ -1,0 +1,72 @@
+//! What `muster devices show` prints.
+
+use std::io::Write;
+
+use serde_json::Value;
+
+use super::output::{Ended, part, table, text, time, words};
+
+/// Columns of `muster devices list`.
+pub const HEAD: [&str; 8] =
+    ["ID", "NAME", "OPERATING SYSTEM", "HARDWARE", "SERIAL", "TYPE", "LAST INVENTORY", "RECORDS"];
+
+/// A row of the list.
+pub fn row(device: &Value) -> Vec<String> {
+    vec![
+        text(&device["id"]),
+        text(&device["name"]),
+        text(&device["os"]),
+        words(&[&device["manufacturer"], &device["model"]]),
+        text(&device["serial"]),
+        text(&device["type"]),
+        time(&device["last_inventory"]),
+        text(&device["records"]),
+    ]
+}
+
+fn rows(list: &Value, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
+    list.as_array().into_iter().flatten().map(row).collect()
+}
+
+/// The whole device.
+pub fn show(out: &mut impl Write, device: &Value) -> Result<(), Ended> {
+    let name = words(&[&device["name"], &device["domain"]]);
+    writeln!(out, "device {} {name}\n", text(&device["id"]))?;
+    let values = rows(&device["values"], |value| {
+        vec![text(&value["property"]), text(&value["value"]), text(&value["source"]), time(&value["date"])]
+    });
+    part(out, "Values", &table(&["PROPERTY", "VALUE", "SOURCE", "DATE"], values))?;
+    let records = rows(&device["records"], |record| {
+        let matcher = if record["matcher"].is_null() { "-".to_owned() } else { text(&record["matcher"]) };
+        vec![
+            text(&record["record_id"]),
+            text(&record["source"]),
+            text(&record["external_id"]),
+            time(&record["inventory_date"]),
+            matcher,
+        ]
+    });
+    part(out, "Records", &table(&["RECORD", "SOURCE", "KEY", "DATE", "MATCHER"], records))?;
+    let packages = rows(&device["packages"], |package| {
+        let hops = package["hops"].as_array().into_iter().flatten();
+        let way: Vec<String> = hops.map(|hop| format!("{} {}", node(hop), time(&hop["received"]))).collect();
+        vec![text(&package["digest"]), text(&package["state"]), way.join(", ")]
+    });
+    part(out, "Packages", &table(&["DIGEST", "STATE", "WAY"], packages))?;
+    let applications = rows(&device["applications"], |application| {
+        let title = words(&[&application["title"]["name"], &application["title"]["version"]]);
+        let name = if application["name"].is_null() { &application["id"] } else { &application["name"] };
+        vec![text(name), text(&application["publisher"]), title, text(&application["rule"])]
+    });
+    part(out, "Applications", &table(&["APPLICATION", "PUBLISHER", "SHOWN BY", "RULE"], applications))?;
+    let software = rows(&device["software"], |title| {
+        let fields = ["name", "version", "publisher", "evidence", "install_date"];
+        fields.iter().map(|field| text(&title[*field])).collect()
+    });
+    part(out, "Software", &table(&["NAME", "VERSION", "PUBLISHER", "EVIDENCE", "INSTALLED"], software))
+}
+
+/// The name of a hop's node, or its GUID while nobody knows a name.
+pub fn node(hop: &Value) -> String {
+    text(if hop["name"].is_null() { &hop["node"] } else { &hop["name"] })
+}

@@ -89,7 +89,10 @@ mod tests {
 
     #[test]
     fn what_a_machine_reported_cannot_steer_the_terminal() {
-        assert_eq!(text(&json!("a\u{1b}[31m\u{9b}0m\n\u{202e}b\u{7f}é")), "a\u{fffd}[31m\u{fffd}0m\u{fffd}\u{fffd}b\u{fffd}é");
+        assert_eq!(
+            text(&json!("a\u{1b}[31m\u{9b}0m\n\u{202e}b\u{7f}é")),
+            "a\u{fffd}[31m\u{fffd}0m\u{fffd}\u{fffd}b\u{fffd}é"
+        );
         assert_eq!((text(&json!(null)), text(&json!(7))), (String::new(), "7".to_owned()));
         let shown = table(&["X"], [vec![text(&json!("\u{1b}]0;title\u{7}"))]]);
         assert!(!shown.contains('\u{1b}') && !shown.contains('\u{7}'), "{shown:?}");

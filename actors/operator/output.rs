@@ -66,6 +66,10 @@ pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Stri
         table.set_header(head.to_vec());
     }
     table.add_rows(rows);
+    // Lines begin where the terminal does.
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
+    }
     if table.is_empty() { String::new() } else { table.trim_fmt() }
 }
 

@@ -66,6 +66,10 @@ pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Stri
         table.set_header(head.to_vec());
     }
     table.add_rows(rows);
+    // Lines begin where the terminal does.
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
+    }
     if table.is_empty() { String::new() } else { table.trim_fmt() }
 }
 
@@ -89,7 +93,10 @@ mod tests {
 
     #[test]
     fn what_a_machine_reported_cannot_steer_the_terminal() {
-        assert_eq!(text(&json!("a\u{1b}[31m\u{9b}0m\n\u{202e}b\u{7f}é")), "a\u{fffd}[31m\u{fffd}0m\u{fffd}\u{fffd}b\u{fffd}é");
+        assert_eq!(
+            text(&json!("a\u{1b}[31m\u{9b}0m\n\u{202e}b\u{7f}é")),
+            "a\u{fffd}[31m\u{fffd}0m\u{fffd}\u{fffd}b\u{fffd}é"
+        );
         assert_eq!((text(&json!(null)), text(&json!(7))), (String::new(), "7".to_owned()));
         let shown = table(&["X"], [vec![text(&json!("\u{1b}]0;title\u{7}"))]]);
         assert!(!shown.contains('\u{1b}') && !shown.contains('\u{7}'), "{shown:?}");

@@ -50,59 +50,63 @@ async fn look_ups_print_tables_for_people_and_lines_for_programs() {
         text.replace(&guid(1).to_string(), "GUID-1")
     };
     expect![[r#"
-         ID  NAME  OPERATING SYSTEM  HARDWARE  SERIAL  TYPE  LAST INVENTORY       RECORDS
-         1   h1                      R-220                   2025-06-15 15:06:40  1
-         2   h2                                              2025-06-15 15:06:40  1
-    "#]].assert_eq(&named(ask(&fixture, "devices list").await.unwrap()));
+        ID  NAME  OPERATING SYSTEM  HARDWARE    SERIAL  TYPE  LAST INVENTORY       RECORDS
+        1   h1                      Acme R-220                2025-06-15 15:06:40  1
+        2   h2                                                2025-06-15 15:06:40  1
+    "#]]
+    .assert_eq(&named(ask(&fixture, "devices list").await.unwrap()));
     expect![[r#"
         device 1 h1 lab
 
         Values
-         PROPERTY            VALUE  SOURCE  DATE
-         ComputerName        h1     agent   2025-06-15 15:06:40
-         ComplianceDomainID  lab    agent   2025-06-15 15:06:40
-         ModelNo             R-220  agent   2025-06-15 15:06:40
-         MachineID           M1     agent   2025-06-15 15:06:40
+        PROPERTY            VALUE  SOURCE  DATE
+        ComputerName        h1     agent   2025-06-15 15:06:40
+        ComplianceDomainID  lab    agent   2025-06-15 15:06:40
+        Manufacturer        Acme   agent   2025-06-15 15:06:40
+        ModelNo             R-220  agent   2025-06-15 15:06:40
+        MachineID           M1     agent   2025-06-15 15:06:40
 
         Records
-         RECORD  SOURCE  KEY                                   DATE                 MATCHER
-         1       agent   GUID-1  2025-06-15 15:06:40  -
+        RECORD  SOURCE  KEY                                   DATE                 MATCHER
+        1       agent   GUID-1  2025-06-15 15:06:40  -
 
         Packages
-         DIGEST                                                            STATE     WAY
-         1111111111111111111111111111111111111111111111111111111111111111  imported  hq 2025-06-15 15:06:40
+        DIGEST                                                            STATE     WAY
+        1111111111111111111111111111111111111111111111111111111111111111  imported  hq 2025-06-15 15:06:40
 
         Applications
-         APPLICATION    PUBLISHER                            SHOWN BY              RULE
-         PostgreSQL 15  PostgreSQL Global Development Group  postgresql-15 15.6-1  postgresql-15#1
+        APPLICATION    PUBLISHER                            SHOWN BY              RULE
+        PostgreSQL 15  PostgreSQL Global Development Group  postgresql-15 15.6-1  postgresql-15#1
 
         Software
-         NAME           VERSION  PUBLISHER  EVIDENCE  INSTALLED
-         postgresql-15  15.6-1   Debian     deb
+        NAME           VERSION  PUBLISHER  EVIDENCE  INSTALLED
+        postgresql-15  15.6-1   Debian     deb
 
-    "#]].assert_eq(&named(ask(&fixture, "devices show 1").await.unwrap()));
+    "#]]
+    .assert_eq(&named(ask(&fixture, "devices show 1").await.unwrap()));
     expect![[r#"
         Package
-         digest          1111111111111111111111111111111111111111111111111111111111111111
-         state           imported
-         kind            Inventories
-         name            root on h1 at 20250615T120000 (Full).ndi.gz
-         origin          GUID-1
-         stream          Inventories/root/Full
-         size            294
-         epoch           7
-         sequence        1
-         clock           clock-bad
-         first_received  2025-06-15T15:06:40.000Z
-         received        2025-06-15T15:06:40.000Z
-         settled         2025-06-15T15:06:40.000Z
+        digest          1111111111111111111111111111111111111111111111111111111111111111
+        state           imported
+        kind            Inventories
+        name            root on h1 at 20250615T120000 (Full).ndi.gz
+        origin          GUID-1
+        stream          Inventories/root/Full
+        size            277
+        epoch           7
+        sequence        1
+        clock           clock-bad
+        first_received  2025-06-15T15:06:40.000Z
+        received        2025-06-15T15:06:40.000Z
+        settled         2025-06-15T15:06:40.000Z
 
         Way
-         HOP  NODE      RECEIVED                  AFTER
-         1    hq        2025-06-15T15:06:40.000Z
-              imported  2025-06-15T15:06:40.000Z  0.000 s
+        HOP  NODE      RECEIVED                  AFTER
+        1    hq        2025-06-15T15:06:40.000Z
+             imported  2025-06-15T15:06:40.000Z  0.000 s
 
-    "#]].assert_eq(&named(ask(&fixture, &format!("packages show {first}")).await.unwrap()));
+    "#]]
+    .assert_eq(&named(ask(&fixture, &format!("packages show {first}")).await.unwrap()));
     let list = ask(&fixture, "packages list --state imported --limit 1").await.unwrap();
     assert!(list.ends_with("1 of 2 shown: narrow them by --filter, or give --limit\n"), "{list}");
     let json = ask(&fixture, "devices list --json --sort -id").await.unwrap();
@@ -125,8 +129,8 @@ async fn beacons_show_their_queues() {
     fixture.report_status(8, status).await;
     let table = ask(&fixture, "beacons").await.unwrap().replace(&guid(8).to_string(), "GUID-8");
     expect![[r#"
-         NAME   ID                                    PARENT          LAST SEEN            WAITING                          SET ASIDE  VERSION
-         basel  GUID-8  http://hq:7080  2025-06-15 15:06:40  3 Inventories, oldest 1 min 1 s  2          0.1.0
+        NAME   ID                                    PARENT          LAST SEEN            WAITING                          SET ASIDE  VERSION
+        basel  GUID-8  http://hq:7080  2025-06-15 15:06:40  3 Inventories, oldest 1 min 1 s  2          0.1.0
     "#]].assert_eq(&table);
     assert_eq!(ask(&fixture, "beacons --json").await.unwrap().lines().count(), 1);
     fixture.stop().await;

@@ -1,7 +1,7 @@
 //! `muster-sim custody`: puts packages into the custody of a node that does not run, through the node's own log, so that
 //! its start with many of them can be seen. Each has an origin of its own, as in a fleet.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -88,8 +88,8 @@ pub fn run(args: CustodyArgs) -> Result<(), Failure> {
 
 fn take(args: &CustodyArgs) -> Result<(usize, u64), CustodyError> {
     let tenant: TenantId = args.tenant.parse().map_err(|_| CustodyError::Tenant(args.tenant.clone()))?;
-    let folder = NodeFolder::open(&args.data)?;
-    let node = identity(folder.path())?;
+    let folder = Arc::new(NodeFolder::open(&args.data)?);
+    let node = identity(folder.clone())?;
     let path = folder.path().join("packages");
     let disk = FolderDisk::open(&path).map_err(|source| CustodyError::Packages { path: path.clone(), source })?;
     let now = WallClock.now();
@@ -99,7 +99,7 @@ fn take(args: &CustodyArgs) -> Result<(usize, u64), CustodyError> {
 }
 
 /// The node's own, made by its logs when it never ran.
-fn identity(folder: &Path) -> Result<Guid, CustodyError> {
+fn identity(folder: Arc<NodeFolder>) -> Result<Guid, CustodyError> {
     let no_reserve = Reserve { bytes: 0, percent: 0 };
     let (logs, threads) =
         Logs::open(folder, Arc::new(WallClock), no_reserve, muster_actors::command::exit_when_fatal())?;
@@ -182,7 +182,8 @@ mod tests {
         assert_eq!(take(&args(12)).unwrap(), (42, 42 * 64));
         let no_reserve = Reserve { bytes: 0, percent: 0 };
         let no_fatal = Arc::new(|reason: &str| panic!("{reason}"));
-        let (logs, _threads) = Logs::open(data.path(), Arc::new(WallClock), no_reserve, no_fatal).unwrap();
+        let (logs, _threads) =
+            Logs::open(NodeFolder::open(data.path()).unwrap(), Arc::new(WallClock), no_reserve, no_fatal).unwrap();
         assert_eq!(logs.package_index.totals().0, 42);
         let tenant = CustodyArgs { tenant: "a b".into(), ..args(1) };
         assert_eq!(Failure::from(take(&tenant).unwrap_err()).exit, 2);

@@ -11,7 +11,7 @@ use muster::model::package::Envelope;
 use muster::model::stored;
 use muster::roles::beacon::{Aside, ParentNumber};
 use muster::upload::answer::{Answer, Verdict, verdict};
-use muster::upload::ledger::PACKAGE_LIFETIME_MS;
+use muster::upload::ledger::has_expired;
 use tracing::{debug, info, warn};
 
 use crate::clock::SharedClock;
@@ -71,7 +71,7 @@ impl Relay for HttpRelay {
             let (found, record) = match read.await {
                 Ok(None) => return Outcome::Gone,
                 Ok(Some(Ok(read))) => read,
-                Ok(Some(Err(error @ (ReadError::Rotten { .. } | ReadError::Gone(_))))) => {
+                Ok(Some(Err(error @ (ReadError::Rotten { .. } | ReadError::Lost | ReadError::Gone(_))))) => {
                     warn!(error = %Chain(&error), "a held package cannot be read");
                     return Outcome::Unsendable(Aside::BadDigest);
                 }
@@ -83,7 +83,7 @@ impl Relay for HttpRelay {
             if found != envelope.digest {
                 return Outcome::Unsendable(Aside::BadDigest);
             }
-            if clock.now().ms_since(envelope.first_received) > PACKAGE_LIFETIME_MS {
+            if has_expired(envelope.first_received, clock.now()) {
                 return Outcome::Unsendable(Aside::Expired);
             }
             let headers = headers(&envelope);

@@ -78,9 +78,8 @@ pub struct RunningBeacon {
     /// The logs, for those in the same process.
     pub logs: Logs,
     listener: Listener,
-    beacon: Supervised<Beacon>,
+    pub(super) beacon: Supervised<Beacon>,
     threads: LogThreads,
-    _folder: NodeFolder,
 }
 
 /// Starts a beacon on this arbiter.
@@ -91,15 +90,16 @@ pub async fn start(
 ) -> Result<RunningBeacon, BeaconError> {
     let socket = intake::bind(options.listen, "listen", options.allow_plain)?;
     let folder = NodeFolder::open(&options.data)?;
-    let (logs, threads) = Logs::open(folder.path(), clock.clone(), options.reserve, on_fatal.clone())?;
+    let path = folder.path().to_path_buf();
+    let (logs, threads) = Logs::open(folder, clock.clone(), options.reserve, on_fatal.clone())?;
     let client = UploadClient::new().map_err(BeaconError::Client)?;
     let parents: Arc<[String]> = options.parents.iter().map(|parent| parent.trim_end_matches('/').to_owned()).collect();
     let (hand_on, below) = (Data::new(Downloads::default()), Data::new(Statuses::default()));
-    restore_bundle(folder.path(), &hand_on);
+    restore_bundle(&path, &hand_on);
     let upward = HttpUpward {
         node: logs.node,
         name: options.name.clone(),
-        folder: folder.path().to_path_buf(),
+        folder: path,
         logs: logs.clone(),
         clock: clock.clone(),
         parents: parents.clone(),
@@ -141,13 +141,13 @@ pub async fn start(
     });
     let listener = intake::serve(socket, Some(gate), options.workers, routes).map_err(BeaconError::Serve)?;
     info!(node = %logs.node, address = %listener.address, held = logs.package_index.totals().0, "beacon ready");
-    Ok(RunningBeacon { address: listener.address, node: logs.node, logs, listener, beacon, threads, _folder: folder })
+    Ok(RunningBeacon { address: listener.address, node: logs.node, logs, listener, beacon, threads })
 }
 
 impl RunningBeacon {
     /// Ends it: no new uploads, answers under way get their time, the logs close.
     pub async fn stop(self) {
-        let RunningBeacon { listener, beacon, threads, logs, _folder, .. } = self;
+        let RunningBeacon { listener, beacon, threads, logs, .. } = self;
         if let Some(address) = beacon.directory().get() {
             let _ = address.send(StopRelaying).await;
         }

@@ -128,3 +128,34 @@ async fn a_port_in_use_is_named() {
     let error = start(options, Arc::new(WallClock), Arc::new(|_: &str| ())).await.err().unwrap();
     assert!(error.to_string().contains(&taken.local_addr().unwrap().to_string()), "{error}");
 }
+
+/// Ends the actor that takes it as a fault of ours would.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+struct PlantedPanic;
+
+impl actix::Handler<PlantedPanic> for Beacon {
+    type Result = ();
+    fn handle(&mut self, _: PlantedPanic, _: &mut Self::Context) {
+        panic!("planted");
+    }
+}
+
+#[actix::test]
+async fn a_beacon_whose_actor_panics_relays_all_that_it_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let parent = beacon(&folder.path().join("p"), NOBODY).await;
+    let child = beacon(&folder.path().join("c"), &format!("http://{}", parent.address)).await;
+    for number in 0..4 {
+        let body = gzip::compress(format!("<Inventory n='{number}'/>").as_bytes());
+        let path = format!("/ManageSoftRL/Inventories/{number}.ndi.gz");
+        assert_eq!(put(&child, &path).body(body).send().await.unwrap().status(), 200);
+        child.beacon.directory().get().inspect(|beacon| beacon.do_send(PlantedPanic));
+    }
+    wait_for("the parent has all and the child let go", || {
+        parent.logs.package_index.totals().0 == 4 && child.logs.package_index.totals().0 == 0
+    })
+    .await;
+    child.stop().await;
+    parent.stop().await;
+}

@@ -72,6 +72,9 @@ pub enum ReadError {
         /// What does not fit.
         source: journal::JournalError,
     },
+    /// Its bytes had rotted, and its segment was rewritten without it.
+    #[error("its bytes had rotted and are gone")]
+    Lost,
     /// The disk refused.
     #[error("cannot read segment {segment}")]
     Disk {
@@ -487,7 +490,7 @@ impl Log {
                         writes.push(Write { tag: *tag, key: record.key, head: record.head, body: record.body });
                         olds.push(*place);
                     }
-                    Err(ReadError::Rotten { .. }) => rotten(key, *place),
+                    Err(ReadError::Rotten { .. } | ReadError::Lost) => rotten(key, *place),
                     Err(ReadError::Gone(_)) => return Err(self.poison("find", io::ErrorKind::NotFound.into())),
                     Err(ReadError::Disk { source, .. }) => return Err(self.poison("read", source)),
                 }

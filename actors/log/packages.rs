@@ -32,6 +32,8 @@ pub struct Held {
     /// When this node took it.
     pub time: Timestamp,
     place: Place,
+    /// Its bytes are gone; it stays in the index until its node has noted that.
+    is_lost: bool,
 }
 
 /// What [`Packages::hold`] found.
@@ -67,7 +69,7 @@ impl Index {
         let handle = Handle(self.next);
         self.next += 1;
         self.by_key.insert(key.clone(), handle);
-        self.held.insert(handle, Held { handle, key, body_bytes, time, place });
+        self.held.insert(handle, Held { handle, key, body_bytes, time, place, is_lost: false });
         *self.live.entry(place.segment).or_default() += u64::from(place.length);
         self.bytes += u64::from(body_bytes);
     }
@@ -75,9 +77,19 @@ impl Index {
     fn remove(&mut self, key: &[u8]) -> Option<Held> {
         let handle = self.by_key.remove(key)?;
         let held = self.held.remove(&handle).expect("both maps hold the same packages");
-        self.unlive(held.place);
+        if !held.is_lost {
+            self.unlive(held.place);
+        }
         self.bytes -= u64::from(held.body_bytes);
         Some(held)
+    }
+
+    fn lose(&mut self, key: &[u8]) {
+        let Some(held) = self.by_key.get(key).and_then(|handle| self.held.get_mut(handle)) else { return };
+        if !std::mem::replace(&mut held.is_lost, true) {
+            let place = held.place;
+            self.unlive(place);
+        }
     }
 
     fn unlive(&mut self, place: Place) {
@@ -128,7 +140,14 @@ impl PackageIndex {
     pub fn read(&self, handle: Handle) -> Option<Result<ReadRecord, ReadError>> {
         // A rewrite may move the entry between the look and the read: then look again.
         for _ in 0..8 {
-            let place = self.lock().held.get(&handle)?.place;
+            let (place, is_lost) = {
+                let index = self.lock();
+                let held = index.held.get(&handle)?;
+                (held.place, held.is_lost)
+            };
+            if is_lost {
+                return Some(Err(ReadError::Lost));
+            }
             match self.reader.read(place) {
                 Err(ReadError::Gone(_)) => continue,
                 other => return Some(other),
@@ -242,7 +261,7 @@ impl Packages {
             &mut |key, from, to| index.lock().moved(key, from, to),
             &mut |key, _| rotten.push(key.into()),
         )?;
-        rotten.iter().for_each(|key| drop(index.lock().remove(key)));
+        rotten.iter().for_each(|key| index.lock().lose(key));
         Ok((freed, rotten))
     }
 }

@@ -13,6 +13,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use tracing::{info, warn};
 
+use super::folder::NodeFolder;
 use crate::clock::SharedClock;
 use crate::log::{
     FactIndex, FactWriter, Facts, FolderDisk, LogError, OnFatal, PackageIndex, PackageWriter, Packages, ReadError,
@@ -69,6 +70,8 @@ pub struct Logs {
     pub facts: FactWriter,
     /// What is true.
     pub fact_index: FactIndex,
+    /// The folder is this process's as long as somebody may write to the logs.
+    _folder: Arc<NodeFolder>,
 }
 
 /// The threads behind [`Logs`]; they end when the last clone of the writers is dropped.
@@ -83,14 +86,15 @@ impl LogThreads {
 }
 
 impl Logs {
-    /// Opens both logs below `folder`, recovering what is there; `reserve` is the room that uploads must leave.
+    /// Opens both logs in `folder`, recovering what is there; `reserve` is the room that uploads must leave.
     pub fn open(
-        folder: &Path,
+        folder: impl Into<Arc<NodeFolder>>,
         clock: SharedClock,
         reserve: Reserve,
         on_fatal: OnFatal,
     ) -> Result<(Logs, LogThreads), LogsError> {
-        let (package_path, fact_path) = (folder.join("packages"), folder.join("facts"));
+        let folder = folder.into();
+        let (package_path, fact_path) = (folder.path().join("packages"), folder.path().join("facts"));
         let disk = |path: &Path| {
             let opened = FolderDisk::open(path).map(Arc::new);
             opened.map_err(|source| LogsError::Folder { path: path.to_path_buf(), source })
@@ -112,7 +116,7 @@ impl Logs {
         let fact_reserve = Reserve { bytes: reserve.bytes.min(Reserve::FACTS.bytes), percent: 0 };
         let (facts, facts_thread) =
             Writer::start("facts", facts, clock, fact_reserve, on_fatal).map_err(LogsError::Thread)?;
-        let logs = Logs { node, incarnation: random()?, packages, package_index, facts, fact_index };
+        let logs = Logs { node, incarnation: random()?, packages, package_index, facts, fact_index, _folder: folder };
         Ok((logs, LogThreads([packages_thread, facts_thread])))
     }
 }
@@ -158,7 +162,7 @@ mod tests {
         let open = || {
             let no_fatal: OnFatal = Arc::new(|reason: &str| panic!("{reason}"));
             let reserve = Reserve { bytes: 0, percent: 0 };
-            Logs::open(folder.path(), Arc::new(WallClock), reserve, no_fatal).unwrap()
+            Logs::open(NodeFolder::open(folder.path()).unwrap(), Arc::new(WallClock), reserve, no_fatal).unwrap()
         };
         let (first, threads) = open();
         let (node, life) = (first.node, first.incarnation);

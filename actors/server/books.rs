@@ -9,11 +9,15 @@ use bytes::Bytes;
 use muster::id::TenantId;
 use muster::model::device::DeviceFact;
 use muster::model::draft::{Draft, DraftError};
+use muster::model::fact::FactKey;
 use muster::model::package::PackageKey;
+use muster::model::stored;
 use muster::roles::server::{Shown, Staged};
 use tokio::sync::Mutex;
 use tracing::error;
 
+use super::counters::tenant_state;
+use super::fleet::FleetError;
 use super::view::View;
 use crate::errors::{Chain, Hex};
 use crate::log::{FactIndex, FactWrite, FactWriter, ReadError, WriteError};
@@ -94,8 +98,11 @@ impl Books {
         });
         match shown.await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => error!(error = %Chain(&error), "the view is behind the log until the next start"),
-            Err(_) => error!("showing a commit panicked, the view is behind the log until the next start"),
+            Ok(Err(error)) => error!(error = %Chain(&error), "the view is behind the log, it catches up"),
+            Err(_) => {
+                error!("showing a commit panicked, the view is behind the log, it catches up");
+                self.view.distrust();
+            }
         }
         Ok(answer)
     }
@@ -103,12 +110,23 @@ impl Books {
 
 fn draft(facts: &FactIndex) -> Draft<Look> {
     let facts = facts.clone();
-    Draft::new(Box::new(move |key: &[u8]| match facts.get(key) {
-        // It cannot come back, and must not keep every later decision about its key from being made.
-        Err(error @ ReadError::Rotten { .. }) => {
-            error!(key = %Hex(key), error = %Chain(&error), "a fact has rotted and is begun anew");
-            Ok(None)
+    Draft::new(Box::new(move |key: &[u8]| {
+        if let Some(FactKey::Tenant(tenant)) = FactKey::decode(key) {
+            // Numbers that were given are never given again, whatever became of the counter.
+            return match tenant_state(&facts, &tenant) {
+                Ok(state) => Ok(Some(stored::pack(&state).into())),
+                Err(FleetError::Read(error)) => Err(error),
+                // Not what was written: the caller meets it when it reads.
+                Err(_) => facts.get(key),
+            };
         }
-        read => read,
+        match facts.get(key) {
+            // It cannot come back, and must not keep every later decision about its key from being made.
+            Err(error @ ReadError::Rotten { .. }) => {
+                error!(key = %Hex(key), error = %Chain(&error), "a fact has rotted and is begun anew");
+                Ok(None)
+            }
+            read => read,
+        }
     }))
 }

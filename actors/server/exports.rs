@@ -45,8 +45,8 @@ pub struct ExportsWorld {
     pub primary: Option<Arc<str>>,
     /// The present.
     pub clock: SharedClock,
-    /// Held by the task that runs.
-    pub one_task: Arc<Mutex<()>>,
+    /// Held by the export that runs: an earlier life's may not have ended yet.
+    pub one_export: Arc<Mutex<()>>,
     /// The last reports.
     pub reports: Reports,
 }
@@ -82,7 +82,7 @@ impl Handler<ExportDevices> for Exports {
 }
 
 async fn run(world: ExportsWorld) -> Option<TenantState> {
-    let _task = world.one_task.lock().await;
+    let _export = world.one_export.lock().await;
     let (books, tenant_key) = (world.books.clone(), FactKey::Tenant(world.books.tenant.clone()));
     // The counters first: what changes meanwhile is seen by the next export.
     let (own, key) = (books.clone(), tenant_key.clone());
@@ -136,8 +136,8 @@ impl ExportSource for Devices {
     }
 
     fn snapshot(&self) -> Result<Timestamp, OwnError> {
-        // By the stamps of the devices themselves, not by a clock that may step. No import runs beside an export, and
-        // the next one stamps its changes with this time or a later one.
+        // By the stamps of the devices themselves, not by a clock that may step: an import that runs meanwhile stamps its
+        // changes with this time or a later one, so the next export carries them, whatever this one has seen of them.
         let key = FactKey::Tenant(self.books.tenant.clone());
         let state: Option<TenantState> =
             Fleet::of(&self.books).fact(&key).map_err(|error| OwnError(Chain(&error).to_string()))?;

@@ -15,13 +15,17 @@ use tokio::sync::Mutex;
 use tracing::{error, info};
 
 use super::books::{Books, News, TurnError};
+use super::counters::tenant_state;
+use super::fleet::FleetError;
 use crate::clock::SharedClock;
 use crate::errors::{Chain, Hex};
 use crate::log::{FactIndex, ReadError};
 use crate::supervision::DeathWatch;
 
-/// Devices that one commit takes.
+/// Devices that one commit takes at most.
 const COMMIT_DEVICES: usize = 5_000;
+/// Bytes that one commit takes, and a device more; far below what one frame of the log holds.
+const COMMIT_BYTES: usize = 8 << 20;
 
 /// What the importer needs.
 #[derive(Clone)]
@@ -84,6 +88,9 @@ pub enum ImportError {
     /// A fact is not what was written.
     #[error("a fact does not read")]
     Stored(#[from] StoredError),
+    /// The counters cannot be read.
+    #[error("cannot read the tenant's counters")]
+    State(#[source] FleetError),
     /// Nothing was committed.
     #[error(transparent)]
     Turn(#[from] TurnError),
@@ -98,7 +105,7 @@ async fn run(world: ImporterWorld) -> Result<TenantState, ImportError> {
     let (facts, tenant) = (books.facts.clone(), books.tenant.clone());
     let decided = tokio::task::spawn_blocking(move || {
         // The counters first: what is staged meanwhile is seen by the next import.
-        let state = read_state(&facts, &tenant)?;
+        let state = tenant_state(&facts, &tenant).map_err(ImportError::State)?;
         let records: Vec<(RecordKey, StagedRecord)> = read_all(&facts, FactKind::Record, &tenant, |key| match key {
             FactKey::Record(_, record) => Some(record),
             _ => None,
@@ -111,7 +118,13 @@ async fn run(world: ImporterWorld) -> Result<TenantState, ImportError> {
     let (changed, merged) = (devices.len(), merges.len());
     let mut left = devices;
     loop {
-        let rest = left.split_off(left.len().min(COMMIT_DEVICES));
+        let mut bytes = 0;
+        let fit = left.iter().take(COMMIT_DEVICES).take_while(|fact| {
+            let fits = bytes < COMMIT_BYTES;
+            bytes += stored::pack(*fact).len();
+            fits
+        });
+        let rest = left.split_off(fit.count());
         let (part, is_last) = (std::mem::replace(&mut left, rest), left.is_empty());
         let (tenant, after) = (books.tenant.clone(), state.clone());
         let committed = books.turn(move |draft| {
@@ -140,12 +153,6 @@ async fn run(world: ImporterWorld) -> Result<TenantState, ImportError> {
     }
 }
 
-/// The counters of `tenant`.
-pub fn read_state(facts: &FactIndex, tenant: &TenantId) -> Result<TenantState, ImportError> {
-    let value = facts.get(&FactKey::Tenant(tenant.clone()).encode()).map_err(ImportError::Read)?;
-    Ok(value.map(|value| stored::unpack(&value)).transpose()?.unwrap_or_default())
-}
-
 /// Every fact of one kind and tenant, by key; `part` takes out of the key what is wanted. One whose bytes have rotted is
 /// left out and told: it cannot come back, and must not keep the others from being imported. A disk that does not answer
 /// now is an error.
@@ -155,13 +162,15 @@ pub fn read_all<K, T: serde::de::DeserializeOwned>(
     tenant: &TenantId,
     part: impl Fn(FactKey) -> Option<K>,
 ) -> Result<Vec<(K, T)>, ImportError> {
-    let mut all = Vec::new();
+    let (mut all, mut wrong) = (Vec::new(), None);
     let damaged = facts.each(&kind.prefix(Some(tenant)), |key, _, value: Bytes| match stored::unpack(&value) {
         Ok(value) => all.extend(FactKey::decode(key).and_then(&part).map(|part| (part, value))),
-        Err(error) => {
-            error!(key = %Hex(key), error = %Chain(&error), "a fact does not read, the import goes without it")
-        }
+        // Written by another version of the program: going on would make the fleet anew.
+        Err(error) => wrong = Some(error),
     });
+    if let Some(error) = wrong {
+        return Err(error.into());
+    }
     for (key, damage) in damaged {
         if matches!(damage, ReadError::Disk { .. }) {
             return Err(ImportError::Read(damage));

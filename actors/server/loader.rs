@@ -1,19 +1,25 @@
 //! The loader: reads held packages on worker threads and settles them, a batch in one commit.
 
+use std::collections::VecDeque;
+
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use muster::model::fact::FactKey;
 use muster::model::package::Envelope;
 use muster::model::tenant::TenantState;
 use muster::roles::server::{Content, LoadOutcome, Loaded, PackageNumber, settle};
-use muster::upload::ledger::PACKAGE_LIFETIME_MS;
+use muster::time::Timestamp;
+use muster::upload::ledger::has_expired;
 use tracing::{debug, error, warn};
 
 use super::books::{Books, News, TurnError};
 use super::reading::{Read, Reading};
 use crate::clock::SharedClock;
 use crate::errors::Chain;
-use crate::log::Handle;
+use crate::log::{Handle, WriteError};
 use crate::supervision::DeathWatch;
+
+/// Titles that are read before a commit: with the text of each some tens of megabytes.
+const BATCH_TITLES: usize = 100_000;
 
 /// What the loader needs.
 #[derive(Clone)]
@@ -66,19 +72,51 @@ impl Handler<Load> for Loader {
     }
 }
 
+/// Loads packages, as many in one commit as fit the budget.
 async fn load_batch(world: LoaderWorld, numbers: Vec<PackageNumber>) -> Batch {
-    let (reading, clock) = (world.reading.clone(), world.clock.clone());
-    let wanted = numbers.clone();
-    let read = tokio::task::spawn_blocking(move || {
-        wanted.into_iter().map(|number| (number, reading.read(Handle(number.0)))).collect::<Vec<_>>()
-    });
-    let Ok(read) = read.await else {
-        error!("reading a batch of packages panicked, they are read again");
-        return Batch { packages: all(&numbers, LoadOutcome::Failed), state: None };
-    };
+    let mut whole = Batch { packages: Vec::with_capacity(numbers.len()), state: None };
+    let mut left: VecDeque<PackageNumber> = numbers.into();
+    while !left.is_empty() {
+        let reading = world.reading.clone();
+        let read = tokio::task::spawn_blocking(move || read_some(&reading, left)).await;
+        // Whatever is not named in the answer is read again later.
+        let Ok((read, rest)) = read else {
+            error!("reading a batch of packages panicked, they are read again");
+            return whole;
+        };
+        left = rest;
+        let one = settle_batch(&world, read).await;
+        whole.packages.extend(one.packages);
+        whole.state = one.state.or(whole.state);
+    }
+    whole
+}
+
+/// Reads from the front until the budget is used up; what is left is read when these are committed.
+fn read_some(
+    reading: &Reading,
+    mut left: VecDeque<PackageNumber>,
+) -> (Vec<(PackageNumber, Read)>, VecDeque<PackageNumber>) {
+    let (mut read, mut titles) = (Vec::new(), 0);
+    while let Some(number) = left.pop_front() {
+        let package = reading.read(Handle(number.0));
+        if let Read::Package(_, Content::Inventory(inventory)) = &package {
+            titles += inventory.software.len();
+        }
+        read.push((number, package));
+        if titles > BATCH_TITLES {
+            break;
+        }
+    }
+    (read, left)
+}
+
+/// Settles what was read, in one commit.
+async fn settle_batch(world: &LoaderWorld, read: Vec<(PackageNumber, Read)>) -> Batch {
+    let clock = world.clock.clone();
     let (mut packages, mut whole) = (Vec::with_capacity(read.len()), Vec::new());
     for (package, read) in read {
-        match judge(read, world.clock.now().0) {
+        match judge(read, clock.now()) {
             Ok((envelope, content)) => whole.push((package, envelope, content)),
             Err(outcome) => packages.push(Loaded { package, outcome }),
         }
@@ -101,12 +139,16 @@ async fn load_batch(world: LoaderWorld, numbers: Vec<PackageNumber>) -> Batch {
     });
     let (outcome, state) = match settled.await {
         Ok(state) => (LoadOutcome::Settled, Some(state)),
-        // One of them has a fact that does not read: alone, each of the others gets through.
-        Err(TurnError::Read(error)) if settling.len() > 1 => {
+        // One of them has a fact that does not read, or all are too large for one commit: alone, each that can gets
+        // through.
+        Err(error @ (TurnError::Read(_) | TurnError::Write(WriteError::Failed(_)))) if settling.len() > 1 => {
             error!(error = %Chain(&error), "packages were not settled together, they are settled one by one");
             let mut state = None;
             for package in settling {
-                let one = Box::pin(load_batch(world.clone(), vec![package])).await;
+                let reading = world.reading.clone();
+                let read = tokio::task::spawn_blocking(move || vec![(package, reading.read(Handle(package.0)))]).await;
+                let Ok(read) = read else { continue };
+                let one = Box::pin(settle_batch(world, read)).await;
                 packages.extend(one.packages);
                 state = one.state.or(state);
             }
@@ -126,11 +168,11 @@ fn all(packages: &[PackageNumber], outcome: LoadOutcome) -> Vec<Loaded> {
 }
 
 /// What is to be settled, or why not now.
-fn judge(read: Read, now_ms: i64) -> Result<(Envelope, Content), LoadOutcome> {
+fn judge(read: Read, now: Timestamp) -> Result<(Envelope, Content), LoadOutcome> {
     match read {
         Read::Package(envelope, content) => Ok((envelope, content)),
         // It may wait for a version that reads its kind, but not for ever.
-        Read::NoReader(envelope) if now_ms - envelope.first_received.0 > PACKAGE_LIFETIME_MS => {
+        Read::NoReader(envelope) if has_expired(envelope.first_received, now) => {
             let why = format!("this version reads no {}", envelope.kind);
             Ok((envelope, Content::Bad(why)))
         }

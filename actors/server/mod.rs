@@ -4,6 +4,8 @@ pub mod reading;
 
 pub mod view;
 
+pub mod counters;
+
 pub mod books;
 pub mod fleet;
 

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
+use hashbrown::HashSet;
 use muster::config::library::{Library, read_library, standard_library};
 use muster::config::licences::read_licences;
 use muster::config::{ConfigError, Document};
@@ -12,7 +14,7 @@ use muster::model::day::Day;
 use muster::model::fact::FactKey;
 use muster::model::licence::Licence;
 use muster::model::reconciled::{Installed, Reconciled};
-use muster::model::software::{ApplicationId, InstalledTitle};
+use muster::model::software::{ApplicationId, InstalledTitle, TitleId};
 use muster::model::tenant::TenantState;
 use muster::reconcile::{DeviceSoftware, Recognised, Recogniser, RecogniserError, Reconciliation, reconcile};
 use tokio::sync::Mutex;
@@ -24,6 +26,10 @@ use crate::clock::SharedClock;
 use crate::errors::Chain;
 use crate::supervision::DeathWatch;
 
+/// How long a reconcile waits for a view that is behind.
+const BEHIND_MAX: Duration = Duration::from_secs(60);
+/// How often it looks.
+const BEHIND_LOOK: Duration = Duration::from_millis(20);
 /// Devices that are read together.
 const PAGE: usize = 1_000;
 
@@ -140,11 +146,21 @@ enum ReconcileError {
     Fleet(#[from] FleetError),
     #[error(transparent)]
     Turn(#[from] TurnError),
+    #[error("the view is behind the log: software that is not shown yet would not be counted")]
+    Behind,
     #[error("the reconcile did not end")]
     Panicked,
 }
 
 async fn run(world: ReconcilerWorld) -> Result<TenantState, ReconcileError> {
+    let (view, built) = (world.books.view.clone(), world.books.view.rebuilt());
+    let until = Instant::now() + BEHIND_MAX;
+    while view.is_behind() {
+        if Instant::now() > until {
+            return Err(ReconcileError::Behind);
+        }
+        tokio::time::sleep(BEHIND_LOOK).await;
+    }
     let _task = world.one_task.lock().await;
     let (books, files, clock) = (world.books.clone(), world.files.clone(), world.clock.clone());
     let tenant_key = FactKey::Tenant(books.tenant.clone());
@@ -156,6 +172,9 @@ async fn run(world: ReconcilerWorld) -> Result<TenantState, ReconcileError> {
         Ok::<_, ReconcileError>((state, reconcile_fleet(&own, &rules, &clock)?))
     });
     let (seen, result) = decided.await.map_err(|_| ReconcileError::Panicked)??;
+    if view.is_behind() || view.rebuilt() != built {
+        return Err(ReconcileError::Behind);
+    }
     info!(
         titles = result.titles,
         unrecognised = result.unrecognised,
@@ -179,7 +198,9 @@ fn reconcile_fleet(books: &Books, rules: &Rules, clock: &SharedClock) -> Result<
     let recogniser = Recogniser::new(rules.library.rules().iter().cloned())?;
     let titles = fleet.all_titles()?;
     let recognised = recogniser.recognise_all(titles.iter().map(|(number, title)| (*number, title)));
-    let devices = recognised_titles(&fleet, &recognised)?;
+    let (devices, seen) = recognised_titles(&fleet, &recognised)?;
+    // The view knows titles that no device has any more.
+    let count = |titles: &[TitleId]| titles.iter().filter(|title| seen.contains(*title)).count() as u64;
     let at = clock.now();
     let software = devices.iter().map(|(device, titles)| DeviceSoftware { device: *device, role: None, titles });
     let applications = rules.library.applications();
@@ -189,9 +210,9 @@ fn reconcile_fleet(books: &Books, rules: &Rules, clock: &SharedClock) -> Result<
     let reconciled = Reconciled {
         at,
         as_of: Day::of(at),
-        titles: titles.len() as u64,
-        unrecognised: recognised.unrecognised().len() as u64,
-        ignored: recognised.ignored().len() as u64,
+        titles: seen.len() as u64,
+        unrecognised: count(recognised.unrecognised()),
+        ignored: count(recognised.ignored()),
         installed,
         positions,
         consumptions,
@@ -199,19 +220,24 @@ fn reconcile_fleet(books: &Books, rules: &Rules, clock: &SharedClock) -> Result<
     Ok(reconciled.bounded())
 }
 
-/// Each device with those of its titles that are some application: few of what is installed.
+/// A device and those of its titles that are some application.
+type OnDevice = (DeviceId, Vec<InstalledTitle>);
+
+/// Each device with those of its titles that are some application, few of what is installed; and every title that some
+/// device has.
 fn recognised_titles(
     fleet: &Fleet<'_>,
     recognised: &Recognised<'_>,
-) -> Result<Vec<(DeviceId, Vec<InstalledTitle>)>, FleetError> {
-    let (mut devices, mut after) = (Vec::new(), None);
+) -> Result<(Vec<OnDevice>, HashSet<TitleId>), FleetError> {
+    let (mut devices, mut seen, mut after) = (Vec::new(), HashSet::new(), None);
     loop {
         let page = fleet.devices(after, PAGE)?;
-        let Some(last) = page.last() else { return Ok(devices) };
+        let Some(last) = page.last() else { return Ok((devices, seen)) };
         after = Some(last.device.id);
         for fact in page.into_iter().filter(|fact| fact.device.merged_into.is_none()) {
             let id = fact.device.id;
             let mut titles = fleet.titles(&fleet.whole(fact.device)?)?;
+            seen.extend(titles.iter().map(|installed| installed.title));
             titles.retain(|installed| recognised.applications(installed.title).next().is_some());
             titles.shrink_to_fit();
             devices.push((id, titles));
@@ -220,11 +246,7 @@ fn recognised_titles(
 }
 
 /// Every application that is installed, on how many devices, and whether a licence covers it or none has to.
-fn installed(
-    recognised: &Recognised<'_>,
-    devices: &[(DeviceId, Vec<InstalledTitle>)],
-    found: &Reconciliation,
-) -> Vec<Installed> {
+fn installed(recognised: &Recognised<'_>, devices: &[OnDevice], found: &Reconciliation) -> Vec<Installed> {
     let mut counts = std::collections::BTreeMap::<&ApplicationId, u64>::new();
     for (_, titles) in devices {
         let on_device: std::collections::BTreeSet<&ApplicationId> = titles

@@ -120,7 +120,6 @@ pub struct RunningServer {
     effects: Effects,
     view_thread: JoinHandle<()>,
     threads: LogThreads,
-    folder: NodeFolder,
 }
 
 /// The actors that the server's orders go to.
@@ -206,9 +205,10 @@ pub async fn start_prepared(
     let operator_socket = intake::bind(config.operator, "server.operator", config.allow_plain)?;
     let folder = NodeFolder::open(&config.data)?;
     let reserve = Reserve { bytes: config.disk.reserve_bytes, percent: config.disk.reserve_percent };
-    let (logs, threads) = Logs::open(folder.path(), clock.clone(), reserve, on_fatal.clone())?;
+    let path = folder.path().to_path_buf();
+    let (logs, threads) = Logs::open(folder, clock.clone(), reserve, on_fatal.clone())?;
     let reading = Reading { packages: logs.package_index.clone(), node: logs.node };
-    let view = View::open(&folder.path().join("view"), logs.fact_index.clone(), reading.clone());
+    let view = View::open(&path.join("view"), logs.fact_index.clone(), reading.clone());
     let view = Arc::new(view.map_err(ServerError::View)?);
     let keeping = view.clone();
     let view_thread = std::thread::Builder::new().name("view".into()).spawn(move || keeping.keep_up());
@@ -291,7 +291,6 @@ pub async fn start_prepared(
         effects,
         view_thread,
         threads,
-        folder,
     })
 }
 
@@ -312,15 +311,14 @@ impl Effects {
         let one_task = Arc::new(tokio::sync::Mutex::new(()));
         let loader = LoaderWorld { reading: reading.clone(), books: books.clone(), clock: clock.clone() };
         let importer = ImporterWorld { books: books.clone(), rules, clock: clock.clone(), one_task: one_task.clone() };
-        let reconciler =
-            ReconcilerWorld { books: books.clone(), files, clock: clock.clone(), one_task: one_task.clone() };
+        let reconciler = ReconcilerWorld { books: books.clone(), files, clock: clock.clone(), one_task };
         let exports = export.map(|ExportTarget { target, settings }| ExportsWorld {
             books,
             target,
             settings,
             primary: (!config.primary_source.is_empty()).then(|| config.primary_source.as_str().into()),
             clock,
-            one_task,
+            one_export: Arc::default(),
             reports: reports.clone(),
         });
         Effects {
@@ -341,7 +339,7 @@ impl Effects {
 impl RunningServer {
     /// Ends it: no new uploads, answers under way get their time, the view and the logs close.
     pub async fn stop(self) {
-        let RunningServer { listeners, server, effects, books, logs, view_thread, threads, folder, .. } = self;
+        let RunningServer { listeners, server, effects, books, logs, view_thread, threads, .. } = self;
         if let Some(address) = server.directory().get() {
             let _ = address.send(StopServer).await;
         }
@@ -353,7 +351,7 @@ impl RunningServer {
         drop((server, effects, books, logs));
         let _ = tokio::task::spawn_blocking(move || drop(view_thread.join())).await;
         // The actors and their effects hold writers until their last future has ended; a log needs no farewell.
-        drop((threads, folder));
+        drop(threads);
     }
 }
 

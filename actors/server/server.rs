@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use actix::dev::ToEnvelope;
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
-use muster::model::fact::FactKey;
 use muster::model::tenant::TenantState;
 use muster::rng::{RngStream, mix};
 use muster::roles::server::{
@@ -16,8 +15,8 @@ use muster::roles::{Core, IntentNumber, Intents};
 use tracing::{error, info, warn};
 
 use super::books::Books;
+use super::counters::tenant_state;
 use super::exports::{ExportDevices, Exports};
-use super::fleet::Fleet;
 use super::importer::{ImportInventory, Importer};
 use super::loader::{Load, Loader};
 use super::reconciler::{ReconcileLicences, Reconciler};
@@ -81,16 +80,11 @@ impl Server {
         let seed = world.logs.node.seed();
         let rng = RngStream::new(seed, seed, mix(world.logs.incarnation, now.0 as u64));
         let (seen, waiting) = world.logs.unsettled(None, usize::MAX);
-        let key = FactKey::Tenant(world.books.tenant.clone());
-        let state = Fleet::of(&world.books).fact(&key).unwrap_or_else(|error| {
-            error!(error = %Chain(&error), "the tenant's counters cannot be read, all tasks begin anew");
-            None
+        let state = tenant_state(&world.books.facts, &world.books.tenant).unwrap_or_else(|error| {
+            error!(error = %Chain(&error), "the tenant's counters cannot be read, tasks wait for the next package");
+            TenantState::default()
         });
-        let durable = ServerDurable {
-            settings: world.settings.clone(),
-            waiting: numbers(waiting),
-            state: state.unwrap_or_default(),
-        };
+        let durable = ServerDurable { settings: world.settings.clone(), waiting: numbers(waiting), state };
         let core = ServerCore::recover(durable, rng, now);
         Server { world, core, intents: Intents::default(), seen, timer: None, stopping: false, _watch: watch }
     }
@@ -119,9 +113,8 @@ impl Server {
             return;
         }
         let now = self.world.clock.now();
-        if now >= self.core.next_due() {
-            self.core.wake(now, &mut self.intents);
-        }
+        // The core follows a clock that stepped back, so it is woken although nothing is due.
+        self.core.wake(now, &mut self.intents);
         for (number, intent) in self.intents.take() {
             self.carry_out(number, intent, ctx);
         }

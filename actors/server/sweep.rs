@@ -1,16 +1,12 @@
-//! Lets go of bodies at the server that nobody needs any more.
-//!
-//! Kept are packages without a final state, the newest imported one of each stream, and everything younger than the
-//! kept time, so that inventories can be staged again and an operator can see what a machine said. Source: design,
-//! section 3, compaction; delivery contract, section 2.
+//! Lets go of bodies at the server that nobody needs any more, by the rule of `roles::server::keep`.
 
 use std::sync::Arc;
 
 use muster::model::fact::FactKey;
-use muster::model::package::{Envelope, PackageKey};
-use muster::model::settlement::{FinalState, Settlement};
-use muster::time::{DAY_MS, Timestamp};
-use muster::upload::ledger::StreamLedger;
+use muster::model::package::PackageKey;
+use muster::model::settlement::Settlement;
+use muster::roles::server::is_kept;
+use muster::time::Timestamp;
 
 use super::books::Books;
 use super::fleet::{Fleet, FleetError};
@@ -19,8 +15,6 @@ use crate::clock::SharedClock;
 use crate::log::{Handle, PackageRequest, WriteError};
 use crate::node::Logs;
 
-/// How long a settled body is kept at least. Source: delivery contract, section 2, quarantine.
-const KEPT_MS: i64 = 30 * DAY_MS;
 /// Packages that are looked at together.
 const PAGE: usize = 1_000;
 
@@ -65,16 +59,12 @@ pub async fn sweep(logs: Logs, books: Books, clock: SharedClock) -> Result<usize
 }
 
 fn is_done(books: &Books, key: PackageKey, now: Timestamp) -> Result<bool, FleetError> {
-    let (fleet, digest) = (Fleet::of(books), key.digest);
+    let fleet = Fleet::of(books);
     let settlement: Option<Settlement> = fleet.fact(&FactKey::Package(books.tenant.clone(), key))?;
-    let Some(Settlement { state, settled, envelope, .. }) = settlement else { return Ok(false) };
-    if now.ms_since(settled) < KEPT_MS {
-        return Ok(false);
-    }
-    if state != FinalState::Imported {
-        return Ok(true);
-    }
-    let Envelope { origin, stream: Some(stream), .. } = envelope else { return Ok(true) };
-    let ledger: Option<StreamLedger> = fleet.fact(&FactKey::Ledger(books.tenant.clone(), origin, stream))?;
-    Ok(ledger.and_then(|ledger| ledger.newest()).is_none_or(|newest| newest.digest != digest))
+    let Some(settlement) = settlement else { return Ok(false) };
+    let record = match &settlement.record {
+        Some(record) => fleet.fact(&FactKey::Record(books.tenant.clone(), record.clone()))?,
+        None => None,
+    };
+    Ok(!is_kept(&settlement, record.as_ref(), now))
 }

@@ -9,34 +9,29 @@
 //! Position "covered up to" moves only when nothing is left out before it, and old facts may be compacted away only
 //! after the store was synced. A store that does not open or answer is set aside and another one begun.
 
+mod catch_up;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant};
 
 use muster::id::TenantId;
-use muster::model::device::{DeviceFact, RecordKey};
+use muster::model::device::DeviceFact;
 use muster::model::fact::{FactKey, FactKind};
-use muster::model::package::PackageKey;
-use muster::model::staged::{StagedRecord, StagedReport};
 use muster::model::stored;
-use muster::roles::server::view::key;
-use muster::roles::server::{Content, Shown, SoftwareHead, Staged, ViewError, apply};
+use muster::roles::server::{Shown, ViewError, apply};
 use tracing::{error, info, warn};
 
-use super::reading::{Read, Reading};
+use super::reading::Reading;
 use crate::errors::Chain;
-use crate::log::{FactIndex, Position};
+use crate::log::{Disk, FactIndex, FolderDisk, Position, ReadError, Reserve};
 use crate::store::{MemStore, RowWrite, SledStore, Store, StoreError};
 
 /// Rows that are written in one batch while the view is built again.
 const BATCH_ROWS: usize = 1_000;
 /// The store is synced, and old facts let go, at most this often.
 const SYNC_EVERY: Duration = Duration::from_secs(5);
-/// How often the view looks whether it is behind.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Between two tries to build a view that fails.
-const REBUILD_WAIT: Duration = Duration::from_secs(30);
 /// A store of less is never written anew for its size.
 const REWRITE_BYTES_MIN: u64 = 256 << 20;
 /// A store is written anew when it holds so many times its live rows.
@@ -48,6 +43,8 @@ struct Writing {
     applied: Position,
     /// Software of older reports is still missing: `covered` stays.
     behind: bool,
+    /// There is no store on the disk: devices are shown from memory, software is not.
+    in_memory: bool,
     synced: Instant,
 }
 
@@ -69,11 +66,11 @@ pub type ViewFailure = ViewError<StoreError>;
 impl View {
     /// Opens the view in `path` and applies what it has not seen of devices. Software follows by [`View::keep_up`].
     pub fn open(path: &Path, facts: FactIndex, reading: Reading) -> Result<View, ViewFailure> {
-        let (store, is_new) = match open_store(path) {
-            Ok(store) => (store, false),
+        let (store, is_new): (Arc<dyn Store>, bool) = match SledStore::open(path) {
+            Ok(store) => (Arc::new(store), false),
             Err(error) => {
                 error!(error = %Chain(&error), "the view is set aside and built again from the log");
-                (anew(path).map_err(ViewError::Store)?, true)
+                (anew_or_in_memory(path).0, true)
             }
         };
         let view = View {
@@ -81,7 +78,12 @@ impl View {
             facts,
             reading,
             store: RwLock::new(store),
-            writing: Mutex::new(Writing { applied: Position::default(), behind: true, synced: Instant::now() }),
+            writing: Mutex::new(Writing {
+                applied: Position::default(),
+                behind: true,
+                in_memory: false,
+                synced: Instant::now(),
+            }),
             stopped: AtomicBool::new(false),
             rebuilt: AtomicU64::new(u64::from(is_new)),
         };
@@ -116,6 +118,11 @@ impl View {
     /// Whether software of older reports may be missing still.
     pub fn is_behind(&self) -> bool {
         self.lock().behind
+    }
+
+    /// Something that was committed is perhaps not shown: everything behind `covered` is looked at once more.
+    pub fn distrust(&self) {
+        self.lock().behind = true;
     }
 
     /// Shows what was committed at `position`. A view that fails is begun anew from the log; only when that fails too
@@ -167,12 +174,7 @@ impl View {
         let mut held = self.store.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         // The old one lets go of its files when its last reader does; its folder is moved, so that does not matter.
         *held = Arc::new(MemStore::default());
-        match anew(&self.path) {
-            Ok(fresh) => *held = fresh,
-            Err(error) => {
-                error!(error = %Chain(&error), "no view on the disk, it is kept in memory until the next start")
-            }
-        }
+        (*held, writing.in_memory) = anew_or_in_memory(&self.path);
         drop(held);
         self.rebuilt.fetch_add(1, Ordering::Relaxed);
         writing.behind = true;
@@ -193,7 +195,8 @@ impl View {
                 if *position <= covered {
                     continue;
                 }
-                if let Some((FactKey::Device(tenant, _), fact)) = self.fact::<DeviceFact>(encoded) {
+                let found = self.fact::<DeviceFact>(encoded).map_err(|Unanswered| ViewError::Store(StoreError::Log))?;
+                if let Some((FactKey::Device(tenant, _), fact)) = found {
                     batch.show(&tenant, Shown::Device(&fact))?;
                     writing.applied = writing.applied.max(*position);
                 }
@@ -204,124 +207,22 @@ impl View {
         }
     }
 
-    fn fact<T: serde::de::DeserializeOwned>(&self, encoded: &[u8]) -> Option<(FactKey, T)> {
-        let key = FactKey::decode(encoded)?;
+    /// A fact of the log; `None` when it is gone or damaged.
+    fn fact<T: serde::de::DeserializeOwned>(&self, encoded: &[u8]) -> Result<Option<(FactKey, T)>, Unanswered> {
         let value = match self.facts.get(encoded) {
-            Ok(value) => value?,
+            Ok(value) => value,
+            Err(ReadError::Disk { .. }) => return Err(Unanswered),
             Err(error) => {
                 error!(error = %Chain(&error), "a fact cannot be read, the view goes without it");
-                return None;
+                None
             }
         };
+        let Some((key, value)) = FactKey::decode(encoded).zip(value) else { return Ok(None) };
         match stored::unpack(&value) {
-            Ok(value) => Some((key, value)),
+            Ok(value) => Ok(Some((key, value))),
             Err(error) => {
                 error!(error = %Chain(&error), "a fact does not read, the view goes without it");
-                None
-            }
-        }
-    }
-
-    /// Catches up whenever the view is behind, until [`View::stop`]. For a thread of its own.
-    pub fn keep_up(&self) {
-        while !self.stopped.load(Ordering::Relaxed) {
-            if self.is_behind()
-                && let Err(error) = self.catch_up()
-            {
-                error!(error = %Chain(&error), "the view is set aside and built again from the log");
-                if let Err(error) = self.begin_anew(&mut self.lock()) {
-                    error!(error = %Chain(&error), "the view is behind the log, tried again");
-                }
-                std::thread::park_timeout(REBUILD_WAIT);
-            }
-            std::thread::park_timeout(LOOK_EVERY);
-        }
-    }
-
-    /// Shows the software of every staged report that the store does not show yet, from the packages that are kept.
-    /// Long after a rebuild: one reading for each report, beside live writes.
-    fn catch_up(&self) -> Result<(), ViewFailure> {
-        // What is committed from here on is shown by its own commit.
-        let newest = self.facts.newest();
-        let covered = self.store().covered().map_err(ViewError::Store)?;
-        let (mut after, mut shown) = (None::<Box<[u8]>>, 0u64);
-        loop {
-            let page = self.facts.keys(&FactKind::Record.prefix(None), after.as_deref(), BATCH_ROWS);
-            let Some((last, _)) = page.last() else { break };
-            after = Some(last.clone());
-            for (encoded, position) in page {
-                if self.stopped.load(Ordering::Relaxed) {
-                    return Ok(());
-                }
-                if position <= covered {
-                    continue;
-                }
-                let Some((FactKey::Record(tenant, record), staged)) = self.fact::<StagedRecord>(&encoded) else {
-                    continue;
-                };
-                for report in staged.software_streams() {
-                    shown += u64::from(self.catch_up_report(&tenant, &record, report, &encoded)?);
-                }
-            }
-        }
-        let mut writing = self.lock();
-        writing.behind = false;
-        writing.applied = writing.applied.max(newest);
-        let store = self.store();
-        store.apply(Vec::new(), writing.applied).map_err(ViewError::Store)?;
-        writing.synced = Instant::now();
-        match store.sync() {
-            Ok(()) => self.facts.cover(writing.applied),
-            Err(error) => warn!(error = %Chain(&error), "the view is not synced, old facts are kept longer"),
-        }
-        info!(reports = shown, "the view has caught up with the log");
-        Ok(())
-    }
-
-    /// Whether the report's software was missing and is shown now.
-    fn catch_up_report(
-        &self,
-        tenant: &TenantId,
-        record: &RecordKey,
-        report: &StagedReport,
-        encoded: &[u8],
-    ) -> Result<bool, ViewFailure> {
-        let head_key = key::software(tenant, record, &report.stream);
-        let is_shown = |store: &dyn Store| -> Result<bool, ViewFailure> {
-            let head = store.get(&head_key).map_err(ViewError::Store)?;
-            let head: Option<SoftwareHead> = head.map(|head| stored::unpack(&head)).transpose()?;
-            Ok(head.is_some_and(|head| head.package == report.package))
-        };
-        if is_shown(&*self.store())? {
-            return Ok(false);
-        }
-        let Some(inventory) = self.read(tenant, &report.package) else { return Ok(false) };
-        let staged = Staged { record: record.clone(), stream: report.stream.clone(), software: inventory };
-        // Under the lock: a newer report of the stream may have been shown meanwhile.
-        let mut writing = self.lock();
-        let now: Option<(FactKey, StagedRecord)> = self.fact(encoded);
-        let is_newest = now
-            .and_then(|(_, now)| now.report(&report.stream).map(|newest| newest.package == report.package))
-            .unwrap_or(false);
-        if !is_newest || is_shown(&*self.store())? {
-            return Ok(false);
-        }
-        let position = writing.applied;
-        self.show_in(&mut writing, tenant, &[Shown::Software(&staged, &report.package)], position)?;
-        Ok(true)
-    }
-
-    fn read(&self, tenant: &TenantId, package: &PackageKey) -> Option<Vec<muster::model::inventory::Installed>> {
-        let held = self.reading.packages.find(&package.encode(tenant));
-        let Some(held) = held else {
-            warn!(package = %package.digest, "a staged report is not kept any more, its software is not shown");
-            return None;
-        };
-        match self.reading.read(held.handle) {
-            Read::Package(_, Content::Inventory(inventory)) => Some(inventory.software),
-            _ => {
-                warn!(package = %package.digest, "a staged report cannot be read any more, its software is not shown");
-                None
+                Ok(None)
             }
         }
     }
@@ -359,18 +260,31 @@ impl<'s> Batch<'s> {
     }
 }
 
-fn open_store(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
-    let store = SledStore::open(path)?;
-    let size = store.size_bytes();
-    if size > REWRITE_BYTES_MIN && size > REWRITE_RATIO * live_bytes(&store)? {
-        info!(size_bytes = size, "the view holds many times its rows and is built again");
-        drop(store);
-        return anew(path);
+/// The disk under the log does not answer now.
+struct Unanswered;
+
+/// An empty store in `path`, or, without a disk that takes it, in memory; whether it is in memory.
+fn anew_or_in_memory(path: &Path) -> (Arc<dyn Store>, bool) {
+    match anew(path) {
+        Ok(store) => (store, false),
+        Err(error) => {
+            error!(error = %Chain(&error), "no view on the disk: devices are shown from memory, software is not");
+            (Arc::new(MemStore::default()), true)
+        }
     }
-    Ok(Arc::new(store))
 }
 
-fn live_bytes(store: &SledStore) -> Result<u64, StoreError> {
+/// Whether a store takes many times the room of its rows.
+fn is_bloated(store: &dyn Store) -> Result<bool, StoreError> {
+    let size = store.size_bytes();
+    let is_bloated = size > REWRITE_BYTES_MIN && size > REWRITE_RATIO * live_bytes(store)?;
+    if is_bloated {
+        info!(size_bytes = size, "the view holds many times its rows and is built again");
+    }
+    Ok(is_bloated)
+}
+
+fn live_bytes(store: &dyn Store) -> Result<u64, StoreError> {
     let (mut bytes, mut after) = (0, None::<bytes::Bytes>);
     loop {
         let page = store.scan(&[], after.as_deref(), BATCH_ROWS)?;
@@ -392,6 +306,13 @@ fn anew(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
     let remove = |path: &Path| {
         if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
     };
-    ignore_missing(remove(&aside)).and_then(|()| ignore_missing(std::fs::rename(path, &aside))).map_err(failed)?;
+    let has_room = path.parent().and_then(|folder| FolderDisk::open(folder).ok()?.space().ok());
+    let has_room = has_room.is_none_or(|space| space.free_bytes >= Reserve::FACTS.bytes);
+    // On a full disk its bytes are worth more than a look at them.
+    let away = || if has_room { std::fs::rename(path, &aside) } else { remove(path) };
+    ignore_missing(remove(&aside)).and_then(|()| ignore_missing(away())).map_err(failed)?;
+    if !has_room {
+        return Err(failed(std::io::ErrorKind::StorageFull.into()));
+    }
     Ok(Arc::new(SledStore::open(path)?))
 }

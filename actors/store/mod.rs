@@ -36,6 +36,9 @@ pub enum StoreError {
     /// A call failed.
     #[error("the store does not answer")]
     Call(#[source] sled::Error),
+    /// What is to be shown cannot be read from the log now.
+    #[error("the log does not answer")]
+    Log,
     /// Its files cannot be synced.
     #[error("cannot sync the store")]
     Sync(#[source] std::io::Error),

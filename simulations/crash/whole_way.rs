@@ -19,7 +19,7 @@ use muster::model::settlement::{FinalState, Settlement};
 use muster::model::staged::StagedRecord;
 use muster::model::stored;
 use muster::model::tenant::TenantState;
-use muster::roles::server::{Content, ImportRules, import, settle};
+use muster::roles::server::{Content, ImportRules, KEPT_MS, import, is_kept, settle};
 use muster::upload::ledger::{Counts, StreamLedger};
 use muster_actors::log::{Disk, DiskFile, FactIndex, Facts, LogError, Packages, ReadError, Space};
 
@@ -208,6 +208,22 @@ impl Nodes {
         Ok(())
     }
 
+    /// Lets go of what the server's rule does not keep, as if all of it were old, and rewrites the inbox.
+    fn sweep(&mut self) -> Result<(), Cut> {
+        let (facts, now) = (self.facts.index(), at(80).plus_ms(2 * KEPT_MS));
+        for held in self.inbox.index().after(None, usize::MAX) {
+            let (tenant, key) = PackageKey::decode(&held.key).expect("a key");
+            let Some(entry) = read::<Settlement>(&facts, &FactKey::Package(tenant.clone(), key))? else { continue };
+            let record = entry.record.clone().map(|record| FactKey::Record(tenant, record));
+            let record = record.map(|key| read::<StagedRecord>(&facts, &key)).transpose()?.flatten();
+            if !is_kept(&entry, record.as_ref(), now) {
+                self.inbox.release(at(80), &held.key, false)?;
+            }
+        }
+        self.inbox.compact(at(81))?;
+        Ok(())
+    }
+
     fn state(&self) -> Result<TenantState, Cut> {
         let value = self.facts.index().get(&FactKey::Tenant(tenant()).encode())?;
         Ok(value.map(|value| stored::unpack(&value).expect("counters")).unwrap_or_default())
@@ -218,6 +234,11 @@ impl Nodes {
         self.facts.commit(at(65), writes)?;
         Ok(self.facts.sync()?)
     }
+}
+
+fn read<T: serde::de::DeserializeOwned>(facts: &FactIndex, key: &FactKey) -> Result<Option<T>, Cut> {
+    let value = facts.get(&key.encode())?;
+    Ok(value.map(|value| stored::unpack(&value).expect("a value")))
 }
 
 fn all<K, T: serde::de::DeserializeOwned>(
@@ -253,7 +274,7 @@ impl Trial for WholeWay {
                 }
                 answered.0.insert(number);
             }
-            let steps = [Nodes::forward, Nodes::load, Nodes::import];
+            let steps = [Nodes::forward, Nodes::load, Nodes::import, Nodes::sweep];
             if steps.into_iter().any(|step| step(&mut nodes).is_err()) {
                 return;
             }
@@ -277,14 +298,14 @@ impl Trial for WholeWay {
                 return Err(format!("I1: report {number} had a receipt and is gone"));
             }
         }
-        consistent(&index, &settled(&index))?;
+        consistent(&index, &settled(&index), &nodes.inbox)?;
         // They go on to the end, and once more, which must change nothing (I10, I15).
         for _ in 0..2 {
-            let steps = [Nodes::forward, Nodes::load, Nodes::import];
+            let steps = [Nodes::forward, Nodes::load, Nodes::import, Nodes::sweep];
             steps.into_iter().try_for_each(|step| step(&mut nodes)).map_err(|Cut| "the log takes nothing")?;
         }
         let ended = settled(&index);
-        consistent(&index, &ended)?;
+        consistent(&index, &ended, &nodes.inbox)?;
         for &number in &answered.0 {
             let envelope = report(number).0;
             let settlement = ended.get(&envelope.key()).ok_or(format!("I10: report {number} has no final state"))?;
@@ -305,8 +326,8 @@ impl Trial for WholeWay {
     }
 }
 
-/// I2, I7, I8: entries, counts and staged records tell the same.
-fn consistent(index: &FactIndex, settled: &BTreeMap<PackageKey, Settlement>) -> Result<(), String> {
+/// I2, I4, I7, I8: entries, counts and staged records tell the same, and what is staged can be read again.
+fn consistent(index: &FactIndex, settled: &BTreeMap<PackageKey, Settlement>, inbox: &Packages) -> Result<(), String> {
     let ledgers: Vec<((), StreamLedger)> = all(index, FactKind::Ledger, |_| ()).expect("this disk answers");
     let mut counts = Counts::default();
     ledgers.iter().for_each(|((), ledger)| counts.add(ledger.counts()));
@@ -323,6 +344,10 @@ fn consistent(index: &FactIndex, settled: &BTreeMap<PackageKey, Settlement>) -> 
     for (key, record) in &records {
         for staged in record.reports() {
             let settlement = settled.get(&staged.package).ok_or(format!("I2: {key:?} is staged without an entry"))?;
+            let held = inbox.index().find(&staged.package.encode(&tenant()));
+            if !held.is_some_and(|held| matches!(inbox.index().read(held.handle), Some(Ok(_)))) {
+                return Err(format!("I4: the body of what {key:?} shows is gone"));
+            }
             let newest = settled
                 .values()
                 .filter(|other| other.state == FinalState::Imported && other.envelope.origin == staged.package.origin)

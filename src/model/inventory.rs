@@ -192,6 +192,9 @@ pub enum InventoryError {
     /// Its type.
     #[error("inventory type `{0}` is not Full, Hardware or Oracle")]
     Type(String),
+    /// More than any machine has.
+    #[error("the inventory lists {0} packages, at most {TITLES_MAX} are read")]
+    Titles(usize),
     /// Nobody could tell whose it is.
     #[error("the inventory names no machine")]
     Nameless,
@@ -204,6 +207,10 @@ impl Inventory {
         let report_type = head.kind.parse().map_err(|_| InventoryError::Type(crate::id::shorten(head.kind)))?;
         if head.machine_name.trim().is_empty() {
             return Err(InventoryError::Nameless);
+        }
+        let titles = file.packages().len() + file.files().len();
+        if titles > TITLES_MAX {
+            return Err(InventoryError::Titles(titles));
         }
         let machine = Machine::of(file);
         Ok(Inventory {
@@ -305,10 +312,12 @@ impl<'a> Machine<'a> {
             (Property::OperatingSystem, of(&self.system, "Caption").or(of(&self.system, "Name"))),
             (Property::ILMTAgentID, of(&self.identity, "ILMTAgentID")),
         ];
-        pairs
-            .into_iter()
-            .filter_map(|(property, text)| Some((property, text.filter(|text| !text.is_empty())?)))
-            .collect()
+        // Keys are bounded by the reader; what is no key is cut here.
+        let cut = |text: &'a str| &text[..text.floor_char_boundary(VALUE_BYTES_MAX)];
+        let set = |(property, text): (Property, Option<&'a str>)| {
+            Some((property, cut(text.filter(|text| !text.is_empty())?)))
+        };
+        pairs.into_iter().filter_map(set).collect()
     }
 
     fn details(&self, head: &Head<'a>) -> Details {
@@ -340,12 +349,14 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// Most bytes of a detail that is no list.
-const DETAIL_BYTES_MAX: usize = 1 << 10;
+/// Most bytes of a value, and of a detail that is no list.
+const VALUE_BYTES_MAX: usize = 1 << 10;
+/// Titles of one report at most. A machine has some thousands; a report with more would take the memory of many.
+pub const TITLES_MAX: usize = 200_000;
 
 fn bounded(detail: Detail, mut text: String) -> String {
     if !matches!(detail, Detail::IPAddress | Detail::MACAddress) {
-        text.truncate(text.floor_char_boundary(DETAIL_BYTES_MAX));
+        text.truncate(text.floor_char_boundary(VALUE_BYTES_MAX));
     }
     text
 }
@@ -458,6 +469,6 @@ mod tests {
             "ü".repeat(9_000)
         );
         let inventory = read(&format!("{HEAD}{kernel}</Inventory>"));
-        assert_eq!(inventory.details.get(Detail::KernelVersion).unwrap().len(), DETAIL_BYTES_MAX);
+        assert_eq!(inventory.details.get(Detail::KernelVersion).unwrap().len(), VALUE_BYTES_MAX);
     }
 }

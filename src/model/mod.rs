@@ -4,7 +4,6 @@ pub mod stored;
 
 pub mod beacon_status;
 pub mod package;
-pub mod settlement;
 
 pub mod day;
 pub mod name;
@@ -12,6 +11,7 @@ pub mod pattern;
 
 pub mod computer;
 pub mod device;
+pub mod settlement;
 
 pub mod software;
 

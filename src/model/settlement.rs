@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::device::RecordKey;
 use super::package::Envelope;
 use crate::time::Timestamp;
 
@@ -79,6 +80,8 @@ pub struct Settlement {
     pub clock: Option<ClockFlag>,
     /// When it ended.
     pub settled: Timestamp,
+    /// The record it was staged in, when it was imported.
+    pub record: Option<RecordKey>,
     /// Its envelope, with every hop.
     pub envelope: Envelope,
 }

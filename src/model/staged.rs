@@ -66,17 +66,23 @@ impl StagedRecord {
     }
 
     /// Puts `report` in the place of its stream's. A sender that invents streams without end drives out its own oldest.
-    pub fn stage(&mut self, report: StagedReport) {
+    /// Gives the stream that was driven out.
+    pub fn stage(&mut self, report: StagedReport) -> Option<Stream> {
         match self.place(&report.stream) {
-            Ok(place) => self.reports[place] = report,
+            Ok(place) => {
+                self.reports[place] = report;
+                None
+            }
             Err(_) => {
+                let mut evicted = None;
                 if self.reports.len() >= STREAMS_MAX {
                     let oldest =
                         (0..self.reports.len()).min_by(|&a, &b| self.reports[a].age().cmp(&self.reports[b].age()));
-                    oldest.map(|place| self.reports.remove(place));
+                    evicted = oldest.map(|place| self.reports.remove(place).stream);
                 }
                 let place = self.place(&report.stream).unwrap_or_else(|place| place);
                 self.reports.insert(place, report);
+                evicted
             }
         }
     }
@@ -156,7 +162,7 @@ mod tests {
 
     fn staged(reports: &[StagedReport]) -> StagedRecord {
         let mut record = StagedRecord::new(7);
-        reports.iter().cloned().for_each(|report| record.stage(report));
+        reports.iter().cloned().for_each(|report| drop(record.stage(report)));
         record
     }
 

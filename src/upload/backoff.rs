@@ -59,6 +59,9 @@ impl RetryBudget {
     }
 }
 
+/// A clock that steps back by more than this takes all that is planned with it.
+pub const CLOCK_STEP_MS: i64 = 5 * MINUTE_MS;
+
 /// A parent's breaker: after three failures in a row one probe per wait, a success closes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Breaker {
@@ -93,6 +96,11 @@ impl Breaker {
             let wait = backoff.wait_ms(self.failures - BREAKER_FAILURES, rng).max(SECOND_MS);
             self.closed_until = now.plus_ms(wait);
         }
+    }
+
+    /// The clock was set back by so many milliseconds.
+    pub fn step_back(&mut self, ms: i64) {
+        self.closed_until = self.closed_until.plus_ms(-ms);
     }
 
     /// A transfer succeeded.

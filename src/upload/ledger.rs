@@ -20,7 +20,7 @@ const DIGEST_WINDOW_MS: i64 = PACKAGE_LIFETIME_MS + 5 * DAY_MS;
 /// A collection time further ahead than this is flagged.
 const CLOCK_AHEAD_MS: i64 = 10 * MINUTE_MS;
 /// 2000-01-01: a collection time before it is no collection time.
-const CLOCK_BAD_BEFORE: Timestamp = Timestamp(946_684_800_000);
+pub const CLOCK_BAD_BEFORE: Timestamp = Timestamp(946_684_800_000);
 /// Most settled ranges of one epoch; beyond, the oldest gap is closed (and what was missing there counts as settled).
 const RANGES_MAX: usize = 4_096;
 /// Most epochs of one stream; beyond, the oldest is forgotten.
@@ -37,6 +37,11 @@ pub fn effective_date(collected_at: Option<Timestamp>, first_received: Timestamp
         Some(at) if at >= CLOCK_BAD_BEFORE => (at.min(first_received), None),
         _ => (first_received, Some(ClockFlag::ClockBad)),
     }
+}
+
+/// Whether a package is older than any may live. One that was taken before the node's clock was set has no age.
+pub fn has_expired(first_received: Timestamp, now: Timestamp) -> bool {
+    first_received >= CLOCK_BAD_BEFORE && now.ms_since(first_received) > PACKAGE_LIFETIME_MS
 }
 
 /// What the ledger says of a package before its content is looked at.
@@ -149,7 +154,7 @@ impl StreamLedger {
         if known {
             return Arrival::Duplicate;
         }
-        if now.ms_since(envelope.first_received) > PACKAGE_LIFETIME_MS {
+        if has_expired(envelope.first_received, now) {
             return Arrival::Expired;
         }
         if self.is_newest(envelope) { Arrival::Newest } else { Arrival::Older }

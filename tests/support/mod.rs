@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::tidy::project;
 
 /// Longest wait for anything.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_secs(180);
 
 /// The program `muster`, built as the tests themselves are.
 pub fn muster() -> &'static Path {

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use crate::clock::WallClock;
 use crate::intake::{Gate, Intake, IntakeLimits, Listener, bind, routes, serve};
 use crate::log::Reserve;
-use crate::node::Logs;
+use crate::node::{Logs, NodeFolder};
 
 /// Longer than anything a test waits for.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -58,7 +58,7 @@ pub fn node_with_reserve(limits: IntakeLimits, reserve_bytes: u64) -> Node {
     let clock = Arc::new(WallClock);
     let reserve = Reserve { bytes: reserve_bytes, percent: 0 };
     let no_fatal = Arc::new(|reason: &str| panic!("{reason}"));
-    let (logs, _) = Logs::open(data.path(), clock.clone(), reserve, no_fatal).unwrap();
+    let (logs, _) = Logs::open(NodeFolder::open(data.path()).unwrap(), clock.clone(), reserve, no_fatal).unwrap();
     let gate = Arc::new(Gate::new(limits));
     let intake = Arc::new(Intake {
         node: logs.node,

@@ -18,7 +18,7 @@ use crate::model::package::Kind;
 use crate::rng::RngStream;
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp};
 use crate::upload::answer::Verdict;
-use crate::upload::backoff::{Backoff, RetryBudget};
+use crate::upload::backoff::{Backoff, CLOCK_STEP_MS, RetryBudget};
 
 /// Passes over the servers until a package waits for the catch-up.
 const TRIES_MAX: u8 = 3;
@@ -32,9 +32,6 @@ const RETURN_AFTER_MS: i64 = 10 * MINUTE_MS;
 const UNIDENTIFIED_MS: (i64, i64) = (5 * MINUTE_MS, 6 * HOUR_MS);
 /// An inventory that was missed while the machine was off is collected within this time.
 const MISSED_WITHIN_MS: i64 = HOUR_MS;
-/// A clock that steps back by more than this takes all that is planned with it.
-const CLOCK_STEP_MS: i64 = 5 * MINUTE_MS;
-
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     queued: Queued,

@@ -5,15 +5,19 @@
 //! breaker, a success closes it and clears all waits. Source: delivery contract, section 5; `agent-beacon-batch`
 //! reference, section 9.
 
+mod vocabulary;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+
+pub use vocabulary::*;
 
 use super::{Core, IntentNumber, Sink};
 use crate::model::package::Kind;
 use crate::rng::RngStream;
 use crate::time::{MINUTE_MS, SECOND_MS, Timestamp};
 use crate::upload::answer::Verdict;
-use crate::upload::backoff::{Backoff, Breaker, RetryBudget};
+use crate::upload::backoff::{Backoff, Breaker, CLOCK_STEP_MS, RetryBudget};
 
 /// Forwards under way at one parent at a time.
 pub const PARALLEL_MAX: usize = 8;
@@ -33,111 +37,6 @@ pub const STATUS_EVERY_MS: i64 = MINUTE_MS;
 const RETURN_AFTER_MS: i64 = 10 * MINUTE_MS;
 /// A refused identity waits between these.
 const UNIDENTIFIED_MS: (i64, i64) = (5 * MINUTE_MS, 360 * MINUTE_MS);
-
-/// Number of a parent in the configured order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ParentNumber(pub usize);
-
-/// Number of a held package in this life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PackageNumber(pub u64);
-
-/// A held package as the core sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waiting {
-    /// Its number; older ones are smaller.
-    pub package: PackageNumber,
-    /// What it is.
-    pub kind: Kind,
-    /// Hash of its origin, for fairness only.
-    pub origin: u64,
-}
-
-/// What a beacon is set to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BeaconSettings {
-    /// How many parents there are; at least one.
-    pub parents: usize,
-    /// Length of a cycle.
-    pub cycle_ms: i64,
-    /// Whether a cycle begins at once when something arrives (one machine), or only on the minute (deployed).
-    pub relay_on_arrival: bool,
-}
-
-/// What survives: the packages in the log that no fact calls quarantined, oldest first.
-#[derive(Clone, Debug)]
-pub struct BeaconDurable {
-    /// Settings from the configuration.
-    pub settings: Arc<BeaconSettings>,
-    /// Hash of the beacon's GUID, which offsets its first cycle.
-    pub guid_seed: u64,
-    /// What it holds.
-    pub held: Vec<Waiting>,
-}
-
-/// Why a package is set aside here for good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Aside {
-    /// The parent will never take it.
-    Refused,
-    /// Its bytes are not the ones that were received.
-    BadDigest,
-    /// Older than any package may live.
-    Expired,
-}
-
-/// What can happen to a beacon.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BeaconInput {
-    /// Packages were taken into custody.
-    Arrived(Vec<Waiting>),
-    /// A forward ended.
-    Forwarded {
-        /// Its intent.
-        intent: IntentNumber,
-        /// What the answer means.
-        verdict: Verdict,
-    },
-    /// A forward was not even tried: the package itself forbids it.
-    Unsendable {
-        /// Its intent.
-        intent: IntentNumber,
-        /// Why.
-        why: Aside,
-    },
-    /// The policy question was answered (`None`) or failed (`Some` wait).
-    PolicyAnswered {
-        /// Whether there was an answer.
-        answered: bool,
-    },
-    /// A fact or note was made durable; nothing follows from it.
-    Done,
-}
-
-/// What a beacon can want.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BeaconIntent {
-    /// Send this package to this parent; comes back as `Forwarded` or `Unsendable`.
-    Forward {
-        /// The package.
-        package: PackageNumber,
-        /// The parent.
-        to: ParentNumber,
-    },
-    /// The parent has custody: let go.
-    Release(PackageNumber),
-    /// Keep it, forward it no more, and commit the reason.
-    SetAside {
-        /// The package.
-        package: PackageNumber,
-        /// Why.
-        why: Aside,
-    },
-    /// Ask the parent for policy; comes back as `PolicyAnswered`.
-    AskPolicy(ParentNumber),
-    /// Send the newest status to the parent.
-    SendStatus(ParentNumber),
-}
 
 #[derive(Clone, Copy, Debug)]
 struct Tries {
@@ -175,6 +74,8 @@ pub struct BeaconCore {
     /// Nothing is sent before this: the identity was not accepted, or the node is full of retries.
     hold_until: Timestamp,
     unidentified: u32,
+    /// The latest time it was told, to notice a clock that steps back.
+    seen: Timestamp,
 }
 
 impl Core for BeaconCore {
@@ -207,6 +108,7 @@ impl Core for BeaconCore {
             status_due: now,
             hold_until: now,
             unidentified: 0,
+            seen: now,
         };
         core.take(held);
         core
@@ -218,6 +120,7 @@ impl Core for BeaconCore {
     }
 
     fn wake(&mut self, now: Timestamp, out: &mut impl Sink<BeaconIntent>) {
+        self.follow_clock(now);
         if now >= self.policy_due {
             self.policy_due = now.plus_ms(POLICY_EVERY_MS);
             out.intend(BeaconIntent::AskPolicy(self.parent(now)));
@@ -233,6 +136,7 @@ impl Core for BeaconCore {
     }
 
     fn on(&mut self, now: Timestamp, input: BeaconInput, out: &mut impl Sink<BeaconIntent>) {
+        self.follow_clock(now);
         match input {
             BeaconInput::Arrived(packages) => {
                 self.take(packages);
@@ -263,6 +167,23 @@ impl BeaconCore {
     /// Packages that wait or are under way.
     pub fn waiting(&self) -> usize {
         self.fresh.values().map(VecDeque::len).sum::<usize>() + self.deferred.len() + self.sending.len()
+    }
+
+    /// A clock that was set back takes the plan with it, so that nothing waits for a time that is far away again.
+    fn follow_clock(&mut self, now: Timestamp) {
+        let step = self.seen.ms_since(now);
+        self.seen = self.seen.max(now);
+        if step <= CLOCK_STEP_MS {
+            return;
+        }
+        self.seen = now;
+        self.deferred = self.deferred.iter().map(|(due, package)| (due.plus_ms(-step), *package)).collect();
+        self.breakers.iter_mut().for_each(|breaker| breaker.step_back(step));
+        for due in
+            [&mut self.moved_at, &mut self.cycle_due, &mut self.policy_due, &mut self.status_due, &mut self.hold_until]
+        {
+            *due = due.plus_ms(-step);
+        }
     }
 
     fn take(&mut self, packages: Vec<Waiting>) {

@@ -201,3 +201,12 @@ fn policy_is_asked_for_every_quarter_hour_and_status_goes_each_minute() {
     assert_eq!(count(BeaconIntent::AskPolicy(ParentNumber(0))), 4);
     assert_eq!(count(BeaconIntent::SendStatus(ParentNumber(0))), 60);
 }
+
+#[test]
+fn a_clock_set_back_by_a_day_delays_nothing_by_a_day() {
+    let mut drill = Drill::new(1, vec![]);
+    drill.run(10 * MINUTE_MS, |_, _, _| Verdict::Delivered);
+    let back = drill.now.plus_ms(-24 * 60 * MINUTE_MS);
+    drill.core.on(back, BeaconInput::Arrived(vec![package(1)]), &mut drill.out);
+    assert!(drill.core.next_due() <= back.plus_ms(MINUTE_MS), "{}", drill.core.next_due());
+}

@@ -1,4 +1,7 @@
-//! The server's core: a queue of held packages, and the three tasks that follow each other.
+//! The server's core: a queue of held packages, and three tasks.
+//!
+//! Import and reconcile take turns, so that neither starves the other. An export runs beside them: a ServiceNow that
+//! does not answer must not stop the inventory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,6 +10,7 @@ use crate::model::tenant::TenantState;
 use crate::rng::RngStream;
 use crate::roles::{Core, IntentNumber, Sink};
 use crate::time::{DAY_MS, MINUTE_MS, SECOND_MS, Timestamp};
+use crate::upload::backoff::CLOCK_STEP_MS;
 
 /// Packages that are loaded, and committed, together.
 pub const BATCH_MAX: usize = 32;
@@ -62,6 +66,14 @@ pub enum Task {
 
 impl Task {
     const ALL: [Task; 3] = [Task::Import, Task::Reconcile, Task::Export];
+
+    /// Tasks of one lane never run at the same time.
+    fn lane(self) -> usize {
+        match self {
+            Task::Import | Task::Reconcile => 0,
+            Task::Export => 1,
+        }
+    }
 }
 
 /// How the load of one package went.
@@ -137,13 +149,18 @@ pub struct ServerCore {
     /// Held without a reader.
     unread: BTreeSet<PackageNumber>,
     state: TenantState,
-    running: Option<Running>,
+    /// What runs, by lane.
+    running: [Option<Running>; 2],
+    /// The last task of the first lane: the other one goes first the next time.
+    last: Task,
     /// Failures in a row and when to try again, by task.
     again: BTreeMap<Task, (u32, Timestamp)>,
     /// Since when something staged waits for an import on arrival.
     staged_since: Option<Timestamp>,
     sweep_due: Timestamp,
     started: Timestamp,
+    /// The latest time it was told, to notice a clock that steps back.
+    seen: Timestamp,
 }
 
 impl ServerCore {
@@ -152,9 +169,9 @@ impl ServerCore {
         self.queue.len() + self.loading.values().map(Vec::len).sum::<usize>() + self.failed.len() + self.unread.len()
     }
 
-    /// The task under way.
-    pub fn running(&self) -> Option<Task> {
-        self.running.map(|running| running.task)
+    /// The tasks under way.
+    pub fn running(&self) -> impl Iterator<Item = Task> {
+        self.running.iter().flatten().map(|running| running.task)
     }
 
     /// When `task` is to run; `NEVER` when there is nothing for it to do.
@@ -162,7 +179,6 @@ impl ServerCore {
         let wanted = match task {
             Task::Import => self.import_due(),
             Task::Reconcile if self.state.devices > self.state.reconciled => self.started,
-            // Behind the reconcile by its place in `Task::ALL`, but not kept by one that fails.
             Task::Export if self.settings.exports && self.state.devices > self.state.exported => self.started,
             Task::Reconcile | Task::Export => Timestamp::NEVER,
         };
@@ -196,14 +212,29 @@ impl ServerCore {
     }
 
     fn run(&mut self, now: Timestamp, out: &mut impl Sink<ServerIntent>) {
-        if self.running.is_some() {
-            return;
-        }
-        let next = Task::ALL.into_iter().find(|task| self.due(*task) <= now);
-        if let Some(task) = next {
+        let order = match self.last {
+            Task::Import => [Task::Reconcile, Task::Import, Task::Export],
+            Task::Reconcile | Task::Export => Task::ALL,
+        };
+        for task in order {
+            if self.running[task.lane()].is_some() || self.due(task) > now || self.waits_for_reconcile(task, now) {
+                continue;
+            }
             let intent = out.intend(ServerIntent::Run(task));
-            self.running = Some(Running { task, intent });
+            self.running[task.lane()] = Some(Running { task, intent });
+            if task != Task::Export {
+                self.last = task;
+            }
+            if task == Task::Import {
+                self.staged_since = None;
+            }
         }
+    }
+
+    /// An export goes behind the reconcile of the same devices, but is not kept by one that fails.
+    fn waits_for_reconcile(&self, task: Task, now: Timestamp) -> bool {
+        let is_running = self.running[0].is_some_and(|running| running.task == Task::Reconcile);
+        task == Task::Export && (is_running || self.due(Task::Reconcile) <= now)
     }
 
     fn note(&mut self, now: Timestamp, state: TenantState) {
@@ -216,13 +247,30 @@ impl ServerCore {
             devices: self.state.devices.max(state.devices),
             reconciled: self.state.reconciled.max(state.reconciled),
             exported: self.state.exported.max(state.exported),
-            last_import: self.state.last_import.max(state.last_import),
+            // A clock that was ahead once must not put off the next import for ever.
+            last_import: self.state.last_import.max(state.last_import).map(|last| last.min(now)),
             last_change: self.state.last_change.max(state.last_change),
         };
         self.staged_since = match self.state.staged > self.state.imported {
             true => self.staged_since.or(Some(now)),
             false => None,
         };
+    }
+
+    /// A clock that was set back takes the plan with it, so that nothing waits for a time that is far away again.
+    fn follow_clock(&mut self, now: Timestamp) {
+        let step = self.seen.ms_since(now);
+        self.seen = self.seen.max(now);
+        if step <= CLOCK_STEP_MS {
+            return;
+        }
+        self.seen = now;
+        let back = |at: Timestamp| at.plus_ms(-step);
+        self.failed = self.failed.keys().map(|&(due, package)| ((back(due), package), ())).collect();
+        self.again.values_mut().for_each(|(_, again)| *again = back(*again));
+        self.staged_since = self.staged_since.map(back);
+        self.state.last_import = self.state.last_import.map(|last| last.min(now));
+        (self.sweep_due, self.started) = (back(self.sweep_due), back(self.started));
     }
 
     fn advance(&mut self, now: Timestamp, out: &mut impl Sink<ServerIntent>) {
@@ -260,12 +308,14 @@ impl Core for ServerCore {
             failed: BTreeMap::new(),
             unread: BTreeSet::new(),
             state,
-            running: None,
+            running: [None; 2],
+            last: Task::Reconcile,
             again: BTreeMap::new(),
             staged_since,
             // Servers that start together do not sweep together.
             sweep_due: now.plus_ms(MINUTE_MS + rng.below(60 * MINUTE_MS)),
             started: now,
+            seen: now,
         }
     }
 
@@ -274,16 +324,24 @@ impl Core for ServerCore {
             return self.started;
         }
         let failed = self.failed.first_key_value().map_or(Timestamp::NEVER, |((due, _), ())| *due);
-        let task = Task::ALL.into_iter().map(|task| self.due(task)).min().unwrap_or(Timestamp::NEVER);
-        let task = if self.running.is_some() { Timestamp::NEVER } else { task };
+        let is_reconciling = self.running[0].is_some_and(|running| running.task == Task::Reconcile);
+        let due = |task: Task| match task {
+            _ if self.running[task.lane()].is_some() => Timestamp::NEVER,
+            // It is looked at again when the reconcile has ended, or has failed and waits.
+            Task::Export if is_reconciling || self.due(Task::Reconcile) <= self.seen => Timestamp::NEVER,
+            task => self.due(task),
+        };
+        let task = Task::ALL.into_iter().map(due).min().unwrap_or(Timestamp::NEVER);
         failed.min(task).min(self.sweep_due)
     }
 
     fn wake(&mut self, now: Timestamp, out: &mut impl Sink<ServerIntent>) {
+        self.follow_clock(now);
         self.advance(now, out);
     }
 
     fn on(&mut self, now: Timestamp, input: ServerInput, out: &mut impl Sink<ServerIntent>) {
+        self.follow_clock(now);
         match input {
             ServerInput::Arrived(packages) => self.queue.extend(packages),
             ServerInput::Loaded { intent, packages, state } => {
@@ -304,7 +362,8 @@ impl Core for ServerCore {
                 }
             }
             ServerInput::Ended { intent, state } => {
-                let Some(running) = self.running.take_if(|running| running.intent == intent) else { return };
+                let ended = self.running.iter_mut().find_map(|lane| lane.take_if(|running| running.intent == intent));
+                let Some(running) = ended else { return };
                 match state {
                     Some(state) => {
                         self.again.remove(&running.task);

@@ -6,6 +6,7 @@
 
 mod core;
 pub mod import;
+pub mod keep;
 pub mod settle;
 pub mod view;
 
@@ -14,6 +15,7 @@ pub use self::core::{
     ServerSettings, Task,
 };
 pub use import::{ImportRules, Imported, import};
+pub use keep::{KEPT_MS, is_kept};
 pub use settle::{AGENT_SOURCE, Content, Ended, Staged, settle};
 pub use view::{DeviceRow, Shown, SoftwareHead, ViewError, ViewWrite, apply};
 

@@ -36,6 +36,8 @@ pub struct Staged {
     pub stream: Stream,
     /// Installed titles.
     pub software: Vec<Installed>,
+    /// A stream of the record that had to go for it.
+    pub evicted: Option<Stream>,
 }
 
 /// How a package ended.
@@ -77,7 +79,8 @@ where
         (Arrival::Duplicate, _) => {
             (FinalState::Stale, Some("its sequence was settled before, by another package".into()), None)
         }
-        (Arrival::Expired, _) => (FinalState::Expired, Some("older than 30 days when it arrived".into()), None),
+        (Arrival::Expired, Content::Bad(why)) => (FinalState::Expired, Some(why), None),
+        (Arrival::Expired, _) => (FinalState::Expired, Some("older than 30 days when it was read".into()), None),
         (Arrival::SequenceReused, _) => {
             (FinalState::Quarantined, Some("its sequence belongs to another package of this stream".into()), None)
         }
@@ -85,7 +88,7 @@ where
         (Arrival::Older, Content::Inventory(_)) => (FinalState::Stale, None, None),
         (Arrival::Newest, Content::Inventory(inventory)) => (FinalState::Imported, None, Some(inventory)),
     };
-    let (mut state, mut reason, mut staged) = (state, reason, None);
+    let (mut state, mut reason, mut staged, mut staged_as) = (state, reason, None, None);
     if let Some(inventory) = inventory {
         let report = StagedReport {
             stream: stream.clone(),
@@ -97,27 +100,29 @@ where
             titles: u32::try_from(inventory.software.len()).unwrap_or(u32::MAX),
         };
         let record = record_key(&envelope.origin, &inventory);
-        if stage(draft, tenant, &record, report)? {
-            staged = Some(Staged { record, stream, software: inventory.software });
-        } else {
+        match stage(draft, tenant, &record, report)? {
+            Some(evicted) => {
+                staged_as = Some(record.clone());
+                staged = Some(Staged { record, stream, software: inventory.software, evicted });
+            }
             // Only senders without identity: each of their files has a ledger of its own.
-            (state, reason) = (FinalState::Stale, Some("a later report of this machine is staged".into()));
+            None => (state, reason) = (FinalState::Stale, Some("a later report of this machine is staged".into())),
         }
     }
     ledger.settle(&envelope, state);
     envelope.collected_at = said;
     draft.write(&ledger_key, &ledger);
-    draft.write(&package_key, &Settlement { state, reason, clock, settled: now, envelope });
+    draft.write(&package_key, &Settlement { state, reason, clock, settled: now, record: staged_as, envelope });
     Ok(Some(Ended { state, staged }))
 }
 
-/// Whether `report` became the newest of its stream in the record.
+/// `Some` when `report` became the newest of its stream in the record, with the stream that had to go for it, if one had.
 fn stage<L, V, E>(
     draft: &mut Draft<L>,
     tenant: &TenantId,
     record: &RecordKey,
     report: StagedReport,
-) -> Result<bool, DraftError<E>>
+) -> Result<Option<Option<Stream>>, DraftError<E>>
 where
     L: Fn(&[u8]) -> Result<Option<V>, E>,
     V: AsRef<[u8]>,
@@ -136,13 +141,13 @@ where
         .report(&report.stream)
         .is_some_and(|known| known.package.origin != report.package.origin && known.effective > report.effective);
     if is_overtaken {
-        return Ok(false);
+        return Ok(None);
     }
-    staged.stage(report);
+    let evicted = staged.stage(report);
     state.staged += 1;
     draft.write(&record_key, &staged);
     draft.write(&tenant_key, &state);
-    Ok(true)
+    Ok(Some(evicted))
 }
 
 /// The record that a report belongs to. An agent's is its origin, which its first hop vouches for. A sender without

@@ -119,7 +119,7 @@ fn tasks_follow_each_other_and_end_when_nothing_changed() {
     let (intent, _) = only(world.pass(0));
     let mut state = TenantState { staged: 1, ..TenantState::default() };
     let (intent, task) = only(world.loaded(intent, &[0], LoadOutcome::Settled, Some(state.clone())));
-    assert_eq!((task, world.core.running()), (ServerIntent::Run(Task::Import), Some(Task::Import)));
+    assert_eq!((task, world.core.running().collect::<Vec<_>>()), (ServerIntent::Run(Task::Import), vec![Task::Import]));
     (state.imported, state.devices, state.last_import) = (1, 1, Some(world.now));
     let (intent, task) = only(world.tell(ServerInput::Ended { intent, state: Some(state.clone()) }));
     assert_eq!(task, ServerIntent::Run(Task::Reconcile));
@@ -182,6 +182,40 @@ fn a_start_goes_on_where_the_log_stands() {
         TenantState { imported: 4, last_import: Some(START.plus_ms(99 * DAY_MS)), reconciled: 2, exported: 2, ..state },
     );
     let wanted = ahead.pass(DAY_MS);
+    assert!(wanted.iter().any(|(.., intent)| *intent == ServerIntent::Run(Task::Import)), "{wanted:?}");
+}
+
+#[test]
+fn import_and_reconcile_take_turns_and_an_export_that_hangs_stops_neither() {
+    let mut state = TenantState { staged: 2, imported: 1, devices: 1, reconciled: 1, ..TenantState::default() };
+    let mut world = World::new(true, 0..0, state.clone());
+    let wanted = world.pass(0);
+    let tasks: Vec<_> = wanted.iter().map(|(.., intent)| intent.clone()).collect();
+    assert_eq!(tasks, [ServerIntent::Run(Task::Import), ServerIntent::Run(Task::Export)]);
+    // More was staged while the import ran: the reconcile goes first all the same.
+    let mut intent = wanted[0].1;
+    for turn in 1..6 {
+        (state.staged, state.imported, state.devices) = (2 + turn, 1 + turn, 1 + turn);
+        state.last_import = Some(world.now);
+        let (reconcile, task) = only(world.tell(ServerInput::Ended { intent, state: Some(state.clone()) }));
+        assert_eq!(task, ServerIntent::Run(Task::Reconcile));
+        state.reconciled = state.devices;
+        let (import, task) = only(world.tell(ServerInput::Ended { intent: reconcile, state: Some(state.clone()) }));
+        assert_eq!(task, ServerIntent::Run(Task::Import));
+        intent = import;
+    }
+}
+
+#[test]
+fn a_clock_set_back_by_a_year_delays_nothing_by_a_year() {
+    let mut world = World::new(false, 0..0, TenantState { devices: 1, ..TenantState::default() });
+    let (reconcile, _) = only(world.pass(0));
+    world.now = START.plus_ms(-365 * DAY_MS);
+    let state =
+        TenantState { devices: 1, reconciled: 1, staged: 1, last_import: Some(START), ..TenantState::default() };
+    let (_, task) = only(world.tell(ServerInput::Ended { intent: reconcile, state: Some(state) }));
+    assert_eq!(task, ServerIntent::Run(Task::Export));
+    let wanted = world.pass(DAY_MS);
     assert!(wanted.iter().any(|(.., intent)| *intent == ServerIntent::Run(Task::Import)), "{wanted:?}");
 }
 

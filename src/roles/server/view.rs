@@ -183,6 +183,12 @@ fn software<V: AsRef<[u8]>, E>(
     writes.extend((count..before).map(|number| (chunk_key(number), None)));
     let head = SoftwareHead { package: package.clone(), chunks: count };
     writes.push((head_key, Some(stored::pack(&head))));
+    if let Some(evicted) = &staged.evicted {
+        let head_key = key::software(tenant, &staged.record, evicted);
+        let chunks: u32 = read(&look, &head_key)?.map_or(0, |head: SoftwareHead| head.chunks);
+        writes.extend((0..chunks).map(|chunk| (key::titles(tenant, &staged.record, evicted, chunk), None)));
+        writes.push((head_key, None));
+    }
     Ok(writes)
 }
 
@@ -298,7 +304,7 @@ mod tests {
 
     fn report(names: &[&str]) -> Staged {
         let software = names.iter().map(|name| (Title::new(name, "1", "", "deb"), None)).collect();
-        Staged { record: record(), stream: stream(), software }
+        Staged { record: record(), stream: stream(), software, evicted: None }
     }
 
     fn package(text: &str) -> PackageKey {
@@ -326,6 +332,17 @@ mod tests {
         assert_eq!(titles, 3);
         show(&mut rows, Shown::Software(&report(&[]), &package("3")));
         assert!(names(&rows).is_empty() && !rows.contains_key(&key::titles(&tenant(), &record(), &stream(), 0)));
+    }
+
+    #[test]
+    fn a_stream_that_had_to_go_leaves_no_row() {
+        let mut rows = Rows::new();
+        show(&mut rows, Shown::Software(&report(&["a"]), &package("1")));
+        let other = Stream("Inventories/kim/Full".into());
+        let next = Staged { stream: other, evicted: Some(stream()), ..report(&["a"]) };
+        show(&mut rows, Shown::Software(&next, &package("2")));
+        let of_old = rows.keys().filter(|row| row.windows(4).any(|four| four == b"root")).count();
+        assert_eq!(of_old, 0);
     }
 
     #[test]

@@ -123,10 +123,12 @@ pub fn run(options: &KillOptions) -> Result<KillReport, KillError> {
     let published = agents.finish().map_err(agents_failed)?;
     let count = published.reports.len() as u64;
     verdict::wait_for_rest(&nodes[0], count)?;
+    let shown = verdict::devices_shown(&nodes[0], &published)?;
     for node in nodes.iter_mut().rev() {
         node.stop()?;
     }
-    let verdict = verdict::judge(&options.folder, &published)?;
+    let mut verdict = verdict::judge(&options.folder, &published)?;
+    verdict.violations.extend(shown);
     let Published { receipts, unanswered, .. } = published;
     Ok(KillReport { kills, published: count, receipts, unanswered, verdict })
 }

@@ -30,7 +30,10 @@ fn texts() -> BTreeMap<String, String> {
             if path.is_dir() {
                 let is_hidden = name.starts_with('.') && name != ".ci";
                 // A folder of build output says so itself, whatever its name.
-                if !is_hidden && name != "golden" && name != "target" && !path.join("CACHEDIR.TAG").exists() {
+                // Data of nodes that were run here: `muster-data`, `muster-chaos`.
+                let is_data = name.starts_with("muster-");
+                let is_built = name == "target" || path.join("CACHEDIR.TAG").exists();
+                if !is_hidden && !is_data && !is_built && name != "golden" {
                     folders.push(path);
                 }
             } else if let Ok(text) = fs::read_to_string(&path) {

@@ -26,6 +26,8 @@ pub struct Report {
     pub key: PackageKey,
     /// Its place in its agent's stream.
     pub sequence: u64,
+    /// Number of its agent; its machine is called by it.
+    pub agent: u64,
 }
 
 /// What the agents did.
@@ -119,7 +121,7 @@ async fn agent(number: u64, seed: u64, place: Place, stop: Arc<AtomicBool>) -> P
         }
         if has_receipt {
             let key = PackageKey { origin: Origin::agent(guid), kind: Kind::Inventories, digest };
-            done.reports.push(Report { key, sequence });
+            done.reports.push(Report { key, sequence, agent: number });
         }
     }
     done

@@ -18,6 +18,9 @@ use muster_actors::log::{Disk, FactIndex, Facts, FolderDisk, Packages, SEGMENT_B
 use super::agents::{Published, Report};
 use super::{KillError, Node, REST_MAX};
 
+/// How long the last import may take to be shown.
+const SHOWN_MAX: Duration = Duration::from_secs(30);
+
 /// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Violation {
@@ -54,6 +57,53 @@ pub fn wait_for_rest(server: &Node, published: u64) -> Result<(), KillError> {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// Waits until the list of devices and their software show each agent's newest report, as operators see it. What is not
+/// shown in the end is a broken promise of the view.
+pub fn devices_shown(server: &Node, published: &Published) -> Result<Vec<Violation>, KillError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| KillError::World { doing: "start a runtime".into(), source })?;
+    let mut newest: BTreeMap<String, u64> = BTreeMap::new();
+    for Report { agent, sequence, .. } in &published.reports {
+        let known = newest.entry(format!("pc{agent}")).or_default();
+        *known = (*known).max(*sequence);
+    }
+    let (until, client) = (Instant::now() + SHOWN_MAX, reqwest::Client::new());
+    loop {
+        let shown = runtime.block_on(shown(&client, server)).unwrap_or_default();
+        let wrong = newest.iter().filter(|(name, wanted)| {
+            // A report that was stored but not answered may be one newer.
+            !shown.get(*name).is_some_and(|(model, counter)| model == counter && model >= wanted)
+        });
+        let wrong: Vec<Violation> = wrong
+            .map(|(name, wanted)| {
+                let what = format!("{name} shows {:?}, its newest report is {wanted}", shown.get(name));
+                Violation { id: "I8", what }
+            })
+            .collect();
+        if wrong.is_empty() || Instant::now() > until {
+            return Ok(wrong);
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Model and version of the counting package by name of each device.
+async fn shown(client: &reqwest::Client, server: &Node) -> Option<BTreeMap<String, (u64, u64)>> {
+    let get = async |path: String| {
+        let url = format!("http://{}/api/v1/{path}", server.operator()?);
+        let text = client.get(url).send().await.ok()?.text().await.ok()?;
+        serde_json::from_str::<serde_json::Value>(&text).ok()
+    };
+    let mut shown = BTreeMap::new();
+    for item in get("devices?limit=1000".into()).await?["items"].as_array()? {
+        let device = get(format!("devices/{}", item["id"].as_str()?)).await?;
+        let number = |value: &serde_json::Value| value.as_str().and_then(|text| text.parse::<u64>().ok());
+        let numbers = number(&item["model"]).zip(number(&device["software"][0]["version"]));
+        shown.extend(numbers.map(|numbers| (item["name"].as_str().unwrap_or_default().to_owned(), numbers)));
+    }
+    Some(shown)
 }
 
 async fn settled(client: &reqwest::Client, server: &Node) -> Option<u64> {
@@ -161,7 +211,7 @@ impl Broken {
 
     /// I1 and I16: every receipt has become a final state, and none of a good report is quarantine.
     fn reports(&mut self, reports: &[Report], settled: &BTreeMap<PackageKey, Settlement>) {
-        for Report { key, sequence } in reports {
+        for Report { key, sequence, .. } in reports {
             match settled.get(key).map(|settlement| settlement.state) {
                 Some(FinalState::Imported | FinalState::Stale) => {}
                 Some(state) => self.check("I16", false, || format!("report {sequence} of {} is {state}", key.origin)),
@@ -188,7 +238,7 @@ impl Broken {
         reports: &[Report],
     ) {
         let mut newest: BTreeMap<&Origin, u64> = BTreeMap::new();
-        for Report { key, sequence } in reports {
+        for Report { key, sequence, .. } in reports {
             let known = newest.entry(&key.origin).or_default();
             *known = (*known).max(*sequence);
         }

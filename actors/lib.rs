@@ -6,6 +6,9 @@ pub mod command;
 pub mod errors;
 pub mod secret;
 
+pub mod priority;
+pub mod workers;
+
 pub mod log;
 pub mod node;
 pub mod store;

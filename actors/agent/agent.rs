@@ -15,7 +15,6 @@ use muster::upload::answer::{Answer, Verdict, verdict};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use super::collector::priority::lower_priority;
 use super::host::CollectHost;
 use super::outbox::{Life, Outbox, OutboxError, Report};
 use super::policy::PolicySource;
@@ -24,6 +23,7 @@ use super::uploader::Upload;
 use crate::clock::SharedClock;
 use crate::errors::Chain;
 use crate::node::NodeFolder;
+use crate::priority::{LEAST, lower_priority};
 use crate::supervision::DeathWatch;
 
 /// The timer is never armed for longer, so that a stepped clock and a machine that slept are noticed.
@@ -161,7 +161,7 @@ impl Agent {
         let (send, receive) = oneshot::channel();
         let (world, life) = (self.world.clone_for_thread(), self.life);
         let work = move || {
-            lower_priority();
+            lower_priority(LEAST);
             // Nobody waits any more when the actor has died meanwhile.
             drop(send.send(world.collect(life)));
         };

@@ -21,6 +21,7 @@ use super::fleet::FleetError;
 use super::view::View;
 use crate::errors::{Chain, Hex};
 use crate::log::{FactIndex, FactWrite, FactWriter, ReadError, WriteError};
+use crate::workers::{NotDone, Workers};
 
 /// Why a turn changed nothing.
 #[derive(Debug, thiserror::Error)]
@@ -58,13 +59,14 @@ pub struct Books {
     /// What is shown.
     pub view: Arc<View>,
     writer: FactWriter,
+    workers: Workers,
     turn: Arc<Mutex<()>>,
 }
 
 impl Books {
     /// The books over a node's facts.
-    pub fn new(tenant: TenantId, facts: FactIndex, writer: FactWriter, view: Arc<View>) -> Books {
-        Books { tenant, facts, view, writer, turn: Arc::default() }
+    pub fn new(tenant: TenantId, facts: FactIndex, writer: FactWriter, workers: Workers, view: Arc<View>) -> Books {
+        Books { tenant, facts, view, writer, workers, turn: Arc::default() }
     }
 
     /// A draft over what is committed now.
@@ -80,18 +82,18 @@ impl Books {
     ) -> Result<T, TurnError> {
         let _turn = self.turn.clone().lock_owned().await;
         let facts = self.facts.clone();
-        let decided = tokio::task::spawn_blocking(move || {
+        let decided = self.workers.run(move || {
             let mut draft = draft(&facts);
             let (answer, news) = decide(&mut draft)?;
             let writes: Vec<FactWrite> =
                 draft.into_writes().map(|(key, value)| (key.into(), value.map(Bytes::from))).collect();
             Ok::<_, TurnError>((answer, news, writes))
         });
-        let (answer, news, writes) = decided.await.map_err(|_| TurnError::Panicked)??;
+        let (answer, news, writes) = decided.await.map_err(|NotDone| TurnError::Panicked)??;
         let committed = self.writer.ask(writes).await.map_err(TurnError::Write)?;
         let Some(position) = committed else { return Ok(answer) };
         let (view, tenant) = (self.view.clone(), self.tenant.clone());
-        let shown = tokio::task::spawn_blocking(move || {
+        let shown = self.workers.run(move || {
             let reports = news.staged.iter().map(|(staged, package)| Shown::Software(staged, package));
             let all: Vec<Shown<'_>> = reports.chain(news.devices.iter().map(Shown::Device)).collect();
             view.show(&tenant, &all, position)
@@ -99,7 +101,7 @@ impl Books {
         match shown.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => error!(error = %Chain(&error), "the view is behind the log, it catches up"),
-            Err(_) => {
+            Err(NotDone) => {
                 error!("showing a commit panicked, the view is behind the log, it catches up");
                 self.view.distrust();
             }

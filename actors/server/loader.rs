@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use muster::model::fact::FactKey;
 use muster::model::package::Envelope;
+use muster::model::settlement::FinalState;
 use muster::model::tenant::TenantState;
 use muster::roles::server::{Content, LoadOutcome, Loaded, PackageNumber, settle};
 use muster::time::Timestamp;
@@ -17,6 +18,7 @@ use crate::clock::SharedClock;
 use crate::errors::Chain;
 use crate::log::{Handle, WriteError};
 use crate::supervision::DeathWatch;
+use crate::workers::Workers;
 
 /// Titles that are read before a commit: with the text of each some tens of megabytes.
 const BATCH_TITLES: usize = 100_000;
@@ -28,6 +30,8 @@ pub struct LoaderWorld {
     pub reading: Reading,
     /// Where they are settled.
     pub books: Books,
+    /// Threads that read.
+    pub workers: Workers,
     /// The present.
     pub clock: SharedClock,
 }
@@ -78,7 +82,7 @@ async fn load_batch(world: LoaderWorld, numbers: Vec<PackageNumber>) -> Batch {
     let mut left: VecDeque<PackageNumber> = numbers.into();
     while !left.is_empty() {
         let reading = world.reading.clone();
-        let read = tokio::task::spawn_blocking(move || read_some(&reading, left)).await;
+        let read = world.workers.run(move || read_some(&reading, left)).await;
         // Whatever is not named in the answer is read again later.
         let Ok((read, rest)) = read else {
             error!("reading a batch of packages panicked, they are read again");
@@ -124,15 +128,16 @@ async fn settle_batch(world: &LoaderWorld, read: Vec<(PackageNumber, Read)>) -> 
     let settling: Vec<PackageNumber> = whole.iter().map(|(package, ..)| *package).collect();
     let tenant = world.books.tenant.clone();
     let settled = world.books.turn(move |draft| {
-        let mut news = News::default();
+        let (mut news, mut quarantined) = (News::default(), 0);
         for (_, envelope, content) in whole {
-            let (key, bad) = (envelope.key(), matches!(content, Content::Bad(_)));
+            let key = envelope.key();
             let Some(ended) = settle(draft, &tenant, envelope, content, clock.now())? else { continue };
-            match bad {
-                true => warn!(package = %key.digest, origin = %key.origin, state = %ended.state, "bad package"),
-                false => debug!(package = %key.digest, origin = %key.origin, state = %ended.state, "package settled"),
-            }
+            debug!(package = %key.digest, origin = %key.origin, state = %ended.state, "package settled");
+            quarantined += u64::from(ended.state == FinalState::Quarantined);
             news.staged.extend(ended.staged.map(|staged| (staged, key)));
+        }
+        if quarantined > 0 {
+            warn!(packages = quarantined, "bad packages were set aside in quarantine");
         }
         let state = draft.read(&FactKey::Tenant(tenant))?.unwrap_or_default();
         Ok::<_, TurnError>((state, news))
@@ -146,7 +151,7 @@ async fn settle_batch(world: &LoaderWorld, read: Vec<(PackageNumber, Read)>) -> 
             let mut state = None;
             for package in settling {
                 let reading = world.reading.clone();
-                let read = tokio::task::spawn_blocking(move || vec![(package, reading.read(Handle(package.0)))]).await;
+                let read = world.workers.run(move || vec![(package, reading.read(Handle(package.0)))]).await;
                 let Ok(read) = read else { continue };
                 let one = Box::pin(settle_batch(world, read)).await;
                 packages.extend(one.packages);

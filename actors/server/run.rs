@@ -32,6 +32,7 @@ use crate::intake::{self, Gate, Intake, IntakeLimits, ListenError, Listener};
 use crate::log::{OnFatal, Reserve};
 use crate::node::{FolderError, LogThreads, Logs, LogsError, NodeFolder};
 use crate::supervision::{Supervised, supervise};
+use crate::workers::Workers;
 
 /// Path of the integration endpoint below an instance. Source: servicenow reference, section 3.
 pub const SERVICENOW_ENDPOINT: &str = "api/x_fls_flexera_fnms/integration/fnmstosn";
@@ -85,7 +86,7 @@ pub enum ServerError {
     #[error(transparent)]
     Rules(#[from] RulesError),
     /// A thread.
-    #[error("cannot start a thread of the view")]
+    #[error("cannot start a thread of the server")]
     Thread(#[source] std::io::Error),
 }
 
@@ -213,7 +214,9 @@ pub async fn start_prepared(
     let keeping = view.clone();
     let view_thread = std::thread::Builder::new().name("view".into()).spawn(move || keeping.keep_up());
     let view_thread = view_thread.map_err(ServerError::Thread)?;
-    let books = Books::new(config.tenant.clone(), logs.fact_index.clone(), logs.facts.clone(), view);
+    let workers = Workers::start("load", config.loaders).map_err(ServerError::Thread)?;
+    let (facts, writer) = (logs.fact_index.clone(), logs.facts.clone());
+    let books = Books::new(config.tenant.clone(), facts, writer, workers.clone(), view);
     let give_up: Rc<dyn Fn(&str)> = Rc::new(move |reason: &str| on_fatal(reason));
     let rules = Arc::new(rules);
     let reports = Reports::default();
@@ -223,8 +226,18 @@ pub async fn start_prepared(
         import_on_arrival: config.import_on_arrival,
         exports: export.is_some(),
     });
-    let effects =
-        Effects::start(config, &books, &reading, &clock, rules.clone(), files.clone(), export, &reports, &give_up);
+    let effects = Effects::start(
+        config,
+        &books,
+        &reading,
+        &workers,
+        &clock,
+        rules.clone(),
+        files.clone(),
+        export,
+        &reports,
+        &give_up,
+    );
     let unsettled = Arc::new(AtomicUsize::new(0));
     let world = ServerWorld {
         logs: logs.clone(),
@@ -300,6 +313,7 @@ impl Effects {
         config: &ServerConfig,
         books: &Books,
         reading: &Reading,
+        workers: &Workers,
         clock: &SharedClock,
         rules: Arc<ImportRules>,
         files: RuleFiles,
@@ -309,7 +323,8 @@ impl Effects {
     ) -> Effects {
         let (books, clock) = (books.clone(), clock.clone());
         let one_task = Arc::new(tokio::sync::Mutex::new(()));
-        let loader = LoaderWorld { reading: reading.clone(), books: books.clone(), clock: clock.clone() };
+        let (reading, workers) = (reading.clone(), workers.clone());
+        let loader = LoaderWorld { reading, workers, books: books.clone(), clock: clock.clone() };
         let importer = ImporterWorld { books: books.clone(), rules, clock: clock.clone(), one_task: one_task.clone() };
         let reconciler = ReconcilerWorld { books: books.clone(), files, clock: clock.clone(), one_task };
         let exports = export.map(|ExportTarget { target, settings }| ExportsWorld {

@@ -36,7 +36,6 @@
 //! A property without value is not written. Of a container nothing of the firmware is written: it is its host's, and a
 //! container must never become one device with its host. Placeholders of vendors are written as they are.
 
-pub mod priority;
 pub mod record;
 
 mod finding;
@@ -159,7 +158,7 @@ impl Collected {
 /// Collects the host whose files lie below `root`, `/` for the running system, with the default [`Options`].
 ///
 /// Takes a fraction of a second to some seconds of mostly reading, more on a host with a hundred thousand files in
-/// `usr/share`. Blocks; call it on a thread of its own after [`priority::lower_priority`].
+/// `usr/share`. Blocks; call it on a thread of its own after [`crate::priority::lower_priority`].
 pub fn collect(root: &Path, identity: &Identity, now: Timestamp) -> Collected {
     collect_with(root, identity, Options::default(), now)
 }

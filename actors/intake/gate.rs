@@ -35,7 +35,7 @@ pub struct IntakeTimes {
     pub head: Duration,
     /// Silence within a body.
     pub silence: Duration,
-    /// For a body of no bytes at all; a longer one has a second more for each [`BYTES_PER_SECOND`].
+    /// For a body of no bytes at all; a longer one has a second more for each 64 KiB.
     pub body: Duration,
     /// Between two requests of a connection.
     pub idle: Duration,

@@ -1,7 +1,7 @@
 //! The operator listener: answers as JSON below `/api/v1`, and the page.
 //!
 //! Everything here reads; nothing is decided. An answer is made on a thread for calls that may wait for the disk, and
-//! at most [`QUESTIONS_MAX`] are made at once. Source: interfaces, operator API.
+//! at most `QUESTIONS_MAX` are made at once. Source: interfaces, operator API.
 
 mod listing;
 mod problem;

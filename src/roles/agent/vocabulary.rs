@@ -33,7 +33,7 @@ pub struct Queued {
 /// What an agent is set to; shared by all agents of a simulation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentSettings {
-    /// How many servers there are: 1 to [`SERVERS_MAX`].
+    /// How many servers there are: 1 to [`SERVERS_MAX`](crate::config::agent::SERVERS_MAX).
     pub servers: usize,
     /// Collect at every start (one machine), not only when nothing was ever collected.
     pub collect_at_start: bool,

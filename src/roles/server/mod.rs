@@ -2,7 +2,7 @@
 //!
 //! Held packages are loaded oldest first, in batches, a few batches at a time. Import, reconcile and export follow each
 //! other and never run at the same time. What is still to be done follows from counters in the log
-//! ([`TenantState`]), so a crash anywhere loses no step and repeats at most one.
+//! ([`TenantState`](crate::model::tenant::TenantState)), so a crash anywhere loses no step and repeats at most one.
 
 mod core;
 pub mod import;

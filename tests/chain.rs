@@ -132,7 +132,7 @@ fn a_report_passes_four_processes_although_the_parent_is_killed_and_away_for_a_w
             ("127.77.0.1:7080", "127.77.0.1:7081"),
         ],
     );
-    let agent_file = files.write("agent", "agent.toml", &[]);
+    let agent_file = files.write("agent", "agent.toml", &[("127.77.0.1:7081", "127.77.0.1:7082")]);
 
     let (_server, ready) = Node::ready("server", &server_file);
     let operator = ready["operator"].as_str().unwrap().to_owned();

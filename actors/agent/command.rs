@@ -59,7 +59,7 @@ pub fn run(args: AgentArgs) -> Result<(), Failure> {
             let collected = collect_command(Path::new("/"), out.as_deref(), &identity, Options::default(), now)
                 .map_err(|error| Failure::work(&error))?;
             for finding in &collected.findings {
-                warn!(?finding, "not collected");
+                warn!(%finding, "not read, collected without it");
             }
             Ok(())
         }
@@ -113,7 +113,8 @@ fn show_status(data: &Path, as_json: bool) -> Result<(), Failure> {
     table.add_row(["last receipt", &receipt.unwrap_or_else(never)]);
     table.add_row(["next inventory", &status.next.inventory.unwrap_or_else(never)]);
     table.add_row(["next policy", &status.next.policy.unwrap_or_else(never)]);
-    table.add_row(["next upload", &status.next.upload.unwrap_or_else(never)]);
+    let upload = if status.queue.is_empty() { "nothing is queued" } else { "at the catch-up: all tries failed" };
+    table.add_row(["next upload", &status.next.upload.unwrap_or_else(|| upload.to_string())]);
     table.add_row(["next catch-up", &status.next.catch_up.unwrap_or_else(never)]);
     table.add_row(["queued", &status.queue.len().to_string()]);
     for queued in status.queue {

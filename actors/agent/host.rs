@@ -54,7 +54,7 @@ impl CollectHost for ThisHost {
         let identity = Identity { agent, ..self.identity.clone() };
         let collected = collect_with(&PathBuf::from("/"), &identity, self.options, now);
         for finding in &collected.findings {
-            warn!(?finding, "not collected");
+            warn!(%finding, "not read, collected without it");
         }
         let kind_type = if self.options.has_software { "Full" } else { "Hardware" };
         HostReport { account: identity.account, machine: collected.record.name, kind_type, ndi: collected.ndi }

@@ -19,6 +19,12 @@ const PAGE: usize = 1_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerUrl(Url);
 
+impl std::fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.as_str().trim_end_matches('/'))
+    }
+}
+
 impl std::str::FromStr for ServerUrl {
     type Err = String;
     fn from_str(text: &str) -> Result<ServerUrl, String> {

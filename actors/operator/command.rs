@@ -3,7 +3,6 @@
 use std::io::{BufWriter, Write};
 
 use clap::Subcommand;
-use muster::id::Digest;
 
 use super::client::{Client, Query, ServerUrl};
 use super::output::{Ended, json, table};
@@ -85,10 +84,14 @@ enum PackagesCommand {
     },
     /// Show one package: where it was held and when, how it ended
     Show {
-        /// SHA-256 of its bytes: 64 hexadecimal digits
-        digest: Digest,
+        /// SHA-256 of its bytes, or how it begins: 6 to 64 hexadecimal digits
+        #[arg(value_parser = digest_or_beginning)]
+        digest: String,
     },
 }
+
+/// Fewer digits of a digest are a slip.
+const DIGEST_DIGITS_MIN: usize = 6;
 
 /// Options of `muster beacons`.
 #[derive(Clone, Debug, clap::Args)]
@@ -153,8 +156,39 @@ async fn packages(PackagesArgs { asking, command }: PackagesArgs, out: &mut impl
             list(&asking, "packages", &rows, &query, (&packages::HEAD, packages::row), out).await
         }
         PackagesCommand::Show { digest } => {
-            let package = Client::new(&asking.server)?.get(&["packages", &digest.to_string()], &[]).await?;
+            let client = Client::new(&asking.server)?;
+            let digest = whole_digest(&client, &asking.server, digest).await?;
+            let package = client.get(&["packages", &digest], &[]).await?;
             if asking.json { json(out, &package) } else { packages::show(out, &package) }
+        }
+    }
+}
+
+fn digest_or_beginning(text: &str) -> Result<String, String> {
+    let is_hexadecimal = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if (DIGEST_DIGITS_MIN..=64).contains(&text.len()) && is_hexadecimal {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(format!("a digest has 64 hexadecimal digits, its first {DIGEST_DIGITS_MIN} or more are enough"))
+}
+
+/// The one digest that begins with `digest`.
+async fn whole_digest(client: &Client, server: &ServerUrl, digest: String) -> Result<String, Failure> {
+    if digest.len() == 64 {
+        return Ok(digest);
+    }
+    // The filter finds it anywhere; a digest of which it is the beginning is among the first thousand for sure.
+    let query = [("filter", format!("digest:{digest}")), ("limit", "1000".to_owned())];
+    let list = client.get(&["packages"], &query).await?;
+    let digests = list["items"].as_array().into_iter().flatten().filter_map(|item| item["digest"].as_str());
+    let mut found: Vec<&str> = digests.filter(|known| known.starts_with(&digest)).collect();
+    found.sort_unstable();
+    found.dedup();
+    match found[..] {
+        [one] => Ok(one.to_owned()),
+        [] => Err(Failure { text: format!("{server} knows no package whose digest begins with {digest}"), exit: 1 }),
+        _ => {
+            Err(Failure { text: format!("{server} knows several packages whose digests begin with {digest}"), exit: 1 })
         }
     }
 }

@@ -149,6 +149,7 @@ async fn failures_name_the_server_and_tell_what_was_wrong() {
         (&upload, "devices list", 1, "nothing at this address"),
         (&url, "devices show 7", 1, "there is no device of this number"),
         (&url, &format!("packages show {digest}"), 1, "no package of this digest"),
+        (&url, "packages show 000000", 1, "no package whose digest begins with 000000"),
         (&url, "devices list --filter nmae:x", 2, "did you mean `name`?"),
         (&url, "packages list --state hold", 2, "did you mean `held`?"),
     ] {

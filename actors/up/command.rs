@@ -65,7 +65,9 @@ pub fn run(args: UpArgs) -> Result<(), Failure> {
 fn failed(error: &UpError) -> Failure {
     let Failure { text, exit } = Failure::work(error);
     let hint = if text.contains("cannot listen") {
-        " (`muster up` takes addresses by --listen, --beacons, --operator and --servicenow)"
+        "; with `muster up` the addresses are --listen, --beacons, --operator and --servicenow: is it running already?"
+    } else if text.contains("in use by another") {
+        "; is `muster up` running already with this --data?"
     } else {
         ""
     };

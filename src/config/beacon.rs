@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::address::base_address;
 use super::document::{ConfigError, parse_toml};
-use super::node::{DiskSection, LimitsSection, milliseconds, tenant, wrong};
+use super::node::{DiskSection, LimitsSection, check_node, milliseconds, tenant, wrong};
 use super::overrides::parse_with_overrides;
 use crate::id::TenantId;
 
@@ -105,6 +105,11 @@ impl BeaconConfig {
         let BeaconSection { data, name, listen, parents, allow_plain, tenant: tenant_name, workers } = read.beacon;
         if parents.is_empty() {
             return Err(wrong(file, "beacon.parents", "is empty: a beacon needs at least one parent to relay to"));
+        }
+        let listeners = [("listen", listen)];
+        check_node(file, "beacon", &data, &listeners, allow_plain, &read.limits, &read.disk)?;
+        if let Some(own) = parents.iter().find(|parent| parent.trim_end_matches('/') == format!("http://{listen}")) {
+            return Err(wrong(file, "beacon.parents", format!("`{own}` is this beacon itself")));
         }
         let checked = parents.iter().map(|parent| base_address(parent, allow_plain)).collect::<Result<Vec<_>, _>>();
         if !(1..=64).contains(&workers) {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::address::base_address;
 use super::document::{ConfigError, parse_toml};
-use super::node::{DiskSection, LimitsSection, milliseconds, tenant, wrong};
+use super::node::{DiskSection, LimitsSection, check_node, milliseconds, tenant, wrong};
 use super::overrides::parse_with_overrides;
 use crate::id::TenantId;
 
@@ -160,6 +160,8 @@ impl ServerConfig {
                 return Err(wrong(file, key, format!("{threads} is not between 1 and 64")));
             }
         }
+        let listeners = [("listen", server.listen), ("operator", server.operator)];
+        check_node(file, "server", &server.data, &listeners, server.allow_plain, &limits, &disk)?;
         let path = |text: String| (!text.is_empty()).then(|| PathBuf::from(text));
         Ok(ServerConfig {
             servicenow: target(servicenow, server.allow_plain, file)?,
@@ -218,6 +220,11 @@ mod tests {
         for (text, said) in [
             (LEAST.replace("[server]", "[sever]"), "did you mean `server`"),
             (format!("{LEAST}loaders = 0\n"), "server.loaders"),
+            (LEAST.replace("127.0.0.1:0", "0.0.0.0:0"), "allow_plain = true"),
+            (LEAST.replace("127.0.0.1:0", "127.0.0.1:8080"), "server.operator"),
+            (LEAST.replace("\"d\"", "\"\""), "server.data"),
+            (format!("{LEAST}[limits]\nbodies = 0\n"), "limits.bodies"),
+            (format!("{LEAST}[disk]\nreserve_percent = 150\n"), "disk.reserve_percent"),
             (format!("{LEAST}[servicenow]\nurl = \"http://127.0.0.1:1\"\n"), "servicenow.user"),
             (format!("{LEAST}[import]\nintervall_secs = 4\n"), "did you mean `interval_secs`"),
         ] {

@@ -76,6 +76,8 @@ pub struct AgentCore {
     inventory_minute: u32,
     collect_due: Timestamp,
     policy_due: Timestamp,
+    /// The question of the next period; one that failed is asked again before it.
+    policy_planned: Timestamp,
     /// Where the present policy period ends.
     policy_period_end: Timestamp,
     catch_up_due: Timestamp,
@@ -122,6 +124,7 @@ impl Core for AgentCore {
             inventory_minute,
             collect_due,
             policy_due: now,
+            policy_planned: now,
             catch_up_due,
             hold_until: Timestamp(i64::MIN),
             seen: now,
@@ -145,8 +148,12 @@ impl Core for AgentCore {
         if now >= self.policy_due && !self.is_asking {
             self.is_asking = true;
             // The moment within the next period is drawn now: the answer, whenever it comes, moves nothing.
-            self.policy_due = self.policy_period_end.max(now).plus_ms(self.rng.below(self.settings.policy_every_ms));
-            self.policy_period_end = self.policy_period_end.max(now).plus_ms(self.settings.policy_every_ms);
+            if now >= self.policy_planned {
+                let every = self.settings.policy_every_ms;
+                self.policy_planned = self.policy_period_end.max(now).plus_ms(self.rng.below(every));
+                self.policy_period_end = self.policy_period_end.max(now).plus_ms(every);
+            }
+            self.policy_due = self.policy_planned;
             out.intend(AgentIntent::AskPolicy(self.first_server(now)));
         }
         if now >= self.collect_due && !self.is_collecting {
@@ -365,6 +372,7 @@ impl AgentCore {
                 &mut self.return_at,
                 &mut self.collect_due,
                 &mut self.policy_due,
+                &mut self.policy_planned,
                 &mut self.policy_period_end,
                 &mut self.catch_up_due,
                 &mut self.hold_until,

@@ -312,6 +312,16 @@ fn policy_is_asked_once_in_each_period_and_soon_again_without_an_answer() {
     bench.wake();
     bench.on(AgentInput::PolicyAnswered { answered: false });
     assert!(bench.core.plan(bench.now).policy.ms_since(START) <= HOUR_MS + 1);
+    // However often it failed, the next period's question stays where it was.
+    for _ in 0..20 {
+        bench.now = bench.core.plan(bench.now).policy;
+        bench.wake();
+        bench.on(AgentInput::PolicyAnswered { answered: false });
+    }
+    bench.now = bench.core.plan(bench.now).policy;
+    bench.wake();
+    bench.on(AgentInput::PolicyAnswered { answered: true });
+    assert!(bench.core.plan(bench.now).policy.ms_since(bench.now) <= 24 * HOUR_MS);
 }
 
 #[derive(Clone, Debug)]

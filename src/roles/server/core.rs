@@ -22,6 +22,8 @@ const TASK_AGAIN_MS: i64 = 10 * SECOND_MS;
 const TASK_AGAIN_MS_MAX: i64 = 30 * MINUTE_MS;
 /// An import on arrival waits for loads under way, but no longer than this.
 const ARRIVAL_WAIT_MS: i64 = 5 * SECOND_MS;
+/// A start is followed by a reconcile, because its files may have been edited.
+const RECONCILE_AT_START_MS: i64 = 2 * SECOND_MS;
 /// Old bodies are let go, and packages that nobody could read are looked at again, this often.
 const SWEEP_EVERY_MS: i64 = DAY_MS;
 
@@ -155,6 +157,8 @@ pub struct ServerCore {
     last: Task,
     /// Failures in a row and when to try again, by task.
     again: BTreeMap<Task, (u32, Timestamp)>,
+    /// When to reconcile although nothing changed.
+    reconcile_again: Timestamp,
     /// Since when something staged waits for an import on arrival.
     staged_since: Option<Timestamp>,
     sweep_due: Timestamp,
@@ -179,6 +183,8 @@ impl ServerCore {
         let wanted = match task {
             Task::Import => self.import_due(),
             Task::Reconcile if self.state.devices > self.state.reconciled => self.started,
+            // Licences and rules are edited, and entitlements expire, although no device changes.
+            Task::Reconcile if self.state.devices > 0 => self.reconcile_again,
             Task::Export if self.settings.exports && self.state.devices > self.state.exported => self.started,
             Task::Reconcile | Task::Export => Timestamp::NEVER,
         };
@@ -271,6 +277,7 @@ impl ServerCore {
         self.staged_since = self.staged_since.map(back);
         self.state.last_import = self.state.last_import.map(|last| last.min(now));
         (self.sweep_due, self.started) = (back(self.sweep_due), back(self.started));
+        self.reconcile_again = back(self.reconcile_again);
     }
 
     fn advance(&mut self, now: Timestamp, out: &mut impl Sink<ServerIntent>) {
@@ -311,6 +318,7 @@ impl Core for ServerCore {
             running: [None; 2],
             last: Task::Reconcile,
             again: BTreeMap::new(),
+            reconcile_again: now.plus_ms(RECONCILE_AT_START_MS),
             staged_since,
             // Servers that start together do not sweep together.
             sweep_due: now.plus_ms(MINUTE_MS + rng.below(60 * MINUTE_MS)),
@@ -367,6 +375,9 @@ impl Core for ServerCore {
                 match state {
                     Some(state) => {
                         self.again.remove(&running.task);
+                        if running.task == Task::Reconcile {
+                            self.reconcile_again = now.plus_ms(self.settings.import_every_ms);
+                        }
                         self.note(now, state);
                     }
                     None => {

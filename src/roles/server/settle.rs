@@ -85,7 +85,11 @@ where
             (FinalState::Quarantined, Some("its sequence belongs to another package of this stream".into()), None)
         }
         (_, Content::Bad(why)) => (FinalState::Quarantined, Some(why), None),
-        (Arrival::Older, Content::Inventory(_)) => (FinalState::Stale, None, None),
+        (Arrival::Older, Content::Inventory(_)) => {
+            let newest =
+                ledger.newest().map(|newest| format!("a newer report of its stream is staged: {}", newest.digest));
+            (FinalState::Stale, newest, None)
+        }
         (Arrival::Newest, Content::Inventory(inventory)) => (FinalState::Imported, None, Some(inventory)),
     };
     let (mut state, mut reason, mut staged, mut staged_as) = (state, reason, None, None);

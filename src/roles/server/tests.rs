@@ -152,7 +152,13 @@ fn a_deployed_server_imports_the_first_report_at_once_and_then_once_a_day() {
 #[test]
 fn a_task_that_fails_waits_longer_each_time_and_does_not_stop_the_loading() {
     let state = TenantState { devices: 1, reconciled: 1, ..TenantState::default() };
-    let mut world = World::new(true, 0..0, state);
+    let mut world = World::new(true, 0..0, state.clone());
+    // The reconcile of the start is over.
+    world.now = START.plus_ms(10_000);
+    world.core.wake(world.now, &mut world.intents);
+    let (reconcile, _) = only(world.pass(0));
+    let input = ServerInput::Ended { intent: reconcile, state: Some(state) };
+    world.core.on(world.now, input, &mut world.intents);
     let (mut intent, _) = only(world.pass(0));
     let mut waits = Vec::new();
     for _ in 0..9 {
@@ -164,6 +170,7 @@ fn a_task_that_fails_waits_longer_each_time_and_does_not_stop_the_loading() {
         // The daily sweep may have come first.
         let wanted = world.intents.take().into_iter().find(|(_, wanted)| *wanted == ServerIntent::Run(Task::Export));
         intent = wanted.unwrap().0;
+        assert!(world.core.running().all(|task| task == Task::Export));
     }
     assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1_280, 1_800]);
     assert_eq!(only(world.tell(ServerInput::Arrived(vec![PackageNumber(9)]))).1, numbers(9..10));
@@ -204,6 +211,20 @@ fn import_and_reconcile_take_turns_and_an_export_that_hangs_stops_neither() {
         assert_eq!(task, ServerIntent::Run(Task::Import));
         intent = import;
     }
+}
+
+#[test]
+fn licences_are_looked_at_again_although_no_device_changes() {
+    let state = TenantState { devices: 1, reconciled: 1, exported: 1, ..TenantState::default() };
+    let mut world = World::new(false, 0..0, state.clone());
+    let runs = |wanted: Vec<(i64, IntentNumber, ServerIntent)>| -> Vec<(i64, IntentNumber)> {
+        let of_tasks = wanted.into_iter().filter(|(.., intent)| matches!(intent, ServerIntent::Run(_)));
+        of_tasks.map(|(at, number, _)| (at, number)).collect()
+    };
+    let [(2_000, first)] = runs(world.pass(DAY_MS))[..] else { panic!("not at the start") };
+    world.tell(ServerInput::Ended { intent: first, state: Some(state) });
+    let [(again, _)] = runs(world.pass(2 * DAY_MS))[..] else { panic!("not once a day") };
+    assert_eq!(again, 2 * DAY_MS);
 }
 
 #[test]

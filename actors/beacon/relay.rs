@@ -2,8 +2,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use muster::formats::wire::{self, Via, header};
 use muster::id::Digest;
@@ -19,6 +20,9 @@ use crate::errors::Chain;
 use crate::log::{Handle, ReadError};
 use crate::node::Logs;
 use crate::upload_client::UploadClient;
+
+/// How long packages are too old before the first is set aside.
+const EXPIRY_GRACE: Duration = Duration::from_secs(60 * 60);
 
 /// How a forward ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,19 +52,22 @@ pub struct HttpRelay {
     parents: Arc<[String]>,
     /// Parents that did not answer the last time, so that an outage is told once and not for every package.
     silent: Arc<[AtomicBool]>,
+    /// Since when packages are too old; by the monotonic clock.
+    old_since: Arc<Mutex<Option<Instant>>>,
 }
 
 impl HttpRelay {
     /// A relay to `parents`, base addresses in the configured order.
     pub fn new(logs: Logs, clock: SharedClock, client: UploadClient, parents: Arc<[String]>) -> HttpRelay {
         let silent = parents.iter().map(|_| AtomicBool::new(false)).collect();
-        HttpRelay { logs, clock, client, parents, silent }
+        HttpRelay { logs, clock, client, parents, silent, old_since: Arc::default() }
     }
 }
 
 impl Relay for HttpRelay {
     fn forward(&self, package: Handle, to: ParentNumber) -> Effect<Outcome> {
         let (logs, clock, client) = (self.logs.clone(), self.clock.clone(), self.client.clone());
+        let old_since = self.old_since.clone();
         let (parent, silent) = (self.parents.get(to.0).cloned().unwrap_or_default(), self.silent.clone());
         Box::pin(async move {
             let index = logs.package_index.clone();
@@ -83,8 +90,15 @@ impl Relay for HttpRelay {
             if found != envelope.digest {
                 return Outcome::Unsendable(Aside::BadDigest);
             }
-            if has_expired(envelope.first_received, clock.now()) {
-                return Outcome::Unsendable(Aside::Expired);
+            if has_expired(&envelope, clock.now()) {
+                // A clock that has stepped ahead makes everything old at once: it has an hour to be put right, and until
+                // then the package is sent as ever, since what is too old is for the server to say.
+                let since = *old_since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+                if since.elapsed() > EXPIRY_GRACE {
+                    return Outcome::Unsendable(Aside::Expired);
+                }
+            } else {
+                *old_since.lock().unwrap_or_else(PoisonError::into_inner) = None;
             }
             let headers = headers(&envelope);
             let kind = envelope.kind.as_str();

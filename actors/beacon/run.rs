@@ -94,7 +94,7 @@ pub async fn start(
     let (logs, threads) = Logs::open(folder, clock.clone(), options.reserve, on_fatal.clone())?;
     let client = UploadClient::new().map_err(BeaconError::Client)?;
     let parents: Arc<[String]> = options.parents.iter().map(|parent| parent.trim_end_matches('/').to_owned()).collect();
-    let (hand_on, below) = (Data::new(Downloads::default()), Data::new(Statuses::default()));
+    let (hand_on, below) = (Data::new(Downloads::default()), Data::new(Statuses::new(clock.clone())));
     restore_bundle(&path, &hand_on);
     let upward = HttpUpward {
         node: logs.node,

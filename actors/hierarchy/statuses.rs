@@ -8,23 +8,31 @@ use muster::formats::wire::Refusal;
 use muster::id::Guid;
 use muster::model::beacon_status::{BeaconStatus, BeaconStatuses};
 
+use crate::clock::SharedClock;
 use crate::intake::refuse;
 
 /// Most bytes of one report.
 const REPORT_BYTES_MAX: usize = 4 << 20;
 
 /// The statuses of all beacons below a node; in memory only, they come anew every minute.
-#[derive(Default)]
-pub struct Statuses(Mutex<BeaconStatuses>);
+pub struct Statuses {
+    clock: SharedClock,
+    known: Mutex<BeaconStatuses>,
+}
 
 impl Statuses {
+    /// None yet.
+    pub fn new(clock: SharedClock) -> Statuses {
+        Statuses { clock, known: Mutex::default() }
+    }
+
     /// Every beacon below, by id.
     pub fn list(&self) -> Vec<BeaconStatus> {
-        self.0.lock().expect("no holder of this lock panics").iter().cloned().collect()
+        self.known.lock().expect("no holder of this lock panics").iter().cloned().collect()
     }
 
     fn take(&self, report: Vec<BeaconStatus>) {
-        self.0.lock().expect("no holder of this lock panics").take(report);
+        self.known.lock().expect("no holder of this lock panics").take(report, self.clock.now());
     }
 }
 

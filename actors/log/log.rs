@@ -292,7 +292,9 @@ impl Log {
     ) -> Result<(Log, Recovery), LogError> {
         let failed = |doing, segment| move |source| LogError::Failed { doing, segment, source };
         let names = disk.list().map_err(failed("list", 0))?;
-        let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
+        // A number that no log reaches in its life is none of ours, and would leave no room for the next one.
+        let is_ours = |number: &u64| *number < u64::MAX / 2;
+        let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).filter(is_ours).collect();
         numbers.sort_unstable();
         let files = Arc::new(Files { disk: disk.clone(), kind: options.kind, open: Mutex::default() });
         let mut report = Recovery::default();

@@ -70,6 +70,8 @@ pub struct Logs {
     pub facts: FactWriter,
     /// What is true.
     pub fact_index: FactIndex,
+    /// Some facts could not be read at the start: what was made of them cannot be trusted.
+    pub facts_damaged: bool,
     /// The folder is this process's as long as somebody may write to the logs.
     _folder: Arc<NodeFolder>,
 }
@@ -109,6 +111,7 @@ impl Logs {
         let (mut facts, recovery) =
             Facts::open(disk(&fact_path)?, SEGMENT_BYTES, random()?).map_err(failed(&fact_path))?;
         tell("facts", &recovery);
+        let facts_damaged = !recovery.rotten.is_empty() || !recovery.set_aside.is_empty();
         let node = identity(&mut facts, &fact_path, &clock)?;
         let (package_index, fact_index) = (packages.index(), facts.index());
         let (packages, packages_thread) =
@@ -116,7 +119,16 @@ impl Logs {
         let fact_reserve = Reserve { bytes: reserve.bytes.min(Reserve::FACTS.bytes), percent: 0 };
         let (facts, facts_thread) =
             Writer::start("facts", facts, clock, fact_reserve, on_fatal).map_err(LogsError::Thread)?;
-        let logs = Logs { node, incarnation: random()?, packages, package_index, facts, fact_index, _folder: folder };
+        let logs = Logs {
+            node,
+            incarnation: random()?,
+            packages,
+            package_index,
+            facts,
+            fact_index,
+            facts_damaged,
+            _folder: folder,
+        };
         Ok((logs, LogThreads([packages_thread, facts_thread])))
     }
 }

@@ -21,7 +21,7 @@ use crate::supervision::DeathWatch;
 use crate::workers::Workers;
 
 /// Titles that are read before a commit: with the text of each some tens of megabytes.
-const BATCH_TITLES: usize = 100_000;
+const BATCH_TITLES: usize = 50_000;
 
 /// What the loader needs.
 #[derive(Clone)]
@@ -177,7 +177,7 @@ fn judge(read: Read, now: Timestamp) -> Result<(Envelope, Content), LoadOutcome>
     match read {
         Read::Package(envelope, content) => Ok((envelope, content)),
         // It may wait for a version that reads its kind, but not for ever.
-        Read::NoReader(envelope) if has_expired(envelope.first_received, now) => {
+        Read::NoReader(envelope) if has_expired(&envelope, now) => {
             let why = format!("this version reads no {}", envelope.kind);
             Ok((envelope, Content::Bad(why)))
         }

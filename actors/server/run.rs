@@ -211,6 +211,9 @@ pub async fn start_prepared(
     let reading = Reading { packages: logs.package_index.clone(), node: logs.node };
     let view = View::open(&path.join("view"), logs.fact_index.clone(), reading.clone());
     let view = Arc::new(view.map_err(ServerError::View)?);
+    if logs.facts_damaged {
+        view.rebuild().map_err(ServerError::View)?;
+    }
     let keeping = view.clone();
     let view_thread = std::thread::Builder::new().name("view".into()).spawn(move || keeping.keep_up());
     let view_thread = view_thread.map_err(ServerError::Thread)?;
@@ -263,7 +266,7 @@ pub async fn start_prepared(
         duplicates: AtomicU64::new(0),
         refusals: AtomicU64::new(0),
     });
-    let (hand_on, below) = (Data::new(Downloads::default()), Data::new(Statuses::default()));
+    let (hand_on, below) = (Data::new(Downloads::default()), Data::new(Statuses::new(clock.clone())));
     hand_on.replace(standard_bundle(1));
     let api = Arc::new(Api {
         name: config.name.clone(),

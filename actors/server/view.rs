@@ -88,7 +88,11 @@ impl View {
             rebuilt: AtomicU64::new(u64::from(is_new)),
         };
         let mut writing = view.lock();
-        if let Err(error) = view.apply_devices(&mut writing) {
+        let covered = view.store().covered().map_err(ViewError::Store)?;
+        if covered > view.facts.newest() {
+            error!("the view is of another log, it is set aside and built again");
+            view.begin_anew(&mut writing)?;
+        } else if let Err(error) = view.apply_devices(&mut writing) {
             error!(error = %Chain(&error), "the view does not take the devices, it is set aside and built again");
             view.begin_anew(&mut writing)?;
         }
@@ -120,6 +124,12 @@ impl View {
         self.lock().behind
     }
 
+    /// Begins anew: facts that it was made of are damaged.
+    pub fn rebuild(&self) -> Result<(), ViewFailure> {
+        info!("facts are damaged, the view is built again from those that are left");
+        self.begin_anew(&mut self.lock())
+    }
+
     /// Something that was committed is perhaps not shown: everything behind `covered` is looked at once more.
     pub fn distrust(&self) {
         self.lock().behind = true;
@@ -146,8 +156,15 @@ impl View {
         let store = self.store();
         let mut batch = Batch::new(&*store);
         shown.iter().try_for_each(|shown| batch.show(tenant, *shown))?;
+        // In parts, so that a report with very many titles takes no more memory than others: what a crash leaves of them
+        // is not covered, and is shown again.
+        let (covered, mut rows) = (store.covered().map_err(ViewError::Store)?, batch.rows);
+        while rows.len() > BATCH_ROWS {
+            let rest = rows.split_off(BATCH_ROWS);
+            store.apply(std::mem::replace(&mut rows, rest), covered).map_err(ViewError::Store)?;
+        }
         writing.applied = writing.applied.max(position);
-        store.apply(batch.rows, self.covers(writing, &*store)?).map_err(ViewError::Store)?;
+        store.apply(rows, self.covers(writing, &*store)?).map_err(ViewError::Store)?;
         self.settle(writing, &*store);
         Ok(())
     }

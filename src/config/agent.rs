@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn the_shipped_file_is_complete_and_holds_the_defaults() {
         let shipped = parse(SHIPPED).unwrap();
-        let short = "[agent]\ndata = \"/var/lib/muster/agent\"\nservers = [\"http://127.0.0.1:7082/\"]";
+        let short = "[agent]\ndata = \"/var/lib/muster/agent\"\nservers = [\"http://127.0.0.1:7081/\"]";
         assert_eq!(parse(short).unwrap(), shipped);
     }
 

@@ -272,10 +272,12 @@ pub fn upload_head<'a>(
     if !head.via.is_empty() {
         let right = "a relayed package carries the origin its first hop set";
         let value = get(header::ORIGIN)?.ok_or_else(|| wrong(header::ORIGIN, "", right))?;
-        if !(1..=ORIGIN_BYTES_MAX).contains(&value.len()) || value.chars().any(char::is_control) {
+        // Judged as it was before it was escaped for the hop: what a first hop takes, every later one takes.
+        let origin = unescape_header(value).ok_or_else(|| wrong(header::ORIGIN, value, right))?;
+        if !(1..=ORIGIN_BYTES_MAX).contains(&origin.len()) || origin.chars().any(char::is_control) {
             return Err(wrong(header::ORIGIN, value, right));
         }
-        head.origin = Some(unescape_header(value).ok_or_else(|| wrong(header::ORIGIN, value, right))?.into());
+        head.origin = Some(origin.into());
         head.proven = get(header::IDENTITY)? == Some("proven");
     }
     if let Some(value) = get(header::STREAM)? {
@@ -498,5 +500,25 @@ mod tests {
             let hops: Vec<Via> = nodes.iter().map(|&(node, ms)| Via { node: Guid::from_random(node), received: Timestamp(ms) }).collect();
             prop_assert_eq!(via(&via_text(hops.clone())), Some(hops));
         }
+    }
+
+    #[test]
+    fn an_origin_is_judged_as_it_was_before_it_was_escaped() {
+        let own = Guid::from_random([1; 16]);
+        let via = format!("{};1700000000000", Guid::from_random([2; 16]));
+        let head = |origin: &str| {
+            let get = |name: &str| {
+                Ok(match name {
+                    header::VIA => Some(via.as_str()),
+                    header::ORIGIN => Some(origin),
+                    _ => None,
+                })
+            };
+            upload_head("Inventories", own, get).map(|head| head.origin.map(|origin| origin.to_string()))
+        };
+        let longest = format!("anon/{}/{}", Guid::from_random([3; 16]), "社".repeat(NAME_BYTES_MAX / 3));
+        assert_eq!(head(&escape_header(&longest)), Ok(Some(longest.clone())));
+        assert_eq!(head(&escape_header(&format!("{longest}{}", "x".repeat(9)))).unwrap_err().status, 400);
+        assert_eq!(head("x%0A2026-01-01 forged").unwrap_err().status, 400);
     }
 }

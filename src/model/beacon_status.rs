@@ -72,8 +72,10 @@ pub struct BeaconStatuses(BTreeMap<Guid, BeaconStatus>);
 
 impl BeaconStatuses {
     /// Takes what a child reported. Beyond [`BEACONS_MAX`] unknown beacons are left out.
-    pub fn take(&mut self, report: Vec<BeaconStatus>) {
+    /// One that comes from the future is of `now`: a clock that was ahead once must not keep later ones out.
+    pub fn take(&mut self, report: Vec<BeaconStatus>, now: Timestamp) {
         for mut status in report.into_iter().take(BEACONS_MAX) {
+            status.at = status.at.min(now);
             for text in [&mut status.name, &mut status.parent, &mut status.version] {
                 let end = (0..=text.len().min(TEXT_BYTES_MAX)).rev().find(|&at| text.is_char_boundary(at));
                 text.truncate(end.unwrap_or(0));
@@ -114,12 +116,20 @@ mod tests {
         let mut statuses = BeaconStatuses::default();
         let mut odd = status(2, 1);
         odd.queue.waiting.insert("Nonsense".into(), KindQueue::default());
-        statuses.take(vec![status(1, 5), odd]);
-        statuses.take(vec![status(1, 4)]);
+        statuses.take(vec![status(1, 5), odd], Timestamp(9));
+        statuses.take(vec![status(1, 4)], Timestamp(9));
         let kept: Vec<&BeaconStatus> = statuses.iter().collect();
         assert_eq!(kept.len(), 2);
         assert_eq!((kept[0].at, kept[0].name.as_str(), kept[0].version.len()), (Timestamp(5), "b", 200));
         assert!(kept[1].queue.waiting.is_empty());
+    }
+
+    #[test]
+    fn a_beacon_whose_clock_was_ahead_is_heard_again() {
+        let mut statuses = BeaconStatuses::default();
+        statuses.take(vec![status(1, 9_000)], Timestamp(10));
+        statuses.take(vec![status(1, 12)], Timestamp(12));
+        assert_eq!(statuses.iter().next().unwrap().at, Timestamp(12));
     }
 
     #[test]
@@ -131,7 +141,7 @@ mod tests {
                 bytes[8..].copy_from_slice(&(batch * 5_000 + n).to_be_bytes());
                 BeaconStatus { id: Guid::from_random(bytes), ..status(0, 1) }
             });
-            statuses.take(report.collect());
+            statuses.take(report.collect(), Timestamp(9));
         }
         assert_eq!(statuses.iter().count(), BEACONS_MAX);
     }

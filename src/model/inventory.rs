@@ -352,7 +352,7 @@ impl<'a> Machine<'a> {
 /// Most bytes of a value, and of a detail that is no list.
 const VALUE_BYTES_MAX: usize = 1 << 10;
 /// Titles of one report at most. A machine has some thousands; a report with more would take the memory of many.
-pub const TITLES_MAX: usize = 200_000;
+pub const TITLES_MAX: usize = 50_000;
 
 fn bounded(detail: Detail, mut text: String) -> String {
     if !matches!(detail, Detail::IPAddress | Detail::MACAddress) {

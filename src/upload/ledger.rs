@@ -39,9 +39,12 @@ pub fn effective_date(collected_at: Option<Timestamp>, first_received: Timestamp
     }
 }
 
-/// Whether a package is older than any may live. One that was taken before the node's clock was set has no age.
-pub fn has_expired(first_received: Timestamp, now: Timestamp) -> bool {
-    first_received >= CLOCK_BAD_BEFORE && now.ms_since(first_received) > PACKAGE_LIFETIME_MS
+/// Whether a package is older than any may live. Two clocks have to say so: that of the node that first took it and,
+/// where it tells, that of the agent that collected. One that stood wrong must not end what it passed on.
+pub fn has_expired(envelope: &Envelope, now: Timestamp) -> bool {
+    let is_old = |at: Timestamp| now.ms_since(at) > PACKAGE_LIFETIME_MS;
+    let collected = envelope.collected_at.filter(|at| *at >= CLOCK_BAD_BEFORE);
+    envelope.first_received >= CLOCK_BAD_BEFORE && is_old(envelope.first_received) && collected.is_none_or(is_old)
 }
 
 /// What the ledger says of a package before its content is looked at.
@@ -93,8 +96,11 @@ impl Counts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Epoch {
     epoch: u64,
-    /// Least effective date seen in it: epochs are ordered by it.
+    /// When a node first took custody of a package of it: epochs are ordered by that, not by what an agent that has lost
+    /// its state believes the time to be.
     since: Timestamp,
+    /// Greatest effective date seen in it, for epochs that begin in the same millisecond.
+    latest: Timestamp,
     /// Settled numbers as ranges (first, last), ascending, apart.
     settled: Vec<(u64, u64)>,
 }
@@ -135,9 +141,11 @@ impl StreamLedger {
     pub fn gaps(&self) -> u64 {
         let of = |epoch: &Epoch| {
             let highest = epoch.settled.last().map_or(0, |range| range.1);
-            highest - epoch.settled.iter().map(|range| range.1 - range.0 + 1).sum::<u64>()
+            // Numbers are a sender's word: their sums must not run over.
+            let settled = epoch.settled.iter().map(|range| (range.1 - range.0).saturating_add(1));
+            highest - settled.fold(0, u64::saturating_add).min(highest)
         };
-        self.epochs.iter().map(of).sum()
+        self.epochs.iter().map(of).fold(0, u64::saturating_add)
     }
 
     /// What to do with a package, judged by its envelope.
@@ -154,7 +162,7 @@ impl StreamLedger {
         if known {
             return Arrival::Duplicate;
         }
-        if has_expired(envelope.first_received, now) {
+        if has_expired(envelope, now) {
             return Arrival::Expired;
         }
         if self.is_newest(envelope) { Arrival::Newest } else { Arrival::Older }
@@ -166,9 +174,12 @@ impl StreamLedger {
         match (envelope.sequence, newest.sequence) {
             (Some(mine), Some(theirs)) if mine.epoch == theirs.epoch => mine.number > theirs.number,
             (Some(mine), Some(theirs)) => {
-                let since = |epoch: u64| self.epoch(epoch).map_or(effective, |known| known.since.min(effective));
-                let theirs_since = self.epoch(theirs.epoch).map_or(newest.effective, |known| known.since);
-                (since(mine.epoch), mine.epoch) > (theirs_since, theirs.epoch)
+                let first = envelope.first_received;
+                let own = self
+                    .epoch(mine.epoch)
+                    .map_or((first, effective), |known| (known.since.min(first), known.latest.max(effective)));
+                let theirs_known = self.epoch(theirs.epoch).map(|known| (known.since, known.latest));
+                (own, mine.epoch) > (theirs_known.unwrap_or((first, newest.effective)), theirs.epoch)
             }
             _ => (effective, envelope.digest) > (newest.effective, newest.digest),
         }
@@ -183,7 +194,7 @@ impl StreamLedger {
         }
         match envelope.sequence {
             Some(sequence) => {
-                self.epoch_mut(sequence.epoch, effective).settle(sequence.number);
+                self.epoch_mut(sequence.epoch, envelope.first_received, effective).settle(sequence.number);
                 self.recent.push_back((sequence, envelope.digest));
                 if self.recent.len() > RECENT_MAX {
                     self.recent.pop_front();
@@ -217,9 +228,9 @@ impl StreamLedger {
         self.epochs.iter().find(|known| known.epoch == epoch)
     }
 
-    fn epoch_mut(&mut self, epoch: u64, effective: Timestamp) -> &mut Epoch {
+    fn epoch_mut(&mut self, epoch: u64, first: Timestamp, effective: Timestamp) -> &mut Epoch {
         if self.epoch(epoch).is_none() {
-            self.epochs.push(Epoch { epoch, since: effective, settled: Vec::new() });
+            self.epochs.push(Epoch { epoch, since: first, latest: effective, settled: Vec::new() });
             if self.epochs.len() > EPOCHS_MAX {
                 let oldest = (0..self.epochs.len()).min_by_key(|&at| (self.epochs[at].since, self.epochs[at].epoch));
                 oldest.map(|at| self.epochs.remove(at));
@@ -227,7 +238,8 @@ impl StreamLedger {
         }
         let at = self.epochs.iter().position(|known| known.epoch == epoch).unwrap_or(0);
         let known = &mut self.epochs[at];
-        known.since = known.since.min(effective);
+        known.since = known.since.min(first);
+        known.latest = known.latest.max(effective);
         known
     }
 }
@@ -333,6 +345,46 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_that_begins_a_new_epoch_before_its_clock_is_set_is_not_locked_out() {
+        let mut ledger = StreamLedger::default();
+        let at = |first: i64, envelope: Envelope| Envelope { first_received: NOW.plus_ms(first), ..envelope };
+        assert_eq!(import(&mut ledger, &at(0, package(11, 9, -10))), Arrival::Newest);
+        let reset = Envelope { collected_at: Some(NOW.plus_ms(-10 * 365 * DAY_MS)), ..package(12, 1, 0) };
+        assert_eq!(import(&mut ledger, &at(50, reset)), Arrival::Newest, "it is the later word of this machine");
+        for number in 2..5 {
+            assert_eq!(import(&mut ledger, &at(50 + number as i64, package(12, number, 60))), Arrival::Newest);
+        }
+        assert_eq!(import(&mut ledger, &at(60, package(11, 10, 70))), Arrival::Older, "the epoch before");
+    }
+
+    #[test]
+    fn numbers_at_the_end_of_their_range_neither_wrap_nor_panic() {
+        let mut ledger = StreamLedger::default();
+        import(&mut ledger, &package(1, u64::MAX, 0));
+        import(&mut ledger, &package(2, u64::MAX, 1));
+        import(&mut ledger, &package(2, u64::MAX - 1, 1));
+        assert_eq!(ledger.gaps(), u64::MAX);
+    }
+
+    #[test]
+    fn a_package_expires_only_when_two_clocks_say_that_it_is_old() {
+        let held = |first: i64, collected: Option<i64>| Envelope {
+            first_received: NOW.plus_ms(first * DAY_MS),
+            collected_at: collected.map(|days| NOW.plus_ms(days * DAY_MS)),
+            ..package(1, 1, 0)
+        };
+        for (envelope, expired) in [
+            (held(-31, Some(-31)), true),
+            (held(-31, None), true),
+            (held(-40, Some(0)), false),
+            (held(0, Some(-40)), false),
+            (held(-20_000, None), false),
+        ] {
+            assert_eq!(has_expired(&envelope, NOW), expired, "{envelope:?}");
+        }
+    }
+
+    #[test]
     fn a_number_used_twice_is_no_duplicate() {
         let mut ledger = StreamLedger::default();
         import(&mut ledger, &package(1, 1, 0));
@@ -400,7 +452,7 @@ mod tests {
 
         #[test]
         fn settled_ranges_are_the_set_of_what_was_settled(numbers in prop::collection::vec(1u64..60, 0..80)) {
-            let mut epoch = Epoch { epoch: 1, since: NOW, settled: Vec::new() };
+            let mut epoch = Epoch { epoch: 1, since: NOW, latest: NOW, settled: Vec::new() };
             numbers.iter().for_each(|&number| epoch.settle(number));
             for number in 0..70 {
                 prop_assert_eq!(epoch.holds(number), numbers.contains(&number), "{}", number);

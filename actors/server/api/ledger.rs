@@ -38,7 +38,7 @@ impl Api {
                 self.books.facts.each(&prefix, |key, _, value| match stored::unpack::<StreamLedger>(&value) {
                     Ok(ledger) => {
                         sums.counts.add(ledger.counts());
-                        sums.gaps += ledger.gaps();
+                        sums.gaps = sums.gaps.saturating_add(ledger.gaps());
                     }
                     Err(error) => error!(key = %Hex(key), error = %Chain(&error), "a ledger does not read, not summed"),
                 });
@@ -76,7 +76,7 @@ pub(super) fn summarise(api: &Api) -> Result<Value, Problem> {
     let sums = api.ledger_sums()?;
     let in_custody = api.unsettled.load(Ordering::Relaxed) as u64;
     Ok(json!({
-        "published": sums.counts.settled() + in_custody + sums.gaps,
+        "published": (sums.counts.settled() + in_custody).saturating_add(sums.gaps),
         "in_custody": in_custody,
         "imported": sums.counts.imported,
         "stale": sums.counts.stale,

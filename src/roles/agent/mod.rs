@@ -6,11 +6,14 @@
 //!
 //! Source: delivery contract, sections 2 and 5.
 
+mod moments;
 mod vocabulary;
 
 use std::sync::Arc;
 
 pub use vocabulary::*;
+
+use moments::{next_in_window, next_inventory};
 
 use super::{Core, IntentNumber, Sink};
 use crate::config::agent::SERVERS_MAX;
@@ -76,7 +79,7 @@ pub struct AgentCore {
     inventory_minute: u32,
     collect_due: Timestamp,
     policy_due: Timestamp,
-    /// The question of the next period; one that failed is asked again before it.
+    /// The next period's question; one that failed is asked again before it.
     policy_planned: Timestamp,
     /// Where the present policy period ends.
     policy_period_end: Timestamp,
@@ -149,9 +152,9 @@ impl Core for AgentCore {
             self.is_asking = true;
             // The moment within the next period is drawn now: the answer, whenever it comes, moves nothing.
             if now >= self.policy_planned {
-                let every = self.settings.policy_every_ms;
-                self.policy_planned = self.policy_period_end.max(now).plus_ms(self.rng.below(every));
-                self.policy_period_end = self.policy_period_end.max(now).plus_ms(every);
+                let (end, every) = (self.policy_period_end.max(now), self.settings.policy_every_ms);
+                (self.policy_planned, self.policy_period_end) =
+                    (end.plus_ms(self.rng.below(every)), end.plus_ms(every));
             }
             self.policy_due = self.policy_planned;
             out.intend(AgentIntent::AskPolicy(self.first_server(now)));
@@ -383,22 +386,6 @@ impl AgentCore {
         }
         self.seen = self.seen.max(now);
     }
-}
-
-/// The agent's own minute of the period, after `now`.
-fn next_inventory(settings: &AgentSettings, minute: u32, now: Timestamp) -> Timestamp {
-    let every = settings.inventory_every_ms.max(MINUTE_MS);
-    let offset = i64::from(minute) * MINUTE_MS;
-    let at = now.0.div_euclid(every).saturating_mul(every).saturating_add(offset);
-    Timestamp(if at > now.0 { at } else { at.saturating_add(every) })
-}
-
-/// The catch-up's random moment in the next window that begins after `now`.
-fn next_in_window(settings: &AgentSettings, now: Timestamp, rng: &mut RngStream) -> Timestamp {
-    let from = settings.catch_up_from_ms.rem_euclid(DAY_MS);
-    let today = now.0.div_euclid(DAY_MS).saturating_mul(DAY_MS).saturating_add(from);
-    let window = if today > now.0 { today } else { today.saturating_add(DAY_MS) };
-    Timestamp(window).plus_ms(rng.below(CATCH_UP_WINDOW_MS))
 }
 
 #[cfg(test)]

@@ -181,13 +181,11 @@ fn a_start_goes_on_where_the_log_stands() {
     let state = TenantState { staged: 5, imported: 5, devices: 2, reconciled: 1, ..TenantState::default() };
     let mut world = World::new(false, 0..0, state.clone());
     assert_eq!(only(world.pass(0)).1, ServerIntent::Run(Task::Reconcile));
-    let mut world = World::new(true, 0..0, TenantState { imported: 4, reconciled: 2, exported: 2, ..state.clone() });
+    let mut world = World::new(true, 0..0, TenantState { imported: 4, reconciled: 2, exported: 2, ..state });
     assert_eq!(only(world.pass(0)).1, ServerIntent::Run(Task::Import));
-    let mut ahead = World::new(
-        false,
-        0..0,
-        TenantState { imported: 4, last_import: Some(START.plus_ms(99 * DAY_MS)), reconciled: 2, exported: 2, ..state },
-    );
+    let last_import = Some(START.plus_ms(99 * DAY_MS));
+    let state = TenantState { staged: 5, imported: 4, last_import, ..TenantState::default() };
+    let mut ahead = World::new(false, 0..0, state);
     let wanted = ahead.pass(DAY_MS);
     assert!(wanted.iter().any(|(.., intent)| *intent == ServerIntent::Run(Task::Import)), "{wanted:?}");
 }

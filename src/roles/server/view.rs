@@ -172,7 +172,8 @@ fn software<V: AsRef<[u8]>, E>(
         titles.push(InstalledTitle { title: number, install_date: *install_date });
     }
     if next != first_free {
-        writes.push((next_key, Some(stored::pack(&next))));
+        // First, so that a number is never given twice, whatever becomes of the rows behind it.
+        writes.insert(0, (next_key, Some(stored::pack(&next))));
     }
     let head_key = key::software(tenant, &staged.record, &staged.stream);
     let before: u32 = read(&look, &head_key)?.map_or(0, |head: SoftwareHead| head.chunks);

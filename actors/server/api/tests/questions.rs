@@ -373,7 +373,7 @@ async fn every_state_of_a_package_has_its_reason_and_its_place_in_the_sums() {
               "kind": "Inventories",
               "name": "root on h1 at 20250615T120000 (Full).ndi.gz",
               "origin": "GUID-1",
-              "reason": null,
+              "reason": "a newer report of its stream is staged: IMPORTED",
               "received": "NOW",
               "sequence": 1,
               "settled": "NOW",

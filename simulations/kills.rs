@@ -1,9 +1,9 @@
-//! Kills of real processes: server, parent and child beacon run from configuration files, agents upload over HTTP, and a
-//! killer ends one node after the other with SIGKILL at random moments. At the end nobody is killed any more, everything
+//! Kills of real processes: server, parent, child beacon and the agent of this host run from configuration files, more
+//! agents upload over HTTP from here, and a killer ends one node after the other with SIGKILL at random moments. At the end nobody is killed any more, everything
 //! has to come through, and the invariants are checked from the stores.
 //!
 //! ```text
-//! agents (tasks here) -> child -> parent -> server        some agents upload to the parent or the server directly
+//! agent -> child -> parent -> server        agents (tasks here) upload to each of the three
 //! ```
 //!
 //! Moments come from a seed; what is under way at such a moment does not, so a run is not repeated exactly by its seed.
@@ -107,7 +107,7 @@ pub fn run(options: &KillOptions) -> Result<KillReport, KillError> {
     let mut kills = std::collections::BTreeMap::new();
     for _ in 0..options.kills {
         std::thread::sleep(Duration::from_millis(rng.below(ALIVE_MS_MAX) as u64));
-        let victim = &mut nodes[rng.below(3) as usize];
+        let victim = &mut nodes[rng.below(4) as usize];
         victim.kill()?;
         *kills.entry(victim.role()).or_default() += 1;
         // Sometimes it stays away for a while, and sometimes it is killed again while it starts.
@@ -120,8 +120,9 @@ pub fn run(options: &KillOptions) -> Result<KillReport, KillError> {
         node.stop()?;
         node.start()?;
     }
-    let published = agents.finish().map_err(agents_failed)?;
-    let count = published.reports.len() as u64;
+    let mut published = agents.finish().map_err(agents_failed)?;
+    published.of_this_host = Some(verdict::delivered_by(&options.folder.join("agent"))?);
+    let count = published.reports.len() as u64 + 1;
     verdict::wait_for_rest(&nodes[0], count)?;
     let shown = verdict::devices_shown(&nodes[0], &published)?;
     for node in nodes.iter_mut().rev() {
@@ -133,8 +134,8 @@ pub fn run(options: &KillOptions) -> Result<KillReport, KillError> {
     Ok(KillReport { kills, published: count, receipts, unanswered, verdict })
 }
 
-/// Server, parent and child, not started yet.
-fn nodes(muster: &Path, folder: &Path, place: Place) -> Result<[Node; 3], KillError> {
+/// Server, parent, child and agent, not started yet.
+fn nodes(muster: &Path, folder: &Path, place: Place) -> Result<[Node; 4], KillError> {
     let data = |name: &str| folder.join(name).display().to_string();
     let limits =
         "[limits]\nuploads_per_hour = 0\nbytes_per_day = 0\n\n[disk]\nreserve_bytes = 0\nreserve_percent = 0\n";
@@ -152,9 +153,15 @@ fn nodes(muster: &Path, folder: &Path, place: Place) -> Result<[Node; 3], KillEr
             data(name),
         )
     };
+    let agent = format!(
+        "[agent]\ndata = {:?}\nservers = [\"http://{}\"]\n\n[inventory]\ncollect_at_start = true\n",
+        data("agent"),
+        place.child,
+    );
     Ok([
         Node::new(muster, folder, "server", &server)?,
         Node::new(muster, folder, "parent", &beacon("parent", place.parent, place.server))?,
         Node::new(muster, folder, "child", &beacon("child", place.child, place.parent))?,
+        Node::new(muster, folder, "agent", &agent)?,
     ])
 }

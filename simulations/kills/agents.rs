@@ -35,6 +35,8 @@ pub struct Report {
 pub struct Published {
     /// Reports with a receipt, by agent and sequence.
     pub reports: Vec<Report>,
+    /// The last report of the agent that is a process of its own.
+    pub of_this_host: Option<PackageKey>,
     /// Receipts, those for duplicates included.
     pub receipts: u64,
     /// Uploads without a usable answer.

@@ -47,7 +47,8 @@ pub struct Node {
     muster: PathBuf,
     config: PathBuf,
     log: PathBuf,
-    health: String,
+    /// Where it takes uploads; an agent takes none.
+    health: Option<String>,
     operator: Option<String>,
     process: Option<Child>,
 }
@@ -66,7 +67,7 @@ impl Node {
             muster: muster.to_path_buf(),
             config: path,
             log: folder.join(format!("{role}.log")),
-            health: option("listen").unwrap_or_default(),
+            health: option("listen"),
             operator: option("operator"),
             process: None,
         })
@@ -84,7 +85,10 @@ impl Node {
 
     /// Begins a life; it may be killed before it is ready.
     pub fn spawn(&mut self) -> Result<(), KillError> {
-        let command = if self.role == "server" { "server" } else { "beacon" };
+        let command = match self.role {
+            "parent" | "child" => "beacon",
+            role => role,
+        };
         let log = File::options().create(true).append(true).open(&self.log).map_err(failed("open a log"))?;
         let process = Command::new(&self.muster)
             .args([command, "--config"])
@@ -107,7 +111,7 @@ impl Node {
     pub fn wait_until_ready(&mut self) -> Result<(), KillError> {
         let until = Instant::now() + READY_MAX;
         while Instant::now() < until {
-            if is_healthy(&self.health) {
+            if self.health.as_deref().is_none_or(is_healthy) {
                 return Ok(());
             }
             let ended = self.process.as_mut().is_none_or(|process| matches!(process.try_wait(), Ok(Some(_))));

@@ -84,6 +84,11 @@ impl Index {
         Some(held)
     }
 
+    /// Whether a receipt may be given for `key`: one whose bytes are gone is not held, and may come again.
+    fn holds(&self, key: &[u8]) -> bool {
+        self.by_key.get(key).and_then(|handle| self.held.get(handle)).is_some_and(|held| !held.is_lost)
+    }
+
     fn lose(&mut self, key: &[u8]) {
         let Some(held) = self.by_key.get(key).and_then(|handle| self.held.get_mut(handle)) else { return };
         if !std::mem::replace(&mut held.is_lost, true) {
@@ -191,7 +196,7 @@ impl Packages {
 
     /// Takes a package into the group: held, and worth a receipt, once [`Packages::sync`] returned `Ok`.
     pub fn hold(&mut self, now: Timestamp, key: Bytes, envelope: Bytes, body: Bytes) -> Result<Taken, LogError> {
-        if self.pending.contains_key(&key) || self.index.lock().by_key.contains_key(&key[..]) {
+        if self.pending.contains_key(&key) || self.index.lock().holds(&key) {
             return Ok(Taken::Known);
         }
         let body_bytes = body.len() as u32;
@@ -263,5 +268,32 @@ impl Packages {
         )?;
         rotten.iter().for_each(|key| index.lock().lose(key));
         Ok((freed, rotten))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::FolderDisk;
+    use super::*;
+
+    #[test]
+    fn a_package_whose_bytes_are_gone_is_told_and_gets_no_receipt_until_it_comes_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(FolderDisk::open(folder.path()).unwrap());
+        let (mut packages, _) = Packages::open(disk, 1 << 20, 1).unwrap();
+        let (key, body) = (Bytes::from_static(b"key"), Bytes::from_static(b"body"));
+        let mut hold = || {
+            let taken = packages.hold(Timestamp(1), key.clone(), Bytes::new(), body.clone()).unwrap();
+            packages.sync().unwrap();
+            taken
+        };
+        assert_eq!([hold(), hold()], [Taken::New, Taken::Known]);
+        let index = packages.index();
+        index.lock().lose(&key);
+        assert!(matches!(index.read(index.find(&key).unwrap().handle), Some(Err(ReadError::Lost))));
+        assert_eq!(packages.hold(Timestamp(2), key.clone(), Bytes::new(), body.clone()).unwrap(), Taken::New);
+        packages.sync().unwrap();
+        assert_eq!(index.read(index.find(&key).unwrap().handle).unwrap().unwrap().body, body);
+        assert_eq!(index.totals(), (1, 4));
     }
 }

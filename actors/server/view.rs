@@ -66,11 +66,12 @@ pub type ViewFailure = ViewError<StoreError>;
 impl View {
     /// Opens the view in `path` and applies what it has not seen of devices. Software follows by [`View::keep_up`].
     pub fn open(path: &Path, facts: FactIndex, reading: Reading) -> Result<View, ViewFailure> {
-        let (store, is_new): (Arc<dyn Store>, bool) = match SledStore::open(path) {
-            Ok(store) => (Arc::new(store), false),
+        let (store, in_memory, is_new): (Arc<dyn Store>, bool, bool) = match SledStore::open(path) {
+            Ok(store) => (Arc::new(store), false, false),
             Err(error) => {
                 error!(error = %Chain(&error), "the view is set aside and built again from the log");
-                (anew_or_in_memory(path).0, true)
+                let (store, in_memory) = anew_or_in_memory(path);
+                (store, in_memory, true)
             }
         };
         let view = View {
@@ -81,7 +82,7 @@ impl View {
             writing: Mutex::new(Writing {
                 applied: Position::default(),
                 behind: true,
-                in_memory: false,
+                in_memory,
                 synced: Instant::now(),
             }),
             stopped: AtomicBool::new(false),
@@ -155,7 +156,9 @@ impl View {
     ) -> Result<(), ViewFailure> {
         let store = self.store();
         let mut batch = Batch::new(&*store);
-        shown.iter().try_for_each(|shown| batch.show(tenant, *shown))?;
+        // Memory is no place for the software of a fleet; it is shown when there is a store on the disk again.
+        let fits = |shown: &&Shown<'_>| !writing.in_memory || matches!(shown, Shown::Device(_));
+        shown.iter().filter(fits).try_for_each(|shown| batch.show(tenant, *shown))?;
         // In parts, so that a report with very many titles takes no more memory than others: what a crash leaves of them
         // is not covered, and is shown again.
         let (covered, mut rows) = (store.covered().map_err(ViewError::Store)?, batch.rows);

@@ -9,8 +9,7 @@ use muster::model::staged::StagedRecord;
 use muster::model::stored::{self, StoredError};
 use muster::model::titles::unpack_titles;
 use muster::roles::server::view::key;
-use muster::roles::server::{DeviceRow, SoftwareHead};
-use muster::time::SECOND_MS;
+use muster::roles::server::{DeviceRow, SoftwareHead, details, unite};
 
 use super::books::Books;
 use crate::log::ReadError;
@@ -175,63 +174,9 @@ impl<'b> Fleet<'b> {
     }
 }
 
-/// Both lists together; what stands in both stays as often as in the one that has it more often.
-fn unite(a: &[InstalledTitle], b: &[InstalledTitle]) -> Vec<InstalledTitle> {
-    let (mut a, mut b) = (a.iter().copied().peekable(), b.iter().copied().peekable());
-    let mut union = Vec::new();
-    loop {
-        match (a.peek(), b.peek()) {
-            (Some(first), Some(second)) if first.title == second.title => {
-                let title = first.title;
-                let of = |list: &mut std::iter::Peekable<_>| -> Vec<InstalledTitle> {
-                    std::iter::from_fn(|| list.next_if(|one: &InstalledTitle| one.title == title)).collect()
-                };
-                let (mine, theirs) = (of(&mut a), of(&mut b));
-                union.extend(if mine.len() >= theirs.len() { mine } else { theirs });
-            }
-            (Some(first), second) if second.is_none_or(|second| first < second) => union.extend(a.next()),
-            (_, Some(_)) => union.extend(b.next()),
-            _ => return union,
-        }
-    }
-}
-
 impl WholeDevice {
-    /// Each detail that some record knows, with who gave it and when; of several the best record's, by the rule that
-    /// device values follow: the primary source, the later date, the source's name, the smaller record.
-    ///
-    /// Source: matching reference, section 8.
+    /// What its records know beyond the values of the device, best first.
     pub fn details(&self, primary: Option<&str>) -> Vec<(Detail, String, Provenance)> {
-        let mut records: Vec<(&DeviceRecord, i64)> =
-            self.records.iter().map(|record| (record, record.staged.effective().0.div_euclid(SECOND_MS))).collect();
-        records.sort_by(|(a, a_date), (b, b_date)| {
-            let rank = |record: &DeviceRecord| primary != Some(&*record.key.source);
-            (rank(a), b_date, &a.key.source, a.staged.number).cmp(&(rank(b), a_date, &b.key.source, b.staged.number))
-        });
-        let of_records: Vec<_> =
-            records.iter().map(|(record, date)| (record, *date, record.staged.details())).collect();
-        let best = |detail: Detail| {
-            of_records.iter().find_map(|(record, date, details)| {
-                let provenance = Provenance { source: record.key.source.clone(), date: *date };
-                Some((detail, details.get(detail)?.to_owned(), provenance))
-            })
-        };
-        Detail::ALL.into_iter().filter_map(best).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn list(numbers: &[u32]) -> Vec<InstalledTitle> {
-        numbers.iter().map(|&number| InstalledTitle { title: TitleId(number), install_date: None }).collect()
-    }
-
-    #[test]
-    fn software_is_united_and_what_one_record_has_twice_stays_twice() {
-        assert_eq!(unite(&list(&[1, 2, 2, 5]), &list(&[2, 3, 5, 5, 5])), list(&[1, 2, 2, 3, 5, 5, 5]));
-        assert_eq!(unite(&list(&[]), &list(&[7])), list(&[7]));
-        assert_eq!(unite(&list(&[7]), &list(&[])), list(&[7]));
+        details(self.records.iter().map(|record| (&record.key, &record.staged)), primary)
     }
 }

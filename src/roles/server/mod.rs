@@ -5,6 +5,7 @@
 //! ([`TenantState`](crate::model::tenant::TenantState)), so a crash anywhere loses no step and repeats at most one.
 
 mod core;
+pub mod device;
 pub mod import;
 pub mod keep;
 pub mod settle;
@@ -14,6 +15,7 @@ pub use self::core::{
     BATCH_MAX, LoadOutcome, Loaded, PackageNumber, ServerCore, ServerDurable, ServerInput, ServerIntent,
     ServerSettings, Task,
 };
+pub use device::{details, unite};
 pub use import::{ImportRules, Imported, import};
 pub use keep::{KEPT_MS, is_kept};
 pub use settle::{AGENT_SOURCE, Content, Ended, Staged, settle};

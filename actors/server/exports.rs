@@ -8,18 +8,16 @@ use muster::export::{
     ComputerRow, Cursor, DataType, ExitCode, ExportRecord, ExportRequest, ExportSettings, Row, RunReport, SourceRow,
 };
 use muster::id::DeviceId;
-use muster::model::computer::Property;
 use muster::model::fact::FactKey;
-use muster::model::inventory::Detail;
 use muster::model::tenant::TenantState;
-use muster::time::{SECOND_MS, Timestamp};
+use muster::time::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tracing::error;
 
 use super::books::{Books, News};
 use super::exporter::{ExportConfig, ExportProgress, ExportSource, OwnError, Target, export};
-use super::fleet::{Fleet, WholeDevice};
+use super::fleet::Fleet;
 use crate::clock::SharedClock;
 use crate::errors::Chain;
 use crate::supervision::DeathWatch;
@@ -170,62 +168,13 @@ impl ExportSource for Devices {
                 if fact.device.merged_into.is_none() && is_wanted && rows.len() < limit {
                     let device = fleet.whole(fact.device).map_err(failed)?;
                     let cursor = Cursor::new(device.device.id.to_string());
-                    let row = Row::Computer(Box::new(computer(&device, self.primary.as_deref())));
+                    let row = ComputerRow::of(&device.device, &device.details(self.primary.as_deref()));
+                    let row = Row::Computer(Box::new(row));
                     rows.push(SourceRow { cursor, row });
                 }
             }
         }
         Ok(rows)
-    }
-}
-
-/// A device as the export shows it.
-pub fn computer(whole: &WholeDevice, primary: Option<&str>) -> ComputerRow {
-    let WholeDevice { device, .. } = whole;
-    let details = whole.details(primary);
-    let value = |property| device.values.get(property).map(|(text, _)| text.to_owned()).unwrap_or_default();
-    let detail = |wanted| {
-        details.iter().find(|(detail, ..)| *detail == wanted).map(|(_, text, _)| text.clone()).unwrap_or_default()
-    };
-    let number = |wanted| detail(wanted).trim().parse().ok();
-    let list = |wanted| detail(wanted).split(';').filter(|one| !one.is_empty()).map(str::to_owned).collect();
-    let serial = match value(Property::SerialNo) {
-        serial if value(Property::UntrustedSerialNo) == "true" && !serial.is_empty() => String::new(),
-        serial if serial.is_empty() => value(Property::FirmwareSerialNumber),
-        serial => serial,
-    };
-    let computer_type = match value(Property::ComputerType).as_str() {
-        "VM" => "Virtual Machine".to_owned(),
-        other => other.to_owned(),
-    };
-    ComputerRow {
-        id: Some(device.id),
-        name: value(Property::ComputerName),
-        serial,
-        uuid: value(Property::UUID),
-        manufacturer: value(Property::Manufacturer),
-        model: value(Property::ModelNo),
-        computer_type,
-        operating_system: value(Property::OperatingSystem),
-        os_version: detail(Detail::OSVersion),
-        service_pack: detail(Detail::ServicePack),
-        domain: value(Property::ComplianceDomainID),
-        memory_bytes: number(Detail::TotalMemory),
-        disk_bytes: number(Detail::TotalDiskSpace),
-        clock_mhz: number(Detail::MaxClockSpeed),
-        processor_type: detail(Detail::ProcessorType),
-        processors: number(Detail::NumberOfProcessors),
-        cores: number(Detail::NumberOfCores),
-        logical_processors: number(Detail::NumberOfLogicalProcessors),
-        chassis_type: value(Property::HostType),
-        vm_type: value(Property::VMType),
-        vm_name: value(Property::VMName),
-        host: None,
-        vm_state: String::new(),
-        ip_addresses: list(Detail::IPAddress),
-        mac_addresses: list(Detail::MACAddress),
-        assigned_user: String::new(),
-        last_inventory: Some(Timestamp(device.inventory_date.saturating_mul(SECOND_MS))),
     }
 }
 

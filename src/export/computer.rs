@@ -1,7 +1,10 @@
 //! A computer as a row of the inventory export.
 
 use crate::id::DeviceId;
-use crate::time::Timestamp;
+use crate::model::computer::Property;
+use crate::model::device::{Device, Provenance};
+use crate::model::inventory::Detail;
+use crate::time::{SECOND_MS, Timestamp};
 
 /// Longest value sent: the longest string of a ServiceNow column, in characters.
 pub const MAX_VALUE_CHARS: usize = 4_000;
@@ -66,6 +69,55 @@ pub struct ComputerRow {
 }
 
 impl ComputerRow {
+    /// A device with the `details` its records know beyond its own values. A serial number that is not trusted is not
+    /// sent; where none is known the firmware's is.
+    pub fn of(device: &Device, details: &[(Detail, String, Provenance)]) -> ComputerRow {
+        let value = |property| device.values.get(property).map(|(text, _)| text.to_owned()).unwrap_or_default();
+        let detail = |wanted| {
+            details.iter().find(|(detail, ..)| *detail == wanted).map(|(_, text, _)| text.clone()).unwrap_or_default()
+        };
+        let number = |wanted| detail(wanted).trim().parse().ok();
+        let list = |wanted| detail(wanted).split(';').filter(|one| !one.is_empty()).map(str::to_owned).collect();
+        let serial = match value(Property::SerialNo) {
+            serial if value(Property::UntrustedSerialNo) == "true" && !serial.is_empty() => String::new(),
+            serial if serial.is_empty() => value(Property::FirmwareSerialNumber),
+            serial => serial,
+        };
+        let computer_type = match value(Property::ComputerType).as_str() {
+            "VM" => "Virtual Machine".to_owned(),
+            other => other.to_owned(),
+        };
+        ComputerRow {
+            id: Some(device.id),
+            name: value(Property::ComputerName),
+            serial,
+            uuid: value(Property::UUID),
+            manufacturer: value(Property::Manufacturer),
+            model: value(Property::ModelNo),
+            computer_type,
+            operating_system: value(Property::OperatingSystem),
+            os_version: detail(Detail::OSVersion),
+            service_pack: detail(Detail::ServicePack),
+            domain: value(Property::ComplianceDomainID),
+            memory_bytes: number(Detail::TotalMemory),
+            disk_bytes: number(Detail::TotalDiskSpace),
+            clock_mhz: number(Detail::MaxClockSpeed),
+            processor_type: detail(Detail::ProcessorType),
+            processors: number(Detail::NumberOfProcessors),
+            cores: number(Detail::NumberOfCores),
+            logical_processors: number(Detail::NumberOfLogicalProcessors),
+            chassis_type: value(Property::HostType),
+            vm_type: value(Property::VMType),
+            vm_name: value(Property::VMName),
+            host: None,
+            vm_state: String::new(),
+            ip_addresses: list(Detail::IPAddress),
+            mac_addresses: list(Detail::MACAddress),
+            assigned_user: String::new(),
+            last_inventory: Some(Timestamp(device.inventory_date.saturating_mul(SECOND_MS))),
+        }
+    }
+
     /// Name and value of every column, in the order of the table in the servicenow reference, section 5. The staging
     /// field is `u_` and the name in lower case. Numbers keep the units named there (bytes, MHz, totals); the receiving
     /// side converts. Lists are separated by `;`.
@@ -139,6 +191,39 @@ mod tests {
             ("LastInventoryDate", "2025-03-14 03:15:22"),
         ];
         assert_eq!(row.columns(), expected.map(|(name, value)| (name, value.to_owned())));
+    }
+
+    #[test]
+    fn a_device_becomes_a_row_without_a_serial_number_nobody_trusts() {
+        let giver = Provenance { source: "agent".into(), date: 9 };
+        let row = |values: &[(Property, &str)], details: &[(Detail, &str)]| {
+            let values = values.iter().map(|&(property, text)| (property, text.to_owned(), giver.clone())).collect();
+            let device =
+                Device { id: DeviceId(4), values, inventory_date: 1_741_922_122, bindings: vec![], merged_into: None };
+            let details: Vec<_> = details.iter().map(|&(one, text)| (one, text.to_owned(), giver.clone())).collect();
+            ComputerRow::of(&device, &details)
+        };
+        let seen = row(
+            &[(Property::ComputerName, "pc"), (Property::ComputerType, "VM"), (Property::SerialNo, "S1")],
+            &[(Detail::TotalMemory, " 64 "), (Detail::NumberOfCores, "many"), (Detail::IPAddress, "192.0.2.1;;::1")],
+        );
+        let expected = ComputerRow {
+            id: Some(DeviceId(4)),
+            name: "pc".into(),
+            serial: "S1".into(),
+            computer_type: "Virtual Machine".into(),
+            memory_bytes: Some(64),
+            ip_addresses: vec!["192.0.2.1".into(), "::1".into()],
+            last_inventory: Some(Timestamp(1_741_922_122_000)),
+            ..ComputerRow::default()
+        };
+        assert_eq!(seen, expected);
+
+        let firmware = (Property::FirmwareSerialNumber, "F1");
+        let untrusted = (Property::UntrustedSerialNo, "true");
+        assert_eq!(row(&[firmware], &[]).serial, "F1");
+        assert_eq!(row(&[firmware, untrusted], &[]).serial, "F1");
+        assert_eq!(row(&[(Property::SerialNo, "None"), firmware, untrusted], &[]).serial, "");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::exports::{ExportDevices, Exports};
 use super::importer::{ImportInventory, Importer};
 use super::loader::{Load, Loader};
 use super::reconciler::{ReconcileLicences, Reconciler};
-use super::sweep::sweep;
+use super::sweep::{Swept, sweep};
 use crate::clock::SharedClock;
 use crate::errors::Chain;
 use crate::intake::PackagesArrived;
@@ -145,9 +145,9 @@ impl Server {
                 let swept = sweep(self.world.logs.clone(), self.world.books.clone(), self.world.clock.clone());
                 ctx.spawn(swept.into_actor(self).map(|swept, server, ctx| {
                     match swept {
-                        Ok(0) => {}
-                        Ok(count) => info!(packages = count, "bodies that nobody needs any more were let go"),
-                        Err(error) => warn!(error = %Chain(&error), "old bodies were not let go, tried again tomorrow"),
+                        Ok(Swept { bodies: 0, entries: 0 }) => {}
+                        Ok(Swept { bodies, entries }) => info!(bodies, entries, "old packages were let go"),
+                        Err(error) => warn!(error = %Chain(&error), "old packages stay, tried again tomorrow"),
                     }
                     server.tell(ServerInput::Done, ctx);
                 }));

@@ -1,29 +1,33 @@
-//! Lets go of bodies at the server that nobody needs any more, by the rule of `roles::server::keep`.
+//! Lets go of what the server holds of settled packages and nobody needs any more, by the rule of `roles::server::keep`:
+//! bodies in the package log, and entries of the ledger.
 
 use std::sync::Arc;
 
-use muster::model::fact::FactKey;
+use muster::model::fact::{FactKey, FactKind};
 use muster::model::package::PackageKey;
 use muster::model::settlement::Settlement;
-use muster::roles::server::is_kept;
+use muster::roles::server::{Keep, keep};
 use muster::time::Timestamp;
 
-use super::books::Books;
+use super::books::{Books, News, TurnError};
 use super::fleet::{Fleet, FleetError};
 use super::reading::Reading;
 use crate::clock::SharedClock;
-use crate::log::{Handle, PackageRequest, WriteError};
+use crate::log::{Handle, PackageIndex, PackageRequest, WriteError};
 use crate::node::Logs;
 
 /// Packages that are looked at together.
 const PAGE: usize = 1_000;
 
-/// Why nothing was let go.
+/// Why a sweep ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
     /// The ledger cannot be read.
     #[error(transparent)]
     Ledger(#[from] FleetError),
+    /// Entries of the ledger were not removed.
+    #[error("the ledger does not let go of its old entries")]
+    Turn(#[source] TurnError),
     /// The log does not answer.
     #[error("the package log does not answer")]
     Log(#[source] WriteError),
@@ -32,8 +36,68 @@ pub enum SweepError {
     Panicked,
 }
 
+/// What was let go of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Bodies.
+    pub bodies: usize,
+    /// Entries of the ledger.
+    pub entries: usize,
+}
+
 /// Lets go, and says of how many.
-pub async fn sweep(logs: Logs, books: Books, clock: SharedClock) -> Result<usize, SweepError> {
+///
+/// An entry outlives the note that its body is gone by a sweep, hence by a day: a body whose note a power cut took must
+/// not come back as one that nobody has settled.
+pub async fn sweep(logs: Logs, books: Books, clock: SharedClock) -> Result<Swept, SweepError> {
+    let entries = sweep_entries(&logs, &books, &clock).await?;
+    Ok(Swept { bodies: sweep_bodies(&logs, &books, &clock).await?, entries })
+}
+
+async fn sweep_entries(logs: &Logs, books: &Books, clock: &SharedClock) -> Result<usize, SweepError> {
+    let (mut after, mut swept) = (None::<EncodedKey>, 0);
+    loop {
+        let (own, packages, now) = (books.clone(), logs.package_index.clone(), clock.now());
+        let looked = tokio::task::spawn_blocking(move || old_entries(&own, &packages, after.as_deref(), now));
+        let (old, last) = looked.await.map_err(|_| SweepError::Panicked)??;
+        if !old.is_empty() {
+            swept += old.len();
+            let removed = books.turn(move |draft| {
+                old.iter().for_each(|key| draft.remove(key));
+                Ok::<_, TurnError>(((), News::default()))
+            });
+            removed.await.map_err(SweepError::Turn)?;
+        }
+        match last {
+            Some(last) => after = Some(last),
+            None => return Ok(swept),
+        }
+    }
+}
+
+/// A fact's key as the log holds it.
+type EncodedKey = Box<[u8]>;
+
+/// Of the page of entries behind `after` those that can go, and the page's last key; `None` at the end.
+fn old_entries(
+    books: &Books,
+    packages: &PackageIndex,
+    after: Option<&[u8]>,
+    now: Timestamp,
+) -> Result<(Vec<FactKey>, Option<EncodedKey>), FleetError> {
+    let page = books.facts.keys(&FactKind::Package.prefix(Some(&books.tenant)), after, PAGE);
+    let mut old = Vec::new();
+    for (encoded, _) in &page {
+        let Some(FactKey::Package(tenant, key)) = FactKey::decode(encoded) else { continue };
+        let is_held = packages.find(&key.encode(&tenant)).is_some();
+        if !is_held && kept(books, &key, now)? == Some(Keep::Nothing) {
+            old.push(FactKey::Package(tenant, key));
+        }
+    }
+    Ok((old, page.into_iter().next_back().map(|(last, _)| last)))
+}
+
+async fn sweep_bodies(logs: &Logs, books: &Books, clock: &SharedClock) -> Result<usize, SweepError> {
     let (mut after, mut swept) = (None::<Handle>, 0);
     loop {
         let page = logs.package_index.after(after, PAGE);
@@ -44,7 +108,7 @@ pub async fn sweep(logs: Logs, books: Books, clock: SharedClock) -> Result<usize
             let mut done: Vec<Arc<[u8]>> = Vec::new();
             for held in page {
                 let Some((_, key)) = Reading::key(&held) else { continue };
-                if is_done(&own, key, now)? {
+                if kept(&own, &key, now)?.is_some_and(|keep| keep != Keep::Body) {
                     done.push(held.key);
                 }
             }
@@ -58,13 +122,14 @@ pub async fn sweep(logs: Logs, books: Books, clock: SharedClock) -> Result<usize
     }
 }
 
-fn is_done(books: &Books, key: PackageKey, now: Timestamp) -> Result<bool, FleetError> {
+/// What is wanted of a package; `None` while it has no final state.
+fn kept(books: &Books, key: &PackageKey, now: Timestamp) -> Result<Option<Keep>, FleetError> {
     let fleet = Fleet::of(books);
-    let settlement: Option<Settlement> = fleet.fact(&FactKey::Package(books.tenant.clone(), key))?;
-    let Some(settlement) = settlement else { return Ok(false) };
+    let settlement: Option<Settlement> = fleet.fact(&FactKey::Package(books.tenant.clone(), key.clone()))?;
+    let Some(settlement) = settlement else { return Ok(None) };
     let record = match &settlement.record {
         Some(record) => fleet.fact(&FactKey::Record(books.tenant.clone(), record.clone()))?,
         None => None,
     };
-    Ok(!is_kept(&settlement, record.as_ref(), now))
+    Ok(Some(keep(&settlement, record.as_ref(), now)))
 }

@@ -19,7 +19,7 @@ use muster::model::settlement::{FinalState, Settlement};
 use muster::model::staged::StagedRecord;
 use muster::model::stored;
 use muster::model::tenant::TenantState;
-use muster::roles::server::{Content, ImportRules, KEPT_MS, import, is_kept, settle};
+use muster::roles::server::{Content, ImportRules, KEPT_MS, Keep, import, keep, settle};
 use muster::upload::ledger::{Counts, StreamLedger};
 use muster_actors::log::{Disk, DiskFile, FactIndex, Facts, LogError, Packages, ReadError, Space};
 
@@ -216,7 +216,7 @@ impl Nodes {
             let Some(entry) = read::<Settlement>(&facts, &FactKey::Package(tenant.clone(), key))? else { continue };
             let record = entry.record.clone().map(|record| FactKey::Record(tenant, record));
             let record = record.map(|key| read::<StagedRecord>(&facts, &key)).transpose()?.flatten();
-            if !is_kept(&entry, record.as_ref(), now) {
+            if keep(&entry, record.as_ref(), now) != Keep::Body {
                 self.inbox.release(at(80), &held.key, false)?;
             }
         }

@@ -56,6 +56,11 @@ where
         self.writes.insert(key.encode(), Some(stored::pack(value)));
     }
 
+    /// Takes `key` away.
+    pub fn remove(&mut self, key: &FactKey) {
+        self.writes.insert(key.encode(), None);
+    }
+
     /// How many keys are changed.
     pub fn len(&self) -> usize {
         self.writes.len()
@@ -88,8 +93,10 @@ mod tests {
         draft.write(&setting("a"), &5u32);
         draft.write(&setting("b"), &6u32);
         assert_eq!((draft.read(&setting("a")).unwrap(), draft.read(&setting("b")).unwrap()), (Some(5), Some(6u32)));
-        let keys: Vec<_> = draft.into_writes().map(|(key, _)| key).collect();
-        assert_eq!(keys, [setting("a").encode(), setting("b").encode()]);
+        draft.remove(&setting("a"));
+        assert_eq!(draft.read::<u32>(&setting("a")).unwrap(), None);
+        let writes: Vec<_> = draft.into_writes().map(|(key, value)| (key, value.is_some())).collect();
+        assert_eq!(writes, [(setting("a").encode(), false), (setting("b").encode(), true)]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::time::{DAY_MS, MINUTE_MS, Timestamp};
 /// A package that is older than this, counted from its first custody, ends as expired.
 pub const PACKAGE_LIFETIME_MS: i64 = 30 * DAY_MS;
 /// Digests of packages without a sequence are remembered this long: longer than any copy can live.
-const DIGEST_WINDOW_MS: i64 = PACKAGE_LIFETIME_MS + 5 * DAY_MS;
+pub const DIGEST_WINDOW_MS: i64 = PACKAGE_LIFETIME_MS + 5 * DAY_MS;
 /// A collection time further ahead than this is flagged.
 const CLOCK_AHEAD_MS: i64 = 10 * MINUTE_MS;
 /// 2000-01-01: a collection time before it is no collection time.

@@ -14,12 +14,14 @@ use muster::model::package::{Kind, Origin, PackageKey, Receipt, ReceiptState};
 use muster::model::settlement::{FinalState, Settlement};
 use muster::model::stored;
 use muster::model::tenant::TenantState;
+use muster::time::{DAY_MS, Timestamp};
 use serde_json::Value;
 
 use super::*;
-use crate::clock::WallClock;
+use crate::clock::{Clock, WallClock};
 use crate::server::api::device::device;
 use crate::server::fleet::Fleet;
+use crate::server::sweep::{Swept, sweep};
 use crate::supervision::Directory;
 
 fn config(data: &Path) -> ServerConfig {
@@ -351,4 +353,39 @@ async fn kinds_without_a_reader_wait_and_are_not_forgotten() {
     assert_eq!(record.body, b"<Discovery/>"[..]);
     assert!(stored::unpack::<muster::model::package::Envelope>(&record.head).is_ok());
     second.stop().await;
+}
+
+/// The present, so many days on.
+struct Later(i64);
+
+impl Clock for Later {
+    fn now(&self) -> Timestamp {
+        WallClock.now().plus_ms(self.0 * DAY_MS)
+    }
+}
+
+#[actix::test]
+async fn what_is_settled_and_old_goes_body_first_and_comes_back_as_nothing_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path()).await;
+    let mut digests = Vec::new();
+    for (sequence, model) in (1..).zip(["a", "b"]) {
+        let receipt = upload(&server, 1, sequence, &report(1, model)).await;
+        settled(&server, 1, receipt.digest).await;
+        digests.push(receipt.digest);
+    }
+    let newest = BTreeMap::from([("pc1".to_owned(), "b".to_owned())]);
+    assert_eq!(models(&server, 1).await, newest);
+    let after = async |days| sweep(server.logs.clone(), server.books.clone(), Arc::new(Later(days))).await.unwrap();
+    assert_eq!(after(29).await, Swept::default());
+    assert_eq!(after(34).await, Swept { bodies: 1, entries: 0 }, "the staged report stays");
+    assert_eq!(after(36).await, Swept { bodies: 0, entries: 1 });
+    assert_eq!(after(36).await, Swept::default());
+    let entries = [digests[0], digests[1]].map(|digest| settlement(&server, 1, digest).is_some());
+    assert_eq!(entries, [false, true]);
+    let again = upload(&server, 1, 1, &report(1, "a")).await;
+    assert_eq!((again.digest, again.state), (digests[0], ReceiptState::Held));
+    assert_eq!(settled(&server, 1, digests[0]).await.state, FinalState::Stale);
+    assert_eq!(models(&server, 1).await, newest);
+    server.stop().await;
 }

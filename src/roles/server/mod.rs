@@ -17,7 +17,7 @@ pub use self::core::{
 };
 pub use device::{details, unite};
 pub use import::{ImportRules, Imported, import};
-pub use keep::{KEPT_MS, is_kept};
+pub use keep::{KEPT_MS, Keep, keep};
 pub use settle::{AGENT_SOURCE, Content, Ended, Staged, settle};
 pub use view::{DeviceRow, Shown, SoftwareHead, ViewError, ViewWrite, apply};
 

@@ -76,9 +76,7 @@ where
     let mut ledger: StreamLedger = draft.read(&ledger_key)?.unwrap_or_default();
 
     let (state, reason, inventory) = match (ledger.assess(&envelope, now), content) {
-        (Arrival::Duplicate, _) => {
-            (FinalState::Stale, Some("its sequence was settled before, by another package".into()), None)
-        }
+        (Arrival::Duplicate, _) => (FinalState::Stale, Some("its sequence was settled before".into()), None),
         (Arrival::Expired, Content::Bad(why)) => (FinalState::Expired, Some(why), None),
         (Arrival::Expired, _) => (FinalState::Expired, Some("older than 30 days when it was read".into()), None),
         (Arrival::SequenceReused, _) => {

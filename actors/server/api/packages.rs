@@ -21,7 +21,7 @@ use crate::log::Held;
 use crate::server::fleet::Fleet;
 
 /// The word for packages in custody without a final state.
-const HELD: &str = "held";
+pub const HELD: &str = "held";
 /// Keys that are looked at together.
 const PAGE: usize = 1_000;
 /// Origins of one digest that are shown.

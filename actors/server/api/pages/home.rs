@@ -25,6 +25,8 @@ struct Tile {
     number: String,
     label: &'static str,
     class: &'static str,
+    /// The list behind the number; empty without one.
+    link: String,
 }
 
 struct Device {
@@ -142,21 +144,23 @@ pub fn home(api: &Api, question: &Question) -> Result<Answer, Problem> {
 }
 
 fn tiles(summary: &Value, devices: u64, unsettled: usize) -> Vec<Tile> {
-    let of = |label, name: &str, class| Tile { number: text(&summary[name]), label, class };
+    let plain = |label, number: String, link: &str| Tile { number, label, class: "", link: link.into() };
+    let of = |label, name: &str| plain(label, text(&summary[name]), "");
     let alarm = |label, name: &str, class| {
         let is_quiet = summary[name].as_u64() == Some(0);
-        of(label, name, if is_quiet { "" } else { class })
+        Tile { class: if is_quiet { "" } else { class }, ..of(label, name) }
     };
+    let listed = |state: &str, tile: Tile| Tile { link: format!("/api/v1/packages?state={state}"), ..tile };
     vec![
-        Tile { number: devices.to_string(), label: "devices", class: "" },
-        of("packages imported", "imported", ""),
-        Tile { number: unsettled.to_string(), label: "in custody here", class: "" },
-        of("held at beacons", "at_beacons", ""),
-        of("stale", "stale", ""),
+        plain("devices", devices.to_string(), "/api/v1/devices"),
+        listed("imported", of("packages imported", "imported")),
+        listed(packages::HELD, plain("in custody here", unsettled.to_string(), "")),
+        of("held at beacons", "at_beacons"),
+        listed("stale", of("stale", "stale")),
         alarm("gaps in sequences", "missing", "warn"),
-        alarm("quarantined", "quarantined", "bad"),
-        alarm("expired", "expired", "bad"),
-        of("repeated deliveries", "duplicate_deliveries", ""),
+        listed("quarantined", alarm("quarantined", "quarantined", "bad")),
+        listed("expired", alarm("expired", "expired", "bad")),
+        of("repeated deliveries", "duplicate_deliveries"),
     ]
 }
 

@@ -32,6 +32,7 @@ async fn texts_of_reports_are_shown_and_never_run() {
         assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("href=\"javascript"), "{page}");
         assert!(page.contains("&#60;script&#62;alert(1)"), "{page}");
     }
+    assert!(home.contains("href=\"/api/v1/packages?state=quarantined\""), "{home}");
     for part in ["2 Inventories, oldest 2 h", "silent for 10 min", "href=\"/devices/1\""] {
         assert!(home.contains(part), "{part} in {home}");
     }

@@ -6,7 +6,12 @@ pub mod gzip;
 pub mod journal;
 pub mod wire;
 
+mod ini;
+
+pub mod client_configuration;
+pub mod disco;
 pub mod failover;
+pub mod inventory_settings;
 pub mod ndi;
 pub mod nds;
 pub mod npl;

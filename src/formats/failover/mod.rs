@@ -12,19 +12,18 @@
 //!
 //! Source: `agent-beacon-batch` reference, sections 3.2, 3.3 and 7.
 
-mod ini;
 mod server;
 
 use std::fmt;
 
-use self::ini::{Ini, Section, sections};
 pub use self::server::{Password, Priority, Protocol, Server};
+use super::ini::{self, Ini, IniError, Section, sections};
 use crate::id::shorten;
 
 /// Bytes of one file. A thousand entries take about 200 KB.
 pub const BYTES_MAX: usize = 1 << 20;
 /// Bytes of one line.
-pub const LINE_BYTES_MAX: usize = 4 << 10;
+pub const LINE_BYTES_MAX: usize = ini::LINE_BYTES_MAX;
 /// Sections of entries in one file, usable or not.
 pub const ENTRIES_MAX: usize = 1_000;
 /// The range of priorities when the file names none. Source: the example of the reference.
@@ -68,6 +67,16 @@ pub enum FailoverError {
     /// No entry of either list.
     #[error("failover settings name no server")]
     Empty,
+}
+
+impl From<IniError> for FailoverError {
+    fn from(error: IniError) -> FailoverError {
+        match error {
+            IniError::Encoding => FailoverError::Encoding,
+            IniError::Line { line, met } => FailoverError::Line { line, met },
+            IniError::Sections => FailoverError::Entries,
+        }
+    }
 }
 
 /// Something that was left out.
@@ -142,8 +151,7 @@ impl Failover {
         if bytes.len() > BYTES_MAX {
             return Err(FailoverError::Size { met: bytes.len() });
         }
-        let text = std::str::from_utf8(bytes).map_err(|_| FailoverError::Encoding)?;
-        let sections = sections(text.strip_prefix('\u{feff}').unwrap_or(text))?;
+        let sections = sections(bytes)?;
         let (highest_priority, lowest_priority) = PRIORITIES;
         let mut settings = Failover {
             selector: Vec::new(),
@@ -192,7 +200,7 @@ impl Failover {
 
     fn read_selector(&mut self, section: &Section, find: &mut impl FnMut(FailoverFault)) {
         if let Some(text) = section.get("SelectorAlgorithm") {
-            match read_calls(text) {
+            match SelectorCall::read_all(text) {
                 Some(calls) => self.selector = calls,
                 None => find(fault("SelectorAlgorithm", text, "algorithm calls separated by `;`")),
             }
@@ -239,30 +247,32 @@ impl fmt::Display for SelectorCall {
     }
 }
 
-/// `MgsPing;MgsNameMatch(20,,true)`; `None` when a call has no name or its brackets do not pair.
-fn read_calls(text: &str) -> Option<Vec<SelectorCall>> {
-    let is_word = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    let mut calls = Vec::new();
-    for call in text.split(';').map(str::trim).filter(|call| !call.is_empty()) {
-        let (name, arguments) = match call.split_once('(') {
-            Some((name, rest)) => (name.trim(), Some(rest.strip_suffix(')')?)),
-            None => (call, None),
-        };
-        if name.is_empty() || !is_word(name) {
-            return None;
-        }
-        let arguments: Vec<String> = match arguments {
-            Some(arguments) if !arguments.trim().is_empty() => {
-                arguments.split(',').map(|argument| argument.trim().to_string()).collect()
+impl SelectorCall {
+    /// Reads `MgsPing;MgsNameMatch(20,,true)`; `None` when a call has no name or its brackets do not pair.
+    pub fn read_all(text: &str) -> Option<Vec<SelectorCall>> {
+        let is_word = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let mut calls = Vec::new();
+        for call in text.split(';').map(str::trim).filter(|call| !call.is_empty()) {
+            let (name, arguments) = match call.split_once('(') {
+                Some((name, rest)) => (name.trim(), Some(rest.strip_suffix(')')?)),
+                None => (call, None),
+            };
+            if name.is_empty() || !is_word(name) {
+                return None;
             }
-            _ => Vec::new(),
-        };
-        if arguments.iter().any(|argument| argument.contains(['(', ')'])) {
-            return None;
+            let arguments: Vec<String> = match arguments {
+                Some(arguments) if !arguments.trim().is_empty() => {
+                    arguments.split(',').map(|argument| argument.trim().to_string()).collect()
+                }
+                _ => Vec::new(),
+            };
+            if arguments.iter().any(|argument| argument.contains(['(', ')'])) {
+                return None;
+            }
+            calls.push(SelectorCall { name: name.into(), arguments });
         }
-        calls.push(SelectorCall { name: name.into(), arguments });
+        Some(calls)
     }
-    Some(calls)
 }
 
 fn fault(key: &'static str, met: &str, expected: &'static str) -> FailoverFault {
@@ -306,10 +316,10 @@ mod tests {
     #[test]
     fn arguments_of_a_selector_are_positional_and_may_be_empty() {
         let read = |text: &str| {
-            let calls = read_calls(text)?;
+            let calls = SelectorCall::read_all(text)?;
             Some(calls.iter().map(SelectorCall::to_string).collect::<Vec<_>>().join(";"))
         };
-        assert_eq!(read_calls("MgsNameMatch(20,,true)").unwrap()[0].arguments, ["20", "", "true"]);
+        assert_eq!(SelectorCall::read_all("MgsNameMatch(20,,true)").unwrap()[0].arguments, ["20", "", "true"]);
         assert_eq!(read(" MgsPing ( 5 ) ; ; MgsSubnetMatch() ").unwrap(), "MgsPing(5);MgsSubnetMatch");
         assert_eq!(read(""), Some(String::new()));
         for text in ["MgsPing(", "MgsPing)", "(5)", "Mgs Ping", "MgsPing((5))", "MgsPing(5)x"] {

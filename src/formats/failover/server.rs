@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 
-use super::ini::{Ini, Section};
 use super::{FailoverFault, fault};
+use crate::formats::ini::{Ini, Section};
 use crate::id::Guid;
 
 /// Bytes of a host name. Source: the limit of DNS.

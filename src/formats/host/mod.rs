@@ -23,6 +23,13 @@ pub mod container;
 pub mod hyperv;
 pub mod systemd;
 
+pub mod net_tcp;
+pub mod oratab;
+pub mod passwd;
+pub mod process;
+
+pub mod home;
+
 pub use finding::{Finding, Findings};
 pub use installed_package::InstalledPackage;
 

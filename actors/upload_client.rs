@@ -9,6 +9,8 @@ use muster::time::SECOND_MS;
 use muster::upload::answer::Answer;
 use serde::Deserialize;
 
+use crate::errors::Chain;
+
 /// Longest wait for a connection.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// Longest time of an upload of no bytes; one more second for each [`BYTES_PER_SECOND`].
@@ -50,7 +52,7 @@ impl UploadClient {
         &self.http
     }
 
-    /// Puts `body` as `{kind}/{name}` at the receiver with the base address `base`. Whatever goes wrong on the way is
+    /// Puts `body` as `{kind}/{name}` below `base`, `http://host:port/ManageSoftRL`. Whatever goes wrong on the way is
     /// [`Answer::Nothing`]: the package is perhaps stored there.
     pub async fn put(
         &self,
@@ -60,13 +62,16 @@ impl UploadClient {
         headers: &[(&'static str, String)],
         body: Bytes,
     ) -> Answer {
-        let address = format!("{}/ManageSoftRL/{kind}/{}", base.trim_end_matches('/'), wire::percent_encode(name));
+        let address = format!("{}/{kind}/{}", base.trim_end_matches('/'), wire::percent_encode(name));
         let time = UPLOAD_TIME + Duration::from_secs(body.len() as u64 / BYTES_PER_SECOND);
         let mut request = self.http.put(address).timeout(time).body(body);
         for (name, value) in headers {
             request = request.header(*name, value);
         }
-        let Ok(mut answer) = request.send().await else { return Answer::Nothing };
+        let mut answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => return Answer::Nothing(Chain(&error).to_string()),
+        };
         let status = answer.status().as_u16();
         let wait = answer.headers().get(reqwest::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after_ms = wait.and_then(|secs| secs.trim().parse::<i64>().ok()).map(|s| s.saturating_mul(SECOND_MS));
@@ -76,7 +81,7 @@ impl UploadClient {
                 Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
                 Ok(None) => break,
                 // A status without its whole body is no receipt; a refusal stands by its status alone.
-                Err(_) if status == 200 => return Answer::Nothing,
+                Err(error) if status == 200 => return Answer::Nothing(Chain(&error).to_string()),
                 Err(_) => break,
             }
         }

@@ -2,22 +2,28 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
+use muster::id::Guid;
 use muster::model::package::Kind;
+use muster::policy::apply::Held;
 use muster::rng::{RngStream, mix};
 use muster::roles::agent::{
-    AgentCore, AgentDurable, AgentInput, AgentIntent, AgentSettings, LetGo, PackageNumber, Queued, ServerNumber,
+    AgentCore, AgentDurable, AgentInput, AgentIntent, AgentRules, AgentServer, AgentSettings, LetGo, PackageNumber,
+    Queued, ServerNumber,
 };
 use muster::roles::{Core, IntentNumber, Intents};
 use muster::upload::answer::{Answer, Verdict, verdict};
+use muster::upload::selector::Device;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::host::CollectHost;
+use super::memory::{AgentMemory, MemoryFile};
 use super::outbox::{Life, Outbox, OutboxError, Report};
-use super::policy::PolicySource;
+use super::pinger::MeasureServers;
+use super::policy::{InForce, PolicySource, PolicyStore, Polled};
 use super::status::{AgentStatus, LastReceipt, StatusFile};
 use super::uploader::Upload;
 use crate::clock::SharedClock;
@@ -44,8 +50,14 @@ pub struct AgentWorld {
     pub uploader: Arc<dyn Upload>,
     /// Asks for policy.
     pub policy: Arc<dyn PolicySource>,
-    /// Base addresses, for the status.
-    pub servers: Arc<[String]>,
+    /// The policy in force.
+    pub store: Arc<PolicyStore>,
+    /// Pings servers.
+    pub pinger: Arc<dyn MeasureServers>,
+    /// What is remembered of schedule and servers.
+    pub memory: MemoryFile,
+    /// What is known of this host, to choose servers by.
+    pub device: Arc<Device>,
     /// What it is set to.
     pub settings: Arc<AgentSettings>,
 }
@@ -67,6 +79,8 @@ pub struct Agent {
     world: AgentWorld,
     life: Life,
     core: AgentCore,
+    /// What is remembered of the policy in force.
+    held: Held,
     intents: Intents<AgentIntent>,
     timer: Option<SpawnHandle>,
     status: StatusFile,
@@ -84,18 +98,26 @@ impl Agent {
             error!(error = %Chain(&error), "the queue cannot be read anew");
             life
         });
+        let (seed, epoch) = (outbox.guid().seed(), outbox.epoch());
+        let InForce { held, contents } = world.store.load();
+        let AgentMemory { ran, measures } = world.memory.load();
         let durable = AgentDurable {
             settings: world.settings.clone(),
+            rules: Arc::new(AgentRules::new(0, &world.settings, contents)),
+            has_policy: held.revision > 0,
+            agent: seed,
+            device: world.device.clone(),
             queued: outbox.queued(),
             last_collected: outbox.last_collected(),
+            ran,
+            measures,
         };
-        let (seed, epoch) = (outbox.guid().seed(), outbox.epoch());
         drop(outbox);
         let rng = RngStream::new(seed, seed, mix(mix(epoch, life.number()), now.0 as u64));
         let core = AgentCore::recover(durable, rng, now);
         let status = StatusFile::new(world.folder.path());
         let intents = Intents::default();
-        Agent { world, life, core, intents, timer: None, status, last_receipt: None, _watch: watch }
+        Agent { world, life, core, held, intents, timer: None, status, last_receipt: None, _watch: watch }
     }
 
     fn tell(&mut self, input: AgentInput, ctx: &mut Context<Agent>) {
@@ -114,8 +136,8 @@ impl Agent {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        let plan = self.core.plan(now);
-        let status = AgentStatus::of(&self.world.outbox(), plan, &self.world.servers, self.last_receipt.clone());
+        let status =
+            AgentStatus::of(&self.world.outbox(), &self.core, self.held.revision, now, self.last_receipt.clone());
         self.status.show(status);
         let sleep = self.core.next_due().since(self.world.clock.now()).clamp(Duration::from_millis(1), SLEEP_MAX);
         self.timer = Some(ctx.run_later(sleep, |agent, ctx| {
@@ -129,12 +151,17 @@ impl Agent {
         match intent {
             AgentIntent::Collect => self.collect(ctx),
             AgentIntent::Upload { package, to } => self.upload(number, package, to, ctx),
-            AgentIntent::AskPolicy(from) => {
-                let agent = self.world.outbox().guid();
-                let asked = self.world.policy.ask(agent, from);
-                ctx.spawn(asked.into_actor(self).map(|answered, agent, ctx| {
-                    agent.tell(AgentInput::PolicyAnswered { answered }, ctx);
+            AgentIntent::AskPolicy(from) => self.ask_policy(number, from, ctx),
+            AgentIntent::Measure(servers) => {
+                let servers = servers.into_iter().filter_map(|number| Some((number, self.server(number)?))).collect();
+                let measured = self.world.pinger.measure(servers);
+                ctx.spawn(measured.into_actor(self).map(|probes, agent, ctx| {
+                    agent.tell(AgentInput::Measured(probes), ctx);
                 }));
+            }
+            AgentIntent::Remember => {
+                let memory = AgentMemory { ran: self.core.ran(), measures: self.core.servers().measures().clone() };
+                self.world.memory.keep(&memory);
             }
             AgentIntent::Delete { package, why } => self.change_queue(|outbox| {
                 if why == LetGo::Delivered {
@@ -145,6 +172,34 @@ impl Agent {
             AgentIntent::Refuse(package) => self.change_queue(|outbox| outbox.refuse(package, now)),
             AgentIntent::SetAside(package) => self.change_queue(|outbox| outbox.set_aside(package, now)),
         }
+    }
+
+    fn server(&self, number: ServerNumber) -> Option<AgentServer> {
+        self.core.rules().servers.get(usize::from(number.0)).cloned()
+    }
+
+    fn ask_policy(&mut self, intent: IntentNumber, from: ServerNumber, ctx: &mut Context<Agent>) {
+        let agent = self.world.outbox().guid();
+        let base = self.server(from).map(|server| server.download).unwrap_or_default();
+        let polled = self.world.policy.poll(agent, base);
+        ctx.spawn(polled.into_actor(self).map(move |polled, agent, ctx| {
+            let answered = polled != Polled::Failed;
+            if let Polled::Updated(in_force) = polled {
+                agent.go_by(*in_force, ctx);
+            }
+            agent.tell(AgentInput::PolicyAnswered { intent, answered }, ctx);
+        }));
+    }
+
+    fn go_by(&mut self, in_force: InForce, ctx: &mut Context<Agent>) {
+        let number = self.core.rules().number.wrapping_add(1);
+        let rules = AgentRules::new(number, &self.world.settings, in_force.contents);
+        if rules.refused_plain > 0 {
+            let servers = rules.refused_plain;
+            warn!(servers, "servers of the policy are not used: they would be sent to in plain, see `allow_plain`");
+        }
+        self.held = in_force.held;
+        self.tell(AgentInput::RulesChanged(Arc::new(rules)), ctx);
     }
 
     /// Short calls that sync at most a small file, so they are done here and in order.
@@ -170,7 +225,7 @@ impl Agent {
         }
         ctx.spawn(receive.into_actor(self).map(|collected, agent, ctx| {
             let input = match collected {
-                Ok(Ok(queued)) => AgentInput::Published(queued),
+                Ok(Ok(queued)) => AgentInput::Published(vec![queued]),
                 Ok(Err(error)) => {
                     error!(error = %Chain(&error), "inventory not published, collected again later");
                     AgentInput::CollectionFailed
@@ -186,21 +241,24 @@ impl Agent {
 
     fn upload(&mut self, intent: IntentNumber, package: PackageNumber, to: ServerNumber, ctx: &mut Context<Agent>) {
         let (outbox, uploader) = (self.world.outbox.clone(), self.world.uploader.clone());
+        let Some(AgentServer { id, upload: base, .. }) = self.server(to) else { return };
+        let (began, server) = (Instant::now(), base.clone());
         let sent = async move {
             let load = move || outbox.lock().unwrap_or_else(PoisonError::into_inner).load(package);
             let parcel = match tokio::task::spawn_blocking(load).await {
                 Ok(loaded) => loaded?,
-                Err(_) => return Ok((Answer::Nothing, None)),
+                Err(_) => return Ok((Answer::Nothing("its bytes were not read".into()), None)),
             };
             let key = (parcel.envelope.digest, parcel.envelope.size);
-            Ok::<_, OutboxError>((uploader.upload(parcel, to).await, Some(key)))
+            Ok::<_, OutboxError>((uploader.upload(parcel, base).await, Some(key)))
         };
         ctx.spawn(sent.into_actor(self).map(move |sent, agent, ctx| {
             let input = match sent {
                 Ok((answer, Some((digest, size)))) => {
                     let verdict = verdict(&answer, digest, size);
-                    agent.note(&answer, verdict, to);
-                    AgentInput::Uploaded { intent, verdict }
+                    agent.note(&answer, verdict, id, server);
+                    let ms = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
+                    AgentInput::Uploaded { intent, verdict, transfer: Some((size, ms)) }
                 }
                 Err(error @ (OutboxError::Damaged { .. } | OutboxError::Gone)) => {
                     warn!(error = %Chain(&error), "queued report not sent");
@@ -217,24 +275,35 @@ impl Agent {
         }));
     }
 
-    fn note(&mut self, answer: &Answer, verdict: Verdict, to: ServerNumber) {
-        let server = self.world.servers.get(usize::from(to.0)).cloned().unwrap_or_default();
+    fn note(&mut self, answer: &Answer, verdict: Verdict, id: Guid, server: String) {
         match (verdict, answer) {
             (Verdict::Delivered, Answer::Status { receipt: Some(receipt), .. }) => {
-                info!(digest = %receipt.digest, server, state = ?receipt.state, "report delivered");
+                let chosen = self.why(id);
+                info!(digest = %receipt.digest, server, chosen, state = ?receipt.state, "report delivered");
                 let at = self.world.clock.now().to_rfc3339();
                 self.last_receipt = Some(LastReceipt { receipt: *receipt, server, at });
             }
             (Verdict::Revoked, _) => error!(server, "this agent's identity is revoked, tried again in a day"),
             (Verdict::Loop, _) => error!(server, "the server says that reports run in a circle: check its parents"),
-            _ => warn!(server, ?verdict, "report not taken, kept"),
+            (Verdict::Refused, _) => warn!(server, why = %answer, "report refused for good"),
+            _ => warn!(server, why = %answer, "report not taken, kept"),
         }
+    }
+
+    /// Why a server stands where it stands in the agent's order.
+    fn why(&self, id: Guid) -> String {
+        let order = self.core.servers().order();
+        let choice = order.and_then(|order| order.choices.iter().find(|choice| choice.id == id));
+        choice.map_or_else(|| CONFIGURED.to_owned(), |choice| choice.reason.to_string())
     }
 }
 
 fn later(intent: IntentNumber) -> AgentInput {
-    AgentInput::Uploaded { intent, verdict: Verdict::Later { retry_after_ms: None, broken: true } }
+    AgentInput::Uploaded { intent, verdict: Verdict::Later { retry_after_ms: None, broken: true }, transfer: None }
 }
+
+/// Why a server of the agent's own file is asked.
+pub(super) const CONFIGURED: &str = "named in the agent's own configuration";
 
 /// What the collecting thread needs; the rest of the world stays on the actor's own.
 struct CollectorWorld {

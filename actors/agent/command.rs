@@ -109,6 +109,11 @@ fn show_status(data: &Path, as_json: bool) -> Result<(), Failure> {
         status.last_receipt.map(|last| format!("{} from {} ({:?})", last.at, last.server, last.receipt.state));
     table.add_row(["agent", &status.agent]);
     table.add_row(["server", &status.server]);
+    for server in status.servers {
+        let state = if server.is_open { "" } else { " (not asked now)" };
+        table.add_row(["", &format!("{}: {}{state}", server.address, server.why)]);
+    }
+    table.add_row(["policy", &status.policy_revision.unwrap_or_else(|| "none yet".into())]);
     table.add_row(["last inventory", &status.last_collected.unwrap_or_else(never)]);
     table.add_row(["last receipt", &receipt.unwrap_or_else(never)]);
     table.add_row(["next inventory", &status.next.inventory.unwrap_or_else(never)]);
@@ -116,6 +121,9 @@ fn show_status(data: &Path, as_json: bool) -> Result<(), Failure> {
     let upload = if status.queue.is_empty() { "nothing is queued" } else { "at the catch-up: all tries failed" };
     table.add_row(["next upload", &status.next.upload.unwrap_or_else(|| upload.to_string())]);
     table.add_row(["next catch-up", &status.next.catch_up.unwrap_or_else(never)]);
+    for event in status.next.events {
+        table.add_row(["event", &format!("{}: {}", event.name, event.due.unwrap_or_else(never))]);
+    }
     table.add_row(["queued", &status.queue.len().to_string()]);
     for queued in status.queue {
         table.add_row(["", &format!("{} ({} bytes)", queued.name, queued.size)]);

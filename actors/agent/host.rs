@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use muster::config::agent::AgentConfig;
+use muster::formats::host::host_name::HostName;
 use muster::id::Guid;
 use muster::time::Timestamp;
+use muster::upload::selector::{Device, Interface};
 use tracing::warn;
 
-use super::collector::{Identity, Options, account_of_process, collect_with};
+use super::collector::{Identity, Options, account_of_process, collect_with, live_networks, name_of_this_host};
 
 /// What a collection gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,19 @@ pub struct HostReport {
 pub trait CollectHost: Send + Sync {
     /// Collects now, for the agent with this identity.
     fn collect(&self, agent: Guid, now: Timestamp) -> HostReport;
+}
+
+/// What this host knows of itself, to choose servers by.
+pub fn device_of_this_host(site: &str) -> Device {
+    let HostName { name, domain, .. } = name_of_this_host();
+    let networks = live_networks().into_values().flatten();
+    Device {
+        interfaces: networks.map(|(address, prefix)| Interface::new(address, prefix)).collect(),
+        host_name: name,
+        domain,
+        site: site.to_owned(),
+        is_windows: cfg!(windows),
+    }
 }
 
 /// The host this process runs on.

@@ -7,6 +7,8 @@ pub mod collect_command;
 pub mod outbox;
 
 pub mod host;
+pub mod memory;
+pub mod pinger;
 pub mod policy;
 pub mod uploader;
 

@@ -10,9 +10,11 @@ use muster::time::HOUR_MS;
 use tracing::info;
 
 use super::agent::{Agent, AgentWorld, StopAgent};
-use super::host::{CollectHost, ThisHost};
+use super::host::{CollectHost, ThisHost, device_of_this_host};
+use super::memory::MemoryFile;
 use super::outbox::{Outbox, OutboxDisks, OutboxError};
-use super::policy::PolicyClient;
+use super::pinger::Pinger;
+use super::policy::{PolicyClient, PolicyStore};
 use super::uploader::Uploader;
 use crate::clock::SharedClock;
 use crate::log::OnFatal;
@@ -29,6 +31,9 @@ pub enum AgentError {
     /// Its outbox.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
+    /// The folder of its policy.
+    #[error("cannot open the policy's folder below `data`")]
+    Policy(#[source] std::io::Error),
     /// Its HTTP client.
     #[error("cannot make the HTTP client")]
     Client(#[source] reqwest::Error),
@@ -57,15 +62,19 @@ pub fn world(
     let folder = Arc::new(NodeFolder::open(&config.data)?);
     let outbox = Outbox::open(OutboxDisks::open(folder.path())?, clock.now())?;
     let client = UploadClient::new().map_err(AgentError::Client)?;
-    let policy = PolicyClient::new(client.http().clone(), config.servers(), folder.path());
+    let store = Arc::new(PolicyStore::open(folder.path()).map_err(AgentError::Policy)?);
+    let policy = PolicyClient::new(client.http().clone(), store.clone());
     Ok(AgentWorld {
         folder,
         outbox: Arc::new(Mutex::new(outbox)),
-        clock,
         collector,
-        uploader: Arc::new(Uploader::new(client, config.servers())),
+        uploader: Arc::new(Uploader::new(client)),
         policy: Arc::new(policy),
-        servers: config.servers(),
+        store,
+        pinger: Arc::new(Pinger::new(clock.clone())),
+        memory: MemoryFile::new(&config.data),
+        device: Arc::new(device_of_this_host(&config.site)),
+        clock,
         settings: Arc::new(settings(config)),
     })
 }
@@ -84,7 +93,8 @@ pub fn start_in(world: AgentWorld, on_fatal: OnFatal) -> RunningAgent {
 
 fn settings(config: &AgentConfig) -> AgentSettings {
     AgentSettings {
-        servers: config.servers().len(),
+        servers: config.servers(),
+        allow_plain: config.allow_plain,
         collect_at_start: config.collect_at_start,
         inventory_every_ms: config.inventory_interval.as_millis() as i64,
         policy_every_ms: config.policy_interval.as_millis() as i64,

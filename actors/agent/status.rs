@@ -5,11 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use muster::model::package::Receipt;
-use muster::roles::agent::Plan;
+use muster::roles::agent::{AgentCore, Listed};
 use muster::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use tracing::debug;
 
+use super::agent::CONFIGURED;
 use super::outbox::Outbox;
 
 const FILE: &str = "agent-status.json";
@@ -54,6 +55,29 @@ pub struct NextEvents {
     pub upload: Option<String>,
     /// The next catch-up.
     pub catch_up: Option<String>,
+    /// Every event of the schedule in force.
+    #[serde(default)]
+    pub events: Vec<EventStatus>,
+}
+
+/// An event of the schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventStatus {
+    /// Its name.
+    pub name: String,
+    /// When it is due next; `None` for never.
+    pub due: Option<String>,
+}
+
+/// A server in the order in which it would be tried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Base address of uploads.
+    pub address: String,
+    /// Why it stands here.
+    pub why: String,
+    /// Whether it may be asked now; if not, it is down or asked to be left alone for a while.
+    pub is_open: bool,
 }
 
 /// The whole.
@@ -65,6 +89,12 @@ pub struct AgentStatus {
     pub epoch: String,
     /// The server that is asked first.
     pub server: String,
+    /// All servers, the one that is asked first in front.
+    #[serde(default)]
+    pub servers: Vec<ServerStatus>,
+    /// Revision of the policy in force; text, because it has 64 bits. `None` before the first.
+    #[serde(default)]
+    pub policy_revision: Option<String>,
     /// What is queued.
     pub queue: Vec<QueuedStatus>,
     /// The last receipt of this life.
@@ -76,8 +106,16 @@ pub struct AgentStatus {
 }
 
 impl AgentStatus {
-    /// What `outbox` holds and `plan` says.
-    pub fn of(outbox: &Outbox, plan: Plan, servers: &[String], last_receipt: Option<LastReceipt>) -> AgentStatus {
+    /// What `outbox` holds and `core` is about to do at `now`.
+    pub fn of(
+        outbox: &Outbox,
+        core: &AgentCore,
+        policy_revision: u64,
+        now: Timestamp,
+        last_receipt: Option<LastReceipt>,
+    ) -> AgentStatus {
+        let plan = core.plan(now);
+        let servers: Vec<ServerStatus> = core.servers().listed(core.rules(), now).map(server_status).collect();
         let queue = outbox.envelopes().map(|envelope| QueuedStatus {
             name: envelope.file_name.to_string(),
             digest: envelope.digest.to_string(),
@@ -90,7 +128,14 @@ impl AgentStatus {
         AgentStatus {
             agent: outbox.guid().to_string(),
             epoch: outbox.epoch().to_string(),
-            server: servers.get(usize::from(plan.server.0)).cloned().unwrap_or_default(),
+            server: core
+                .rules()
+                .servers
+                .get(usize::from(plan.server.0))
+                .map(|server| server.upload.clone())
+                .unwrap_or_default(),
+            servers,
+            policy_revision: (policy_revision > 0).then(|| policy_revision.to_string()),
             queue: queue.collect(),
             last_receipt,
             last_collected: outbox.last_collected().map(Timestamp::to_rfc3339),
@@ -99,6 +144,7 @@ impl AgentStatus {
                 policy: at(plan.policy),
                 upload: at(plan.upload),
                 catch_up: at(plan.catch_up),
+                events: plan.events.into_iter().map(|(name, due)| EventStatus { name, due: at(due) }).collect(),
             },
         }
     }
@@ -106,6 +152,14 @@ impl AgentStatus {
     /// The status an agent with this data folder left.
     pub fn read(data: &Path) -> io::Result<AgentStatus> {
         serde_json::from_slice(&fs::read(data.join(FILE))?).map_err(io::Error::from)
+    }
+}
+
+fn server_status(listed: Listed<'_>) -> ServerStatus {
+    ServerStatus {
+        address: listed.server.upload.clone(),
+        why: listed.reason.map_or_else(|| CONFIGURED.to_owned(), ToString::to_string),
+        is_open: listed.is_open,
     }
 }
 

@@ -11,7 +11,6 @@ use std::time::Duration;
 use muster::config::agent::{AgentConfig, AgentFile};
 use muster::formats::gzip;
 use muster::id::{Digest, Guid};
-use muster::roles::agent::ServerNumber;
 use muster::time::Timestamp;
 use muster::upload::answer::Answer;
 
@@ -163,13 +162,18 @@ async fn only_a_matching_receipt_empties_the_outbox() {
     let script = [Reply::Busy, Reply::Drop, Reply::WrongReceipt, Reply::NoReceipt, Reply::Redirect];
     let server = Server::start(&script);
     // One pass asks each of these once: no wait between.
-    let agent = start(&config(folder.path(), &[server.url.as_str(); 6], false));
+    let urls: Vec<String> = (1..=6).map(|number| format!("{}/{number}", server.url)).collect();
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    let agent = start(&config(folder.path(), &urls, false));
     until("the right receipt", || server.arrivals().len() == 6).await;
     until("the outbox is empty", || queued(folder.path()).is_empty()).await;
     let arrivals = server.arrivals();
-    assert!(arrivals.iter().all(|arrival| arrival.body == arrivals[0].body && arrival.path == arrivals[0].path));
+    for (number, arrival) in (1..).zip(&arrivals) {
+        assert_eq!((&arrival.body, &arrival.path[..3]), (&arrivals[0].body, format!("/{number}/").as_str()));
+        assert_eq!(arrival.path[3..], arrivals[0].path[3..]);
+    }
     let Arrival { path, headers, body } = &arrivals[5];
-    assert!(path.starts_with("/ManageSoftRL/Inventories/root%20on%20web07%20at%20"), "{path}");
+    assert!(path.starts_with("/6/ManageSoftRL/Inventories/root%20on%20web07%20at%20"), "{path}");
     assert_eq!(*body, gzip::compress(b"<x n='0'/>"));
     assert_eq!(headers["x-muster-agent"], agent.agent.to_string());
     assert_eq!(headers["x-muster-stream"], "Inventories/root/Full");
@@ -239,10 +243,10 @@ struct Fragile {
 }
 
 impl Upload for Fragile {
-    fn upload(&self, parcel: Parcel, to: ServerNumber) -> Pending<Answer> {
+    fn upload(&self, parcel: Parcel, base: String) -> Pending<Answer> {
         let panics = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
         assert!(!panics, "planted");
-        self.sound.upload(parcel, to)
+        self.sound.upload(parcel, base)
     }
 }
 

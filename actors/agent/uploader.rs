@@ -2,11 +2,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use muster::formats::wire::{escape_header, header};
 use muster::model::package::Envelope;
-use muster::roles::agent::ServerNumber;
 use muster::upload::answer::Answer;
 
 use super::outbox::Parcel;
@@ -17,30 +15,28 @@ pub type Pending<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// Sends packages.
 pub trait Upload: Send + Sync {
-    /// Sends `parcel` to server `to`, once.
-    fn upload(&self, parcel: Parcel, to: ServerNumber) -> Pending<Answer>;
+    /// Sends `parcel` once, below `base`: `http://host:port/ManageSoftRL`.
+    fn upload(&self, parcel: Parcel, base: String) -> Pending<Answer>;
 }
 
 /// Sends packages over HTTP.
 pub struct Uploader {
     client: UploadClient,
-    servers: Arc<[String]>,
 }
 
 impl Uploader {
-    /// An uploader to these base addresses.
-    pub fn new(client: UploadClient, servers: Arc<[String]>) -> Uploader {
-        Uploader { client, servers }
+    /// An uploader by this client.
+    pub fn new(client: UploadClient) -> Uploader {
+        Uploader { client }
     }
 }
 
 impl Upload for Uploader {
-    fn upload(&self, parcel: Parcel, to: ServerNumber) -> Pending<Answer> {
-        let (client, servers) = (self.client.clone(), self.servers.clone());
+    fn upload(&self, parcel: Parcel, base: String) -> Pending<Answer> {
+        let client = self.client.clone();
         Box::pin(async move {
-            let Some(server) = servers.get(usize::from(to.0)) else { return Answer::Nothing };
             let Parcel { envelope, bytes } = parcel;
-            client.put(server, envelope.kind.as_str(), &envelope.file_name, &headers(&envelope), bytes).await
+            client.put(&base, envelope.kind.as_str(), &envelope.file_name, &headers(&envelope), bytes).await
         })
     }
 }

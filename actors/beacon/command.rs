@@ -53,5 +53,8 @@ fn options(config: &BeaconConfig) -> BeaconOptions {
         limits: IntakeLimits::of(&config.limits),
         reserve: Reserve { bytes: config.disk.reserve_bytes, percent: config.disk.reserve_percent },
         workers: config.workers,
+        for_agents: config.for_agents,
+        endpoint: config.endpoint.clone(),
+        site: config.site.clone(),
     }
 }

@@ -12,7 +12,7 @@ pub use aside::{AsideFact, AsideReason};
 pub use beacon::{Beacon, BeaconWorld, StopRelaying};
 pub use relay::{Effect, HttpRelay, Outcome, Relay};
 pub use run::{BeaconError, BeaconOptions, RunningBeacon, start};
-pub use upward::{HttpUpward, Upward, restore_bundle};
+pub use upward::{HttpUpward, Upward};
 
 #[cfg(test)]
 mod tests;

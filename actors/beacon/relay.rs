@@ -102,11 +102,15 @@ impl Relay for HttpRelay {
             }
             let headers = headers(&envelope);
             let kind = envelope.kind.as_str();
-            let answer = client.put(&parent, kind, &envelope.file_name, &headers, record.body).await;
-            let is_silent = answer == Answer::Nothing;
+            let answer =
+                client.put(&format!("{parent}/ManageSoftRL"), kind, &envelope.file_name, &headers, record.body).await;
+            let is_silent = matches!(answer, Answer::Nothing(_));
             let was_silent = silent.get(to.0).is_some_and(|silent| silent.swap(is_silent, Ordering::Relaxed));
             match (was_silent, is_silent) {
-                (false, true) => warn!(%parent, "the parent does not answer, packages are kept and tried again"),
+                (false, true) => {
+                    let why = answer.to_string();
+                    warn!(%parent, why, "the parent does not answer, packages are kept and tried again");
+                }
                 (true, false) => info!(%parent, "the parent answers again"),
                 _ => {}
             }

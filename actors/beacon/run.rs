@@ -8,12 +8,13 @@ use std::sync::atomic::AtomicU64;
 
 use actix_web::web::Data;
 use muster::id::{Guid, TenantId};
+use muster::model::beacon_status::Endpoint;
 use muster::roles::beacon::BeaconSettings;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::beacon::{Beacon, BeaconWorld, StopRelaying};
 use super::relay::HttpRelay;
-use super::upward::{HttpUpward, restore_bundle};
+use super::upward::{HttpUpward, hand_on, restore_policy};
 use crate::clock::SharedClock;
 use crate::hierarchy::{Downloads, Statuses, downloads, statuses};
 use crate::intake::{self, Gate, Intake, IntakeLimits, ListenError, Listener};
@@ -47,6 +48,12 @@ pub struct BeaconOptions {
     pub reserve: Reserve,
     /// Threads of its listener.
     pub workers: usize,
+    /// Whether agents are told of it.
+    pub for_agents: bool,
+    /// Base address that agents are told; empty for that of the listener.
+    pub endpoint: String,
+    /// Its site, compared with that of agents.
+    pub site: String,
 }
 
 /// Why a beacon does not start.
@@ -94,8 +101,11 @@ pub async fn start(
     let (logs, threads) = Logs::open(folder, clock.clone(), options.reserve, on_fatal.clone())?;
     let client = UploadClient::new().map_err(BeaconError::Client)?;
     let parents: Arc<[String]> = options.parents.iter().map(|parent| parent.trim_end_matches('/').to_owned()).collect();
-    let (hand_on, below) = (Data::new(Downloads::default()), Data::new(Statuses::new(clock.clone())));
-    restore_bundle(&path, &hand_on);
+    let (given, below) = (Data::new(Downloads::default()), Data::new(Statuses::new(clock.clone())));
+    if let Some(policy) = restore_policy(&path) {
+        hand_on(&given, policy, logs.node);
+    }
+    let endpoint = endpoint(&options, &socket);
     let upward = HttpUpward {
         node: logs.node,
         name: options.name.clone(),
@@ -104,8 +114,9 @@ pub async fn start(
         clock: clock.clone(),
         parents: parents.clone(),
         client: client.http().clone(),
-        downloads: hand_on.clone(),
+        downloads: given.clone(),
         statuses: below.clone(),
+        endpoint,
     };
     let settings = BeaconSettings {
         parents: parents.len(),
@@ -136,12 +147,28 @@ pub async fn start(
     });
     let routes = Arc::new(move |config: &mut actix_web::web::ServiceConfig| {
         intake::routes(config, intake.clone());
-        downloads(config, hand_on.clone());
+        downloads(config, given.clone());
         statuses(config, below.clone());
     });
     let listener = intake::serve(socket, Some(gate), options.workers, routes).map_err(BeaconError::Serve)?;
     info!(node = %logs.node, address = %listener.address, held = logs.package_index.totals().0, "beacon ready");
     Ok(RunningBeacon { address: listener.address, node: logs.node, logs, listener, beacon, threads })
+}
+
+/// How agents reach a beacon with these options.
+fn endpoint(options: &BeaconOptions, socket: &std::net::TcpListener) -> Option<Endpoint> {
+    let listens_at = socket.local_addr().ok().filter(|address| !address.ip().is_unspecified());
+    let address = match (options.endpoint.as_str(), listens_at) {
+        ("", Some(listens_at)) => format!("http://{listens_at}"),
+        ("", None) => {
+            if options.for_agents {
+                warn!("agents are not told of this beacon: `listen` is no address that they reach, set `endpoint`");
+            }
+            return None;
+        }
+        (endpoint, _) => endpoint.to_owned(),
+    };
+    options.for_agents.then(|| Endpoint { address, site: options.site.clone(), needs_credentials: false })
 }
 
 impl RunningBeacon {

@@ -31,6 +31,9 @@ fn options(data: &Path, parents: &[String]) -> BeaconOptions {
         limits: IntakeLimits::default(),
         reserve: Reserve { bytes: 0, percent: 0 },
         workers: 1,
+        for_agents: true,
+        endpoint: String::new(),
+        site: String::new(),
     }
 }
 

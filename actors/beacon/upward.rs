@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster::id::Guid;
-use muster::model::beacon_status::{BeaconQueue, BeaconStatus};
+use muster::model::beacon_status::{BeaconQueue, BeaconStatus, Endpoint};
 use muster::model::fact::FactKey;
 use muster::model::package::PackageKey;
-use muster::policy::PolicyBundle;
-use muster::policy::bundle::BUNDLE_BYTES_MAX;
-use muster::roles::beacon::ParentNumber;
-use tracing::{debug, warn};
+use muster::policy::BeaconPolicy;
+use muster::policy::beacon_policy::POLICY_BYTES_MAX;
+use muster::roles::beacon::{ParentNumber, own_schedule};
+use tracing::{debug, info, warn};
 
 use super::relay::Effect;
 use crate::clock::SharedClock;
@@ -20,10 +20,8 @@ use crate::hierarchy::{Downloads, Statuses};
 use crate::log::{FolderDisk, Handle, read_file, replace_file};
 use crate::node::Logs;
 
-/// The bundle a beacon keeps, so that it can answer while its parent is away.
-const BUNDLE_FILE: &str = "policy.json";
-/// JSON may double the bytes of a bundle's text.
-const BUNDLE_FILE_BYTES_MAX: usize = 2 * BUNDLE_BYTES_MAX;
+/// The policy a beacon keeps, so that it can answer while its parent is away.
+const POLICY_FILE: &str = "policy.json";
 /// Longest wait for an answer.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// Held packages looked at in one turn.
@@ -58,27 +56,39 @@ pub struct HttpUpward {
     pub downloads: actix_web::web::Data<Downloads>,
     /// What those below report.
     pub statuses: actix_web::web::Data<Statuses>,
+    /// How agents reach it; `None` for one that they are not to use.
+    pub endpoint: Option<Endpoint>,
 }
 
-/// Hands out the bundle of the last life, if there is a whole one.
-pub fn restore_bundle(folder: &std::path::Path, downloads: &Downloads) {
-    let read = FolderDisk::open(folder).and_then(|disk| read_file(&disk, BUNDLE_FILE, BUNDLE_FILE_BYTES_MAX as u64));
+/// The policy of the last life, if there is a whole one.
+pub fn restore_policy(folder: &std::path::Path) -> Option<BeaconPolicy> {
+    let read = FolderDisk::open(folder).and_then(|disk| read_file(&disk, POLICY_FILE, POLICY_BYTES_MAX as u64));
+    let read = read.map(|json| json.map(|json| BeaconPolicy::read(&json)).transpose());
     match read {
-        Ok(Some(bytes)) => match serde_json::from_slice::<PolicyBundle>(&bytes) {
-            Ok(bundle) if bundle.check().is_ok() => downloads.replace(bundle),
-            _ => warn!("the kept policy is damaged, the parent is asked for a new one"),
-        },
-        Ok(None) => {}
-        Err(error) => warn!(%error, "the kept policy cannot be read, the parent is asked for a new one"),
+        Ok(Ok(policy)) => policy,
+        Ok(Err(error)) => {
+            warn!(error = %Chain(&error), "the kept policy is damaged, the parent is asked for a new one");
+            None
+        }
+        Err(error) => {
+            warn!(%error, "the kept policy cannot be read, the parent is asked for a new one");
+            None
+        }
     }
+}
+
+/// Hands `policy` to those below from now on, with the catch-up at the time of this node.
+pub fn hand_on(downloads: &Downloads, policy: BeaconPolicy, node: Guid) {
+    let schedule = own_schedule(&policy, node);
+    downloads.give(policy, &schedule);
 }
 
 impl HttpUpward {
     async fn fetch_policy(&self, parent: &str) -> Result<(), String> {
         let address = format!("{parent}/inventory-beacons/{}/policy", self.node);
         let mut request = self.client.get(address).timeout(ANSWER_TIME);
-        if let Some(bundle) = self.downloads.bundle() {
-            request = request.header("if-none-match", format!("\"{}\"", bundle.revision()));
+        if let Some(etag) = self.downloads.etag() {
+            request = request.header(reqwest::header::IF_NONE_MATCH, etag);
         }
         let mut answer = request.send().await.map_err(|error| Chain(&error).to_string())?;
         match answer.status().as_u16() {
@@ -88,17 +98,21 @@ impl HttpUpward {
         }
         let mut bytes = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| Chain(&error).to_string())? {
-            if bytes.len() + chunk.len() > BUNDLE_FILE_BYTES_MAX {
+            if bytes.len() + chunk.len() > POLICY_BYTES_MAX {
                 return Err("the parent's policy is too large".into());
             }
             bytes.extend_from_slice(&chunk);
         }
-        let bundle: PolicyBundle = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-        bundle.check().map_err(|error| error.to_string())?;
+        let policy = BeaconPolicy::read(&bytes).map_err(|error| Chain(&error).to_string())?;
+        let held = self.downloads.revision();
+        if policy.revision < held {
+            return Err(format!("the parent's policy has revision {}, the present one {held}", policy.revision));
+        }
         let folder = self.folder.clone();
-        let kept = tokio::task::spawn_blocking(move || replace_file(&FolderDisk::open(&folder)?, BUNDLE_FILE, &bytes));
+        let kept = tokio::task::spawn_blocking(move || replace_file(&FolderDisk::open(&folder)?, POLICY_FILE, &bytes));
         kept.await.map_err(|error| error.to_string())?.map_err(|error| format!("cannot keep it: {error}"))?;
-        self.downloads.replace(bundle);
+        info!(revision = policy.revision, parent, "a new policy is handed on");
+        hand_on(&self.downloads, policy, self.node);
         Ok(())
     }
 
@@ -128,6 +142,8 @@ impl HttpUpward {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 at: own.clock.now(),
                 queue: own.queue(),
+                policy_revision: own.downloads.revision(),
+                endpoint: own.endpoint.clone(),
             }];
             report.extend(own.statuses.list().into_iter().filter(|status| status.id != own.node));
             serde_json::to_vec(&report)

@@ -7,6 +7,7 @@ use actix_web::web::{self, Bytes, Data, Path, ServiceConfig};
 use muster::formats::wire::Refusal;
 use muster::id::Guid;
 use muster::model::beacon_status::{BeaconStatus, BeaconStatuses};
+use muster::time::Timestamp;
 
 use crate::clock::SharedClock;
 use crate::intake::refuse;
@@ -29,6 +30,12 @@ impl Statuses {
     /// Every beacon below, by id.
     pub fn list(&self) -> Vec<BeaconStatus> {
         self.known.lock().expect("no holder of this lock panics").iter().cloned().collect()
+    }
+
+    /// Every beacon below with when it was heard last.
+    pub fn heard(&self) -> Vec<(Timestamp, BeaconStatus)> {
+        let known = self.known.lock().expect("no holder of this lock panics");
+        known.heard().map(|(at, status)| (at, status.clone())).collect()
     }
 
     fn take(&self, report: Vec<BeaconStatus>) {

@@ -18,6 +18,7 @@ pub mod reconciler;
 pub mod exporter;
 pub mod exports;
 
+mod policy;
 mod sweep;
 
 #[expect(clippy::module_inception, reason = "one actor, one file, named after its noun")]

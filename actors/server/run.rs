@@ -12,7 +12,6 @@ use muster::config::server::{ServerConfig, ServiceNowTarget};
 use muster::export::ExportSettings;
 use muster::id::Guid;
 use muster::matching::{Forbidden, MatcherError, Matchers, Placeholders, standard_matchers};
-use muster::policy::standard_bundle;
 use muster::roles::server::{ImportRules, ServerSettings};
 use tracing::info;
 
@@ -22,6 +21,7 @@ use super::exporter::{Credentials, Target};
 use super::exports::{Exports, ExportsWorld, Reports};
 use super::importer::{Importer, ImporterWorld};
 use super::loader::{Loader, LoaderWorld};
+use super::policy::PolicyKeeper;
 use super::reading::Reading;
 use super::reconciler::{Reconciler, ReconcilerWorld, RuleFiles, RulesError};
 use super::server::{Server, ServerWorld, StopServer};
@@ -241,8 +241,11 @@ pub async fn start_prepared(
         &reports,
         &give_up,
     );
+    let (hand_on, below) = (Data::new(Downloads::default()), Data::new(Statuses::new(clock.clone())));
+    let policy = PolicyKeeper::new(books.clone(), below.clone().into_inner(), hand_on.clone(), clock.clone());
     let unsettled = Arc::new(AtomicUsize::new(0));
     let world = ServerWorld {
+        policy: policy.clone(),
         logs: logs.clone(),
         books: books.clone(),
         clock: clock.clone(),
@@ -266,8 +269,6 @@ pub async fn start_prepared(
         duplicates: AtomicU64::new(0),
         refusals: AtomicU64::new(0),
     });
-    let (hand_on, below) = (Data::new(Downloads::default()), Data::new(Statuses::new(clock.clone())));
-    hand_on.replace(standard_bundle(1));
     let api = Arc::new(Api {
         name: config.name.clone(),
         data: config.data.clone(),
@@ -276,6 +277,7 @@ pub async fn start_prepared(
         settings,
         rules,
         files,
+        policy,
         statuses: below.clone().into_inner(),
         intake: intake.clone(),
         reports,

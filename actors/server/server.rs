@@ -19,6 +19,7 @@ use super::counters::tenant_state;
 use super::exports::{ExportDevices, Exports};
 use super::importer::{ImportInventory, Importer};
 use super::loader::{Load, Loader};
+use super::policy::PolicyKeeper;
 use super::reconciler::{ReconcileLicences, Reconciler};
 use super::sweep::{Swept, sweep};
 use crate::clock::SharedClock;
@@ -44,6 +45,8 @@ pub struct ServerWorld {
     pub clock: SharedClock,
     /// What it is set to.
     pub settings: Arc<ServerSettings>,
+    /// What agents and beacons are told.
+    pub policy: PolicyKeeper,
     /// Reads packages and settles them.
     pub loader: Directory<Loader>,
     /// Makes devices.
@@ -140,6 +143,11 @@ impl Server {
             ServerIntent::Run(Task::Export) => {
                 let exports = self.world.exports.as_ref().and_then(Directory::get);
                 self.run(intent, exports, ExportDevices, ctx);
+            }
+            ServerIntent::RenewPolicy => {
+                let policy = self.world.policy.clone();
+                let renewed = async move { policy.renew_or_warn().await };
+                ctx.spawn(renewed.into_actor(self).map(|(), server, ctx| server.tell(ServerInput::Done, ctx)));
             }
             ServerIntent::Sweep => {
                 let swept = sweep(self.world.logs.clone(), self.world.books.clone(), self.world.clock.clone());

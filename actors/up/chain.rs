@@ -141,6 +141,7 @@ async fn beacon(
     data: &Path,
     listen: SocketAddr,
     parent: SocketAddr,
+    is_for_agents: bool,
     clock: SharedClock,
     on_fatal: OnFatal,
 ) -> Result<RunningBeacon, UpError> {
@@ -156,6 +157,9 @@ async fn beacon(
         limits: IntakeLimits::default(),
         reserve: Reserve::UPLOADS,
         workers: 1,
+        for_agents: is_for_agents,
+        endpoint: String::new(),
+        site: String::new(),
     };
     start_beacon(options, clock, on_fatal).await.map_err(|source| UpError::Beacon { which, source })
 }
@@ -190,8 +194,12 @@ impl Chain {
         let prepared = Prepared::of(&config)?.exporting_to(export_target(&stand_in));
         let server = start_server(&config, prepared, clock.clone(), on_fatal.clone()).await?;
         let [parent_at, child_at] = places.beacons;
-        let parent = beacon("parent", &places.data, parent_at, server.upload, clock.clone(), on_fatal.clone()).await?;
-        let child = beacon("child", &places.data, child_at, parent.address, clock.clone(), on_fatal.clone()).await?;
+        let begin = |which, at, parent, is_for_agents| {
+            beacon(which, &places.data, at, parent, is_for_agents, clock.clone(), on_fatal.clone())
+        };
+        // The agent is told of the child only, so that its reports pass both.
+        let parent = begin("parent", parent_at, server.upload, false).await?;
+        let child = begin("child", child_at, parent.address, true).await?;
         let agent = start_agent(agent_config(places, child.address)?, clock, on_fatal).await?;
         Ok(Chain { stand_in, server, parent, child, agent, started })
     }

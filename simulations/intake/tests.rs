@@ -41,6 +41,9 @@ fn with_beacon<T>(work: impl FnOnce(String) -> T) -> T {
         },
         reserve: Reserve { bytes: 0, percent: 0 },
         workers: 1,
+        for_agents: true,
+        endpoint: String::new(),
+        site: String::new(),
     };
     let (tell, address) = channel();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

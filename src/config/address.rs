@@ -31,9 +31,48 @@ pub fn base_address(text: &str, allow_plain: bool) -> Result<String, String> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
+/// The parts of a base address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressParts<'a> {
+    /// Whether it is `https`.
+    pub is_tls: bool,
+    /// Name or address, without brackets.
+    pub host: &'a str,
+    /// Its port, or the usual one.
+    pub port: u16,
+    /// Path without slashes at its ends; empty for none.
+    pub path: &'a str,
+}
+
+/// Takes apart what [`base_address`] accepts; `None` for what it does not.
+pub fn address_parts(text: &str) -> Option<AddressParts<'_>> {
+    base_address(text, true).ok()?;
+    let (scheme, rest) = text.split_once("://")?;
+    let is_tls = scheme == "https";
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (host, port) = match authority.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
+        Some((host, port)) => (host, port.strip_prefix(':')),
+        None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
+    };
+    let port = port.map_or(Some(if is_tls { 443 } else { 80 }), |port| port.parse().ok())?;
+    Some(AddressParts { is_tls, host, port, path: path.trim_matches('/') })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_taken_apart() {
+        let parts = |text| address_parts(text).map(|p| (p.is_tls, p.host, p.port, p.path));
+        assert_eq!(parts("http://b.lab:7081"), Some((false, "b.lab", 7081, "")));
+        assert_eq!(parts("https://b.lab/muster/x/"), Some((true, "b.lab", 443, "muster/x")));
+        assert_eq!(parts("http://[fe80::1]:7"), Some((false, "fe80::1", 7, "")));
+        assert_eq!(parts("http://[fe80::1]"), Some((false, "fe80::1", 80, "")));
+        for text in ["", "b:1", "ftp://x", "http://", "http://a:b", "http://[::1", "http://::1"] {
+            assert_eq!(address_parts(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn addresses_that_name_a_node_are_taken() {

@@ -112,6 +112,8 @@ pub struct AgentConfig {
     pub data: PathBuf,
     /// Never empty, at most [`SERVERS_MAX`].
     servers: Arc<[String]>,
+    /// Whether plain HTTP may leave the host.
+    pub allow_plain: bool,
     /// Site label; empty for none.
     pub site: String,
     /// Organisation; empty for none.
@@ -176,6 +178,7 @@ impl AgentConfig {
         Ok(AgentConfig {
             data: agent.data,
             servers: agent.servers.iter().map(|server| server.trim_end_matches('/').to_owned()).collect(),
+            allow_plain: agent.allow_plain,
             site: agent.site,
             organization: agent.organization,
             location: agent.location,
@@ -219,6 +222,11 @@ fn is_loopback(authority: &str) -> bool {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),
     };
+    is_loopback_host(host)
+}
+
+/// Whether what is sent to `host` (a name or an address without brackets) stays on this machine.
+pub fn is_loopback_host(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 

@@ -14,6 +14,9 @@ use crate::id::TenantId;
 /// The file as it is shipped: every option with its default, unit and reason.
 pub const SHIPPED: &str = include_str!("../../config/beacon.toml");
 
+/// Most bytes of a site's name.
+const SITE_BYTES_MAX: usize = 100;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BeaconFile {
@@ -40,6 +43,12 @@ struct BeaconSection {
     tenant: String,
     #[serde(default = "workers")]
     workers: usize,
+    #[serde(default = "for_agents")]
+    for_agents: bool,
+    #[serde(default)]
+    endpoint: String,
+    #[serde(default)]
+    site: String,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +76,10 @@ fn workers() -> usize {
     2
 }
 
+fn for_agents() -> bool {
+    true
+}
+
 /// A checked `beacon.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BeaconConfig {
@@ -83,6 +96,12 @@ pub struct BeaconConfig {
     pub tenant: TenantId,
     /// Threads of the listener.
     pub workers: usize,
+    /// Whether agents are told of it.
+    pub for_agents: bool,
+    /// Base address that agents are told; empty for that of the listener.
+    pub endpoint: String,
+    /// Its site, compared with that of agents.
+    pub site: String,
     /// Length of a relay cycle in milliseconds.
     pub cycle_ms: i64,
     /// Whether to relay at once.
@@ -102,7 +121,15 @@ impl BeaconConfig {
     ) -> Result<BeaconConfig, ConfigError> {
         let shipped: toml::Table = parse_toml(SHIPPED, "the shipped beacon.toml")?;
         let read: BeaconFile = parse_with_overrides(text, file, &shipped, variables)?;
-        let BeaconSection { data, name, listen, parents, allow_plain, tenant: tenant_name, workers } = read.beacon;
+        let BeaconSection { data, name, listen, parents, allow_plain, workers, for_agents, mut endpoint, site, .. } =
+            read.beacon;
+        if !endpoint.is_empty() {
+            endpoint = base_address(&endpoint, allow_plain).map_err(|what| wrong(file, "beacon.endpoint", what))?;
+        }
+        if site.len() > SITE_BYTES_MAX || site.chars().any(char::is_control) {
+            let what = format!("is no site: at most {SITE_BYTES_MAX} bytes without control characters");
+            return Err(wrong(file, "beacon.site", what));
+        }
         if parents.is_empty() {
             return Err(wrong(file, "beacon.parents", "is empty: a beacon needs at least one parent to relay to"));
         }
@@ -121,8 +148,11 @@ impl BeaconConfig {
             listen,
             parents: checked.map_err(|problem| wrong(file, "beacon.parents", problem))?,
             allow_plain,
-            tenant: tenant(&tenant_name, file, "beacon.tenant")?,
+            tenant: tenant(&read.beacon.tenant, file, "beacon.tenant")?,
             workers,
+            for_agents,
+            endpoint,
+            site,
             cycle_ms: milliseconds(read.relay.interval_secs, 1, file, "relay.interval_secs")?,
             relay_on_arrival: read.relay.on_arrival,
             limits: read.limits,

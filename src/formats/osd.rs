@@ -6,6 +6,8 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::str::FromStr;
 
+use md5::{Digest as _, Md5};
+
 use super::xml::{MissingAttribute, Tag, XmlError, XmlReader, XmlWriter};
 use crate::id::{Digest, IdError, shorten};
 
@@ -111,6 +113,18 @@ pub struct Target {
     pub md5: String,
     /// The digest that decides.
     pub sha256: Digest,
+}
+
+impl Target {
+    /// The target at `href` with these bytes.
+    pub fn of(href: &str, bytes: &[u8]) -> Target {
+        Target { href: href.into(), size: bytes.len() as u64, md5: md5(bytes), sha256: Digest::of(bytes) }
+    }
+}
+
+/// MD5 of `bytes` in 32 lower-case hexadecimal digits.
+pub fn md5(bytes: &[u8]) -> String {
+    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Osd {

@@ -64,11 +64,35 @@ pub struct BeaconStatus {
     pub at: Timestamp,
     /// What it holds.
     pub queue: BeaconQueue,
+    /// Revision of the policy that it hands out; 0 for none.
+    #[serde(default)]
+    pub policy_revision: u64,
+    /// How agents reach it; `None` for one that they are not to use.
+    #[serde(default)]
+    pub endpoint: Option<Endpoint>,
+}
+
+/// How agents reach a beacon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Base address, `http://host:port`.
+    pub address: String,
+    /// Its site; empty for none.
+    pub site: String,
+    /// Whether agents have to log on to it. Such a beacon stands in no failover list.
+    pub needs_credentials: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Heard {
+    /// When this status came, by the clock of the node that took it.
+    at: Timestamp,
+    status: BeaconStatus,
 }
 
 /// The statuses that came up to a node, newest of each beacon.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BeaconStatuses(BTreeMap<Guid, BeaconStatus>);
+pub struct BeaconStatuses(BTreeMap<Guid, Heard>);
 
 impl BeaconStatuses {
     /// Takes what a child reported. Beyond [`BEACONS_MAX`] unknown beacons are left out.
@@ -81,18 +105,29 @@ impl BeaconStatuses {
                 text.truncate(end.unwrap_or(0));
                 text.retain(|c| !c.is_control());
             }
+            // An address that had to be cut is none.
+            let is_usable = |end: &Endpoint| end.address.len().max(end.site.len()) <= TEXT_BYTES_MAX;
+            status.endpoint = status.endpoint.filter(is_usable);
             status.queue.waiting.retain(|kind, _| kind.parse::<Kind>().is_ok());
             let is_known = self.0.get(&status.id);
-            let is_newer = is_known.is_some_and(|known| known.at <= status.at);
+            let is_newer = is_known.is_some_and(|known| known.status.at <= status.at);
             if is_newer || (is_known.is_none() && self.0.len() < BEACONS_MAX) {
-                self.0.insert(status.id, status);
+                // A parent repeats the last word of a child that has gone silent.
+                let is_repeated = is_known.is_some_and(|known| known.status.at == status.at);
+                let at = is_known.filter(|_| is_repeated).map_or(now, |known| known.at.min(now));
+                self.0.insert(status.id, Heard { at, status });
             }
         }
     }
 
     /// Every beacon, by id.
     pub fn iter(&self) -> impl Iterator<Item = &BeaconStatus> {
-        self.0.values()
+        self.0.values().map(|heard| &heard.status)
+    }
+
+    /// Every beacon, by id, with when its last status came, by the clock of this node: a beacon's own may be wrong.
+    pub fn heard(&self) -> impl Iterator<Item = (Timestamp, &BeaconStatus)> {
+        self.0.values().map(|heard| (heard.at, &heard.status))
     }
 }
 
@@ -108,6 +143,8 @@ mod tests {
             version: "1".repeat(500),
             at: Timestamp(at),
             queue: BeaconQueue::default(),
+            policy_revision: 0,
+            endpoint: Some(Endpoint { address: "http://b".into(), site: "x".repeat(201), needs_credentials: false }),
         }
     }
 
@@ -121,7 +158,7 @@ mod tests {
         let kept: Vec<&BeaconStatus> = statuses.iter().collect();
         assert_eq!(kept.len(), 2);
         assert_eq!((kept[0].at, kept[0].name.as_str(), kept[0].version.len()), (Timestamp(5), "b", 200));
-        assert!(kept[1].queue.waiting.is_empty());
+        assert!(kept[1].queue.waiting.is_empty() && kept[1].endpoint.is_none());
     }
 
     #[test]
@@ -130,6 +167,18 @@ mod tests {
         statuses.take(vec![status(1, 9_000)], Timestamp(10));
         statuses.take(vec![status(1, 12)], Timestamp(12));
         assert_eq!(statuses.iter().next().unwrap().at, Timestamp(12));
+    }
+
+    #[test]
+    fn a_word_that_a_parent_repeats_does_not_make_a_silent_child_heard() {
+        let mut statuses = BeaconStatuses::default();
+        let heard = |statuses: &BeaconStatuses| statuses.heard().next().unwrap().0;
+        statuses.take(vec![status(1, 5)], Timestamp(100));
+        statuses.take(vec![status(1, 5)], Timestamp(200));
+        assert_eq!(heard(&statuses), Timestamp(100));
+        // One whose clock stands an hour behind is heard all the same.
+        statuses.take(vec![status(1, 6)], Timestamp(300));
+        assert_eq!(heard(&statuses), Timestamp(300));
     }
 
     #[test]

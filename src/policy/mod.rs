@@ -1,7 +1,10 @@
-//! What agents are told to do: the bundle of files that a server makes and beacons hand on.
+//! What agents are told to do: made by a server, handed on by beacons that cannot change it, applied by agents.
 
-pub mod bundle;
-pub mod standard;
+pub mod apply;
+pub mod beacon_policy;
+pub mod failover;
+pub mod hand_out;
 
-pub use bundle::{BundleError, PolicyBundle};
-pub use standard::{STANDARD_POLICY, standard_bundle};
+pub use apply::{Held, Refused, Step, Update};
+pub use beacon_policy::{BeaconPolicy, InventoryGroup};
+pub use hand_out::{File, HandOut};

@@ -1,6 +1,8 @@
 //! What a sender does with a receiver's answer: the table of the delivery contract, section 5.
 #![doc = include_str!("answer.md")]
 
+use std::fmt;
+
 use crate::id::Digest;
 use crate::model::package::Receipt;
 use crate::time::{HOUR_MS, SECOND_MS};
@@ -19,8 +21,19 @@ pub enum Answer {
         /// The `code` of a refusal's body, empty when there was none.
         code: String,
     },
-    /// Nothing whole: not connected, reset, timed out.
-    Nothing,
+    /// Nothing whole: not connected, reset, timed out. What happened, for the log.
+    Nothing(String),
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Answer::Status { status: 200, receipt: None, .. } => f.write_str("answered 200 without a receipt"),
+            Answer::Status { status, code, .. } if code.is_empty() => write!(f, "answered {status}"),
+            Answer::Status { status, code, .. } => write!(f, "answered {status} ({})", code.escape_debug()),
+            Answer::Nothing(why) => f.write_str(why),
+        }
+    }
 }
 
 /// What the sender does.
@@ -112,7 +125,10 @@ mod tests {
             );
         }
         assert_ne!(verdict(&status(201, receipt(digest, size)), digest, size), Verdict::Delivered);
-        assert_eq!(verdict(&Answer::Nothing, digest, size), Verdict::Later { retry_after_ms: None, broken: true });
+        assert_eq!(
+            verdict(&Answer::Nothing("reset".into()), digest, size),
+            Verdict::Later { retry_after_ms: None, broken: true }
+        );
     }
 
     #[test]

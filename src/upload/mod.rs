@@ -1,7 +1,9 @@
-//! Decisions about packages on their way: who sent it, may it come in, has it been settled, when is it sent again.
+//! Decisions about packages on their way: who sent it, may it come in, has it been settled, when is it sent again and
+//! where to.
 
 pub mod admission;
 pub mod answer;
 pub mod backoff;
 pub mod ledger;
 pub mod rates;
+pub mod selector;

@@ -2,12 +2,19 @@
 
 use std::path::Path;
 
+use muster::formats::host::host_name::HostName;
+
 use super::host_root::HostRoot;
-use super::machine::Machine;
+use super::machine::{Machine, host_name};
 use super::processors::Processors;
 use super::record::HostRecord;
 use super::{Finding, Identity, Options};
 use super::{adapters, deb, disks, memory, rpm, services, tags};
+
+/// Name and domain of the running system.
+pub fn name() -> HostName {
+    host_name(&HostRoot::new(Path::new("/")))
+}
 
 /// Reads the host whose files lie below `root`.
 pub fn read(root: &Path, identity: &Identity, options: &Options) -> (HostRecord, Vec<Finding>) {

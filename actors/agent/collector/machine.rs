@@ -183,7 +183,8 @@ fn cpuid_vendor() -> Vec<u8> {
     Vec::new()
 }
 
-fn host_name(host: &HostRoot) -> HostName {
+/// Name and domain of the host.
+pub fn host_name(host: &HostRoot) -> HostName {
     let read = |path: &str| host.read_or_empty(path, TEXT_BYTES_LIMIT);
     let mut name = read("proc/sys/kernel/hostname");
     if name.trim_ascii().is_empty() {

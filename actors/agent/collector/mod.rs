@@ -81,11 +81,13 @@ mod tests;
 
 use std::path::Path;
 
+use muster::formats::host::host_name::HostName;
 use muster::time::Timestamp;
 use tracing::info;
 
 pub use finding::Finding;
 pub use identity::{Identity, account_of_process};
+pub use networks::live_networks;
 use record::HostRecord;
 
 /// What to collect.
@@ -153,6 +155,11 @@ impl Collected {
             services: self.record.services.len(),
         }
     }
+}
+
+/// Name and domain of the running system.
+pub fn name_of_this_host() -> HostName {
+    platform::name()
 }
 
 /// Collects the host whose files lie below `root`, `/` for the running system, with the default [`Options`].

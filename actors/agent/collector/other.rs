@@ -2,9 +2,18 @@
 
 use std::path::Path;
 
+use muster::formats::host::host_name::HostName;
+
 use super::firmware::Firmware;
 use super::record::{HardwareObject, HostRecord};
 use super::{Finding, Identity, Options, networks};
+
+/// Name and domain of the running system.
+pub fn name() -> HostName {
+    let whole = sysinfo::System::host_name().unwrap_or_default();
+    let (name, domain) = whole.split_once('.').unwrap_or((&whole, ""));
+    HostName { name: name.into(), domain: domain.into() }
+}
 
 /// Reads the running system; `root` must be it, since there are no files to read elsewhere.
 pub fn read(_root: &Path, identity: &Identity, _options: &Options) -> (HostRecord, Vec<Finding>) {
@@ -16,13 +25,13 @@ pub fn read(_root: &Path, identity: &Identity, _options: &Options) -> (HostRecor
     let mut system = sysinfo::System::new();
     system.refresh_memory();
     system.refresh_cpu_all();
-    let whole_name = sysinfo::System::host_name().unwrap_or_default();
-    let (name, domain) = whole_name.split_once('.').unwrap_or((&whole_name, ""));
+    let HostName { name, domain } = name();
+    let name = name.as_str();
 
     let mut hardware = vec![
         HardwareObject::new("MGS_ComputerSystem", name, "os")
             .with("Name", name)
-            .with("Domain", domain)
+            .with("Domain", &domain)
             .with("Manufacturer", &firmware.manufacturer)
             .with("Model", &firmware.product)
             .with("HostType", &firmware.chassis)

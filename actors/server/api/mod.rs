@@ -1,6 +1,6 @@
 //! The operator listener: answers as JSON below `/api/v1`, and the page.
 //!
-//! Everything here reads; nothing is decided. An answer is made on a thread for calls that may wait for the disk, and
+//! Everything here reads but the settings, and nothing is decided. An answer is made on a thread for calls that may wait for the disk, and
 //! at most `QUESTIONS_MAX` are made at once. Source: interfaces, operator API.
 
 mod listing;
@@ -22,6 +22,8 @@ mod licences;
 mod recognition;
 mod software;
 
+mod settings;
+
 mod health;
 mod metrics;
 mod openapi;
@@ -40,6 +42,7 @@ use tokio::sync::Semaphore;
 use self::problem::Problem;
 use super::books::Books;
 use super::exports::Reports;
+use super::policy::PolicyKeeper;
 use super::reconciler::RuleFiles;
 use crate::clock::SharedClock;
 use crate::hierarchy::Statuses;
@@ -65,6 +68,8 @@ pub struct Api {
     pub rules: Arc<ImportRules>,
     /// Where recognition rules and licences stand.
     pub files: RuleFiles,
+    /// What agents and beacons are told.
+    pub policy: PolicyKeeper,
     /// The beacons below.
     pub statuses: Arc<Statuses>,
     /// Counters of the upload listener.
@@ -137,7 +142,7 @@ enum Answer {
 type Handler = fn(&Api, &Question) -> Result<Answer, Problem>;
 
 /// Every address of this listener beside `/health`, and who answers there.
-const ROUTES: [(&str, Handler); 17] = [
+const ROUTES: [(&str, Handler); 19] = [
     ("/", pages::home),
     ("/devices/{id}", pages::device),
     ("/api/v1/devices", devices::list),
@@ -153,6 +158,8 @@ const ROUTES: [(&str, Handler); 17] = [
     ("/api/v1/licenses/{id}", licences::get),
     ("/api/v1/licenses/{id}/consumption", licences::consumption),
     ("/api/v1/exports", exports::list),
+    ("/api/v1/settings", settings::list),
+    ("/api/v1/settings/{id}", settings::get),
     ("/api/openapi.json", openapi::get),
     ("/metrics", metrics::get),
 ];
@@ -164,7 +171,12 @@ pub fn routes(config: &mut ServiceConfig, api: Arc<Api>) {
     config.app_data(Data::from(api)).app_data(path_errors);
     for (path, handler) in ROUTES {
         let answering = web::get().to(move |api: Data<Api>, request: HttpRequest| answer(api, request, handler));
-        config.service(web::resource(path).route(answering).default_service(web::to(wrong_method)));
+        let mut resource = web::resource(path).route(answering);
+        if path == "/api/v1/settings/{id}" {
+            let limit = web::PayloadConfig::new(settings::SETTING_BYTES_MAX);
+            resource = resource.app_data(limit).route(web::put().to(settings::put));
+        }
+        config.service(resource.default_service(web::to(wrong_method)));
     }
     let health = web::resource("/health").route(web::get().to(health::get));
     config.service(health.default_service(web::to(wrong_method)));

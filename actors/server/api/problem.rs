@@ -34,10 +34,14 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "not-found", message)
     }
 
-    /// 405: this listener is only asked.
+    /// 405: this listener is only asked, but for settings.
     pub fn method(method: &str) -> Problem {
         let method = shorten(method);
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", format!("{method} is not allowed here: use GET"))
+        Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method",
+            format!("{method} is not allowed here: use GET, or PUT for a setting"),
+        )
     }
 
     /// 500: the server cannot read what it has.

@@ -6,4 +6,5 @@ mod documents;
 mod hostile;
 mod pages;
 mod questions;
+mod settings;
 mod software;

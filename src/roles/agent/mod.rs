@@ -1,40 +1,37 @@
 //! The agent's decisions: when to ask for policy, when to collect, what to upload where.
 //!
-//! A try is one pass over the ordered servers, one attempt at each, beginning with the one that took the last package.
-//! A package gets three tries by full jitter, then waits for the daily catch-up or the next start. A newer inventory of
-//! a stream supersedes the queued one, but only after it is published. One package is sent at a time.
+//! What is done when stands in the schedule: that of the policy, or one made of the agent's own file until there is a
+//! policy. A try is one pass over the ordered servers, one attempt at each, beginning with the one that took the last
+//! package. A package gets three tries by full jitter, then waits for the daily catch-up or the next start. A newer
+//! inventory of a stream supersedes the queued one, but only after it is published. One package is sent at a time.
 //!
-//! Source: delivery contract, sections 2 and 5.
+//! Source: delivery contract, sections 2 and 5; Adopted: Normal Operation, steps 2, 3, 5 and 7.
 
-mod moments;
+mod choice;
+mod rules;
 mod vocabulary;
 
 use std::sync::Arc;
 
+pub use choice::{Listed, PASS_MAX, ServerChoice};
+pub use rules::{AgentRules, AgentServer, AgentSettings, SERVERS_MAX, Task};
 pub use vocabulary::*;
 
-use moments::{next_in_window, next_inventory};
-
 use super::{Core, IntentNumber, Sink};
-use crate::config::agent::SERVERS_MAX;
 use crate::model::package::Kind;
 use crate::rng::RngStream;
+use crate::schedule::{Happening, Plan, Ran};
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp};
 use crate::upload::answer::Verdict;
 use crate::upload::backoff::{Backoff, CLOCK_STEP_MS, RetryBudget};
 
 /// Passes over the servers until a package waits for the catch-up.
 const TRIES_MAX: u8 = 3;
-/// Final refusals in a row after which the link to a server, not the packages, is at fault.
-const REFUSALS_MAX: u8 = 5;
-/// The catch-up has its own random minute in a window of this length, once a day.
-const CATCH_UP_WINDOW_MS: i64 = HOUR_MS;
-/// After so long at another server, the first is asked again; as much again is jitter.
-const RETURN_AFTER_MS: i64 = 10 * MINUTE_MS;
 /// An identity that is not accepted waits between these.
 const UNIDENTIFIED_MS: (i64, i64) = (5 * MINUTE_MS, 6 * HOUR_MS);
-/// An inventory that was missed while the machine was off is collected within this time.
+/// What was missed while the machine was off, was lost, or is asked for again, is collected within this time.
 const MISSED_WITHIN_MS: i64 = HOUR_MS;
+
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     queued: Queued,
@@ -45,45 +42,37 @@ struct Entry {
     is_retry: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct ServerState {
-    /// It asked to be left alone until then.
-    busy_until: Timestamp,
-    /// Final refusals in a row.
-    refusals: u8,
-}
-
-/// The pass under way.
-#[derive(Clone, Copy, Debug)]
+/// The pass of a package that is under way.
+#[derive(Clone, Debug)]
 struct Pass {
     intent: IntentNumber,
     package: PackageNumber,
     to: ServerNumber,
-    /// One bit for each server that was asked: that is why there are at most [`SERVERS_MAX`].
-    asked: u64,
+    asked: Vec<u16>,
+}
+
+/// The policy question that is under way: it goes round the servers like a package.
+#[derive(Clone, Debug)]
+struct Poll {
+    intent: IntentNumber,
+    to: ServerNumber,
+    asked: Vec<u16>,
 }
 
 /// See the module's head.
 pub struct AgentCore {
-    settings: Arc<AgentSettings>,
+    rules: Arc<AgentRules>,
     rng: RngStream,
+    plan: Plan,
+    servers: Box<ServerChoice>,
     queue: Vec<Entry>,
-    servers: Vec<ServerState>,
-    pass: Option<Pass>,
+    pass: Option<Box<Pass>>,
+    poll: Option<Box<Poll>>,
     budget: RetryBudget,
-    /// The server that took the last package.
-    current: ServerNumber,
-    /// From then on the first server is asked first again.
-    return_at: Timestamp,
-    /// The minute of each period at which this host is collected.
-    inventory_minute: u32,
+    /// When to collect beside the schedule: at a first start, after a failure. `NEVER` for not.
     collect_due: Timestamp,
+    /// When to ask for policy beside the schedule.
     policy_due: Timestamp,
-    /// The next period's question; one that failed is asked again before it.
-    policy_planned: Timestamp,
-    /// Where the present policy period ends.
-    policy_period_end: Timestamp,
-    catch_up_due: Timestamp,
     /// Nothing is sent before this: the identity was not accepted.
     hold_until: Timestamp,
     /// The latest time this core was told.
@@ -92,7 +81,6 @@ pub struct AgentCore {
     policy_failures: u8,
     collect_failures: u8,
     is_collecting: bool,
-    is_asking: bool,
 }
 
 impl Core for AgentCore {
@@ -101,77 +89,58 @@ impl Core for AgentCore {
     type Intent = AgentIntent;
 
     fn recover(durable: AgentDurable, mut rng: RngStream, now: Timestamp) -> AgentCore {
-        let AgentDurable { settings, mut queued, last_collected } = durable;
-        assert!((1..=SERVERS_MAX).contains(&settings.servers), "an agent has 1 to {SERVERS_MAX} servers");
+        let AgentDurable { settings, rules, has_policy, agent, device, mut queued, last_collected, ran, measures } =
+            durable;
+        assert!((1..=SERVERS_MAX).contains(&rules.servers.len()), "an agent has 1 to {SERVERS_MAX} servers");
         queued.sort_by_key(|queued| queued.package);
         let fresh = |queued| Entry { queued, due: now, tries: 0, is_retry: false };
-        let inventory_minute = rng.below(settings.inventory_every_ms.max(MINUTE_MS) / MINUTE_MS) as u32;
+        let mut plan = Plan::begin(rules.timetable.clone(), agent, &ran, now);
+        plan.happened(Happening::OnStartup, now);
         let collect_due = match last_collected {
             _ if settings.collect_at_start => now,
             None => now,
-            // Missed while the machine was off.
-            Some(last) if now.ms_since(last) >= settings.inventory_every_ms => now.plus_ms(rng.below(MISSED_WITHIN_MS)),
-            Some(_) => next_inventory(&settings, inventory_minute, now),
+            // Missed while the machine was off. A schedule of the policy says itself what becomes of that.
+            Some(last) if !has_policy && now.ms_since(last) >= settings.inventory_every_ms => {
+                now.plus_ms(rng.below(MISSED_WITHIN_MS))
+            }
+            Some(_) => Timestamp::NEVER,
         };
-        let catch_up_due = next_in_window(&settings, now, &mut rng);
+        let servers = ServerChoice::new(&rules, device, measures, now, &mut rng);
         AgentCore {
-            servers: vec![ServerState::default(); settings.servers],
+            servers: Box::new(servers),
             queue: queued.into_iter().map(fresh).collect(),
-            policy_period_end: now.plus_ms(settings.policy_every_ms),
-            settings,
+            rules,
             rng,
+            plan,
             pass: None,
+            poll: None,
             budget: RetryBudget::default(),
-            current: ServerNumber(0),
-            return_at: Timestamp::NEVER,
-            inventory_minute,
             collect_due,
-            policy_due: now,
-            policy_planned: now,
-            catch_up_due,
+            policy_due: if has_policy { Timestamp::NEVER } else { now },
             hold_until: Timestamp(i64::MIN),
             seen: now,
             unidentified: 0,
             policy_failures: 0,
             collect_failures: 0,
             is_collecting: false,
-            is_asking: false,
         }
     }
 
     fn next_due(&self) -> Timestamp {
         let collect = if self.is_collecting { Timestamp::NEVER } else { self.collect_due };
-        let policy = if self.is_asking { Timestamp::NEVER } else { self.policy_due };
-        let upload = if self.pass.is_some() { Timestamp::NEVER } else { self.upload_due() };
-        collect.min(policy).min(upload).min(self.catch_up_due)
+        let (policy, upload) = match self.servers.is_measuring() {
+            true => (Timestamp::NEVER, Timestamp::NEVER),
+            false => (
+                if self.poll.is_some() { Timestamp::NEVER } else { self.policy_due },
+                if self.pass.is_some() { Timestamp::NEVER } else { self.upload_due() },
+            ),
+        };
+        collect.min(policy).min(upload).min(self.plan.next_due())
     }
 
     fn wake(&mut self, now: Timestamp, out: &mut impl Sink<AgentIntent>) {
         self.follow_clock(now);
-        if now >= self.policy_due && !self.is_asking {
-            self.is_asking = true;
-            // The moment within the next period is drawn now: the answer, whenever it comes, moves nothing.
-            if now >= self.policy_planned {
-                let (end, every) = (self.policy_period_end.max(now), self.settings.policy_every_ms);
-                (self.policy_planned, self.policy_period_end) =
-                    (end.plus_ms(self.rng.below(every)), end.plus_ms(every));
-            }
-            self.policy_due = self.policy_planned;
-            out.intend(AgentIntent::AskPolicy(self.first_server(now)));
-        }
-        if now >= self.collect_due && !self.is_collecting {
-            self.is_collecting = true;
-            self.collect_due = next_inventory(&self.settings, self.inventory_minute, now);
-            out.intend(AgentIntent::Collect);
-        }
-        if now >= self.catch_up_due {
-            self.catch_up_due = next_in_window(&self.settings, now, &mut self.rng);
-            for entry in &mut self.queue {
-                (entry.due, entry.tries, entry.is_retry) = (now, 0, false);
-            }
-        }
-        self.supersede(out);
-        self.send(now, out);
+        self.advance(now, out);
     }
 
     fn on(&mut self, now: Timestamp, input: AgentInput, out: &mut impl Sink<AgentIntent>) {
@@ -179,9 +148,10 @@ impl Core for AgentCore {
         match input {
             AgentInput::Published(queued) => {
                 (self.is_collecting, self.collect_failures) = (false, 0);
-                self.budget.first_send();
-                self.queue.push(Entry { queued, due: now, tries: 0, is_retry: false });
-                self.supersede(out);
+                for queued in queued {
+                    self.budget.first_send();
+                    self.queue.push(Entry { queued, due: now, tries: 0, is_retry: false });
+                }
             }
             AgentInput::CollectionFailed => {
                 self.is_collecting = false;
@@ -189,25 +159,25 @@ impl Core for AgentCore {
                 self.collect_failures = self.collect_failures.saturating_add(1);
                 self.collect_due = self.collect_due.min(now.plus_ms(wait));
             }
-            AgentInput::Uploaded { intent, verdict } => self.uploaded(now, intent, verdict, out),
+            AgentInput::Uploaded { intent, verdict, transfer } => self.uploaded(now, intent, verdict, transfer, out),
             AgentInput::Unsendable { intent } => {
                 let Some(pass) = self.pass.take_if(|pass| pass.intent == intent) else { return };
+                self.servers.abandoned(pass.to);
                 if self.leave_queue(pass.package) {
                     out.intend(AgentIntent::SetAside(pass.package));
                     // What it said is lost; the host can still be asked.
-                    let soon = now.plus_ms(self.rng.below(MISSED_WITHIN_MS));
-                    self.collect_due = self.collect_due.min(soon);
+                    self.collect_soon(now);
                 }
             }
-            AgentInput::PolicyAnswered { answered: true } => (self.is_asking, self.policy_failures) = (false, 0),
-            AgentInput::PolicyAnswered { answered: false } => {
-                self.is_asking = false;
-                let wait = Backoff::AGENT.wait_ms(u32::from(self.policy_failures), &mut self.rng).max(MINUTE_MS);
-                self.policy_failures = self.policy_failures.saturating_add(1);
-                self.policy_due = self.policy_due.min(now.plus_ms(wait));
+            AgentInput::PolicyAnswered { intent, answered } => self.policy_answered(now, intent, answered, out),
+            AgentInput::RulesChanged(rules) => self.follow_rules(now, rules, out),
+            AgentInput::Measured(probes) => {
+                self.servers.measured(&self.rules, probes);
+                out.intend(AgentIntent::Remember);
             }
+            AgentInput::ResendAsked => self.collect_soon(now),
         }
-        self.send(now, out);
+        self.advance(now, out);
     }
 }
 
@@ -217,14 +187,101 @@ impl AgentCore {
         self.queue.len()
     }
 
+    /// What it goes by.
+    pub fn rules(&self) -> &Arc<AgentRules> {
+        &self.rules
+    }
+
+    /// How it chooses servers.
+    pub fn servers(&self) -> &ServerChoice {
+        &self.servers
+    }
+
+    /// The last run of each event, to be remembered over a restart.
+    pub fn ran(&self) -> Vec<Ran> {
+        self.plan.memory().collect()
+    }
+
     /// What is planned, for the operator.
-    pub fn plan(&self, now: Timestamp) -> Plan {
-        Plan {
-            collect: self.collect_due,
-            policy: self.policy_due,
-            catch_up: self.catch_up_due,
+    pub fn plan(&self, now: Timestamp) -> AgentPlan {
+        let of = |task, beside: Timestamp| {
+            let planned = self.plan.planned().filter(|(event, _)| Task::of(event) == Some(task));
+            planned.map(|(_, due)| due).min().unwrap_or(Timestamp::NEVER).min(beside)
+        };
+        AgentPlan {
+            collect: of(Task::Collect, self.collect_due),
+            policy: of(Task::AskPolicy, self.policy_due),
+            catch_up: of(Task::CatchUp, Timestamp::NEVER),
             upload: self.upload_due(),
-            server: self.first_server(now),
+            server: self.servers.first(now),
+            events: self.plan.planned().map(|(event, due)| (event.name.clone(), due)).collect(),
+        }
+    }
+
+    /// Does what has become due, as far as nothing of its kind is under way.
+    fn advance(&mut self, now: Timestamp, out: &mut impl Sink<AgentIntent>) {
+        self.supersede(out);
+        let due = self.plan.take(now);
+        for due in &due {
+            match self.plan.timetable().events().get(due.index).and_then(Task::of) {
+                Some(Task::Collect) => self.collect_due = self.collect_due.min(now),
+                Some(Task::AskPolicy) => self.policy_due = self.policy_due.min(now),
+                Some(Task::CatchUp) if self.rules.configuration.is_catch_up_on => self.catch_up(now),
+                Some(Task::CatchUp) | None => {}
+            }
+        }
+        if !due.is_empty() {
+            out.intend(AgentIntent::Remember);
+        }
+        let wants_policy = now >= self.policy_due && self.poll.is_none();
+        let wants_upload = self.pass.is_none() && self.upload_due() <= now;
+        if (wants_policy || wants_upload) && self.is_ready(now, out) {
+            if wants_policy {
+                self.policy_due = Timestamp::NEVER;
+                self.ask_policy(now, Vec::new(), out);
+            }
+            self.send(now, out);
+        }
+        if now >= self.collect_due && !self.is_collecting {
+            (self.is_collecting, self.collect_due) = (true, Timestamp::NEVER);
+            out.intend(AgentIntent::Collect);
+        }
+    }
+
+    /// Whether the servers are in order; when measurements are missing they are asked for.
+    fn is_ready(&mut self, now: Timestamp, out: &mut impl Sink<AgentIntent>) -> bool {
+        match self.servers.ready(&self.rules, now, &mut self.rng) {
+            Some(missing) if missing.is_empty() => true,
+            Some(missing) => {
+                out.intend(AgentIntent::Measure(missing));
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn follow_rules(&mut self, now: Timestamp, rules: Arc<AgentRules>, out: &mut impl Sink<AgentIntent>) {
+        // Places mean other servers now. What is under way ends by its number, and tells nothing of a server.
+        if let Some(pass) = &mut self.pass {
+            (pass.to, pass.asked) = (NOBODY, Vec::new());
+        }
+        if let Some(poll) = &mut self.poll {
+            (poll.to, poll.asked) = (NOBODY, Vec::new());
+        }
+        self.servers.follow(&self.rules, &rules);
+        self.plan.replace(rules.timetable.clone(), now);
+        self.rules = rules;
+        out.intend(AgentIntent::Remember);
+    }
+
+    fn collect_soon(&mut self, now: Timestamp) {
+        let soon = now.plus_ms(self.rng.below(MISSED_WITHIN_MS));
+        self.collect_due = self.collect_due.min(soon);
+    }
+
+    fn catch_up(&mut self, now: Timestamp) {
+        for entry in &mut self.queue {
+            (entry.due, entry.tries, entry.is_retry) = (now, 0, false);
         }
     }
 
@@ -232,8 +289,43 @@ impl AgentCore {
         self.queue.iter().map(|entry| entry.due).min().unwrap_or(Timestamp::NEVER).max(self.hold_until)
     }
 
-    fn first_server(&self, now: Timestamp) -> ServerNumber {
-        if now >= self.return_at { ServerNumber(0) } else { self.current }
+    /// Asks the next server for policy; when none is left the question waits by full jitter.
+    fn ask_policy(&mut self, now: Timestamp, mut asked: Vec<u16>, out: &mut impl Sink<AgentIntent>) {
+        // A question that nobody may be asked now goes to the first all the same: it costs a server little.
+        let to = self.servers.next(now, &asked).or_else(|| asked.is_empty().then(|| self.servers.first(now)));
+        if let Some(to) = to {
+            asked.push(to.0);
+            self.servers.sent(to);
+            let intent = out.intend(AgentIntent::AskPolicy(to));
+            self.poll = Some(Box::new(Poll { intent, to, asked }));
+            return;
+        }
+        let wait = Backoff::AGENT.wait_ms(u32::from(self.policy_failures), &mut self.rng).max(MINUTE_MS);
+        self.policy_failures = self.policy_failures.saturating_add(1);
+        self.policy_due = self.policy_due.min(now.plus_ms(wait));
+    }
+
+    fn policy_answered(
+        &mut self,
+        now: Timestamp,
+        intent: IntentNumber,
+        answered: bool,
+        out: &mut impl Sink<AgentIntent>,
+    ) {
+        let Some(poll) = self.poll.take_if(|poll| poll.intent == intent) else { return };
+        if answered {
+            self.policy_failures = 0;
+            self.servers.answered(&self.rules, poll.to, now, Verdict::Delivered, &mut self.rng);
+            return;
+        }
+        self.servers.answered(
+            &self.rules,
+            poll.to,
+            now,
+            Verdict::Later { retry_after_ms: None, broken: true },
+            &mut self.rng,
+        );
+        self.ask_policy(now, poll.asked, out);
     }
 
     /// A newer inventory lets the older ones of its stream go. The one being sent goes too: its answer is then nobody's.
@@ -270,27 +362,29 @@ impl AgentCore {
                 continue;
             }
             self.change(package, |entry| entry.is_retry = false);
-            self.attempt(now, package, 0, out);
+            self.attempt(now, package, Vec::new(), out);
         }
     }
 
     /// Asks the next server of a pass, or ends the pass when none is left.
-    fn attempt(&mut self, now: Timestamp, package: PackageNumber, asked: u64, out: &mut impl Sink<AgentIntent>) {
-        let first = usize::from(self.first_server(now).0);
-        let count = self.servers.len();
-        let order = std::iter::once(first).chain((0..count).filter(|server| *server != first));
-        let is_open = |server: &usize| asked & (1 << *server) == 0 && now >= self.servers[*server].busy_until;
-        if let Some(server) = order.into_iter().find(is_open) {
-            let to = ServerNumber(server as u8);
+    fn attempt(
+        &mut self,
+        now: Timestamp,
+        package: PackageNumber,
+        mut asked: Vec<u16>,
+        out: &mut impl Sink<AgentIntent>,
+    ) {
+        if let Some(to) = self.servers.next(now, &asked) {
+            asked.push(to.0);
+            self.servers.sent(to);
             let intent = out.intend(AgentIntent::Upload { package, to });
-            self.pass = Some(Pass { intent, package, to, asked: asked | 1 << server });
+            self.pass = Some(Box::new(Pass { intent, package, to, asked }));
             return;
         }
-        self.pass = None;
-        // The soonest moment at which a server may be asked that did ask for time.
-        let free = self.servers.iter().map(|server| server.busy_until).min().unwrap_or(now);
-        if asked == 0 {
-            self.change(package, |entry| entry.due = free);
+        // The soonest moment at which a server may be asked again.
+        let free = self.servers.free_at(now);
+        if asked.is_empty() {
+            self.change(package, |entry| entry.due = free.max(now.plus_ms(1)));
             return;
         }
         let Some(entry) = self.queue.iter().find(|entry| entry.queued.package == package).copied() else { return };
@@ -309,36 +403,33 @@ impl AgentCore {
         }
     }
 
-    fn uploaded(&mut self, now: Timestamp, intent: IntentNumber, verdict: Verdict, out: &mut impl Sink<AgentIntent>) {
+    fn uploaded(
+        &mut self,
+        now: Timestamp,
+        intent: IntentNumber,
+        verdict: Verdict,
+        transfer: Option<(u64, i64)>,
+        out: &mut impl Sink<AgentIntent>,
+    ) {
         let Some(pass) = self.pass.take_if(|pass| pass.intent == intent) else { return };
-        let Pass { package, to, asked, .. } = pass;
-        let is_queued = self.queue.iter().any(|entry| entry.queued.package == package);
-        let server = &mut self.servers[usize::from(to.0)];
+        let Pass { package, to, asked, .. } = *pass;
+        let is_fair = self.servers.answered(&self.rules, to, now, verdict, &mut self.rng);
         match verdict {
             Verdict::Delivered => {
-                *server = ServerState::default();
                 self.unidentified = 0;
-                if self.current != to || now >= self.return_at {
-                    self.return_at = match to.0 {
-                        0 => Timestamp::NEVER,
-                        _ => now.plus_ms(RETURN_AFTER_MS + self.rng.below(RETURN_AFTER_MS)),
-                    };
-                    self.current = to;
+                if let Some((bytes, ms)) = transfer {
+                    self.servers.transferred(&self.rules, to, bytes, ms);
                 }
                 if self.leave_queue(package) {
                     out.intend(AgentIntent::Delete { package, why: LetGo::Delivered });
                 }
                 return;
             }
-            Verdict::Refused => {
-                server.refusals = server.refusals.saturating_add(1);
-                if server.refusals < REFUSALS_MAX {
-                    if self.leave_queue(package) {
-                        out.intend(AgentIntent::Refuse(package));
-                    }
-                    return;
+            Verdict::Refused if is_fair => {
+                if self.leave_queue(package) {
+                    out.intend(AgentIntent::Refuse(package));
                 }
-                // A fault of the link, not of the packages: this server counts as down until it takes something.
+                return;
             }
             Verdict::Unidentified | Verdict::Revoked => {
                 let (base_ms, cap_ms) = UNIDENTIFIED_MS;
@@ -350,17 +441,16 @@ impl AgentCore {
                 self.change(package, |entry| entry.due = now);
                 return;
             }
-            Verdict::Later { retry_after_ms, .. } => {
-                server.busy_until = retry_after_ms.map_or(server.busy_until, |ms| now.plus_ms(ms));
-            }
-            Verdict::Full | Verdict::Loop => {}
+            // Refused too often in a row: a fault of the link, not of the packages.
+            Verdict::Refused | Verdict::Later { .. } | Verdict::Full | Verdict::Loop => {}
         }
-        if is_queued {
+        if self.queue.iter().any(|entry| entry.queued.package == package) {
             self.attempt(now, package, asked, out);
         }
     }
 
-    /// A clock that was set back takes the plan with it, so that nothing waits for a time that is far away again.
+    /// A clock that was set back takes what is planned with it, so that nothing waits for a time that is far away again.
+    /// The schedule's own plan follows by itself.
     fn follow_clock(&mut self, now: Timestamp) {
         let step = self.seen.ms_since(now);
         if step > CLOCK_STEP_MS {
@@ -370,23 +460,16 @@ impl AgentCore {
                 }
             };
             self.queue.iter_mut().for_each(|entry| back(&mut entry.due));
-            self.servers.iter_mut().for_each(|server| back(&mut server.busy_until));
-            for due in [
-                &mut self.return_at,
-                &mut self.collect_due,
-                &mut self.policy_due,
-                &mut self.policy_planned,
-                &mut self.policy_period_end,
-                &mut self.catch_up_due,
-                &mut self.hold_until,
-            ] {
-                back(due);
-            }
+            [&mut self.collect_due, &mut self.policy_due, &mut self.hold_until].into_iter().for_each(back);
+            self.servers.step_back(step);
             self.seen = now;
         }
         self.seen = self.seen.max(now);
     }
 }
+
+/// Stands for a server of a list that is no longer in force.
+const NOBODY: ServerNumber = ServerNumber(u16::MAX);
 
 #[cfg(test)]
 mod tests;

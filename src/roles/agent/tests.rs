@@ -1,6 +1,9 @@
 use super::*;
+use crate::formats::failover::Failover;
+use crate::policy::apply::Content;
 use crate::roles::Intents;
 use crate::time::SECOND_MS;
+use crate::upload::selector::{Measures, Ping, Probe};
 use proptest::prelude::*;
 
 /// Midnight of some day.
@@ -9,11 +12,26 @@ const LATER: Verdict = Verdict::Later { retry_after_ms: None, broken: true };
 
 fn settings(servers: usize) -> AgentSettings {
     AgentSettings {
-        servers,
+        servers: (0..servers).map(|number| format!("http://127.0.0.1:{}", 7_000 + number)).collect(),
+        allow_plain: false,
         collect_at_start: false,
         inventory_every_ms: DAY_MS,
         policy_every_ms: 12 * HOUR_MS,
         catch_up_from_ms: 11 * HOUR_MS,
+    }
+}
+
+fn durable(settings: AgentSettings, queued: Vec<Queued>, last_collected: Option<Timestamp>) -> AgentDurable {
+    AgentDurable {
+        rules: Arc::new(AgentRules::new(0, &settings, vec![])),
+        settings: Arc::new(settings),
+        has_policy: false,
+        agent: 7,
+        device: Arc::default(),
+        queued,
+        last_collected,
+        ran: vec![],
+        measures: Measures::default(),
     }
 }
 
@@ -25,7 +43,7 @@ fn usage(package: u64) -> Queued {
     Queued { package: PackageNumber(package), stream: StreamNumber(1), kind: Kind::UsageData }
 }
 
-fn upload(package: u64, to: u8) -> AgentIntent {
+fn upload(package: u64, to: u16) -> AgentIntent {
     AgentIntent::Upload { package: PackageNumber(package), to: ServerNumber(to) }
 }
 
@@ -39,20 +57,24 @@ struct Bench {
     out: Intents<AgentIntent>,
     now: Timestamp,
     sending: Option<IntentNumber>,
+    asking: Option<IntentNumber>,
 }
 
 impl Bench {
     fn new(settings: AgentSettings, queued: Vec<Queued>, last_collected: Option<Timestamp>) -> Bench {
-        let durable = AgentDurable { settings: Arc::new(settings), queued, last_collected };
+        Bench::of(durable(settings, queued, last_collected))
+    }
+
+    fn of(durable: AgentDurable) -> Bench {
         let core = AgentCore::recover(durable, RngStream::new(7, 7, 0), START);
-        Bench { core, out: Intents::default(), now: START, sending: None }
+        Bench { core, out: Intents::default(), now: START, sending: None, asking: None }
     }
 
     /// With `queued` packages, a recent collection, and the policy question answered.
     fn holding(servers: usize, queued: Vec<Queued>) -> (Bench, Vec<AgentIntent>) {
         let mut bench = Bench::new(settings(servers), queued, Some(START));
         let first = bench.wake();
-        bench.on(AgentInput::PolicyAnswered { answered: true });
+        bench.policy(true);
         (bench, first.into_iter().filter(|intent| !matches!(intent, AgentIntent::AskPolicy(_))).collect())
     }
 
@@ -62,7 +84,16 @@ impl Bench {
         if let Some((number, _)) = sends.next_back() {
             self.sending = Some(*number);
         }
-        taken.into_iter().map(|(_, intent)| intent).collect()
+        if let Some((number, _)) = taken.iter().find(|(_, intent)| matches!(intent, AgentIntent::AskPolicy(_))) {
+            self.asking = Some(*number);
+        }
+        let told = taken.into_iter().map(|(_, intent)| intent);
+        told.filter(|intent| *intent != AgentIntent::Remember).collect()
+    }
+
+    fn policy(&mut self, answered: bool) -> Vec<AgentIntent> {
+        let intent = self.asking.take().expect("policy is being asked");
+        self.on(AgentInput::PolicyAnswered { intent, answered })
     }
 
     fn wake(&mut self) -> Vec<AgentIntent> {
@@ -78,7 +109,7 @@ impl Bench {
 
     fn answer(&mut self, verdict: Verdict) -> Vec<AgentIntent> {
         let intent = self.sending.take().expect("something is being sent");
-        self.on(AgentInput::Uploaded { intent, verdict })
+        self.on(AgentInput::Uploaded { intent, verdict, transfer: None })
     }
 
     /// Sleeps until the core wants to be woken, answering its policy questions.
@@ -87,7 +118,7 @@ impl Bench {
             self.now = self.core.next_due().max(self.now);
             let intents = self.wake();
             if intents.iter().any(|intent| matches!(intent, AgentIntent::AskPolicy(_))) {
-                self.on(AgentInput::PolicyAnswered { answered: true });
+                self.policy(true);
             }
             if intents.contains(&AgentIntent::Collect) {
                 self.on(AgentInput::CollectionFailed);
@@ -112,7 +143,7 @@ fn a_million_agents_fit() {
 fn the_first_start_asks_for_policy_collects_uploads_and_deletes_after_the_receipt() {
     let mut bench = Bench::new(settings(1), vec![], None);
     assert_eq!(bench.wake(), [AgentIntent::AskPolicy(ServerNumber(0)), AgentIntent::Collect]);
-    assert_eq!(bench.on(AgentInput::Published(inventory(1))), [upload(1, 0)]);
+    assert_eq!(bench.on(AgentInput::Published(vec![inventory(1)])), [upload(1, 0)]);
     assert_eq!(bench.answer(Verdict::Delivered), [delete(1, LetGo::Delivered)]);
     assert_eq!(bench.core.queued(), 0);
 }
@@ -128,44 +159,40 @@ fn a_restart_collects_only_when_it_is_time_or_the_machine_stands_alone() {
 }
 
 #[test]
-fn a_host_is_collected_once_a_day_at_its_own_minute() {
-    let minutes: Vec<i64> = (0..50)
-        .map(|id| {
-            let durable = AgentDurable { settings: Arc::new(settings(1)), queued: vec![], last_collected: Some(START) };
-            let mut core = AgentCore::recover(durable, RngStream::new(1, id, 0), START);
-            let mut out = Intents::default();
-            let mut times = Vec::new();
-            while times.len() < 3 {
-                let now = core.next_due();
-                core.wake(now, &mut out);
-                for (_, intent) in out.take() {
-                    match intent {
-                        AgentIntent::Collect => {
-                            times.push(now.0);
-                            core.on(now.plus_ms(9), AgentInput::Published(inventory(1)), &mut out);
-                            let (number, _) = out.take().pop().unwrap();
-                            let verdict = Verdict::Delivered;
-                            core.on(now.plus_ms(10), AgentInput::Uploaded { intent: number, verdict }, &mut out);
-                        }
-                        _ => core.on(now.plus_ms(5), AgentInput::PolicyAnswered { answered: true }, &mut out),
-                    }
-                }
+fn a_host_is_collected_once_a_day_at_a_moment_of_its_own() {
+    let times_of = |agent| {
+        let mut bench = Bench::of(AgentDurable { agent, ..durable(settings(1), vec![], Some(START)) });
+        let mut times = Vec::new();
+        while times.len() < 3 {
+            bench.now = bench.core.next_due();
+            let intents = bench.wake();
+            if bench.asking.is_some() {
+                bench.policy(true);
             }
-            assert!(times.windows(2).all(|pair| pair[1] - pair[0] == DAY_MS), "{times:?}");
-            times[0] - START.0
-        })
-        .collect();
-    assert!(minutes.iter().all(|at| at % MINUTE_MS == 0 && *at <= DAY_MS));
-    assert!(minutes.iter().max().unwrap() - minutes.iter().min().unwrap() > DAY_MS * 3 / 4, "spread over the day");
+            if intents.contains(&AgentIntent::Collect) {
+                times.push(bench.now.ms_since(START));
+                bench.on(AgentInput::Published(vec![inventory(times.len() as u64)]));
+                bench.answer(Verdict::Delivered);
+            }
+        }
+        times
+    };
+    let all: Vec<Vec<i64>> = (0..50).map(times_of).collect();
+    for times in &all {
+        let days: Vec<i64> = times.iter().map(|at| at / DAY_MS).collect();
+        assert_eq!(days, [0, 1, 2], "{times:?}");
+    }
+    let first = all.iter().map(|times| times[0]);
+    assert!(first.clone().max().unwrap() - first.min().unwrap() > DAY_MS * 3 / 4, "spread over the day");
 }
 
 #[test]
 fn a_newer_inventory_supersedes_the_queued_one_but_no_usage() {
     let (mut bench, first) = Bench::holding(1, vec![inventory(1), usage(2)]);
     assert_eq!(first, [upload(1, 0)]);
-    assert_eq!(bench.on(AgentInput::Published(inventory(3))), [delete(1, LetGo::Superseded)]);
+    assert_eq!(bench.on(AgentInput::Published(vec![inventory(3)])), [delete(1, LetGo::Superseded)]);
     assert_eq!(bench.answer(Verdict::Delivered), [upload(2, 0)], "the answer for a superseded one deletes nothing");
-    assert_eq!(bench.on(AgentInput::Published(usage(4))), []);
+    assert_eq!(bench.on(AgentInput::Published(vec![usage(4)])), []);
     assert_eq!(bench.answer(Verdict::Delivered), [delete(2, LetGo::Delivered), upload(3, 0)]);
     assert_eq!(bench.core.queued(), 2);
 }
@@ -205,13 +232,13 @@ fn the_server_that_took_it_stays_chosen_and_the_first_gets_another_chance() {
     let (mut bench, _) = Bench::holding(2, vec![usage(1)]);
     bench.answer(LATER);
     assert_eq!(bench.answer(Verdict::Delivered), [delete(1, LetGo::Delivered)]);
-    assert_eq!(bench.on(AgentInput::Published(usage(2))), [upload(2, 1)], "sticky");
+    assert_eq!(bench.on(AgentInput::Published(vec![usage(2)])), [upload(2, 1)], "sticky");
     bench.answer(Verdict::Delivered);
-    bench.now = bench.now.plus_ms(2 * RETURN_AFTER_MS);
-    assert_eq!(bench.on(AgentInput::Published(usage(3))), [upload(3, 0)]);
+    bench.now = bench.now.plus_ms(20 * MINUTE_MS);
+    assert_eq!(bench.on(AgentInput::Published(vec![usage(3)])), [upload(3, 0)]);
     bench.answer(LATER);
     bench.answer(Verdict::Delivered);
-    assert_eq!(bench.on(AgentInput::Published(usage(4))), [upload(4, 1)]);
+    assert_eq!(bench.on(AgentInput::Published(vec![usage(4)])), [upload(4, 1)]);
 }
 
 #[test]
@@ -219,7 +246,7 @@ fn a_busy_server_is_left_alone_as_long_as_it_asks() {
     let (mut bench, _) = Bench::holding(1, vec![inventory(1)]);
     let asked = bench.now;
     bench.answer(Verdict::Later { retry_after_ms: Some(40 * MINUTE_MS), broken: false });
-    assert_eq!(bench.on(AgentInput::Published(usage(2))), [], "for another package too");
+    assert_eq!(bench.on(AgentInput::Published(vec![usage(2)])), [], "for another package too");
     bench.next();
     assert!(bench.now.ms_since(asked) >= 40 * MINUTE_MS);
 }
@@ -237,10 +264,7 @@ fn five_refusals_in_a_row_are_a_fault_of_the_link_and_the_rest_is_held() {
         let wanted = [AgentIntent::Refuse(PackageNumber(package)), upload(package + 1, 0)];
         assert_eq!(bench.answer(Verdict::Refused), wanted);
     }
-    for package in 6..=7 {
-        assert_eq!(bench.answer(Verdict::Refused), [upload(package, 0)]);
-    }
-    bench.answer(Verdict::Refused);
+    assert_eq!(bench.answer(Verdict::Refused), [], "the server counts as down");
     assert_eq!(bench.core.queued(), 3);
     bench.next();
     assert!(matches!(bench.answer(Verdict::Delivered)[..], [AgentIntent::Delete { why: LetGo::Delivered, .. }, ..]));
@@ -251,7 +275,7 @@ fn an_identity_that_is_not_accepted_holds_everything_together() {
     let (mut bench, _) = Bench::holding(2, vec![inventory(1), usage(2)]);
     let asked = bench.now;
     assert_eq!(bench.answer(Verdict::Unidentified), []);
-    assert_eq!(bench.on(AgentInput::Published(usage(3))), []);
+    assert_eq!(bench.on(AgentInput::Published(vec![usage(3)])), []);
     assert!(!bench.next().is_empty());
     assert!((5 * MINUTE_MS..=6 * HOUR_MS).contains(&bench.now.ms_since(asked)));
     let asked = bench.now;
@@ -305,23 +329,148 @@ fn a_clock_set_back_by_a_year_delays_nothing_by_a_year() {
 fn policy_is_asked_once_in_each_period_and_soon_again_without_an_answer() {
     let mut bench = Bench::new(settings(1), vec![], Some(START));
     bench.wake();
-    bench.on(AgentInput::PolicyAnswered { answered: true });
+    bench.policy(true);
     let first = bench.core.plan(bench.now).policy.ms_since(START);
-    assert!((12 * HOUR_MS..24 * HOUR_MS).contains(&first));
+    assert!((0..12 * HOUR_MS).contains(&first), "{first}");
     let mut bench = Bench::new(settings(1), vec![], Some(START));
     bench.wake();
-    bench.on(AgentInput::PolicyAnswered { answered: false });
+    bench.policy(false);
     assert!(bench.core.plan(bench.now).policy.ms_since(START) <= HOUR_MS + 1);
     // However often it failed, the next period's question stays where it was.
     for _ in 0..20 {
         bench.now = bench.core.plan(bench.now).policy;
         bench.wake();
-        bench.on(AgentInput::PolicyAnswered { answered: false });
+        bench.policy(false);
     }
     bench.now = bench.core.plan(bench.now).policy;
     bench.wake();
-    bench.on(AgentInput::PolicyAnswered { answered: true });
+    bench.policy(true);
     assert!(bench.core.plan(bench.now).policy.ms_since(bench.now) <= 24 * HOUR_MS);
+}
+
+/// Beacons on ports 8001 and so on, as policy names them.
+fn listed(count: u8, selector: &str) -> Content {
+    let mut text = format!("[ManageSoft\\NetSelector\\CurrentVersion]\nSelectorAlgorithm={selector}\n");
+    for number in 1..=count {
+        let id = crate::id::Guid::from_random([number; 16]);
+        text += &format!(
+            "[ManageSoft\\Common\\UploadSettings\\{{{id}}}]\nProtocol=http\nHost=127.0.0.1\nPort={}\nDirectory=RL\n",
+            8_000 + u16::from(number)
+        );
+    }
+    Content::Failover(Failover::read(text.as_bytes()).unwrap().0)
+}
+
+fn probes(now: Timestamp, round_trips: &[(u16, u32)]) -> AgentInput {
+    let probe = |round_trip_ms| Probe { at: now, ping: Ping::Reached { round_trip_ms, hops: None }, addresses: vec![] };
+    AgentInput::Measured(round_trips.iter().map(|(place, ms)| (ServerNumber(*place), probe(*ms))).collect())
+}
+
+#[test]
+fn the_beacons_of_a_policy_are_measured_once_and_the_nearest_is_used() {
+    let settings = settings(1);
+    let rules = Arc::new(AgentRules::new(1, &settings, vec![listed(3, "MgsPing")]));
+    let mut bench =
+        Bench::of(AgentDurable { rules, has_policy: true, ..durable(settings, vec![usage(1)], Some(START)) });
+    let all = [0, 1, 2].map(ServerNumber).to_vec();
+    assert_eq!(bench.wake(), [AgentIntent::Measure(all.clone())]);
+    assert_eq!(bench.wake(), [], "not twice, and nothing is sent meanwhile");
+    bench.now = bench.now.plus_ms(30);
+    let answers = probes(bench.now, &[(0, 30), (1, 5), (2, 9)]);
+    assert_eq!(bench.on(answers), [upload(1, 1)]);
+    assert_eq!(bench.answer(LATER), [upload(1, 2)], "then the next nearest");
+    assert_eq!(bench.answer(LATER), [upload(1, 0)]);
+    assert_eq!(bench.answer(LATER), [upload(1, 3)], "and its own configuration is the last resort");
+    assert_eq!(bench.answer(Verdict::Delivered), [delete(1, LetGo::Delivered)]);
+    bench.now = bench.now.plus_ms(HOUR_MS - MINUTE_MS);
+    assert_eq!(bench.on(AgentInput::Published(vec![usage(2)])).len(), 1, "measured less than an hour ago");
+    bench.answer(Verdict::Delivered);
+    bench.now = bench.now.plus_ms(2 * MINUTE_MS);
+    assert_eq!(bench.on(AgentInput::Published(vec![usage(3)])), [AgentIntent::Measure(all)]);
+}
+
+#[test]
+fn a_new_list_is_followed_at_once_and_what_is_under_way_ends_by_its_number() {
+    let (mut bench, first) = Bench::holding(2, vec![usage(1), usage(2)]);
+    assert_eq!(first, [upload(1, 0)]);
+    let rules = Arc::new(AgentRules::new(1, &settings(2), vec![listed(2, "MgsPing")]));
+    assert_eq!(bench.on(AgentInput::RulesChanged(rules)), []);
+    assert_eq!(
+        bench.answer(Verdict::Delivered),
+        [delete(1, LetGo::Delivered), AgentIntent::Measure(vec![ServerNumber(0), ServerNumber(1)])]
+    );
+    let answers = probes(bench.now, &[(0, 1), (1, 1)]);
+    assert_eq!(bench.on(answers), [upload(2, 0)]);
+    // The answer of the old list's third server must not be taken for one of the new list.
+    let rules = Arc::new(AgentRules::new(2, &settings(2), vec![listed(1, "")]));
+    bench.on(AgentInput::RulesChanged(rules));
+    assert_eq!(bench.answer(LATER), [upload(2, 0)]);
+}
+
+#[test]
+fn a_schedule_of_the_policy_moves_what_comes_next() {
+    use crate::schedule::{AgentSchedule, Frequency, standard_schedule};
+    let mut bench = Bench::new(settings(1), vec![], Some(START));
+    bench.wake();
+    bench.policy(true);
+    let schedule = AgentSchedule {
+        inventory: Frequency::Weekly { days: 1 },
+        inventory_start_secs: 3_600,
+        inventory_within_secs: 600,
+        ..AgentSchedule::default()
+    };
+    let nds = standard_schedule(&schedule, START);
+    let rules = Arc::new(AgentRules::new(1, &settings(1), vec![Content::Schedule(nds)]));
+    bench.on(AgentInput::RulesChanged(rules));
+    let collect = bench.core.plan(bench.now).collect;
+    let monday = (collect.0 / DAY_MS + 3) % 7;
+    assert_eq!(monday, 0, "1970-01-01 was a Thursday");
+    assert!((HOUR_MS..HOUR_MS + 10 * MINUTE_MS).contains(&(collect.0 % DAY_MS)));
+    assert_eq!(bench.core.plan(bench.now).events.len(), 3);
+}
+
+#[test]
+fn what_was_run_is_not_run_again_after_a_restart() {
+    let mut bench = Bench::new(settings(1), vec![], Some(START));
+    let mut collections = 0;
+    for _ in 0..40 {
+        bench.now = bench.core.next_due();
+        let intents = bench.wake();
+        if bench.asking.is_some() {
+            bench.policy(true);
+        }
+        if intents.contains(&AgentIntent::Collect) {
+            collections += 1;
+        }
+        // A crash after each step; what it remembers is all that the next life knows.
+        let (ran, now) = (bench.core.ran(), bench.now.plus_ms(1));
+        let durable = AgentDurable { ran, has_policy: true, ..durable(settings(1), vec![], Some(now)) };
+        bench.core = AgentCore::recover(durable, RngStream::new(7, 7, 1), now);
+        bench.now = now;
+    }
+    let days = bench.now.ms_since(START) / DAY_MS;
+    assert!((days..=days + 1).contains(&collections), "{collections} in {days} days");
+}
+
+#[test]
+fn a_policy_question_goes_round_the_servers_and_then_waits() {
+    let mut bench = Bench::new(settings(3), vec![], Some(START));
+    assert_eq!(bench.wake(), [AgentIntent::AskPolicy(ServerNumber(0))]);
+    assert_eq!(bench.policy(false), [AgentIntent::AskPolicy(ServerNumber(1))]);
+    assert_eq!(bench.policy(false), [AgentIntent::AskPolicy(ServerNumber(2))]);
+    let before = bench.now;
+    assert_eq!(bench.policy(false), []);
+    let again = bench.core.plan(bench.now).policy.ms_since(before);
+    assert!((MINUTE_MS..=HOUR_MS).contains(&again), "{again}");
+}
+
+#[test]
+fn what_is_asked_for_again_is_collected_within_the_hour() {
+    let mut bench = Bench::new(settings(1), vec![], Some(START));
+    bench.wake();
+    bench.policy(true);
+    bench.on(AgentInput::ResendAsked);
+    assert!(bench.core.plan(bench.now).collect.ms_since(bench.now) <= HOUR_MS);
 }
 
 #[derive(Clone, Debug)]
@@ -378,7 +527,7 @@ proptest! {
                     number += 1;
                     let queued = if is_inventory { inventory(number) } else { usage(number) };
                     kept.push(queued);
-                    bench.on(AgentInput::Published(queued))
+                    bench.on(AgentInput::Published(vec![queued]))
                 }
                 Step::Wake(ms) => {
                     bench.now = bench.now.plus_ms(ms);
@@ -418,7 +567,10 @@ proptest! {
                         prop_assert_eq!(verdict_on(package), Some(None));
                         kept.retain(|queued| queued.package != package);
                     }
-                    AgentIntent::Collect | AgentIntent::AskPolicy(_) => {}
+                    AgentIntent::Collect
+                    | AgentIntent::AskPolicy(_)
+                    | AgentIntent::Measure(_)
+                    | AgentIntent::Remember => {}
                 }
             }
             prop_assert_eq!(bench.core.queued(), kept.len());

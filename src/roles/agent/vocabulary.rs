@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use super::rules::{AgentRules, AgentSettings};
 use crate::model::package::Kind;
 use crate::roles::IntentNumber;
+use crate::schedule::Ran;
 use crate::time::Timestamp;
 use crate::upload::answer::Verdict;
+use crate::upload::selector::{Device, Measures, Probe};
 
-/// Number of a server in the configured order.
+/// Place of a server in the agent's rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServerNumber(pub u8);
+pub struct ServerNumber(pub u16);
 
 /// Number of a queued package in this life; within a stream a newer package has a larger one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,37 +33,34 @@ pub struct Queued {
     pub kind: Kind,
 }
 
-/// What an agent is set to; shared by all agents of a simulation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AgentSettings {
-    /// How many servers there are: 1 to [`SERVERS_MAX`](crate::config::agent::SERVERS_MAX).
-    pub servers: usize,
-    /// Collect at every start (one machine), not only when nothing was ever collected.
-    pub collect_at_start: bool,
-    /// In each period of this length (a day) one inventory is collected, at the agent's own random minute of it.
-    pub inventory_every_ms: i64,
-    /// In each period of this length policy is asked once, at a random moment.
-    pub policy_every_ms: i64,
-    /// Where in the day (UTC) the catch-up's one-hour window begins.
-    pub catch_up_from_ms: i64,
-}
-
-/// What survives: the published packages that are still queued, and when this host was last collected.
+/// What survives: the published packages that are still queued, the policy in force, what was run and measured.
 #[derive(Clone, Debug)]
 pub struct AgentDurable {
     /// Settings from the configuration.
     pub settings: Arc<AgentSettings>,
+    /// What it goes by.
+    pub rules: Arc<AgentRules>,
+    /// Whether a policy is in force; without one it is asked for at once.
+    pub has_policy: bool,
+    /// The agent's own number, from which its moments are drawn.
+    pub agent: u64,
+    /// What is known of this host, to choose servers by.
+    pub device: Arc<Device>,
     /// What is queued, in any order.
     pub queued: Vec<Queued>,
     /// When the last published inventory was collected.
     pub last_collected: Option<Timestamp>,
+    /// The last run of each event.
+    pub ran: Vec<Ran>,
+    /// What was measured of servers.
+    pub measures: Measures,
 }
 
 /// What can happen to an agent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum AgentInput {
-    /// A collection is published: complete, synced, queued.
-    Published(Queued),
+    /// A collection is published: complete, synced, queued. It may have given more than one package.
+    Published(Vec<Queued>),
     /// A collection gave nothing, or could not be stored.
     CollectionFailed,
     /// An upload ended.
@@ -69,17 +69,27 @@ pub enum AgentInput {
         intent: IntentNumber,
         /// What the answer means.
         verdict: Verdict,
+        /// Bytes that were sent, and how long it took, when it was answered.
+        transfer: Option<(u64, i64)>,
     },
     /// An upload was not even tried: the queued bytes are not the published ones, or not there.
     Unsendable {
         /// Its intent.
         intent: IntentNumber,
     },
-    /// The policy question was answered, or not.
+    /// A policy question was answered, or not.
     PolicyAnswered {
-        /// Whether there was an answer.
+        /// Its intent.
+        intent: IntentNumber,
+        /// Whether there was an answer that could be used.
         answered: bool,
     },
+    /// Another policy is in force.
+    RulesChanged(Arc<AgentRules>),
+    /// Servers were measured.
+    Measured(Vec<(ServerNumber, Probe)>),
+    /// The server asks for what it misses: this host is collected again soon.
+    ResendAsked,
 }
 
 /// Why a queued package is let go.
@@ -92,7 +102,7 @@ pub enum LetGo {
 }
 
 /// What an agent can want.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AgentIntent {
     /// Collect this host and publish the report; comes back as `Published` or `CollectionFailed`.
     Collect,
@@ -114,13 +124,17 @@ pub enum AgentIntent {
     Refuse(PackageNumber),
     /// Move a package whose bytes are not the published ones out of the queue.
     SetAside(PackageNumber),
-    /// Ask this server for policy; comes back as `PolicyAnswered`.
+    /// Ask this server for policy; comes back as `PolicyAnswered`, and `RulesChanged` before it when something changed.
     AskPolicy(ServerNumber),
+    /// Ping these servers; comes back as `Measured`.
+    Measure(Vec<ServerNumber>),
+    /// Keep what was run and measured, for the next life. Nothing waits for it.
+    Remember,
 }
 
 /// When what is planned happens next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentPlan {
     /// The next collection.
     pub collect: Timestamp,
     /// The next policy question.
@@ -131,4 +145,6 @@ pub struct Plan {
     pub upload: Timestamp,
     /// The server that is asked first.
     pub server: ServerNumber,
+    /// Every event of the schedule with its name and when it is due.
+    pub events: Vec<(String, Timestamp)>,
 }

@@ -5,11 +5,13 @@
 //! breaker, a success closes it and clears all waits. Source: delivery contract, section 5; `agent-beacon-batch`
 //! reference, section 9.
 
+mod hand_on;
 mod vocabulary;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+pub use hand_on::own_schedule;
 pub use vocabulary::*;
 
 use super::{Core, IntentNumber, Sink};

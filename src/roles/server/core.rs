@@ -26,6 +26,8 @@ const ARRIVAL_WAIT_MS: i64 = 5 * SECOND_MS;
 const RECONCILE_AT_START_MS: i64 = 2 * SECOND_MS;
 /// Old bodies are let go, and packages that nobody could read are looked at again, this often.
 const SWEEP_EVERY_MS: i64 = DAY_MS;
+/// Beacons report every minute; a policy that has to change for one of them is made within as much again.
+const POLICY_EVERY_MS: i64 = MINUTE_MS;
 
 /// Number of a held package in this life; older ones are smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,6 +132,8 @@ pub enum ServerIntent {
     Load(Vec<PackageNumber>),
     /// Run a task; comes back as `Ended`.
     Run(Task),
+    /// Make the policy of agents and beacons anew, where something has changed.
+    RenewPolicy,
     /// Let go of bodies that nobody needs any more.
     Sweep,
 }
@@ -162,6 +166,7 @@ pub struct ServerCore {
     /// Since when something staged waits for an import on arrival.
     staged_since: Option<Timestamp>,
     sweep_due: Timestamp,
+    policy_due: Timestamp,
     started: Timestamp,
     /// The latest time it was told, to notice a clock that steps back.
     seen: Timestamp,
@@ -277,6 +282,7 @@ impl ServerCore {
         self.staged_since = self.staged_since.map(back);
         self.state.last_import = self.state.last_import.map(|last| last.min(now));
         (self.sweep_due, self.started) = (back(self.sweep_due), back(self.started));
+        self.policy_due = back(self.policy_due);
         self.reconcile_again = back(self.reconcile_again);
     }
 
@@ -286,6 +292,10 @@ impl ServerCore {
         {
             self.failed.pop_first();
             self.queue.insert(package);
+        }
+        if self.policy_due <= now {
+            self.policy_due = now.plus_ms(POLICY_EVERY_MS);
+            out.intend(ServerIntent::RenewPolicy);
         }
         if self.sweep_due <= now {
             self.sweep_due = now.plus_ms(SWEEP_EVERY_MS);
@@ -322,6 +332,7 @@ impl Core for ServerCore {
             staged_since,
             // Servers that start together do not sweep together.
             sweep_due: now.plus_ms(MINUTE_MS + rng.below(60 * MINUTE_MS)),
+            policy_due: now,
             started: now,
             seen: now,
         }
@@ -340,7 +351,7 @@ impl Core for ServerCore {
             task => self.due(task),
         };
         let task = Task::ALL.into_iter().map(due).min().unwrap_or(Timestamp::NEVER);
-        failed.min(task).min(self.sweep_due)
+        failed.min(task).min(self.sweep_due).min(self.policy_due)
     }
 
     fn wake(&mut self, now: Timestamp, out: &mut impl Sink<ServerIntent>) {

@@ -8,6 +8,7 @@ mod core;
 pub mod device;
 pub mod import;
 pub mod keep;
+pub mod policy;
 pub mod settle;
 pub mod view;
 
@@ -18,6 +19,7 @@ pub use self::core::{
 pub use device::{details, unite};
 pub use import::{ImportRules, Imported, import};
 pub use keep::{KEPT_MS, Keep, keep};
+pub use policy::{PolicySettings, SettingError, SettingName};
 pub use settle::{AGENT_SOURCE, Content, Ended, Staged, settle};
 pub use view::{DeviceRow, Shown, SoftwareHead, ViewError, ViewWrite, apply};
 

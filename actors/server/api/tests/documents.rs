@@ -60,7 +60,11 @@ async fn answers_have_the_fields_that_the_document_names() {
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<String>>();
     for (path, _) in ROUTES {
         let described = &document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
-        if described.is_null() || path.contains("licenses/") || path == "/api/openapi.json" {
+        if described.is_null()
+            || path.contains("licenses/")
+            || path.contains("settings/")
+            || path == "/api/openapi.json"
+        {
             continue;
         }
         let answer = fixture.get(&path.replace("{id}", "1").replace("{digest}", &digest)).await;

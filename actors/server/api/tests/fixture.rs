@@ -12,7 +12,8 @@ use muster::time::Timestamp;
 use serde_json::Value;
 
 use crate::clock::Clock;
-use crate::server::run::{RunningServer, start};
+use crate::node::FolderError;
+use crate::server::run::{RunningServer, ServerError, start};
 
 /// 2025-06-15T15:06:40Z.
 pub const NOW: Timestamp = Timestamp(1_750_000_000_000);
@@ -29,7 +30,8 @@ impl Clock for StandingClock {
 pub struct Fixture {
     pub server: RunningServer,
     http: reqwest::Client,
-    _folder: tempfile::TempDir,
+    config: ServerConfig,
+    folder: tempfile::TempDir,
 }
 
 /// What one agent sends.
@@ -100,9 +102,39 @@ impl Fixture {
             more(folder.path())
         );
         let config = ServerConfig::parse(&text, "s.toml", []).unwrap();
+        Fixture::of(config, folder).await
+    }
+
+    async fn of(config: ServerConfig, folder: tempfile::TempDir) -> Fixture {
         let no_fatal = Arc::new(|reason: &str| panic!("{reason}"));
-        let server = start(&config, Arc::new(StandingClock), no_fatal).await.unwrap();
-        Fixture { server, http: reqwest::Client::new(), _folder: folder }
+        // The folder of an earlier life is let go of when its last effect has ended.
+        for _ in 0..1_000 {
+            match start(&config, Arc::new(StandingClock), no_fatal.clone()).await {
+                Ok(server) => return Fixture { server, http: reqwest::Client::new(), config, folder },
+                Err(ServerError::Folder(FolderError::InUse { .. })) => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("the folder stays in use");
+    }
+
+    /// The same server after a restart.
+    pub async fn restarted(self) -> Fixture {
+        let Fixture { server, config, folder, .. } = self;
+        server.stop().await;
+        Fixture::of(config, folder).await
+    }
+
+    /// An address of the operator listener.
+    pub fn operator(&self, path: &str) -> String {
+        format!("http://{}{path}", self.server.operator)
+    }
+
+    /// An address of the upload listener.
+    pub fn upload_address(&self, path: &str) -> String {
+        format!("http://{}{path}", self.server.upload)
     }
 
     pub async fn plain() -> Fixture {

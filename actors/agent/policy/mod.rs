@@ -1,0 +1,194 @@
+//! Asks a server for this agent's policy, follows it, and puts it in force as a whole or not at all.
+//!
+//! An unchanged policy is one small request. 404 is an answer: an agent that nothing is aimed at keeps what it has.
+//! Source: `agent-beacon-batch` reference, sections 2.3 and 8.2.
+
+mod store;
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster::formats::wire::{self, header};
+use muster::id::{Digest, Guid};
+use muster::policy::apply::{Held, Refused, SMALL_BYTES_MAX, Step, Update, begin};
+use reqwest::header::{ETAG, IF_NONE_MATCH};
+use tokio::sync::Mutex;
+use tracing::{debug, info, warn};
+
+use super::uploader::Pending;
+use crate::errors::Chain;
+
+pub use store::{InForce, PolicyStore};
+
+/// Longest time for one question and its answer.
+const ANSWER_TIME: Duration = Duration::from_secs(60);
+
+/// What a poll came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// Nothing that is in force changes.
+    Unchanged,
+    /// This is in force now.
+    Updated(Box<InForce>),
+    /// No answer, or one that was not taken.
+    Failed,
+}
+
+/// Asks for policy.
+pub trait PolicySource: Send + Sync {
+    /// Polls the server with the download base address `base`.
+    fn poll(&self, agent: Guid, base: String) -> Pending<Polled>;
+}
+
+/// Asks over HTTP. One poll at a time.
+pub struct PolicyClient {
+    http: reqwest::Client,
+    store: Arc<PolicyStore>,
+    one_at_a_time: Arc<Mutex<()>>,
+    file: String,
+}
+
+/// Why a poll gave nothing.
+#[derive(Debug, thiserror::Error)]
+enum PollError {
+    /// No whole answer.
+    #[error("no answer")]
+    Http(#[from] reqwest::Error),
+    /// A status that says so.
+    #[error("`{path}` was answered {status}")]
+    Status { path: String, status: u16 },
+    /// An answer without end.
+    #[error("`{path}` has more than {limit} bytes")]
+    Large { path: String, limit: u64 },
+    /// What came is not taken.
+    #[error("the policy is not taken")]
+    Refused(#[from] Refused),
+    /// It was not stored.
+    #[error("the policy is not stored")]
+    Store(#[source] std::io::Error),
+}
+
+impl PolicyClient {
+    /// For this host, with what `store` holds in force.
+    pub fn new(http: reqwest::Client, store: Arc<PolicyStore>) -> PolicyClient {
+        PolicyClient { http, store, one_at_a_time: Arc::default(), file: policy_file() }
+    }
+}
+
+impl PolicySource for PolicyClient {
+    fn poll(&self, agent: Guid, base: String) -> Pending<Polled> {
+        let (http, store, turn) = (self.http.clone(), self.store.clone(), self.one_at_a_time.clone());
+        let path = format!("Policies/{}", wire::percent_encode(&self.file));
+        Box::pin(async move {
+            let _turn = turn.lock().await;
+            let known = store.clone();
+            let Ok(held) = tokio::task::spawn_blocking(move || known.load().held).await else { return Polled::Failed };
+            let source = Source { http, base, agent };
+            let update = match source.follow(&held, path).await {
+                Ok(Some(update)) => update,
+                Ok(None) => return Polled::Unchanged,
+                Err(error) => {
+                    match &error {
+                        PollError::Http(_) | PollError::Status { .. } => {
+                            debug!(server = source.base, error = %Chain(&error), "no policy")
+                        }
+                        _ => warn!(server = source.base, error = %Chain(&error), "the policy in force is kept"),
+                    }
+                    return Polled::Failed;
+                }
+            };
+            let put = move || store.put(&update).map(|()| store.load());
+            let stored = tokio::task::spawn_blocking(put).await;
+            match stored {
+                Ok(Ok(in_force)) => {
+                    info!(revision = in_force.held.revision, server = source.base, "a new policy is in force");
+                    Polled::Updated(Box::new(in_force))
+                }
+                Ok(Err(error)) => {
+                    warn!(error = %Chain(&PollError::Store(error)), "the policy in force is kept");
+                    Polled::Failed
+                }
+                Err(_) => Polled::Failed,
+            }
+        })
+    }
+}
+
+/// One server, asked by one agent.
+struct Source {
+    http: reqwest::Client,
+    base: String,
+    agent: Guid,
+}
+
+impl Source {
+    /// Follows the policy at `path`; `None` when it changes nothing.
+    async fn follow(&self, held: &Held, path: String) -> Result<Option<Update>, PollError> {
+        let Some((policy, etag)) = self.policy(held, path).await? else { return Ok(None) };
+        let mut step = begin(held, &policy, &etag)?;
+        loop {
+            step = match step {
+                Step::Fetch(following, path, limit) => following.take(self.get(path, limit).await?)?,
+                Step::Done(update) => return Ok(Some(update)),
+                Step::Unchanged => return Ok(None),
+            };
+        }
+    }
+
+    async fn policy(&self, held: &Held, path: String) -> Result<Option<(Vec<u8>, String)>, PollError> {
+        let mut request = self.request(&path);
+        if !held.etag.is_empty() {
+            request = request.header(IF_NONE_MATCH, &held.etag);
+        }
+        let answer = request.send().await?;
+        match answer.status().as_u16() {
+            200 => {}
+            304 | 404 => return Ok(None),
+            status => return Err(PollError::Status { path, status }),
+        }
+        let etag = answer.headers().get(ETAG).and_then(|etag| etag.to_str().ok()).unwrap_or_default().to_owned();
+        Ok(Some((bounded(answer, path, SMALL_BYTES_MAX).await?, etag)))
+    }
+
+    async fn get(&self, path: String, limit: u64) -> Result<Vec<u8>, PollError> {
+        let answer = self.request(&path).send().await?;
+        match answer.status().as_u16() {
+            200 => bounded(answer, path, limit).await,
+            status => Err(PollError::Status { path, status }),
+        }
+    }
+
+    fn request(&self, path: &str) -> reqwest::RequestBuilder {
+        let address = format!("{}/{path}", self.base.trim_end_matches('/'));
+        self.http.get(address).timeout(ANSWER_TIME).header(header::AGENT, self.agent.to_string())
+    }
+}
+
+async fn bounded(mut answer: reqwest::Response, path: String, limit: u64) -> Result<Vec<u8>, PollError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() as u64 > limit {
+            return Err(PollError::Large { path, limit });
+        }
+    }
+    Ok(bytes)
+}
+
+/// `{machine}-{uid}.npl`: uid are the first 16 hexadecimal digits of the digest of the sorted hardware addresses.
+fn policy_file() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let machine = name.trim().split('.').next().unwrap_or_default().to_owned();
+    let mut addresses: Vec<String> = fs::read_dir("/sys/class/net")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("address")).ok())
+        .map(|address| address.trim().to_ascii_uppercase())
+        .filter(|address| address.bytes().any(|byte| !matches!(byte, b'0' | b':')))
+        .collect();
+    addresses.sort();
+    addresses.dedup();
+    let digest = Digest::of(addresses.join(",").as_bytes()).to_string();
+    format!("{}-{}.npl", wire::name_part(&machine), &digest[..16])
+}

@@ -1,0 +1,52 @@
+//! `GET /settings`, `GET /settings/{id}` and `PUT /settings/{id}`: what an operator sets for agents and beacons.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Bytes, Data, Path};
+use muster::roles::server::SettingName;
+use serde_json::{Map, Value, json};
+
+use super::problem::{Problem, shorten};
+use super::{Answer, Api, Question};
+use crate::errors::Chain;
+use crate::server::policy::PolicyError;
+
+/// Most bytes of one setting.
+pub(super) const SETTING_BYTES_MAX: usize = 4 << 20;
+
+pub(super) fn list(api: &Api, question: &Question) -> Result<Answer, Problem> {
+    question.takes_no_parameters()?;
+    let settings = api.policy.settings().map_err(unreadable)?;
+    let all = SettingName::ALL.map(|name| (name.as_str().to_owned(), settings.get(name)));
+    Ok(Answer::Json(Value::Object(Map::from_iter(all))))
+}
+
+pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
+    question.takes_no_parameters()?;
+    let name = named(&question.id)?;
+    Ok(Answer::Json(api.policy.settings().map_err(unreadable)?.get(name)))
+}
+
+pub(super) async fn put(api: Data<Api>, id: Path<String>, body: Bytes) -> Result<HttpResponse, Problem> {
+    let name = named(&id)?;
+    let value: Value = serde_json::from_slice(&body)
+        .map_err(|error| Problem::wrong("json", format!("the body is no JSON: {error}")))?;
+    match api.policy.set(name, value).await {
+        Ok((value, revision)) => {
+            Ok(HttpResponse::Ok().json(json!({ "value": value, "policy_revision": revision.to_string() })))
+        }
+        Err(error @ PolicyError::Setting(_)) => {
+            Err(Problem::wrong("setting", format!("`{}` is not taken: {}", name.as_str(), Chain(&error))))
+        }
+        Err(error @ PolicyError::Turn(_)) => Err(unreadable(error)),
+    }
+}
+
+fn named(id: &str) -> Result<SettingName, Problem> {
+    let names = || SettingName::ALL.map(SettingName::as_str).join(", ");
+    let unknown = || Problem::missing(format!("there is no setting `{}`: there are {}", shorten(id), names()));
+    SettingName::of(id).ok_or_else(unknown)
+}
+
+fn unreadable(error: impl std::error::Error) -> Problem {
+    Problem::internal("settings", Chain(&error).to_string())
+}

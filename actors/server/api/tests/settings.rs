@@ -1,0 +1,62 @@
+//! What an operator sets, and what of it reaches agents.
+
+use muster::formats::client_configuration::ClientConfiguration;
+use muster::policy::BeaconPolicy;
+use serde_json::{Value, json};
+
+use super::fixture::Fixture;
+
+async fn put(fixture: &Fixture, name: &str, value: &Value) -> (u16, Value) {
+    let address = fixture.operator(&format!("/api/v1/settings/{name}"));
+    let answer = reqwest::Client::new().put(address).body(value.to_string()).send().await.unwrap();
+    (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).unwrap())
+}
+
+async fn policy(fixture: &Fixture) -> BeaconPolicy {
+    let address = fixture.upload_address("/inventory-beacons/x/policy");
+    let answer = reqwest::get(address).await.unwrap();
+    BeaconPolicy::read(&answer.bytes().await.unwrap()).unwrap()
+}
+
+#[actix::test]
+async fn what_is_set_is_there_after_a_restart_and_in_the_policy_of_agents() {
+    let fixture = Fixture::plain().await;
+    let before = fixture.get("/api/v1/settings").await;
+    assert_eq!(before["client-configuration"]["usage_enabled"], false);
+    let value = json!({ "usage_enabled": true, "usage_period_secs": 600 });
+    let (status, answer) = put(&fixture, "client-configuration", &value).await;
+    assert_eq!((status, &answer["value"]["usage_period_secs"]), (200, &json!(600)), "{answer}");
+    let given = policy(&fixture).await;
+    assert_eq!(answer["policy_revision"], given.revision.to_string());
+    let (configuration, _) = ClientConfiguration::read(given.content.configuration.as_bytes()).unwrap();
+    assert_eq!((configuration.is_usage_metered, configuration.usage_upload_secs), (true, 600));
+    // Set to what it is, nothing changes.
+    assert_eq!(put(&fixture, "client-configuration", &value).await.1["policy_revision"], answer["policy_revision"]);
+
+    let again = fixture.restarted().await;
+    assert_eq!(again.get("/api/v1/settings/client-configuration").await, answer["value"]);
+    again.until("/api/v1/settings", |_| true).await;
+    assert_eq!(policy(&again).await, given);
+    again.stop().await;
+}
+
+#[actix::test]
+async fn a_setting_that_is_none_is_refused_and_changes_nothing() {
+    let fixture = Fixture::plain().await;
+    let before = fixture.get("/api/v1/settings").await;
+    for (name, value, wanted, part) in [
+        ("agent-schedule", json!({ "inventory_start_secs": 99_999 }), 400, "inventory_start_secs"),
+        ("agent-schedule", json!({ "inventory_strat_secs": 1 }), 400, "inventory_strat_secs"),
+        ("agent-schedule", json!([]), 400, "agent-schedule"),
+        ("agent-shedule", json!({}), 404, "agent-schedule"),
+    ] {
+        let (status, answer) = put(&fixture, name, &value).await;
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(status == wanted && message.contains(part), "{name} {value}: {status} {message}");
+    }
+    let address = fixture.operator("/api/v1/settings/agent-schedule");
+    let broken = reqwest::Client::new().put(address).body("{").send().await.unwrap();
+    assert_eq!(broken.status().as_u16(), 400);
+    assert_eq!(fixture.get("/api/v1/settings").await, before);
+    fixture.stop().await;
+}

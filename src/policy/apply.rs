@@ -1,0 +1,455 @@
+//! How an agent takes a new policy: policy, catalogs, and of the contents only those that changed; all of it or nothing.
+//!
+//! ```text
+//! begin(policy) -> Fetch(catalog) -> take -> Fetch(content)? -> take -> ... -> Done(Update)
+//! ```
+//!
+//! Until [`Step::Done`] nothing is replaced: a policy whose catalog is missing, whose content has another digest or does
+//! not read leaves the agent with what it has. A revision never goes down, and an equal one changes nothing, whichever
+//! beacon it came from. Source: `agent-beacon-batch` reference, sections 2 and 7; delivery contract, I19.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use crate::formats::client_configuration::{ClientConfiguration, ClientConfigurationError};
+use crate::formats::failover::{Failover, FailoverError};
+use crate::formats::inventory_settings::{InventorySettings, InventorySettingsError};
+use crate::formats::nds::{Nds, NdsError};
+use crate::formats::npl::{Npl, NplError};
+use crate::formats::osd::{CatalogKind, Osd, OsdError, Target};
+use crate::id::{Digest, Guid, shorten};
+
+/// Most bytes of a policy or a catalog.
+pub const SMALL_BYTES_MAX: u64 = 1 << 20;
+/// Most bytes of one content.
+pub const CONTENT_BYTES_MAX: u64 = 4 << 20;
+/// Most catalogs of one policy that are followed; the product has about five.
+const CATALOGS_MAX: usize = 64;
+/// Most bytes of a link.
+const HREF_BYTES_MAX: usize = 300;
+
+/// Why a policy is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// Lower than the present one.
+    #[error("revision {met} is older than the present one, {held}")]
+    Older {
+        /// What came.
+        met: u64,
+        /// What is in force.
+        held: u64,
+    },
+    /// The policy does not read.
+    #[error("the policy does not read")]
+    Policy(#[from] NplError),
+    /// Too many catalogs.
+    #[error("the policy names {0} catalogs, at most {CATALOGS_MAX} are followed")]
+    Catalogs(usize),
+    /// It names nothing that an agent could use.
+    #[error("the policy names no catalog")]
+    Empty,
+    /// A link that leads out of the download folder.
+    #[error("`{0}` is no path below the download folder")]
+    Link(String),
+    /// A catalog does not read.
+    #[error("catalog `{href}` does not read")]
+    Catalog {
+        /// Which.
+        href: String,
+        /// Why.
+        source: OsdError,
+    },
+    /// A content that is not the one its catalog tells of.
+    #[error("`{href}` is not what its catalog says: {met}")]
+    Other {
+        /// Which.
+        href: String,
+        /// What is different.
+        met: String,
+    },
+    /// A content does not read.
+    #[error("`{href}` does not read")]
+    Content {
+        /// Which.
+        href: String,
+        /// Why.
+        source: ContentError,
+    },
+}
+
+/// Why a content is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ContentError {
+    /// A schedule.
+    #[error(transparent)]
+    Schedule(#[from] NdsError),
+    /// A failover list.
+    #[error(transparent)]
+    Failover(#[from] FailoverError),
+    /// Settings of the agent.
+    #[error(transparent)]
+    Configuration(#[from] ClientConfigurationError),
+    /// Settings of collections.
+    #[error(transparent)]
+    InventorySettings(#[from] InventorySettingsError),
+}
+
+/// A content that is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldContent {
+    /// Digest of its bytes.
+    pub sha256: Digest,
+    /// How many.
+    pub size: u64,
+}
+
+/// The policy that is in force, as an agent remembers it beside its contents.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Its revision; 0 before the first.
+    pub revision: u64,
+    /// Name of its content; nil when some of it was lost, and it is to be fetched again.
+    pub guid: Guid,
+    /// ETag that it came with; empty for none.
+    pub etag: String,
+    /// Contents by kind, [`CatalogKind`] as text.
+    pub contents: BTreeMap<String, HeldContent>,
+}
+
+impl Held {
+    /// The content of `kind` that is in force.
+    pub fn content(&self, kind: CatalogKind) -> Option<&HeldContent> {
+        self.contents.get(&kind.to_string())
+    }
+}
+
+/// What an agent reads out of a content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// When it does what.
+    Schedule(Nds),
+    /// Which beacons it may use.
+    Failover(Failover),
+    /// What else it is to do.
+    Configuration(ClientConfiguration),
+    /// What it may look for beyond the ordinary.
+    InventorySettings(InventorySettings),
+    /// Known, but nothing that this version acts on.
+    Unused,
+}
+
+/// Reads a content; the same when it comes and when it is read back at a start.
+pub fn read_content(kind: CatalogKind, bytes: &[u8]) -> Result<Content, ContentError> {
+    match kind {
+        CatalogKind::Schedule => Ok(Content::Schedule(Nds::read(bytes)?)),
+        CatalogKind::ClientSettings => Ok(Content::Failover(Failover::read(bytes)?.0)),
+        CatalogKind::ClientConfiguration => Ok(Content::Configuration(ClientConfiguration::read(bytes)?.0)),
+        CatalogKind::InventorySettings => Ok(Content::InventorySettings(InventorySettings::read(bytes)?)),
+        CatalogKind::AgentUpgrade => Ok(Content::Unused),
+    }
+}
+
+/// A policy that was taken whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// What is to be remembered.
+    pub held: Held,
+    /// Bytes of the contents that are new, by digest.
+    pub fetched: BTreeMap<Digest, Vec<u8>>,
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub enum Step {
+    /// Fetch this path below the download folder, of at most so many bytes, and hand it to [`Following::take`].
+    Fetch(Box<Following>, String, u64),
+    /// The policy is whole.
+    Done(Update),
+    /// It is the one in force.
+    Unchanged,
+}
+
+/// A policy that is being followed.
+#[derive(Debug)]
+pub struct Following {
+    catalogs: VecDeque<String>,
+    /// The content that was asked for; `None` while it is a catalog.
+    target: Option<(CatalogKind, Target)>,
+    /// What was asked for.
+    href: String,
+    before: Held,
+    update: Update,
+}
+
+/// Begins with a policy that came with `etag`. An agent without a policy hands in [`Held::default`].
+pub fn begin(before: &Held, policy: &[u8], etag: &str) -> Result<Step, Refused> {
+    let policy = Npl::read(policy)?;
+    if policy.revision < before.revision {
+        return Err(Refused::Older { met: policy.revision, held: before.revision });
+    }
+    // Without a name something of it was lost here.
+    if policy.revision == before.revision && before.guid != Guid::NIL {
+        return Ok(Step::Unchanged);
+    }
+    let catalogs: VecDeque<String> = policy.in_order().into_iter().map(|package| package.href.clone()).collect();
+    if catalogs.len() > CATALOGS_MAX {
+        return Err(Refused::Catalogs(catalogs.len()));
+    }
+    if catalogs.is_empty() {
+        return Err(Refused::Empty);
+    }
+    // A policy that names no schedule or no beacon leaves the agent with those it has, so that it is never cut off.
+    let stay = [CatalogKind::Schedule, CatalogKind::ClientSettings].map(|kind| kind.to_string());
+    let stays = before.contents.iter().filter(|(kind, _)| stay.contains(kind));
+    let contents = stays.map(|(kind, content)| (kind.clone(), content.clone())).collect();
+    let held = Held { revision: policy.revision, guid: policy.guid, etag: etag.into(), contents };
+    let update = Update { held, fetched: BTreeMap::new() };
+    Following { catalogs, target: None, href: String::new(), before: before.clone(), update }.next()
+}
+
+impl Following {
+    /// Takes the bytes that were asked for.
+    pub fn take(mut self, bytes: Vec<u8>) -> Result<Step, Refused> {
+        let href = std::mem::take(&mut self.href);
+        let Some((kind, target)) = self.target.take() else {
+            let catalog = Osd::read(bytes.as_slice()).map_err(|source| Refused::Catalog { href, source })?;
+            return self.catalog(catalog);
+        };
+        let met = Digest::of(&bytes);
+        if met != target.sha256 {
+            return Err(Refused::Other { href, met: format!("its digest is {met}, not {}", target.sha256) });
+        }
+        read_content(kind, &bytes).map_err(|source| Refused::Content { href, source })?;
+        self.hold(kind, met, bytes.len() as u64);
+        self.update.fetched.insert(met, bytes);
+        self.next()
+    }
+
+    fn catalog(mut self, catalog: Osd) -> Result<Step, Refused> {
+        let Osd { kind, target, .. } = catalog;
+        let held = self.before.content(kind).filter(|held| held.sha256 == target.sha256);
+        if let Some(size) = held.map(|held| held.size) {
+            self.hold(kind, target.sha256, size);
+            return self.next();
+        }
+        if target.size > CONTENT_BYTES_MAX {
+            let met = format!("it has {} bytes, at most {CONTENT_BYTES_MAX} are taken", target.size);
+            return Err(Refused::Other { href: shorten(&target.href), met });
+        }
+        let (href, size) = (target.href.clone(), target.size);
+        self.target = Some((kind, target));
+        self.fetch(href, size)
+    }
+
+    fn hold(&mut self, kind: CatalogKind, sha256: Digest, size: u64) {
+        self.update.held.contents.insert(kind.to_string(), HeldContent { sha256, size });
+    }
+
+    fn next(mut self) -> Result<Step, Refused> {
+        match self.catalogs.pop_front() {
+            Some(href) => self.fetch(href, SMALL_BYTES_MAX),
+            None => Ok(Step::Done(self.update)),
+        }
+    }
+
+    fn fetch(mut self, href: String, bytes: u64) -> Result<Step, Refused> {
+        if !is_below(&href) {
+            return Err(Refused::Link(shorten(&href)));
+        }
+        self.href = href.clone();
+        Ok(Step::Fetch(Box::new(self), href, bytes))
+    }
+}
+
+/// Whether a link is a plain path of folder and name, percent-encoded: nothing else is ever fetched for a policy.
+fn is_below(href: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
+    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(is_plain);
+    // An encoded dot, slash or backslash would be decoded by whoever answers.
+    let upper = href.to_ascii_uppercase();
+    let hides = ["%2E", "%2F", "%5C", "%00"].iter().any(|hidden| upper.contains(hidden));
+    let parts: Vec<&str> = href.split('/').collect();
+    href.len() <= HREF_BYTES_MAX && parts.len() == 2 && parts.into_iter().all(part) && !hides
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::beacon_policy::tests::content;
+    use super::super::{BeaconPolicy, HandOut};
+    use super::*;
+    use crate::policy::beacon_policy;
+    use crate::time::Timestamp;
+
+    const BEACON: &str = "[ManageSoft\\Common\\UploadSettings\\{0d1e5f8a-1f0e-4b4e-a0cf-64f8f1f4c001}]\nProtocol=http\n\
+                          Host=b.lab\nPort=7082\nDirectory=ManageSoftRL\n";
+
+    /// A beacon that may answer one path with something else, and counts what it is asked.
+    struct Beacon {
+        hand_out: HandOut,
+        instead: Option<(&'static str, Option<Vec<u8>>)>,
+        asked: Vec<String>,
+    }
+
+    impl Beacon {
+        fn new(revision: u64, content: beacon_policy::Content) -> Beacon {
+            let policy = BeaconPolicy::new(revision, Timestamp(0), content).unwrap();
+            let hand_out = HandOut::new(&policy, &policy.content.schedule);
+            Beacon { hand_out, instead: None, asked: Vec::new() }
+        }
+
+        fn get(&mut self, href: &str) -> Option<Vec<u8>> {
+            self.asked.push(href.to_owned());
+            match &self.instead {
+                Some((path, bytes)) if *path == href => bytes.clone(),
+                _ => Some(self.hand_out.file(&href.replace("%20", " "))?.text.as_bytes().to_vec()),
+            }
+        }
+
+        /// What an agent with `held` makes of it; `None` when it stays with that.
+        fn poll(&mut self, held: &Held) -> Result<Option<Update>, Refused> {
+            let policy = self.hand_out.policy(None).unwrap().clone();
+            let mut step = begin(held, policy.text.as_bytes(), &policy.etag)?;
+            loop {
+                step = match step {
+                    Step::Fetch(following, href, _) => match self.get(&href) {
+                        Some(bytes) => following.take(bytes)?,
+                        None => return Ok(None),
+                    },
+                    Step::Done(update) => return Ok(Some(update)),
+                    Step::Unchanged => return Ok(None),
+                };
+            }
+        }
+    }
+
+    fn with_all() -> beacon_policy::Content {
+        beacon_policy::Content {
+            failover: BEACON.into(),
+            configuration: "[a]\n".into(),
+            inventory_settings: "<InventorySettings Version=\"1\"/>".into(),
+            ..content()
+        }
+    }
+
+    #[test]
+    fn only_what_changed_is_downloaded() {
+        let mut first = Beacon::new(1, with_all());
+        let update = first.poll(&Held::default()).unwrap().unwrap();
+        assert_eq!((first.asked.len(), update.fetched.len(), update.held.revision), (8, 4, 1));
+        assert_eq!(first.poll(&update.held).unwrap(), None, "an equal revision changes nothing");
+        let mut damaged = Held { guid: Guid::NIL, ..update.held.clone() };
+        damaged.contents.retain(|kind, _| kind != "Schedule");
+        let healed = first.poll(&damaged).unwrap().unwrap();
+        assert_eq!((healed.fetched.len(), &healed.held), (1, &update.held), "what was lost is fetched again");
+        let mut second = Beacon::new(2, beacon_policy::Content { configuration: "[b]\n".into(), ..with_all() });
+        let next = second.poll(&update.held).unwrap().unwrap();
+        assert_eq!((second.asked.len(), next.fetched.len(), next.held.revision), (5, 1, 2));
+        assert_eq!(next.fetched.values().next().unwrap(), b"[b]\n");
+        let kept = update.held.contents.iter().filter(|(kind, content)| next.held.contents[*kind] == **content);
+        assert_eq!(kept.count(), 3);
+    }
+
+    #[test]
+    fn a_revision_never_goes_down() {
+        let held = Beacon::new(7, with_all()).poll(&Held::default()).unwrap().unwrap().held;
+        let refused = Beacon::new(6, with_all()).poll(&held);
+        assert!(matches!(refused, Err(Refused::Older { met: 6, held: 7 })), "{refused:?}");
+    }
+
+    #[test]
+    fn a_policy_that_is_not_whole_replaces_nothing() {
+        let held = Beacon::new(1, with_all()).poll(&Held::default()).unwrap().unwrap().held;
+        let (osd, ndc) = ("ClientSettings/Failover%20Settings.osd", "ClientSettings/Failover%20Settings.ndc");
+        let other = BEACON.replace("7082", "7083");
+        type IsIt = fn(&Result<Option<Update>, Refused>) -> bool;
+        let cases: [(&str, Option<&str>, IsIt); 5] = [
+            (osd, None, |got| matches!(got, Ok(None))),
+            (osd, Some("<SOFTPKG"), |got| matches!(got, Err(Refused::Catalog { .. }))),
+            (ndc, None, |got| matches!(got, Ok(None))),
+            (ndc, Some(BEACON), |got| matches!(got, Err(Refused::Other { .. }))),
+            (ndc, Some(""), |got| matches!(got, Err(Refused::Other { .. }))),
+        ];
+        for (path, bytes, is_it) in cases {
+            let mut beacon = Beacon::new(2, beacon_policy::Content { failover: other.clone(), ..with_all() });
+            beacon.instead = Some((path, bytes.map(|text| text.as_bytes().to_vec())));
+            let got = beacon.poll(&held);
+            assert!(is_it(&got), "{path}: {got:?}");
+        }
+    }
+
+    #[test]
+    fn a_content_that_does_not_read_is_refused_although_its_digest_is_right() {
+        let bytes = b"[ManageSoft\\Common\\UploadSettings\\{x}]\n";
+        let target = Target::of("ClientSettings/x.ndc", bytes);
+        let catalog =
+            Osd { name: "x".into(), kind: CatalogKind::ClientSettings, version: [1; 4], title: "".into(), target };
+        let mut osd = Vec::new();
+        catalog.write(&mut osd).unwrap();
+        let mut beacon = Beacon::new(2, with_all());
+        beacon.instead = Some(("ClientSettings/Failover%20Settings.osd", Some(osd)));
+        let policy = beacon.hand_out.policy(None).unwrap().clone();
+        let mut step = begin(&Held::default(), policy.text.as_bytes(), "").unwrap();
+        let refused = loop {
+            let Step::Fetch(following, href, _) = step else { panic!("{step:?}") };
+            let answer = if href == "ClientSettings/x.ndc" { bytes.to_vec() } else { beacon.get(&href).unwrap() };
+            match following.take(answer) {
+                Ok(next) => step = next,
+                Err(refused) => break refused,
+            }
+        };
+        assert!(matches!(refused, Refused::Content { source: ContentError::Failover(_), .. }), "{refused:?}");
+    }
+
+    #[test]
+    fn a_policy_without_schedule_or_beacons_leaves_those_an_agent_has() {
+        let held = Beacon::new(1, with_all()).poll(&Held::default()).unwrap().unwrap().held;
+        let next = Beacon::new(2, content()).poll(&held).unwrap().unwrap().held;
+        assert_eq!(next.content(CatalogKind::ClientSettings), held.content(CatalogKind::ClientSettings));
+        // Settings that were taken away are gone.
+        assert_eq!(next.content(CatalogKind::ClientConfiguration), None);
+        let mut policy = Vec::new();
+        Npl { revision: 3, ..Npl::default() }.write(&mut policy).unwrap();
+        assert!(matches!(begin(&held, &policy, ""), Err(Refused::Empty)));
+    }
+
+    #[test]
+    fn links_that_lead_elsewhere_are_not_followed() {
+        for href in ["Schedules/a%20b.osd", "ClientSettings/Failover%20Settings%201f.osd"] {
+            assert!(is_below(href), "{href}");
+        }
+        for href in [
+            "http://evil/x",
+            "//evil/x",
+            "/a/b",
+            "a",
+            "a/b/c",
+            "../a",
+            "a/..",
+            "a/.b",
+            "a/%2e%2e",
+            "a/b%2Fc",
+            "a/b?c",
+            "a/b#c",
+            "a\\b/c",
+            "a/%5c",
+            "",
+            "a/",
+        ] {
+            assert!(!is_below(href), "{href}");
+        }
+        assert!(!is_below(&format!("a/{}", "b".repeat(HREF_BYTES_MAX))));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(policy in prop::collection::vec(any::<u8>(), 0..200), catalog: Vec<u8>) {
+            drop(begin(&Held::default(), &policy, "x"));
+            let policy = Beacon::new(1, with_all()).hand_out.policy(None).unwrap().clone();
+            let Ok(Step::Fetch(following, ..)) = begin(&Held::default(), policy.text.as_bytes(), "") else { panic!() };
+            drop(following.take(catalog));
+        }
+    }
+}

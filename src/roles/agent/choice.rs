@@ -1,0 +1,257 @@
+//! Which server an agent asks: the order of its list, the one it stays with, and whether each may be asked at all.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::rules::{AgentRules, AgentServer};
+use super::vocabulary::ServerNumber;
+use crate::id::Guid;
+use crate::rng::RngStream;
+use crate::time::Timestamp;
+use crate::upload::answer::Verdict;
+use crate::upload::backoff::Backoff;
+use crate::upload::selector::{Device, Health, Measures, Order, Probe, Reason, Sticky, order, to_measure};
+
+/// Servers that one pass asks at most: of a list of hundreds the nearest are tried, not all of them.
+pub const PASS_MAX: usize = 16;
+/// Waits of an agent's circuit breaker.
+const BREAKER: Backoff = Backoff::BEACON;
+
+/// What is known of one server.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    health: Health,
+    /// It asked to be left alone until then.
+    busy_until: Timestamp,
+}
+
+/// A server, for the operator.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'c> {
+    /// The server.
+    pub server: &'c AgentServer,
+    /// Why it stands where it stands; `None` for a configured one.
+    pub reason: Option<&'c Reason>,
+    /// Whether it may be asked now.
+    pub is_open: bool,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct ServerChoice {
+    device: Arc<Device>,
+    measures: Measures,
+    known: Vec<Known>,
+    sticky: Sticky,
+    /// The last order of the policy's list, for the operator.
+    order: Option<Order>,
+    /// Measurements are under way.
+    is_measuring: bool,
+    /// The server that took the last package of this life; nobody else is kept to when the order changes.
+    taken_by: Option<Guid>,
+    /// What MgsRandom draws from: the agent's own, and the same each time, so that an agent is moved by what was measured
+    /// and not by chance.
+    draw: u64,
+}
+
+impl ServerChoice {
+    /// Begins with the servers of `rules` in the order of the list.
+    pub fn new(
+        rules: &AgentRules,
+        device: Arc<Device>,
+        measures: Measures,
+        now: Timestamp,
+        rng: &mut RngStream,
+    ) -> ServerChoice {
+        let places: Arc<[u16]> = (0..rules.servers.len() as u16).collect();
+        // A number that no list has: the first look orders it.
+        let number = rules.number.wrapping_sub(1);
+        let sticky = Sticky::new(places, number, now).expect("rules name a server");
+        let known = vec![Known::default(); rules.servers.len()];
+        ServerChoice {
+            device,
+            measures,
+            known,
+            sticky,
+            order: None,
+            is_measuring: false,
+            taken_by: None,
+            draw: rng.bits(),
+        }
+    }
+
+    /// Goes on with another list; what is known of a server that is in both stays.
+    pub fn follow(&mut self, before: &AgentRules, rules: &AgentRules) {
+        let place = |id: Guid| before.servers.iter().position(|server| server.id == id);
+        let known = |id| place(id).and_then(|place| self.known.get(place)).copied().unwrap_or_default();
+        self.known = rules.servers.iter().map(|server| known(server.id)).collect();
+        if let Some(list) = &rules.failover {
+            self.measures.keep_only(&list.uploads);
+        }
+        self.is_measuring = false;
+    }
+
+    /// Servers that have to be measured before the next transfer. Empty when it may begin: then the list is ordered.
+    /// `None` while measurements are under way.
+    pub fn ready(&mut self, rules: &AgentRules, now: Timestamp, rng: &mut RngStream) -> Option<Vec<ServerNumber>> {
+        if self.is_measuring {
+            return None;
+        }
+        if self.sticky.reorder(now, rules.number).is_none() {
+            return Some(Vec::new());
+        }
+        if let Some(list) = &rules.failover {
+            let wanted = to_measure(list, &list.uploads, &self.measures, now);
+            let places = wanted.iter().filter_map(|id| list.uploads.iter().position(|server| server.id == *id));
+            let places: Vec<ServerNumber> = places.map(|place| ServerNumber(place as u16)).collect();
+            if !places.is_empty() {
+                self.is_measuring = true;
+                return Some(places);
+            }
+        }
+        self.reorder(rules, now, rng);
+        Some(Vec::new())
+    }
+
+    /// Measurements came back.
+    pub fn measured(&mut self, rules: &AgentRules, probes: Vec<(ServerNumber, Probe)>) {
+        self.is_measuring = false;
+        for (place, probe) in probes {
+            if let Some(server) = rules.servers.get(usize::from(place.0)) {
+                self.measures.probed(server.id, probe);
+            }
+        }
+    }
+
+    fn reorder(&mut self, rules: &AgentRules, now: Timestamp, rng: &mut RngStream) {
+        let ordered = rules.failover.as_ref().and_then(|list| {
+            let mut stream = RngStream::new(self.draw, 0, 0);
+            order(list, &list.uploads, &self.device, &self.measures, &mut stream).ok()
+        });
+        let listed = ordered.iter().flat_map(|order| order.choices.iter().map(|choice| choice.server));
+        let places: Arc<[u16]> = listed.chain(rules.bootstrap()).collect();
+        let keep = rules.servers.iter().position(|server| Some(server.id) == self.taken_by).map(|place| place as u16);
+        // A configured one is the last resort as soon as there is a list, also the one that the list came from.
+        let keep = keep.filter(|place| ordered.is_none() || rules.bootstrap().all(|last| last != *place));
+        if places.is_empty() {
+            // All of them foreign and discarded: the list as it stands is better than none.
+            let all: Arc<[u16]> = (0..rules.servers.len() as u16).collect();
+            self.sticky.reordered(all, rules.number, keep, now, rng);
+        } else {
+            self.sticky.reordered(places, rules.number, keep, now, rng);
+        }
+        self.order = ordered;
+    }
+
+    /// The next server of a pass that has asked `asked`; `None` when the pass is over.
+    pub fn next(&self, now: Timestamp, asked: &[u16]) -> Option<ServerNumber> {
+        if asked.len() >= PASS_MAX {
+            return None;
+        }
+        let may = |place: &u16| {
+            let known = self.known.get(usize::from(*place)).copied().unwrap_or_default();
+            !asked.contains(place) && now >= known.busy_until && known.health.lets_pass(now)
+        };
+        self.sticky.pass(now).find(may).map(ServerNumber)
+    }
+
+    /// The soonest moment at which some server may be asked again.
+    pub fn free_at(&self, now: Timestamp) -> Timestamp {
+        let free = |known: &Known| known.busy_until.max(known.health.next_probe().unwrap_or(now));
+        self.known.iter().map(free).min().unwrap_or(now).max(now)
+    }
+
+    /// The server that is asked first.
+    pub fn first(&self, now: Timestamp) -> ServerNumber {
+        self.next(now, &[]).unwrap_or(ServerNumber(self.sticky.first(now)))
+    }
+
+    /// Something is sent to a server.
+    pub fn sent(&mut self, to: ServerNumber) {
+        if let Some(known) = self.known.get_mut(usize::from(to.0)) {
+            known.health.sent();
+        }
+    }
+
+    /// A server answered, or not. `false` when a final refusal is the link's fault and not the package's.
+    pub fn answered(
+        &mut self,
+        rules: &AgentRules,
+        to: ServerNumber,
+        now: Timestamp,
+        verdict: Verdict,
+        rng: &mut RngStream,
+    ) -> bool {
+        let Some(known) = self.known.get_mut(usize::from(to.0)) else { return true };
+        let is_fair = known.health.answered(now, verdict, BREAKER, rng);
+        match verdict {
+            Verdict::Delivered => {
+                known.busy_until = Timestamp::default();
+                self.taken_by = rules.servers.get(usize::from(to.0)).map(|server| server.id);
+                self.sticky.succeeded(now, to.0, rng);
+            }
+            Verdict::Later { retry_after_ms: Some(ms), .. } => known.busy_until = now.plus_ms(ms),
+            Verdict::Later { .. } | Verdict::Refused | Verdict::Full | Verdict::Loop => {}
+            Verdict::Unidentified | Verdict::Revoked => {}
+        }
+        if known_is_open(&self.known, to) {
+            self.sticky.failed(to.0);
+        }
+        is_fair
+    }
+
+    /// What was sent was not tried after all.
+    pub fn abandoned(&mut self, to: ServerNumber) {
+        if let Some(known) = self.known.get_mut(usize::from(to.0)) {
+            known.health.abandoned();
+        }
+    }
+
+    /// A transfer of so many bytes to a server took so long.
+    pub fn transferred(&mut self, rules: &AgentRules, to: ServerNumber, bytes: u64, ms: i64) {
+        let listed = rules.failover.as_ref().and_then(|list| list.uploads.get(usize::from(to.0)));
+        if let Some(server) = listed {
+            self.measures.transferred(server.id, bytes, ms);
+        }
+    }
+
+    /// Whether measurements are under way: nothing is sent until they are back.
+    pub fn is_measuring(&self) -> bool {
+        self.is_measuring
+    }
+
+    /// Every server in the order in which a pass that begins at `now` would ask them.
+    pub fn listed<'c>(&'c self, rules: &'c AgentRules, now: Timestamp) -> impl Iterator<Item = Listed<'c>> {
+        let choices = self.order.iter().flat_map(|order| &order.choices);
+        let reasons: BTreeMap<u16, &Reason> = choices.map(|choice| (choice.server, &choice.reason)).collect();
+        self.sticky.pass(now).filter_map(move |place| {
+            let server = rules.servers.get(usize::from(place))?;
+            let known = self.known.get(usize::from(place)).copied().unwrap_or_default();
+            let is_open = now >= known.busy_until && known.health.lets_pass(now);
+            Some(Listed { server, reason: reasons.get(&place).copied(), is_open })
+        })
+    }
+
+    /// The last order of the policy's list.
+    pub fn order(&self) -> Option<&Order> {
+        self.order.as_ref()
+    }
+
+    /// What was measured, to be remembered over a restart.
+    pub fn measures(&self) -> &Measures {
+        &self.measures
+    }
+
+    /// The clock was set back by so many milliseconds.
+    pub fn step_back(&mut self, ms: i64) {
+        self.sticky.step_back(ms);
+        for known in &mut self.known {
+            known.health.step_back(ms);
+            known.busy_until = known.busy_until.plus_ms(ms.saturating_neg());
+        }
+    }
+}
+
+fn known_is_open(known: &[Known], to: ServerNumber) -> bool {
+    known.get(usize::from(to.0)).is_some_and(|known| known.health.next_probe().is_some())
+}

@@ -1,0 +1,305 @@
+//! What an agent goes by: its policy where there is one, else its own configuration.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::config::address::address_parts;
+use crate::config::agent::is_loopback_host;
+use crate::formats::client_configuration::ClientConfiguration;
+use crate::formats::failover::{Failover, Protocol, Server};
+use crate::formats::inventory_settings::InventorySettings;
+use crate::formats::nds::{CatchUp, Command, Event, Nds, Repeat, Trigger, TriggerKind};
+use crate::id::{Digest, Guid};
+use crate::policy::apply::Content;
+use crate::schedule::Timetable;
+use crate::time::{DAY_MS, Timestamp};
+
+/// Most servers that an agent looks at: those of its policy, then those of its configuration.
+pub const SERVERS_MAX: usize = 600;
+
+/// What an agent does when an event of its schedule is due. Source: `agent-beacon-batch` reference, section 7.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Take stock of this host.
+    Collect,
+    /// Ask for policy.
+    AskPolicy,
+    /// Send what is queued.
+    CatchUp,
+}
+
+impl Task {
+    /// What `event` runs; `None` for a component that is none of ours.
+    pub fn of(event: &Event) -> Option<Task> {
+        match event.command.component.as_str() {
+            "Tracker" => Some(Task::Collect),
+            "PolicyClient" => Some(Task::AskPolicy),
+            "Uploader" => Some(Task::CatchUp),
+            _ => None,
+        }
+    }
+}
+
+/// A server as an agent reaches it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentServer {
+    /// Its id: that of the beacon, or one made of the address for a configured one.
+    pub id: Guid,
+    /// Base address of uploads, with the directory: `http://host:port/ManageSoftRL`.
+    pub upload: String,
+    /// Base address of downloads.
+    pub download: String,
+    /// Its host, without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
+/// See the module's head. Shared: agents with equal policies and configurations may hold the same.
+#[derive(Debug)]
+pub struct AgentRules {
+    /// Tells one list of servers from the one before it.
+    pub number: u32,
+    /// When it does what.
+    pub timetable: Arc<Timetable>,
+    /// The list of its policy, with only those servers that it may talk to.
+    pub failover: Option<Failover>,
+    /// What else its policy tells it to do.
+    pub configuration: ClientConfiguration,
+    /// What it may look for beyond the ordinary; `None` when it was told nothing of that.
+    pub inventory_settings: Option<InventorySettings>,
+    /// All servers by their places: the uploads of `failover`, then the configured ones that are not among them.
+    pub servers: Vec<AgentServer>,
+    /// Entries of the list that are not used because they would carry reports in plain beyond this host.
+    pub refused_plain: usize,
+}
+
+/// What an agent is set to by its own file, as far as it goes by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentSettings {
+    /// Base addresses of its bootstrap servers in order: 1 to 64.
+    pub servers: Arc<[String]>,
+    /// Whether plain HTTP beyond this host is accepted, also where policy names it.
+    pub allow_plain: bool,
+    /// Collect at every start (one machine), not only when nothing was ever collected.
+    pub collect_at_start: bool,
+    /// Without a schedule of a policy: from one inventory to the next, in milliseconds.
+    pub inventory_every_ms: i64,
+    /// Without one: the length of a period in which policy is asked once.
+    pub policy_every_ms: i64,
+    /// Without one: where in the day (UTC) the catch-up's one-hour window begins.
+    pub catch_up_from_ms: i64,
+}
+
+impl AgentRules {
+    /// The rules of an agent with these settings and these contents of a policy.
+    pub fn new(number: u32, settings: &AgentSettings, contents: Vec<Content>) -> AgentRules {
+        let (mut schedule, mut failover, mut inventory_settings) = (None, None, None);
+        let mut configuration = ClientConfiguration::default();
+        for content in contents {
+            match content {
+                Content::Schedule(nds) => schedule = Some(nds),
+                Content::Failover(list) => failover = Some(list),
+                Content::Configuration(told) => configuration = told,
+                Content::InventorySettings(told) => inventory_settings = Some(told),
+                Content::Unused => {}
+            }
+        }
+        if let (Some(list), Some(calls)) = (&mut failover, &configuration.selector) {
+            list.selector = calls.clone();
+        }
+        let mut refused_plain = 0;
+        if let Some(list) = &mut failover {
+            let may = |server: &Server| settings.allow_plain || !is_plain(server);
+            let before = list.uploads.len();
+            list.uploads.retain(may);
+            list.downloads.retain(may);
+            refused_plain = before - list.uploads.len();
+        }
+        let failover = failover.filter(|list| !list.uploads.is_empty());
+        let mut servers: Vec<AgentServer> = (failover.iter().flat_map(|list| &list.uploads))
+            .map(|server| of_policy(server, failover.as_ref().map_or(&[][..], |list| &list.downloads)))
+            .collect();
+        for address in settings.servers.iter() {
+            let configured = of_configuration(address);
+            if !servers.iter().any(|known| known.upload == configured.upload) {
+                servers.push(configured);
+            }
+        }
+        servers.truncate(SERVERS_MAX);
+        let timetable = Arc::new(Timetable::new(schedule.unwrap_or_else(|| own_schedule(settings))));
+        AgentRules { number, timetable, failover, configuration, inventory_settings, servers, refused_plain }
+    }
+
+    /// Places of the configured servers that are no part of the policy's list, in order: the last resort.
+    pub fn bootstrap(&self) -> impl Iterator<Item = u16> {
+        let first = self.failover.as_ref().map_or(0, |list| list.uploads.len());
+        (first..self.servers.len()).map(|place| place as u16)
+    }
+}
+
+fn is_plain(server: &Server) -> bool {
+    server.protocol == Protocol::Http && !is_loopback_host(&server.host)
+}
+
+fn base(server: &Server) -> String {
+    let scheme = match server.protocol {
+        Protocol::Http => "http",
+        Protocol::Https => "https",
+    };
+    let host = match server.host.parse::<IpAddr>() {
+        Ok(IpAddr::V6(address)) => format!("[{address}]"),
+        _ => server.host.clone(),
+    };
+    format!("{scheme}://{host}:{}/{}", server.port, server.directory)
+}
+
+fn of_policy(server: &Server, downloads: &[Server]) -> AgentServer {
+    let own = downloads.iter().find(|download| download.id == server.id);
+    let download = match own {
+        Some(own) => base(own),
+        // A list of uploads only: the beacon's usual place.
+        None => base(&Server { directory: "ManageSoftDL".into(), ..server.clone() }),
+    };
+    AgentServer { id: server.id, upload: base(server), download, host: server.host.clone(), port: server.port }
+}
+
+fn of_configuration(address: &str) -> AgentServer {
+    let address = address.trim_end_matches('/');
+    let (host, port) = address_parts(address).map_or((address, 0), |parts| (parts.host, parts.port));
+    let digest = Digest::of(address.as_bytes()).0;
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest[..16]);
+    AgentServer {
+        id: Guid::from_random(id),
+        upload: format!("{address}/ManageSoftRL"),
+        download: format!("{address}/ManageSoftDL"),
+        host: host.into(),
+        port,
+    }
+}
+
+/// The schedule of an agent that has none from a policy: the three events of every schedule, by its own file.
+fn own_schedule(settings: &AgentSettings) -> Nds {
+    let event = |number: u8, name: &str, component: &str, action: &str, catch_up, trigger| Event {
+        name: name.into(),
+        // Those of every standard schedule, so that what was run by this one is not run again by that of a policy.
+        id: format!("11111111-0000-4000-8000-{number:012}").parse().unwrap_or_default(),
+        needs_network: false,
+        catch_up,
+        idle_secs: 0,
+        command: Command { component: component.into(), action: action.into(), param: String::new() },
+        triggers: vec![trigger],
+    };
+    let secs = |ms: i64| u32::try_from(ms / 1_000).unwrap_or(u32::MAX).max(1);
+    let periodic = |every_ms: i64| {
+        let every = secs(every_ms);
+        let days = every.div_ceil(86_400).max(1);
+        Trigger {
+            kind: TriggerKind::Daily { every_days: days },
+            start: Some(Timestamp(0)),
+            repeat: (every % 86_400 != 0).then(|| Repeat { every_secs: every, for_secs: days.saturating_mul(86_400) }),
+            window_secs: every,
+        }
+    };
+    let at = Timestamp(settings.catch_up_from_ms.rem_euclid(DAY_MS) / 1_000 * 1_000);
+    let daily =
+        Trigger { kind: TriggerKind::Daily { every_days: 1 }, start: Some(at), repeat: None, window_secs: 3_600 };
+    Nds {
+        schema: 60,
+        name: "configuration".into(),
+        made_at: Timestamp(0),
+        events: vec![
+            event(1, "Generate Inventory", "Tracker", "Report", CatchUp::Never, periodic(settings.inventory_every_ms)),
+            event(
+                2,
+                "Update Machine Policy",
+                "PolicyClient",
+                "Apply",
+                CatchUp::Never,
+                periodic(settings.policy_every_ms),
+            ),
+            event(3, "Upload Client Files", "Uploader", "Upload", CatchUp::OnStartup, daily),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::HOUR_MS;
+
+    fn settings(servers: &[&str], allow_plain: bool) -> AgentSettings {
+        AgentSettings {
+            servers: servers.iter().map(|server| (*server).to_owned()).collect(),
+            allow_plain,
+            collect_at_start: false,
+            inventory_every_ms: DAY_MS,
+            policy_every_ms: 12 * HOUR_MS,
+            catch_up_from_ms: 11 * HOUR_MS,
+        }
+    }
+
+    fn failover(hosts: &[&str]) -> Content {
+        let entry = |(number, host): (u8, &&str)| {
+            let id = Guid::from_random([number; 16]);
+            format!(
+                "[ManageSoft\\Common\\UploadSettings\\{{{id}}}]\nProtocol=http\nHost={host}\nPort=7082\nDirectory=RL\n"
+            )
+        };
+        let text: String = (1..).zip(hosts).map(entry).collect();
+        Content::Failover(Failover::read(text.as_bytes()).unwrap().0)
+    }
+
+    fn uploads(rules: &AgentRules) -> Vec<&str> {
+        rules.servers.iter().map(|server| server.upload.as_str()).collect()
+    }
+
+    #[test]
+    fn the_servers_of_the_policy_come_first_and_the_configured_ones_are_the_last_resort() {
+        let settings = settings(&["http://boot:7081/", "http://b2:7082"], true);
+        let alone = AgentRules::new(1, &settings, vec![]);
+        assert_eq!(uploads(&alone), ["http://boot:7081/ManageSoftRL", "http://b2:7082/ManageSoftRL"]);
+        assert_eq!(alone.bootstrap().collect::<Vec<_>>(), [0, 1]);
+        let rules = AgentRules::new(2, &settings, vec![failover(&["b1", "fe80::1"])]);
+        assert_eq!(uploads(&rules)[..2], ["http://b1:7082/RL", "http://[fe80::1]:7082/RL"]);
+        assert_eq!(rules.servers[0].download, "http://b1:7082/ManageSoftDL");
+        assert_eq!(rules.bootstrap().collect::<Vec<_>>(), [2, 3]);
+        assert_eq!((rules.servers[2].host.as_str(), rules.servers[2].port), ("boot", 7081));
+    }
+
+    #[test]
+    fn a_configured_server_that_the_policy_names_too_is_one() {
+        let listed = "[ManageSoft\\Common\\UploadSettings\\{0d1e5f8a-1f0e-4b4e-a0cf-64f8f1f4c001}]\nProtocol=http\n\
+                      Host=b1\nPort=7082\nDirectory=ManageSoftRL\n";
+        let list = Content::Failover(Failover::read(listed.as_bytes()).unwrap().0);
+        let rules = AgentRules::new(1, &settings(&["http://b1:7082"], true), vec![list]);
+        assert_eq!((rules.servers.len(), rules.bootstrap().count()), (1, 0));
+    }
+
+    #[test]
+    fn policy_cannot_make_an_agent_send_in_plain() {
+        let rules =
+            AgentRules::new(1, &settings(&["http://127.0.0.1:7081"], false), vec![failover(&["b1", "127.0.0.1"])]);
+        assert_eq!(uploads(&rules), ["http://127.0.0.1:7082/RL", "http://127.0.0.1:7081/ManageSoftRL"]);
+        assert_eq!(rules.refused_plain, 1);
+        let none = AgentRules::new(1, &settings(&["https://server"], false), vec![failover(&["b1"])]);
+        assert_eq!((uploads(&none), none.failover.is_none()), (vec!["https://server/ManageSoftRL"], true));
+        assert_eq!(none.servers[0].port, 443);
+    }
+
+    #[test]
+    fn the_own_schedule_has_the_three_tasks_and_every_period_is_covered() {
+        for (inventory_every_ms, policy_every_ms) in
+            [(60_000, 60_000), (DAY_MS, 12 * HOUR_MS), (7 * DAY_MS, 36 * HOUR_MS)]
+        {
+            let settings = AgentSettings { inventory_every_ms, policy_every_ms, ..settings(&["http://b"], true) };
+            let rules = AgentRules::new(1, &settings, vec![]);
+            let tasks: Vec<Option<Task>> = rules.timetable.events().iter().map(Task::of).collect();
+            assert_eq!(tasks, [Some(Task::Collect), Some(Task::AskPolicy), Some(Task::CatchUp)]);
+            let mut text = Vec::new();
+            rules.timetable.nds().write(&mut text).unwrap();
+            assert_eq!(&Nds::read(text.as_slice()).unwrap(), rules.timetable.nds(), "it is a schedule like any other");
+        }
+    }
+}

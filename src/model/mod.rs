@@ -17,6 +17,7 @@ pub mod software;
 
 pub mod titles;
 
+pub mod discovery;
 pub mod inventory;
 pub mod staged;
 

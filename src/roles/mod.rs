@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod beacon;
+pub mod discover;
 pub mod server;
 
 use crate::rng::RngStream;

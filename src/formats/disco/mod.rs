@@ -159,7 +159,7 @@ pub struct Service {
 }
 
 /// `Property Name Value`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServiceProperty {
     /// Name; case counts.
     pub name: String,

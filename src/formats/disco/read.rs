@@ -63,7 +63,7 @@ impl Disco {
         let mut reader = Reader {
             xml: XmlReader::new(xml),
             notes: Notes { findings: Findings::default(), kept: Kept::default(), at: 0 },
-            property_names: BTreeSet::new(),
+            property_names: PropertyNames::default(),
         };
         let disco = reader.discovery()?;
         // A document that goes on after its root is not well-formed.
@@ -75,7 +75,7 @@ impl Disco {
 struct Reader<R> {
     xml: XmlReader<R>,
     notes: Notes,
-    property_names: BTreeSet<Box<str>>,
+    property_names: PropertyNames,
 }
 
 /// What is kept beside the document: apart from the XML reader, since a tag borrows that.
@@ -125,23 +125,27 @@ impl Notes {
         self.keep(tag.get(attribute).unwrap_or(""), rule, element, attribute)
     }
 
-    /// Whether the required attributes are all there; else a finding for the first that is not.
-    fn has_all(&mut self, tag: &Tag, element: &'static str, required: &[&'static str]) -> bool {
-        match required.iter().find(|name| tag.get(name).is_none()) {
-            Some(missing) => {
-                self.find(DiscoFindingKind::Missing, element, missing);
-                false
-            }
-            None => true,
+    /// Whether an element is taken: its required attributes are all there, and beside the `count` that were taken there
+    /// is room for it. Else a finding.
+    fn takes(
+        &mut self,
+        tag: &Tag,
+        element: &'static str,
+        required: &[&'static str],
+        count: usize,
+        max: usize,
+    ) -> Result<bool, XmlError> {
+        if let Some(missing) = required.iter().find(|name| tag.get(name).is_none()) {
+            self.find(DiscoFindingKind::Missing, element, missing);
+            return Ok(false);
         }
-    }
-
-    /// Whether one more fits; else a finding.
-    fn has_room(&mut self, count: usize, max: usize, element: &'static str) -> bool {
         if count >= max {
             self.find(DiscoFindingKind::TooMany, element, "");
+            return Ok(false);
         }
-        count < max
+        // As much as the largest of them takes beside its texts.
+        self.kept.add(size_of::<Service>())?;
+        Ok(true)
     }
 }
 
@@ -179,11 +183,13 @@ impl<R: Read> Reader<R> {
         loop {
             self.notes.at = self.xml.position();
             let Some(tag) = self.xml.child()? else { return Ok(disco) };
-            let fits = tag.name() == "Device" && self.notes.has_room(disco.devices.len(), DEVICES_MAX, "Device");
-            match if fits { read_device(&mut self.notes, &tag)? } else { None } {
+            let device = match tag.name() {
+                "Device" => read_device(&mut self.notes, &tag, disco.devices.len())?,
+                _ => None,
+            };
+            match device {
                 Some(mut device) => {
                     self.device_children(&mut device)?;
-                    self.notes.kept.add(size_of::<Device>())?;
                     disco.devices.push(device);
                 }
                 None => self.xml.skip()?,
@@ -195,28 +201,17 @@ impl<R: Read> Reader<R> {
         loop {
             self.notes.at = self.xml.position();
             let Some(tag) = self.xml.child()? else { return Ok(()) };
-            let notes = &mut self.notes;
-            let mut service = None;
-            match tag.name() {
+            let service = match tag.name() {
                 "Address" => {
-                    if notes.has_room(device.addresses.len(), ADDRESSES_MAX, "Address")
-                        && let Some(address) = read_address(notes, &tag)?
-                    {
-                        notes.kept.add(size_of::<Address>())?;
-                        device.addresses.push(address);
-                    }
+                    device.addresses.extend(read_address(&mut self.notes, &tag, device.addresses.len())?);
+                    None
                 }
-                "Service" => {
-                    if notes.has_room(device.services.len(), SERVICES_MAX, "Service") {
-                        service = read_service(notes, &tag)?;
-                    }
-                }
-                _ => {}
-            }
+                "Service" => read_service(&mut self.notes, &tag, device.services.len())?,
+                _ => None,
+            };
             match service {
                 Some(mut service) => {
                     self.service_children(&mut service)?;
-                    self.notes.kept.add(size_of::<Service>())?;
                     device.services.push(service);
                 }
                 None => self.xml.skip()?,
@@ -228,34 +223,16 @@ impl<R: Read> Reader<R> {
         loop {
             self.notes.at = self.xml.position();
             let Some(tag) = self.xml.child()? else { return Ok(()) };
-            let notes = &mut self.notes;
             match tag.name() {
                 "Property" => {
-                    if notes.has_all(&tag, "Property", &["Name", "Value"])
-                        && notes.has_room(service.properties.len(), PROPERTIES_MAX, "Property")
-                    {
-                        let name = notes.text(&tag, rules::NAME, "Property", "Name")?;
-                        if !self.property_names.contains(name.as_str()) {
-                            if self.property_names.len() == PROPERTY_NAMES_MAX {
-                                return Err(DiscoError::PropertyNames);
-                            }
-                            notes.kept.add(name.len() + size_of::<Box<str>>())?;
-                            self.property_names.insert(name.as_str().into());
-                        }
-                        let value = notes.text(&tag, rules::VALUE, "Property", "Value")?;
-                        notes.kept.add(size_of::<ServiceProperty>())?;
-                        service.properties.push(ServiceProperty { name, value });
+                    let property = read_property(&mut self.notes, &tag, service.properties.len())?;
+                    if let Some(property) = &property {
+                        self.property_names.learn(&property.name, &mut self.notes)?;
                     }
+                    service.properties.extend(property);
                 }
                 "Instance" => {
-                    if notes.has_all(&tag, "Instance", &["Name"])
-                        && notes.has_room(service.instances.len(), INSTANCES_MAX, "Instance")
-                    {
-                        let name = notes.text(&tag, rules::NAME, "Instance", "Name")?;
-                        let status = notes.text(&tag, rules::WORD, "Instance", "Status")?;
-                        notes.kept.add(size_of::<Instance>())?;
-                        service.instances.push(Instance { name, status });
-                    }
+                    service.instances.extend(read_instance(&mut self.notes, &tag, service.instances.len())?);
                 }
                 _ => {}
             }
@@ -264,9 +241,27 @@ impl<R: Read> Reader<R> {
     }
 }
 
-fn read_device(notes: &mut Notes, tag: &Tag) -> Result<Option<Device>, XmlError> {
+/// The distinct names of properties met so far.
+#[derive(Default)]
+struct PropertyNames(BTreeSet<Box<str>>);
+
+impl PropertyNames {
+    fn learn(&mut self, name: &str, notes: &mut Notes) -> Result<(), DiscoError> {
+        if self.0.contains(name) {
+            return Ok(());
+        }
+        if self.0.len() == PROPERTY_NAMES_MAX {
+            return Err(DiscoError::PropertyNames);
+        }
+        notes.kept.add(name.len() + size_of::<Box<str>>())?;
+        self.0.insert(name.into());
+        Ok(())
+    }
+}
+
+fn read_device(notes: &mut Notes, tag: &Tag, count: usize) -> Result<Option<Device>, XmlError> {
     const ELEMENT: &str = "Device";
-    if !notes.has_all(tag, ELEMENT, &["Name"]) {
+    if !notes.takes(tag, ELEMENT, &["Name"], count, DEVICES_MAX)? {
         return Ok(None);
     }
     Ok(Some(Device {
@@ -277,9 +272,9 @@ fn read_device(notes: &mut Notes, tag: &Tag) -> Result<Option<Device>, XmlError>
     }))
 }
 
-fn read_address(notes: &mut Notes, tag: &Tag) -> Result<Option<Address>, XmlError> {
+fn read_address(notes: &mut Notes, tag: &Tag, count: usize) -> Result<Option<Address>, XmlError> {
     const ELEMENT: &str = "Address";
-    if !notes.has_all(tag, ELEMENT, &["Type", "Value"]) {
+    if !notes.takes(tag, ELEMENT, &["Type", "Value"], count, ADDRESSES_MAX)? {
         return Ok(None);
     }
     let value = match (tag.get("Type"), tag.get("Value").map(str::parse)) {
@@ -294,9 +289,9 @@ fn read_address(notes: &mut Notes, tag: &Tag) -> Result<Option<Address>, XmlErro
     Ok(Some(Address { value, mac, subnet: notes.text(tag, rules::WORD, ELEMENT, "Subnet")? }))
 }
 
-fn read_service(notes: &mut Notes, tag: &Tag) -> Result<Option<Service>, XmlError> {
+fn read_service(notes: &mut Notes, tag: &Tag, count: usize) -> Result<Option<Service>, XmlError> {
     const ELEMENT: &str = "Service";
-    if !notes.has_all(tag, ELEMENT, &["Type", "Name"]) {
+    if !notes.takes(tag, ELEMENT, &["Type", "Name"], count, SERVICES_MAX)? {
         return Ok(None);
     }
     let port = tag.get("Port").filter(|text| !text.is_empty());
@@ -312,4 +307,22 @@ fn read_service(notes: &mut Notes, tag: &Tag) -> Result<Option<Service>, XmlErro
         state: notes.text(tag, rules::WORD, ELEMENT, "State")?,
         ..Service::default()
     }))
+}
+
+fn read_property(notes: &mut Notes, tag: &Tag, count: usize) -> Result<Option<ServiceProperty>, XmlError> {
+    const ELEMENT: &str = "Property";
+    if !notes.takes(tag, ELEMENT, &["Name", "Value"], count, PROPERTIES_MAX)? {
+        return Ok(None);
+    }
+    let name = notes.text(tag, rules::NAME, ELEMENT, "Name")?;
+    Ok(Some(ServiceProperty { name, value: notes.text(tag, rules::VALUE, ELEMENT, "Value")? }))
+}
+
+fn read_instance(notes: &mut Notes, tag: &Tag, count: usize) -> Result<Option<Instance>, XmlError> {
+    const ELEMENT: &str = "Instance";
+    if !notes.takes(tag, ELEMENT, &["Name"], count, INSTANCES_MAX)? {
+        return Ok(None);
+    }
+    let name = notes.text(tag, rules::NAME, ELEMENT, "Name")?;
+    Ok(Some(Instance { name, status: notes.text(tag, rules::WORD, ELEMENT, "Status")? }))
 }

@@ -6,6 +6,7 @@
 
 mod core;
 pub mod device;
+pub mod discovery;
 pub mod import;
 pub mod keep;
 pub mod policy;
@@ -17,6 +18,7 @@ pub use self::core::{
     ServerSettings, Task,
 };
 pub use device::{details, unite};
+pub use discovery::{ShownAddress, ShownDiscovery, ShownService, discovery};
 pub use import::{ImportRules, Imported, import};
 pub use keep::{KEPT_MS, Keep, keep};
 pub use policy::{PolicySettings, SettingError, SettingName};

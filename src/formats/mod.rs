@@ -12,6 +12,7 @@ pub mod client_configuration;
 pub mod disco;
 pub mod failover;
 pub mod inventory_settings;
+pub mod mmi;
 pub mod ndi;
 pub mod nds;
 pub mod npl;

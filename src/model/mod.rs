@@ -18,6 +18,13 @@ pub mod software;
 pub mod titles;
 
 pub mod discovery;
+
+pub mod usage;
+
+pub mod usage_periods;
+
+pub mod usage_lines;
+
 pub mod inventory;
 pub mod staged;
 

@@ -1,4 +1,4 @@
-//! The three role cores: they are told the time and what happened, and say what to do.
+//! The three role cores, and the meter's beside the agent's: they are told the time and what happened, and say what to do.
 //!
 //! A core never waits and never fails for the world's sake. What it wants done it gives to a [`Sink`] as a numbered
 //! intent; the effect's outcome comes back as an input at least one millisecond later. Within one millisecond a core
@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod beacon;
 pub mod discover;
+pub mod meter;
 pub mod server;
 
 use crate::rng::RngStream;

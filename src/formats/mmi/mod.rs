@@ -12,7 +12,8 @@
 //! what follows a second `MD` is left out. Unknown elements and attributes are skipped. What is partly bad is read as
 //! far as it is good and told as a list of [`Finding`]s; what breaks a limit is refused as a whole.
 //!
-//! Source: `agent-beacon-batch` reference, sections 5.1 and 5.2; limits: section 4.2 and `delivery-contract`, section 7.
+//! Source: `agent-beacon-batch` reference, sections 5.1 and 5.2; limits: its section 4.2 and section 7 of
+//! `delivery-contract`.
 
 mod columns;
 mod file;

@@ -149,7 +149,8 @@ fn a_bad_value_of_an_application_costs_only_itself() {
     let (file, findings) = read(&inside(&period(
         "kim",
         A,
-        "<APPUSAGE VERSION='1'/><APPUSAGE NAME='a' RUNS='-1' RUNTIME='4294967296' ACTIVETIME='4294967295' LASTUSED='x'/>",
+        "<APPUSAGE VERSION='1'/>
+         <APPUSAGE NAME='a' RUNS='-1' RUNTIME='4294967296' ACTIVETIME='4294967295' LASTUSED='x'/>",
     )));
     let [usage] = &file.periods[0].applications[..] else { panic!() };
     assert_eq!((usage.runs, usage.run_secs, usage.active_secs, usage.last_used), (0, 0, u32::MAX, None));
@@ -317,7 +318,9 @@ proptest! {
     }
 
     #[test]
-    fn what_is_read_is_written_and_read_as_the_same(flips in proptest::collection::vec((any::<u16>(), any::<u8>()), 1..4)) {
+    fn what_is_read_is_written_and_read_as_the_same(
+        flips in proptest::collection::vec((any::<u16>(), any::<u8>()), 1..4),
+    ) {
         let mut bytes = WEB07.to_vec();
         for (at, byte) in flips {
             let at = usize::from(at) % bytes.len();

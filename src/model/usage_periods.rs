@@ -1,0 +1,324 @@
+//! What is staged of the usage that one agent reported: its periods, each once.
+//!
+//! A period is named by its GUID: the same GUID again replaces, it never adds. Sessions and the weekly summary tell of
+//! the same samples, so the summary of a week takes the place of the sessions of its user that began in that week. The
+//! result does not depend on the order in which the reports arrive.
+//!
+//! Source: agent-beacon-batch reference, section 5.2 (GUID); 13 weeks, a quarter, is a choice of this project.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::usage::{Application, Usage, WEEK_MS, week_of};
+use crate::formats::mmi::{self, PeriodType};
+use crate::id::Guid;
+use crate::time::{DAY_MS, Timestamp};
+
+/// How long a period is kept, from its start.
+pub const KEPT_MS: i64 = 13 * WEEK_MS;
+/// Periods of one agent at most. Beyond it the oldest goes.
+pub const PERIODS_MAX: usize = 4_096;
+/// Rows of all periods of one agent at most. Beyond it the oldest period goes.
+pub const ROWS_MAX: usize = 40_000;
+/// A period that begins later than this after its arrival was dated by a wrong clock.
+const AHEAD_MAX_MS: i64 = DAY_MS;
+
+/// One user in one period, as the server keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct UsagePeriod {
+    /// When the package that brought it was collected. Of two of one GUID the later one counts.
+    pub reported: Timestamp,
+    /// The account.
+    pub user: Box<str>,
+    /// Its domain.
+    pub domain: Box<str>,
+    /// How long the period is.
+    pub kind: PeriodType,
+    /// When it began.
+    pub start: Timestamp,
+    /// Ascending, each application once.
+    rows: Vec<(Application, Usage)>,
+}
+
+impl UsagePeriod {
+    /// The period as a usage file tells it that was collected at `reported`. Rows of one application are summed.
+    pub fn new(period: &mmi::Period, reported: Timestamp) -> UsagePeriod {
+        let mut rows = BTreeMap::<Application, Usage>::new();
+        for row in &period.applications {
+            let application = Application {
+                name: row.name.as_str().into(),
+                version: row.version.as_str().into(),
+                publisher: row.file_company.as_str().into(),
+                file_name: row.file_name.as_str().into(),
+                product: row.file_product_name.as_str().into(),
+                evidence: row.evidence.as_str().into(),
+            };
+            let usage = Usage {
+                runs: row.runs.into(),
+                run_secs: row.run_secs.into(),
+                active_secs: row.active_secs.min(row.run_secs).into(),
+                // Nothing was used after it was reported.
+                last_used: row.last_used.map(|at| at.min(reported)),
+            };
+            let sum = rows.entry(application.bounded()).or_default();
+            *sum = sum.plus(usage);
+        }
+        let rows = rows.into_iter().take(ROWS_MAX).collect();
+        let (user, domain) = (period.user.as_str().into(), period.domain.as_str().into());
+        UsagePeriod { reported, user, domain, kind: period.kind, start: period.start, rows }
+    }
+
+    /// What was used, ascending by application.
+    pub fn rows(&self) -> &[(Application, Usage)] {
+        &self.rows
+    }
+
+    /// Whether `session` tells nothing that this does not.
+    fn covers(&self, session: &UsagePeriod) -> bool {
+        (self.kind, session.kind) == (PeriodType::WeeklySummary, PeriodType::Session)
+            && (&self.user, &self.domain) == (&session.user, &session.domain)
+            && week_of(self.start) == week_of(session.start)
+    }
+}
+
+/// What became of a period that was staged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// It is the first of its GUID.
+    Taken,
+    /// It took the place of what was told before under its GUID.
+    Replaced,
+    /// What is there was reported later, or is the same.
+    Older,
+    /// A session of a week that is summed up already.
+    Covered,
+    /// It began longer ago than is kept.
+    Expired,
+    /// It begins in the future.
+    Ahead,
+}
+
+/// All periods of one agent record that are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UsagePeriods(BTreeMap<Guid, UsagePeriod>);
+
+impl UsagePeriods {
+    /// Puts `period` in the place of its GUID. `now` is when it is staged.
+    pub fn stage(&mut self, guid: Guid, period: UsagePeriod, now: Timestamp) -> Placed {
+        self.expire(now);
+        if period.start > now.plus_ms(AHEAD_MAX_MS) {
+            return Placed::Ahead;
+        }
+        if is_expired(&period, now) {
+            return Placed::Expired;
+        }
+        if self.0.values().any(|known| known.covers(&period)) {
+            return Placed::Covered;
+        }
+        let placed = match self.0.get(&guid) {
+            // By content last, so that two of one moment have one answer.
+            Some(known) if *known >= period => return Placed::Older,
+            Some(_) => Placed::Replaced,
+            None => Placed::Taken,
+        };
+        self.0.retain(|_, known| !period.covers(known));
+        self.0.insert(guid, period);
+        self.hold_to_bounds();
+        placed
+    }
+
+    /// Lets go what began longer ago than is kept.
+    pub fn expire(&mut self, now: Timestamp) {
+        self.0.retain(|_, period| !is_expired(period, now));
+    }
+
+    /// What is kept, ascending by GUID.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (Guid, &UsagePeriod)> {
+        self.0.iter().map(|(guid, period)| (*guid, period))
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn hold_to_bounds(&mut self) {
+        let mut rows: usize = self.0.values().map(|period| period.rows.len()).sum();
+        while self.0.len() > PERIODS_MAX || rows > ROWS_MAX {
+            let oldest = self.0.iter().min_by_key(|(guid, period)| (period.start, **guid)).map(|(guid, _)| *guid);
+            let Some(gone) = oldest.and_then(|oldest| self.0.remove(&oldest)) else { return };
+            rows -= gone.rows.len();
+        }
+    }
+}
+
+fn is_expired(period: &UsagePeriod, now: Timestamp) -> bool {
+    now.ms_since(period.start) >= KEPT_MS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::mmi::AppUsage;
+    use crate::model::stored;
+    use crate::time::HOUR_MS;
+    use proptest::prelude::*;
+
+    fn monday() -> Timestamp {
+        Timestamp::from_stamp("20250310T000000").unwrap()
+    }
+
+    fn guid(n: u8) -> Guid {
+        Guid::from_random([n; 16])
+    }
+
+    fn period(user: &str, kind: PeriodType, start: Timestamp, runs: u32) -> UsagePeriod {
+        let row = AppUsage { name: "draw".into(), runs, run_secs: 60 * runs, ..AppUsage::default() };
+        let file = mmi::Period {
+            user: user.into(),
+            domain: "lab".into(),
+            kind,
+            start,
+            guid: guid(0),
+            applications: vec![row],
+        };
+        UsagePeriod::new(&file, start.plus_ms(8 * HOUR_MS))
+    }
+
+    fn session(user: &str, hours: i64, runs: u32) -> UsagePeriod {
+        period(user, PeriodType::Session, monday().plus_ms(hours * HOUR_MS), runs)
+    }
+
+    fn week(user: &str, weeks: i64, runs: u32) -> UsagePeriod {
+        period(user, PeriodType::WeeklySummary, monday().plus_ms(weeks * WEEK_MS), runs)
+    }
+
+    fn runs(staged: &UsagePeriods) -> Vec<u64> {
+        staged.iter().map(|(_, period)| period.rows()[0].1.runs).collect()
+    }
+
+    #[test]
+    fn the_same_guid_again_replaces_and_an_older_report_does_not() {
+        let mut staged = UsagePeriods::default();
+        let now = monday().plus_ms(DAY_MS);
+        let mut later = session("kim", 0, 5);
+        later.reported = later.reported.plus_ms(1);
+        assert_eq!(staged.stage(guid(1), session("kim", 0, 9), now), Placed::Taken);
+        assert_eq!(staged.stage(guid(1), later.clone(), now), Placed::Replaced);
+        assert_eq!(staged.stage(guid(1), later, now), Placed::Older);
+        assert_eq!(staged.stage(guid(1), session("kim", 0, 99), now), Placed::Older);
+        assert_eq!(runs(&staged), [5]);
+    }
+
+    #[test]
+    fn the_summary_of_a_week_takes_the_place_of_its_users_sessions_of_that_week() {
+        let mut staged = UsagePeriods::default();
+        let now = monday().plus_ms(8 * DAY_MS);
+        for (n, period) in [session("kim", 0, 1), session("kim", 167, 2), session("kim", 168, 3), session("lee", 0, 4)]
+            .into_iter()
+            .enumerate()
+        {
+            assert_eq!(staged.stage(guid(n as u8), period, now), Placed::Taken);
+        }
+        assert_eq!(staged.stage(guid(9), week("kim", 0, 7), now), Placed::Taken);
+        assert_eq!(staged.stage(guid(10), session("kim", 8, 1), now), Placed::Covered);
+        assert_eq!(runs(&staged), [3, 4, 7]);
+    }
+
+    #[test]
+    fn thirteen_weeks_are_kept_and_the_future_is_not_believed() {
+        let mut staged = UsagePeriods::default();
+        let now = monday();
+        assert_eq!(staged.stage(guid(1), week("kim", -13, 1), now), Placed::Expired);
+        assert_eq!(staged.stage(guid(2), week("kim", -12, 1), now), Placed::Taken);
+        assert_eq!(staged.stage(guid(3), session("kim", 25, 1), now), Placed::Ahead);
+        assert_eq!(staged.stage(guid(4), session("kim", 24, 1), now), Placed::Taken);
+        staged.expire(now.plus_ms(WEEK_MS));
+        assert_eq!(staged.iter().map(|(guid, _)| guid).collect::<Vec<_>>(), [guid(4)]);
+        staged.expire(Timestamp::NEVER);
+        assert!(staged.is_empty());
+    }
+
+    #[test]
+    fn rows_of_one_application_are_one_and_no_value_is_absurd() {
+        let row = |runs, run_secs, active_secs| AppUsage {
+            name: "draw".into(),
+            runs,
+            run_secs,
+            active_secs,
+            last_used: Some(Timestamp::NEVER),
+            ..AppUsage::default()
+        };
+        let file = mmi::Period {
+            user: "kim".into(),
+            domain: String::new(),
+            kind: PeriodType::Session,
+            start: Timestamp(0),
+            guid: guid(1),
+            applications: vec![row(1, 60, 90), row(2, u32::MAX, 0)],
+        };
+        let period = UsagePeriod::new(&file, Timestamp(7));
+        let [(application, usage)] = period.rows() else { panic!("{:?}", period.rows()) };
+        assert_eq!(&*application.name, "draw");
+        let secs = u64::from(u32::MAX) + 60;
+        assert_eq!(*usage, Usage { runs: 3, run_secs: secs, active_secs: 60, last_used: Some(Timestamp(7)) });
+    }
+
+    #[test]
+    fn a_sender_that_invents_periods_drives_out_its_own_oldest() {
+        let mut staged = UsagePeriods::default();
+        let wide = |start| {
+            let mut period = session("kim", start, 0);
+            let row = period.rows[0].clone();
+            let named = |n| (Application { name: format!("{n:05}").into(), ..row.0.clone() }, row.1);
+            period.rows = (0..ROWS_MAX / 4).map(named).collect();
+            period
+        };
+        for n in 0..6 {
+            staged.stage(guid(n), wide(i64::from(n)), monday().plus_ms(DAY_MS));
+        }
+        assert_eq!(staged.iter().map(|(guid, _)| guid).collect::<Vec<_>>(), [2, 3, 4, 5].map(guid));
+        let mut staged = UsagePeriods::default();
+        for n in 0..PERIODS_MAX as u32 + 10 {
+            let mut bytes = [0; 16];
+            bytes[..4].copy_from_slice(&n.to_be_bytes());
+            let period = period("kim", PeriodType::Session, monday().plus_ms(n.into()), 1);
+            // Straight into the map: staging looks at every period, which would make this test slow.
+            staged.0.insert(Guid::from_random(bytes), period);
+        }
+        staged.hold_to_bounds();
+        assert_eq!(staged.0.len(), PERIODS_MAX);
+        assert!(staged.0.values().all(|period| period.start >= monday().plus_ms(10)));
+    }
+
+    fn arbitrary() -> impl Strategy<Value = (Guid, UsagePeriod)> {
+        (0u8..3, 0u32..3, 0i64..3, any::<bool>()).prop_map(|(user, runs, at, is_week)| {
+            let name = ["kim", "lee", "max"][usize::from(user)];
+            // As meters make it: the GUID follows from user, type and start.
+            let guid = guid(100 * u8::from(is_week) + 10 * user + at as u8);
+            (guid, if is_week { week(name, at, runs) } else { session(name, at * 84, runs) })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_arrival_and_repetition_do_not_show(
+            (periods, shuffled) in proptest::collection::vec(arbitrary(), 0..20)
+                .prop_flat_map(|list| (Just(list.clone()), Just([list.clone(), list].concat()).prop_shuffle())),
+        ) {
+            let now = monday().plus_ms(4 * WEEK_MS);
+            let of = |list: Vec<(Guid, UsagePeriod)>| {
+                let mut staged = UsagePeriods::default();
+                for (guid, period) in list {
+                    staged.stage(guid, period, now);
+                }
+                staged
+            };
+            let staged = of(periods);
+            prop_assert_eq!(&staged, &of(shuffled));
+            prop_assert_eq!(&stored::unpack::<UsagePeriods>(&stored::pack(&staged)).unwrap(), &staged);
+        }
+    }
+}

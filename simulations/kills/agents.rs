@@ -107,7 +107,8 @@ async fn agent(number: u64, seed: u64, place: Place, stop: Arc<AtomicBool>) -> P
         let mut has_receipt = false;
         while wanted > 0 {
             let to = [place.child, place.child, place.child, place.parent, place.server][rng.below(5) as usize];
-            let answer = client.put(&format!("http://{to}"), "Inventories", &name, &headers, body.clone()).await;
+            let answer =
+                client.put(&format!("http://{to}/ManageSoftRL"), "Inventories", &name, &headers, body.clone()).await;
             match verdict(&answer, digest, body.len() as u64) {
                 Verdict::Delivered => {
                     (has_receipt, wanted) = (true, wanted - 1);

@@ -4,6 +4,8 @@
 //! other and never run at the same time. What is still to be done follows from counters in the log
 //! ([`TenantState`](crate::model::tenant::TenantState)), so a crash anywhere loses no step and repeats at most one.
 
+mod vocabulary;
+
 mod core;
 pub mod device;
 pub mod discovery;
@@ -13,10 +15,7 @@ pub mod policy;
 pub mod settle;
 pub mod view;
 
-pub use self::core::{
-    BATCH_MAX, LoadOutcome, Loaded, PackageNumber, ServerCore, ServerDurable, ServerInput, ServerIntent,
-    ServerSettings, Task,
-};
+pub use self::core::{BATCH_MAX, ServerCore};
 pub use device::{details, unite};
 pub use discovery::{ShownAddress, ShownDiscovery, ShownService, discovery};
 pub use import::{ImportRules, Imported, import};
@@ -24,6 +23,7 @@ pub use keep::{KEPT_MS, Keep, keep};
 pub use policy::{PolicySettings, SettingError, SettingName};
 pub use settle::{AGENT_SOURCE, Content, Ended, Staged, settle};
 pub use view::{DeviceRow, Shown, SoftwareHead, ViewError, ViewWrite, apply};
+pub use vocabulary::*;
 
 #[cfg(test)]
 mod tests;

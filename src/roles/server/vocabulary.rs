@@ -1,0 +1,115 @@
+//! What a server's core is told, what it may want, and what survives of it.
+
+use std::sync::Arc;
+
+use crate::model::tenant::TenantState;
+use crate::roles::IntentNumber;
+
+/// Number of a held package in this life; older ones are smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PackageNumber(pub u64);
+
+/// What a server is set to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Batches that are loaded at once; at least one.
+    pub loaders: usize,
+    /// Time between two imports.
+    pub import_every_ms: i64,
+    /// Whether to import as soon as something was loaded.
+    pub import_on_arrival: bool,
+    /// Whether devices are exported.
+    pub exports: bool,
+}
+
+/// What survives.
+#[derive(Clone, Debug)]
+pub struct ServerDurable {
+    /// Settings from the configuration.
+    pub settings: Arc<ServerSettings>,
+    /// Held packages without a final state.
+    pub waiting: Vec<PackageNumber>,
+    /// The tenant's counters.
+    pub state: TenantState,
+}
+
+/// The three tasks, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Task {
+    /// Staged records into devices.
+    Import,
+    /// Installed software against licences.
+    Reconcile,
+    /// Devices to ServiceNow.
+    Export,
+}
+
+impl Task {
+    pub(super) const ALL: [Task; 3] = [Task::Import, Task::Reconcile, Task::Export];
+
+    /// Tasks of one lane never run at the same time.
+    pub(super) fn lane(self) -> usize {
+        match self {
+            Task::Import | Task::Reconcile => 0,
+            Task::Export => 1,
+        }
+    }
+}
+
+/// How the load of one package went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadOutcome {
+    /// It has a final state.
+    Settled,
+    /// This version has no reader for its kind: it stays held.
+    NoReader,
+    /// The disk or the log failed: later.
+    Failed,
+}
+
+/// One package of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// Which.
+    pub package: PackageNumber,
+    /// How it went.
+    pub outcome: LoadOutcome,
+}
+
+/// What can happen to a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerInput {
+    /// Packages were taken into custody.
+    Arrived(Vec<PackageNumber>),
+    /// A batch was loaded.
+    Loaded {
+        /// Its intent.
+        intent: IntentNumber,
+        /// Its packages; one that is missing failed.
+        packages: Vec<Loaded>,
+        /// The counters afterwards, as far as they are known.
+        state: Option<TenantState>,
+    },
+    /// A task ended.
+    Ended {
+        /// Its intent.
+        intent: IntentNumber,
+        /// The counters afterwards; `None` when it failed.
+        state: Option<TenantState>,
+    },
+    /// Nothing follows from it.
+    Done,
+}
+
+/// What a server can want.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerIntent {
+    /// Read these packages and settle them; comes back as `Loaded`.
+    Load(Vec<PackageNumber>),
+    /// Run a task; comes back as `Ended`.
+    Run(Task),
+    /// Make the policy of agents and beacons anew, where something has changed.
+    RenewPolicy,
+    /// Let go of bodies that nobody needs any more.
+    Sweep,
+}

@@ -5,6 +5,7 @@ mod chain;
 mod collect;
 mod documents;
 mod edges;
+mod failover;
 mod kills;
 mod support;
 mod tidy;

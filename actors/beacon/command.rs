@@ -50,6 +50,8 @@ fn options(config: &BeaconConfig) -> BeaconOptions {
         parents: config.parents().to_vec(),
         cycle_ms: config.cycle_ms,
         relay_on_arrival: config.relay_on_arrival,
+        policy_every_ms: config.policy_every_ms,
+        status_every_ms: config.status_every_ms,
         limits: IntakeLimits::of(&config.limits),
         reserve: Reserve { bytes: config.disk.reserve_bytes, percent: config.disk.reserve_percent },
         workers: config.workers,

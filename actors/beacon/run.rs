@@ -42,6 +42,10 @@ pub struct BeaconOptions {
     pub cycle_ms: i64,
     /// Whether to relay at once when something arrives.
     pub relay_on_arrival: bool,
+    /// From one policy question to the next, in milliseconds.
+    pub policy_every_ms: i64,
+    /// From one status report to the next, in milliseconds.
+    pub status_every_ms: i64,
     /// Limits of its listener.
     pub limits: IntakeLimits,
     /// Room that uploads must leave.
@@ -122,6 +126,8 @@ pub async fn start(
         parents: parents.len(),
         cycle_ms: options.cycle_ms,
         relay_on_arrival: options.relay_on_arrival,
+        policy_every_ms: options.policy_every_ms,
+        status_every_ms: options.status_every_ms,
     };
     let world = BeaconWorld {
         logs: logs.clone(),

@@ -28,6 +28,8 @@ fn options(data: &Path, parents: &[String]) -> BeaconOptions {
         parents: parents.to_vec(),
         cycle_ms: 60_000,
         relay_on_arrival: true,
+        policy_every_ms: 900_000,
+        status_every_ms: 60_000,
         limits: IntakeLimits::default(),
         reserve: Reserve { bytes: 0, percent: 0 },
         workers: 1,

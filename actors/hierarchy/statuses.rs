@@ -1,6 +1,6 @@
 //! `PUT /inventory-beacons/{guid}/status`: the statuses that come up.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, Bytes, Data, Path, ServiceConfig};
@@ -19,12 +19,20 @@ const REPORT_BYTES_MAX: usize = 4 << 20;
 pub struct Statuses {
     clock: SharedClock,
     known: Mutex<BeaconStatuses>,
+    /// Called when agents can reach another beacon than before.
+    changed: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Statuses {
     /// None yet.
     pub fn new(clock: SharedClock) -> Statuses {
-        Statuses { clock, known: Mutex::default() }
+        Statuses { clock, known: Mutex::default(), changed: OnceLock::new() }
+    }
+
+    /// Has `changed` called from now on, whenever agents can reach another beacon than before, or one in another way.
+    pub fn tell(&self, changed: impl Fn() + Send + Sync + 'static) {
+        // The first one stays: a node tells one actor.
+        let _ = self.changed.set(Box::new(changed));
     }
 
     /// Every beacon below, by id.
@@ -39,7 +47,10 @@ impl Statuses {
     }
 
     fn take(&self, report: Vec<BeaconStatus>) {
-        self.known.lock().expect("no holder of this lock panics").take(report, self.clock.now());
+        let has_changed = self.known.lock().expect("no holder of this lock panics").take(report, self.clock.now());
+        if let (true, Some(changed)) = (has_changed, self.changed.get()) {
+            changed();
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use super::loader::{Loader, LoaderWorld};
 use super::policy::PolicyKeeper;
 use super::reading::Reading;
 use super::reconciler::{Reconciler, ReconcilerWorld, RuleFiles, RulesError};
-use super::server::{Server, ServerWorld, StopServer};
+use super::server::{BeaconsChanged, Server, ServerWorld, StopServer};
 use super::view::{View, ViewFailure};
 use crate::clock::SharedClock;
 use crate::hierarchy::{Downloads, Statuses, downloads, statuses};
@@ -257,6 +257,15 @@ pub async fn start_prepared(
         unsettled: unsettled.clone(),
     };
     let server = supervise("server", move |watch| Server::new(world.clone(), watch), give_up);
+    let told = server.directory().clone();
+    below.tell(move || {
+        if let Some(server) = told.get() {
+            // A word that is lost costs a minute: the server also looks by itself.
+            actix::spawn(async move {
+                let _ = server.send(BeaconsChanged).await;
+            });
+        }
+    });
     let gate = Arc::new(Gate::new(IntakeLimits::of(&config.limits)));
     let intake = Arc::new(Intake {
         node: logs.node,

@@ -59,6 +59,11 @@ pub struct ServerWorld {
     pub unsettled: Arc<AtomicUsize>,
 }
 
+/// Agents can reach another beacon than before.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct BeaconsChanged;
+
 /// Begins nothing any more: the node is about to end.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
@@ -204,6 +209,14 @@ impl Handler<PackagesArrived> for Server {
         drop(hint);
         self.pull();
         self.turn(ctx);
+    }
+}
+
+impl Handler<BeaconsChanged> for Server {
+    type Result = ();
+
+    fn handle(&mut self, _: BeaconsChanged, ctx: &mut Context<Server>) {
+        self.tell(ServerInput::BeaconsChanged, ctx);
     }
 }
 

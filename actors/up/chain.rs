@@ -154,6 +154,8 @@ async fn beacon(
         parents: vec![format!("http://{parent}")],
         cycle_ms: muster::time::MINUTE_MS,
         relay_on_arrival: true,
+        policy_every_ms: muster::time::MINUTE_MS,
+        status_every_ms: muster::time::MINUTE_MS,
         limits: IntakeLimits::default(),
         reserve: Reserve::UPLOADS,
         workers: 1,

@@ -35,6 +35,8 @@ fn with_beacon<T>(work: impl FnOnce(String) -> T) -> T {
         parents: vec!["http://127.0.0.1:9".into()],
         cycle_ms: 60_000,
         relay_on_arrival: false,
+        policy_every_ms: 900_000,
+        status_every_ms: 60_000,
         limits: IntakeLimits {
             rates: Rates { uploads_per_hour: 0, burst: 0, bytes_per_day: 0 },
             ..IntakeLimits::default()

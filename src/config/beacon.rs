@@ -56,11 +56,13 @@ struct BeaconSection {
 struct RelaySection {
     interval_secs: u64,
     on_arrival: bool,
+    policy_interval_secs: u64,
+    status_interval_secs: u64,
 }
 
 impl Default for RelaySection {
     fn default() -> RelaySection {
-        RelaySection { interval_secs: 60, on_arrival: false }
+        RelaySection { interval_secs: 60, on_arrival: false, policy_interval_secs: 900, status_interval_secs: 60 }
     }
 }
 
@@ -106,6 +108,10 @@ pub struct BeaconConfig {
     pub cycle_ms: i64,
     /// Whether to relay at once.
     pub relay_on_arrival: bool,
+    /// From one policy question to the next, in milliseconds.
+    pub policy_every_ms: i64,
+    /// From one status report to the next, in milliseconds.
+    pub status_every_ms: i64,
     /// Limits of the listener.
     pub limits: LimitsSection,
     /// Room that uploads must leave.
@@ -155,6 +161,8 @@ impl BeaconConfig {
             site,
             cycle_ms: milliseconds(read.relay.interval_secs, 1, file, "relay.interval_secs")?,
             relay_on_arrival: read.relay.on_arrival,
+            policy_every_ms: milliseconds(read.relay.policy_interval_secs, 1, file, "relay.policy_interval_secs")?,
+            status_every_ms: milliseconds(read.relay.status_interval_secs, 1, file, "relay.status_interval_secs")?,
             limits: read.limits,
             disk: read.disk,
         })

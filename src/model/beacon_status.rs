@@ -96,8 +96,10 @@ pub struct BeaconStatuses(BTreeMap<Guid, Heard>);
 
 impl BeaconStatuses {
     /// Takes what a child reported. Beyond [`BEACONS_MAX`] unknown beacons are left out.
-    /// One that comes from the future is of `now`: a clock that was ahead once must not keep later ones out.
-    pub fn take(&mut self, report: Vec<BeaconStatus>, now: Timestamp) {
+    /// One that comes from the future is of `now`: a clock that was ahead once must not keep later ones out. Tells
+    /// whether agents can reach another beacon than before, or one in another way.
+    pub fn take(&mut self, report: Vec<BeaconStatus>, now: Timestamp) -> bool {
+        let mut has_changed = false;
         for mut status in report.into_iter().take(BEACONS_MAX) {
             status.at = status.at.min(now);
             for text in [&mut status.name, &mut status.parent, &mut status.version] {
@@ -114,10 +116,12 @@ impl BeaconStatuses {
             if is_newer || (is_known.is_none() && self.0.len() < BEACONS_MAX) {
                 // A parent repeats the last word of a child that has gone silent.
                 let is_repeated = is_known.is_some_and(|known| known.status.at == status.at);
+                has_changed |= is_known.and_then(|known| known.status.endpoint.as_ref()) != status.endpoint.as_ref();
                 let at = is_known.filter(|_| is_repeated).map_or(now, |known| known.at.min(now));
                 self.0.insert(status.id, Heard { at, status });
             }
         }
+        has_changed
     }
 
     /// Every beacon, by id.
@@ -173,8 +177,11 @@ mod tests {
     fn a_word_that_a_parent_repeats_does_not_make_a_silent_child_heard() {
         let mut statuses = BeaconStatuses::default();
         let heard = |statuses: &BeaconStatuses| statuses.heard().next().unwrap().0;
-        statuses.take(vec![status(1, 5)], Timestamp(100));
-        statuses.take(vec![status(1, 5)], Timestamp(200));
+        let mut changed = status(1, 5);
+        changed.endpoint = None;
+        assert!(!statuses.take(vec![status(1, 4)], Timestamp(99)), "its endpoint was of no use");
+        assert!(!statuses.take(vec![changed.clone()], Timestamp(100)));
+        statuses.take(vec![changed], Timestamp(200));
         assert_eq!(heard(&statuses), Timestamp(100));
         // One whose clock stands an hour behind is heard all the same.
         statuses.take(vec![status(1, 6)], Timestamp(300));

@@ -1,6 +1,7 @@
 //! What tests with processes share: the program, processes that never outlive their test, waiting for conditions.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -72,7 +73,19 @@ pub struct Node {
 impl Node {
     /// Starts `muster` with these arguments.
     pub fn start(arguments: &[&str]) -> Node {
-        let mut process = command(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("muster runs");
+        Node::spawn(arguments, Stdio::null())
+    }
+
+    /// The same as [`Node::ready`], with its log in a file.
+    pub fn ready_with_log(role: &str, config: &Path, log: &Path) -> Node {
+        let log = File::options().create(true).append(true).open(log).expect("a log file");
+        let node = Node::spawn(&[role, "--config", config.to_str().expect("a path in UTF-8")], log.into());
+        node.ready_line(role);
+        node
+    }
+
+    fn spawn(arguments: &[&str], log: Stdio) -> Node {
+        let mut process = command(arguments).stdout(Stdio::piped()).stderr(log).spawn().expect("muster runs");
         let out = BufReader::new(process.stdout.take().expect("piped"));
         let (send, lines) = channel();
         std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));

@@ -1,8 +1,9 @@
 use super::*;
 use crate::formats::failover::Failover;
+use crate::model::package::Kind;
 use crate::policy::apply::Content;
 use crate::roles::Intents;
-use crate::time::SECOND_MS;
+use crate::time::{DAY_MS, SECOND_MS};
 use crate::upload::selector::{Measures, Ping, Probe};
 use proptest::prelude::*;
 

@@ -31,10 +31,6 @@ const ACTIVE_OF_ORIGIN_MAX: usize = ACTIVE_MAX / 10;
 const REFUSALS_MAX: usize = 5;
 /// Refusals of one package after which it is quarantined although nothing else went through.
 const REFUSALS_OF_PACKAGE_MAX: u8 = 3;
-/// A beacon asks its parent for policy this often. Source: `agent-beacon-batch` reference, section 9.1.
-pub const POLICY_EVERY_MS: i64 = 15 * MINUTE_MS;
-/// A beacon reports its status this often.
-pub const STATUS_EVERY_MS: i64 = MINUTE_MS;
 /// Sticky at another parent for so long, then back to the first.
 const RETURN_AFTER_MS: i64 = 10 * MINUTE_MS;
 /// A refused identity waits between these.
@@ -124,11 +120,11 @@ impl Core for BeaconCore {
     fn wake(&mut self, now: Timestamp, out: &mut impl Sink<BeaconIntent>) {
         self.follow_clock(now);
         if now >= self.policy_due {
-            self.policy_due = now.plus_ms(POLICY_EVERY_MS);
+            self.policy_due = now.plus_ms(self.settings.policy_every_ms);
             out.intend(BeaconIntent::AskPolicy(self.parent(now)));
         }
         if now >= self.status_due {
-            self.status_due = now.plus_ms(STATUS_EVERY_MS);
+            self.status_due = now.plus_ms(self.settings.status_every_ms);
             out.intend(BeaconIntent::SendStatus(self.parent(now)));
         }
         if now >= self.cycle_due.max(self.hold_until) && !self.draining {

@@ -17,7 +17,13 @@ struct Drill {
 
 impl Drill {
     fn new(parents: usize, held: Vec<Waiting>) -> Drill {
-        let settings = Arc::new(BeaconSettings { parents, cycle_ms: MINUTE_MS, relay_on_arrival: false });
+        let settings = Arc::new(BeaconSettings {
+            parents,
+            cycle_ms: MINUTE_MS,
+            relay_on_arrival: false,
+            policy_every_ms: 15 * MINUTE_MS,
+            status_every_ms: MINUTE_MS,
+        });
         let durable = BeaconDurable { settings, guid_seed: 7_000, held };
         let core = BeaconCore::recover(durable, RngStream::new(1, 2, 0), START);
         Drill { core, out: Intents::default(), now: START, log: Vec::new() }

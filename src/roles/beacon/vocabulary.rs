@@ -34,6 +34,10 @@ pub struct BeaconSettings {
     pub cycle_ms: i64,
     /// Whether a cycle begins at once when something arrives (one machine), or only on the minute (deployed).
     pub relay_on_arrival: bool,
+    /// From one policy question to the next. Source: `agent-beacon-batch` reference, section 9.1: 15 minutes.
+    pub policy_every_ms: i64,
+    /// From one status report to the next: a minute.
+    pub status_every_ms: i64,
 }
 
 /// What survives: the packages in the log that no fact calls quarantined, oldest first.

@@ -290,6 +290,7 @@ impl Core for ServerCore {
                     }
                 }
             }
+            ServerInput::BeaconsChanged => self.policy_due = self.policy_due.min(now),
             ServerInput::Done => {}
         }
         self.advance(now, out);

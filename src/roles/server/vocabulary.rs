@@ -97,6 +97,8 @@ pub enum ServerInput {
         /// The counters afterwards; `None` when it failed.
         state: Option<TenantState>,
     },
+    /// Agents can reach another beacon than before: the policy has to say so.
+    BeaconsChanged,
     /// Nothing follows from it.
     Done,
 }

@@ -11,7 +11,7 @@ use muster::policy::apply::Held;
 use muster::rng::{RngStream, mix};
 use muster::roles::agent::{
     AgentCore, AgentDurable, AgentInput, AgentIntent, AgentRules, AgentServer, AgentSettings, LetGo, PackageNumber,
-    Queued, ServerNumber,
+    PolicyAnswer, Queued, ServerNumber,
 };
 use muster::roles::{Core, IntentNumber, Intents};
 use muster::upload::answer::{Answer, Verdict, verdict};
@@ -153,10 +153,11 @@ impl Agent {
             AgentIntent::Upload { package, to } => self.upload(number, package, to, ctx),
             AgentIntent::AskPolicy(from) => self.ask_policy(number, from, ctx),
             AgentIntent::Measure(servers) => {
+                let intent = number;
                 let servers = servers.into_iter().filter_map(|number| Some((number, self.server(number)?))).collect();
                 let measured = self.world.pinger.measure(servers);
-                ctx.spawn(measured.into_actor(self).map(|probes, agent, ctx| {
-                    agent.tell(AgentInput::Measured(probes), ctx);
+                ctx.spawn(measured.into_actor(self).map(move |probes, agent, ctx| {
+                    agent.tell(AgentInput::Measured { intent, probes }, ctx);
                 }));
             }
             AgentIntent::Remember => {
@@ -183,20 +184,25 @@ impl Agent {
         let base = self.server(from).map(|server| server.download).unwrap_or_default();
         let polled = self.world.policy.poll(agent, base);
         ctx.spawn(polled.into_actor(self).map(move |polled, agent, ctx| {
-            let answered = polled != Polled::Failed;
-            if let Polled::Updated(in_force) = polled {
-                agent.go_by(*in_force, ctx);
-            }
-            agent.tell(AgentInput::PolicyAnswered { intent, answered }, ctx);
+            let answer = match polled {
+                Polled::Unchanged => PolicyAnswer::Taken,
+                Polled::Updated(in_force) => {
+                    agent.go_by(*in_force, ctx);
+                    PolicyAnswer::Taken
+                }
+                Polled::NotTaken => PolicyAnswer::NotTaken,
+                Polled::Silent => PolicyAnswer::Silent,
+            };
+            agent.tell(AgentInput::PolicyAnswered { intent, answer }, ctx);
         }));
     }
 
     fn go_by(&mut self, in_force: InForce, ctx: &mut Context<Agent>) {
         let number = self.core.rules().number.wrapping_add(1);
         let rules = AgentRules::new(number, &self.world.settings, in_force.contents);
-        if rules.refused_plain > 0 {
-            let servers = rules.refused_plain;
-            warn!(servers, "servers of the policy are not used: they would be sent to in plain, see `allow_plain`");
+        if rules.refused > 0 {
+            let servers = rules.refused;
+            warn!(servers, "servers of the policy are not used: in plain (see `allow_plain`), or this very host");
         }
         self.held = in_force.held;
         self.tell(AgentInput::RulesChanged(Arc::new(rules)), ctx);
@@ -241,7 +247,11 @@ impl Agent {
 
     fn upload(&mut self, intent: IntentNumber, package: PackageNumber, to: ServerNumber, ctx: &mut Context<Agent>) {
         let (outbox, uploader) = (self.world.outbox.clone(), self.world.uploader.clone());
-        let Some(AgentServer { id, upload: base, .. }) = self.server(to) else { return };
+        let Some(AgentServer { id, upload: base, .. }) = self.server(to) else {
+            // The list has changed under the intent; the core is told, or it would wait for ever.
+            ctx.spawn(actix::fut::ready(()).map(move |(), agent: &mut Agent, ctx| agent.tell(later(intent), ctx)));
+            return;
+        };
         let (began, server) = (Instant::now(), base.clone());
         let sent = async move {
             let load = move || outbox.lock().unwrap_or_else(PoisonError::into_inner).load(package);

@@ -48,7 +48,8 @@ impl Downloads {
 
     /// Hands out `policy` from now on, with `schedule` in place of its own: the same with this node's catch-up.
     pub fn give(&self, policy: BeaconPolicy, schedule: &str) {
-        let secs = u64::try_from(policy.made_at.0 / 1_000).unwrap_or(0);
+        // Later dates have no form in HTTP.
+        let secs = u64::try_from(policy.made_at.0 / 1_000).unwrap_or(0).min(253_402_300_799);
         let made_at = SystemTime::UNIX_EPOCH + Duration::from_secs(secs);
         let last_modified = HeaderValue::try_from(HttpDate::from(made_at).to_string());
         let given = Given {
@@ -59,7 +60,11 @@ impl Downloads {
             made_at,
             last_modified: last_modified.unwrap_or(HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT")),
         };
-        *self.0.write().expect("no holder of this lock panics") = Some(Arc::new(given));
+        let mut present = self.0.write().expect("no holder of this lock panics");
+        // Two that were made at the same time may come in either order; the later one stays.
+        if present.as_ref().is_none_or(|present| present.policy.revision <= given.policy.revision) {
+            *present = Some(Arc::new(given));
+        }
     }
 
     fn given(&self) -> Option<Arc<Given>> {

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::package::Kind;
 use crate::id::Guid;
-use crate::time::Timestamp;
+use crate::time::{DAY_MS, Timestamp};
 
 /// Most beacons one report tells of.
 pub const BEACONS_MAX: usize = 10_000;
+/// A beacon that was not heard for so long is no longer known.
+const FORGOTTEN_MS: i64 = DAY_MS;
 /// Most bytes of a name, a parent's address or a version; longer ones are cut.
 const TEXT_BYTES_MAX: usize = 200;
 
@@ -100,6 +102,8 @@ impl BeaconStatuses {
     /// whether agents can reach another beacon than before, or one in another way.
     pub fn take(&mut self, report: Vec<BeaconStatus>, now: Timestamp) -> bool {
         let mut has_changed = false;
+        // One that is gone makes room for others.
+        self.0.retain(|_, heard| now.ms_since(heard.at) < FORGOTTEN_MS);
         for mut status in report.into_iter().take(BEACONS_MAX) {
             status.at = status.at.min(now);
             for text in [&mut status.name, &mut status.parent, &mut status.version] {

@@ -16,8 +16,8 @@ use crate::formats::client_configuration::{ClientConfiguration, ClientConfigurat
 use crate::formats::failover::{Failover, FailoverError};
 use crate::formats::inventory_settings::{InventorySettings, InventorySettingsError};
 use crate::formats::nds::{Nds, NdsError};
-use crate::formats::npl::{Npl, NplError};
-use crate::formats::osd::{CatalogKind, Osd, OsdError, Target};
+use crate::formats::npl::{Npl, NplError, policy_guid};
+use crate::formats::osd::{CatalogKind, Osd, OsdError, Target, md5};
 use crate::id::{Digest, Guid, shorten};
 
 /// Most bytes of a policy or a catalog.
@@ -59,6 +59,17 @@ pub enum Refused {
         href: String,
         /// Why.
         source: OsdError,
+    },
+    /// Two catalogs of one kind: which one counts?
+    #[error("the policy names two catalogs of type `{0}`")]
+    Twice(CatalogKind),
+    /// Catalogs of another revision than the policy: the beacon went on between two answers, or it is not true.
+    #[error("the catalogs are not those that the policy was made of: its name is {named}, theirs {found}")]
+    Mixed {
+        /// The policy's name.
+        named: Guid,
+        /// The name of what came.
+        found: Guid,
     },
     /// A content that is not the one its catalog tells of.
     #[error("`{href}` is not what its catalog says: {met}")]
@@ -173,7 +184,12 @@ pub enum Step {
 /// A policy that is being followed.
 #[derive(Debug)]
 pub struct Following {
-    catalogs: VecDeque<String>,
+    /// Object id and link of each catalog still to come.
+    catalogs: VecDeque<(String, String)>,
+    /// Object id and MD5 of each that came, the next one's MD5 empty.
+    seen: Vec<(String, String)>,
+    /// Kinds that came.
+    kinds: Vec<CatalogKind>,
     /// The content that was asked for; `None` while it is a catalog.
     target: Option<(CatalogKind, Target)>,
     /// What was asked for.
@@ -192,7 +208,8 @@ pub fn begin(before: &Held, policy: &[u8], etag: &str) -> Result<Step, Refused> 
     if policy.revision == before.revision && before.guid != Guid::NIL {
         return Ok(Step::Unchanged);
     }
-    let catalogs: VecDeque<String> = policy.in_order().into_iter().map(|package| package.href.clone()).collect();
+    let catalogs: VecDeque<(String, String)> =
+        policy.in_order().into_iter().map(|package| (package.object_id.clone(), package.href.clone())).collect();
     if catalogs.len() > CATALOGS_MAX {
         return Err(Refused::Catalogs(catalogs.len()));
     }
@@ -205,7 +222,8 @@ pub fn begin(before: &Held, policy: &[u8], etag: &str) -> Result<Step, Refused> 
     let contents = stays.map(|(kind, content)| (kind.clone(), content.clone())).collect();
     let held = Held { revision: policy.revision, guid: policy.guid, etag: etag.into(), contents };
     let update = Update { held, fetched: BTreeMap::new() };
-    Following { catalogs, target: None, href: String::new(), before: before.clone(), update }.next()
+    let (seen, kinds, before) = (Vec::new(), Vec::new(), before.clone());
+    Following { catalogs, seen, kinds, target: None, href: String::new(), before, update }.next()
 }
 
 impl Following {
@@ -214,6 +232,13 @@ impl Following {
         let href = std::mem::take(&mut self.href);
         let Some((kind, target)) = self.target.take() else {
             let catalog = Osd::read(bytes.as_slice()).map_err(|source| Refused::Catalog { href, source })?;
+            if self.kinds.contains(&catalog.kind) {
+                return Err(Refused::Twice(catalog.kind));
+            }
+            self.kinds.push(catalog.kind);
+            if let Some((_, digest)) = self.seen.last_mut() {
+                *digest = md5(&bytes);
+            }
             return self.catalog(catalog);
         };
         let met = Digest::of(&bytes);
@@ -248,8 +273,15 @@ impl Following {
 
     fn next(mut self) -> Result<Step, Refused> {
         match self.catalogs.pop_front() {
-            Some(href) => self.fetch(href, SMALL_BYTES_MAX),
-            None => Ok(Step::Done(self.update)),
+            Some((object_id, href)) => {
+                self.seen.push((object_id, String::new()));
+                self.fetch(href, SMALL_BYTES_MAX)
+            }
+            None => {
+                let found = policy_guid(self.seen.iter().map(|(id, md5)| (id.as_str(), md5.as_str())));
+                let named = self.update.held.guid;
+                if found == named { Ok(Step::Done(self.update)) } else { Err(Refused::Mixed { named, found }) }
+            }
         }
     }
 
@@ -401,6 +433,28 @@ mod tests {
             }
         };
         assert!(matches!(refused, Refused::Content { source: ContentError::Failover(_), .. }), "{refused:?}");
+    }
+
+    #[test]
+    fn catalogs_of_another_revision_are_not_mixed_in() {
+        let mut beacon = Beacon::new(2, with_all());
+        let later = Beacon::new(3, beacon_policy::Content { configuration: "[b]\n".into(), ..with_all() });
+        let osd = later.hand_out.file("ClientConfiguration/Client Configuration.osd").unwrap().text.as_bytes().to_vec();
+        beacon.instead = Some(("ClientConfiguration/Client%20Configuration.osd", Some(osd)));
+        // Its content is the one of the catalog, so only the name of the whole can tell.
+        beacon.hand_out = Beacon::new(2, with_all()).hand_out;
+        let policy = beacon.hand_out.policy(None).unwrap().clone();
+        let mut step = begin(&Held::default(), policy.text.as_bytes(), "").unwrap();
+        let refused = loop {
+            let Step::Fetch(following, href, _) = step else { panic!("{step:?}") };
+            let is_content = href.ends_with("Configuration.ndc");
+            let answer = if is_content { b"[b]\n".to_vec() } else { beacon.get(&href).unwrap() };
+            match following.take(answer) {
+                Ok(next) => step = next,
+                Err(refused) => break refused,
+            }
+        };
+        assert!(matches!(refused, Refused::Mixed { .. }), "{refused:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! The policy as a server gives it to its beacons: one document with a revision. A beacon hands it on and cannot change
-//! it; what single agents get of it is worked out by [`HandOut`](super::HandOut).
+//! The policy as a server gives it to its beacons: one document with a revision. A beacon hands it on as it is; what
+//! single agents get of it is worked out by [`HandOut`](super::HandOut). Its digest shows damage, not malice: policies are
+//! not signed yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,8 @@ use crate::time::Timestamp;
 
 /// Most bytes of a policy as it travels.
 pub const POLICY_BYTES_MAX: usize = 16 << 20;
+/// Begin of the year 10000, which the dates of HTTP have no form for, in milliseconds.
+const MADE_AT_END_MS: i64 = 253_402_300_800_000;
 /// Most inventory groups.
 pub const GROUPS_MAX: usize = 200;
 /// Most different sets of groups that agents may be in: each has a failover list of its own.
@@ -67,6 +70,9 @@ pub enum PolicyError {
         /// What it is.
         found: String,
     },
+    /// A time that no date stands for.
+    #[error("the policy was made at {0} ms, which is no date from 1970 to 9999")]
+    MadeAt(i64),
     /// Its content.
     #[error(transparent)]
     Content(#[from] ContentError),
@@ -201,6 +207,9 @@ impl BeaconPolicy {
         if found != policy.digest {
             return Err(PolicyError::Digest { named: shorten(&policy.digest), found });
         }
+        if !(0..MADE_AT_END_MS).contains(&policy.made_at.0) {
+            return Err(PolicyError::MadeAt(policy.made_at.0));
+        }
         policy.content.check()?;
         Ok(policy)
     }
@@ -243,7 +252,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_policy_cannot_be_changed_on_the_way() {
+    fn a_policy_that_was_damaged_on_the_way_is_not_taken() {
         let policy = BeaconPolicy::new(7, Timestamp(5), content()).unwrap();
         let json = policy.write();
         assert_eq!(BeaconPolicy::read(&json).unwrap(), policy);
@@ -253,6 +262,10 @@ pub(super) mod tests {
             let changed = text.replacen(from, to, 1);
             assert_ne!(changed, text);
             assert!(matches!(BeaconPolicy::read(changed.as_bytes()), Err(PolicyError::Digest { .. })), "{from}");
+        }
+        for made_at in [-1, MADE_AT_END_MS, i64::MAX] {
+            let policy = BeaconPolicy::new(7, Timestamp(made_at), content()).unwrap();
+            assert!(matches!(BeaconPolicy::read(&policy.write()), Err(PolicyError::MadeAt(_))), "{made_at}");
         }
         assert!(matches!(BeaconPolicy::read(b"{"), Err(PolicyError::Json(_))));
         assert!(matches!(BeaconPolicy::read(&vec![b' '; POLICY_BYTES_MAX + 1]), Err(PolicyError::Large(_))));

@@ -1,4 +1,4 @@
-//! What agents are told to do: made by a server, handed on by beacons that cannot change it, applied by agents.
+//! What agents are told to do: made by a server, handed on by beacons as it is, applied by agents.
 
 pub mod apply;
 pub mod beacon_policy;

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::id::Digest;
+use crate::id::{Digest, shorten};
 use crate::model::package::Receipt;
 use crate::time::{HOUR_MS, SECOND_MS};
 
@@ -30,7 +30,7 @@ impl fmt::Display for Answer {
         match self {
             Answer::Status { status: 200, receipt: None, .. } => f.write_str("answered 200 without a receipt"),
             Answer::Status { status, code, .. } if code.is_empty() => write!(f, "answered {status}"),
-            Answer::Status { status, code, .. } => write!(f, "answered {status} ({})", code.escape_debug()),
+            Answer::Status { status, code, .. } => write!(f, "answered {status} ({})", shorten(code).escape_debug()),
             Answer::Nothing(why) => f.write_str(why),
         }
     }

@@ -23,6 +23,8 @@ pub use store::{InForce, PolicyStore};
 
 /// Longest time for one question and its answer.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
+/// Most bytes of an ETag that is remembered.
+const ETAG_BYTES_MAX: usize = 200;
 
 /// What a poll came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +33,10 @@ pub enum Polled {
     Unchanged,
     /// This is in force now.
     Updated(Box<InForce>),
-    /// No answer, or one that was not taken.
-    Failed,
+    /// What came is not taken, or could not be stored.
+    NotTaken,
+    /// Nothing that was an answer.
+    Silent,
 }
 
 /// Asks for policy.
@@ -83,19 +87,34 @@ impl PolicySource for PolicyClient {
         Box::pin(async move {
             let _turn = turn.lock().await;
             let known = store.clone();
-            let Ok(held) = tokio::task::spawn_blocking(move || known.load().held).await else { return Polled::Failed };
+            let Ok(held) = tokio::task::spawn_blocking(move || known.held()).await else { return Polled::NotTaken };
+            let held = match held {
+                Ok(held) => held,
+                Err(error) => {
+                    warn!(error = %Chain(&PollError::Store(error)), "the policy in force is kept");
+                    return Polled::NotTaken;
+                }
+            };
             let source = Source { http, base, agent };
             let update = match source.follow(&held, path).await {
                 Ok(Some(update)) => update,
                 Ok(None) => return Polled::Unchanged,
                 Err(error) => {
-                    match &error {
+                    return match &error {
                         PollError::Http(_) | PollError::Status { .. } => {
-                            debug!(server = source.base, error = %Chain(&error), "no policy")
+                            debug!(server = source.base, error = %Chain(&error), "no policy");
+                            Polled::Silent
                         }
-                        _ => warn!(server = source.base, error = %Chain(&error), "the policy in force is kept"),
-                    }
-                    return Polled::Failed;
+                        // A beacon that lags behind another one; it follows.
+                        PollError::Refused(Refused::Older { .. }) => {
+                            debug!(server = source.base, error = %Chain(&error), "the policy in force is newer");
+                            Polled::Unchanged
+                        }
+                        _ => {
+                            warn!(server = source.base, error = %Chain(&error), "the policy in force is kept");
+                            Polled::NotTaken
+                        }
+                    };
                 }
             };
             let put = move || store.put(&update).map(|()| store.load());
@@ -107,9 +126,9 @@ impl PolicySource for PolicyClient {
                 }
                 Ok(Err(error)) => {
                     warn!(error = %Chain(&PollError::Store(error)), "the policy in force is kept");
-                    Polled::Failed
+                    Polled::NotTaken
                 }
-                Err(_) => Polled::Failed,
+                Err(_) => Polled::NotTaken,
             }
         })
     }
@@ -147,7 +166,9 @@ impl Source {
             304 | 404 => return Ok(None),
             status => return Err(PollError::Status { path, status }),
         }
-        let etag = answer.headers().get(ETAG).and_then(|etag| etag.to_str().ok()).unwrap_or_default().to_owned();
+        let etag = answer.headers().get(ETAG).and_then(|etag| etag.to_str().ok()).unwrap_or_default();
+        // It goes into every later question: one that is too long for a head would be the last that was answered.
+        let etag = if etag.len() > ETAG_BYTES_MAX { String::new() } else { etag.to_owned() };
         Ok(Some((bounded(answer, path, SMALL_BYTES_MAX).await?, etag)))
     }
 

@@ -45,17 +45,22 @@ impl PolicyStore {
         Ok(PolicyStore { disk: Arc::new(FolderDisk::open(&data.join("policy"))?) })
     }
 
-    /// What is in force. Nothing when there is no policy yet or it does not read.
+    /// What is remembered of the policy in force; the default before the first, or when it does not read. An error of
+    /// the disk is one: whoever took it for no policy could go back to an older one.
+    pub fn held(&self) -> io::Result<Held> {
+        let Some(json) = read_file(&*self.disk, POLICY, POLICY_BYTES_MAX)? else { return Ok(Held::default()) };
+        Ok(serde_json::from_slice(&json).unwrap_or_else(|error| {
+            warn!(%error, "the policy on disk does not read, a new one is asked for");
+            Held::default()
+        }))
+    }
+
+    /// What is in force. Nothing when there is no policy yet or it cannot be read.
     pub fn load(&self) -> InForce {
-        let read = read_file(&*self.disk, POLICY, POLICY_BYTES_MAX);
-        let held = read.and_then(|json| json.map(|json| Ok(serde_json::from_slice::<Held>(&json)?)).transpose());
-        let mut held = match held {
-            Ok(held) => held.unwrap_or_default(),
-            Err(error) => {
-                warn!(error = %Chain(&error), "the policy on disk does not read, a new one is asked for");
-                Held::default()
-            }
-        };
+        let mut held = self.held().unwrap_or_else(|error| {
+            warn!(%error, "the policy on disk cannot be read now, the agent's own configuration counts");
+            Held::default()
+        });
         let mut contents = Vec::new();
         let mut lost = Vec::new();
         for (name, content) in &held.contents {

@@ -34,6 +34,11 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "not-found", message)
     }
 
+    /// 403: not in this way.
+    pub fn forbidden(message: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
     /// 405: this listener is only asked, but for settings.
     pub fn method(method: &str) -> Problem {
         let method = shorten(method);

@@ -1,7 +1,10 @@
 //! `GET /settings`, `GET /settings/{id}` and `PUT /settings/{id}`: what an operator sets for agents and beacons.
 
-use actix_web::HttpResponse;
+use std::net::IpAddr;
+
+use actix_web::http::header::HOST;
 use actix_web::web::{Bytes, Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
 use muster::roles::server::SettingName;
 use serde_json::{Map, Value, json};
 
@@ -26,7 +29,16 @@ pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
     Ok(Answer::Json(api.policy.settings().map_err(unreadable)?.get(name)))
 }
 
-pub(super) async fn put(api: Data<Api>, id: Path<String>, body: Bytes) -> Result<HttpResponse, Problem> {
+pub(super) async fn put(
+    api: Data<Api>,
+    request: HttpRequest,
+    id: Path<String>,
+    body: Bytes,
+) -> Result<HttpResponse, Problem> {
+    // A page of elsewhere whose name was made to mean this host could else set what a fleet does.
+    if !request.headers().get(HOST).and_then(|host| host.to_str().ok()).is_some_and(is_address) {
+        return Err(Problem::forbidden("settings are set under the listener's address, not under a name"));
+    }
     let name = named(&id)?;
     let value: Value = serde_json::from_slice(&body)
         .map_err(|error| Problem::wrong("json", format!("the body is no JSON: {error}")))?;
@@ -39,6 +51,15 @@ pub(super) async fn put(api: Data<Api>, id: Path<String>, body: Bytes) -> Result
         }
         Err(error @ PolicyError::Turn(_)) => Err(unreadable(error)),
     }
+}
+
+/// Whether a `Host` is an address or this host itself.
+fn is_address(host: &str) -> bool {
+    let bare = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok()
 }
 
 fn named(id: &str) -> Result<SettingName, Problem> {

@@ -7,10 +7,11 @@ use super::rules::{AgentRules, AgentServer};
 use super::vocabulary::ServerNumber;
 use crate::id::Guid;
 use crate::rng::RngStream;
-use crate::time::Timestamp;
+use crate::roles::IntentNumber;
+use crate::time::{MINUTE_MS, SECOND_MS, Timestamp};
 use crate::upload::answer::Verdict;
 use crate::upload::backoff::Backoff;
-use crate::upload::selector::{Device, Health, Measures, Order, Probe, Reason, Sticky, order, to_measure};
+use crate::upload::selector::{Circuit, Device, Health, Measures, Order, Probe, Reason, Sticky, order, to_measure};
 
 /// Servers that one pass asks at most: of a list of hundreds the nearest are tried, not all of them.
 pub const PASS_MAX: usize = 16;
@@ -45,8 +46,8 @@ pub struct ServerChoice {
     sticky: Sticky,
     /// The last order of the policy's list, for the operator.
     order: Option<Order>,
-    /// Measurements are under way.
-    is_measuring: bool,
+    /// The measurements under way.
+    measuring: Option<IntentNumber>,
     /// The server that took the last package of this life; nobody else is kept to when the order changes.
     taken_by: Option<Guid>,
     /// What MgsRandom draws from: the agent's own, and the same each time, so that an agent is moved by what was measured
@@ -68,33 +69,28 @@ impl ServerChoice {
         let number = rules.number.wrapping_sub(1);
         let sticky = Sticky::new(places, number, now).expect("rules name a server");
         let known = vec![Known::default(); rules.servers.len()];
-        ServerChoice {
-            device,
-            measures,
-            known,
-            sticky,
-            order: None,
-            is_measuring: false,
-            taken_by: None,
-            draw: rng.bits(),
-        }
+        ServerChoice { device, measures, known, sticky, order: None, measuring: None, taken_by: None, draw: rng.bits() }
     }
 
-    /// Goes on with another list; what is known of a server that is in both stays.
-    pub fn follow(&mut self, before: &AgentRules, rules: &AgentRules) {
+    /// Goes on with another list; what is known of a server that is in both stays. Places mean other servers from now on:
+    /// nothing is sent before the list is ordered.
+    pub fn follow(&mut self, before: &AgentRules, rules: &AgentRules, now: Timestamp) {
+        let places: Arc<[u16]> = (0..rules.servers.len() as u16).collect();
+        self.sticky = Sticky::new(places, rules.number.wrapping_sub(1), now).expect("rules name a server");
+        self.order = None;
         let place = |id: Guid| before.servers.iter().position(|server| server.id == id);
         let known = |id| place(id).and_then(|place| self.known.get(place)).copied().unwrap_or_default();
         self.known = rules.servers.iter().map(|server| known(server.id)).collect();
         if let Some(list) = &rules.failover {
             self.measures.keep_only(&list.uploads);
         }
-        self.is_measuring = false;
+        self.measuring = None;
     }
 
     /// Servers that have to be measured before the next transfer. Empty when it may begin: then the list is ordered.
     /// `None` while measurements are under way.
     pub fn ready(&mut self, rules: &AgentRules, now: Timestamp, rng: &mut RngStream) -> Option<Vec<ServerNumber>> {
-        if self.is_measuring {
+        if self.measuring.is_some() {
             return None;
         }
         if self.sticky.reorder(now, rules.number).is_none() {
@@ -105,7 +101,6 @@ impl ServerChoice {
             let places = wanted.iter().filter_map(|id| list.uploads.iter().position(|server| server.id == *id));
             let places: Vec<ServerNumber> = places.map(|place| ServerNumber(place as u16)).collect();
             if !places.is_empty() {
-                self.is_measuring = true;
                 return Some(places);
             }
         }
@@ -113,9 +108,16 @@ impl ServerChoice {
         Some(Vec::new())
     }
 
-    /// Measurements came back.
-    pub fn measured(&mut self, rules: &AgentRules, probes: Vec<(ServerNumber, Probe)>) {
-        self.is_measuring = false;
+    /// Measurements were begun.
+    pub fn measures_by(&mut self, intent: IntentNumber) {
+        self.measuring = Some(intent);
+    }
+
+    /// Measurements came back; those of a list that is no longer in force tell nothing.
+    pub fn measured(&mut self, rules: &AgentRules, intent: IntentNumber, probes: Vec<(ServerNumber, Probe)>) {
+        if self.measuring.take_if(|measuring| *measuring == intent).is_none() {
+            return;
+        }
         for (place, probe) in probes {
             if let Some(server) = rules.servers.get(usize::from(place.0)) {
                 self.measures.probed(server.id, probe);
@@ -155,10 +157,19 @@ impl ServerChoice {
         self.sticky.pass(now).find(may).map(ServerNumber)
     }
 
-    /// The soonest moment at which some server may be asked again.
+    /// The soonest moment at which some server of the order may be asked again; a second from `now` at the soonest.
     pub fn free_at(&self, now: Timestamp) -> Timestamp {
-        let free = |known: &Known| known.busy_until.max(known.health.next_probe().unwrap_or(now));
-        self.known.iter().map(free).min().unwrap_or(now).max(now)
+        let free = |place: u16| {
+            let known = self.known.get(usize::from(place)).copied().unwrap_or_default();
+            let health = match known.health.circuit() {
+                Circuit::Closed => now,
+                Circuit::Open => known.health.next_probe().unwrap_or(now),
+                // Its probe is on its way, and may take a minute.
+                Circuit::HalfOpen => now.plus_ms(MINUTE_MS),
+            };
+            known.busy_until.max(health)
+        };
+        self.sticky.pass(now).map(free).min().unwrap_or(now).max(now.plus_ms(SECOND_MS))
     }
 
     /// The server that is asked first.
@@ -217,7 +228,7 @@ impl ServerChoice {
 
     /// Whether measurements are under way: nothing is sent until they are back.
     pub fn is_measuring(&self) -> bool {
-        self.is_measuring
+        self.measuring.is_some()
     }
 
     /// Every server in the order in which a pass that begins at `now` would ask them.

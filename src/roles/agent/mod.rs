@@ -29,6 +29,9 @@ use crate::upload::backoff::{Backoff, CLOCK_STEP_MS, RetryBudget};
 
 /// What was missed while the machine was off, was lost, or is asked for again, is collected within this time.
 const MISSED_WITHIN_MS: i64 = HOUR_MS;
+/// From one policy question or collection to the next there is at least this much, whatever a schedule says: a policy is
+/// not signed yet.
+const APART_MS: i64 = MINUTE_MS;
 
 /// The policy question that is under way: it goes round the servers like a package.
 #[derive(Clone, Debug)]
@@ -60,6 +63,12 @@ pub struct AgentCore {
     policy_failures: u8,
     collect_failures: u8,
     is_collecting: bool,
+    /// No sooner than this, whatever a schedule says.
+    policy_floor: Timestamp,
+    /// The same for collections.
+    collect_floor: Timestamp,
+    /// What the plan decided at the start is not remembered yet.
+    is_fresh: bool,
 }
 
 impl Core for AgentCore {
@@ -82,6 +91,10 @@ impl Core for AgentCore {
             Some(last) if !has_policy && now.ms_since(last) >= settings.inventory_every_ms => {
                 now.plus_ms(rng.below(MISSED_WITHIN_MS))
             }
+            // One that was begun and not published before the end of the last life.
+            Some(last) if ran.iter().any(|ran| is_collection(&rules, ran) && ran.occurrence > last) => {
+                now.plus_ms(rng.below(MISSED_WITHIN_MS))
+            }
             Some(_) => Timestamp::NEVER,
         };
         let servers = ServerChoice::new(&rules, device, measures, now, &mut rng);
@@ -102,6 +115,9 @@ impl Core for AgentCore {
             policy_failures: 0,
             collect_failures: 0,
             is_collecting: false,
+            policy_floor: Timestamp(i64::MIN),
+            collect_floor: Timestamp(i64::MIN),
+            is_fresh: true,
         }
     }
 
@@ -148,13 +164,12 @@ impl Core for AgentCore {
                     self.collect_soon(now);
                 }
             }
-            AgentInput::PolicyAnswered { intent, answered } => self.policy_answered(now, intent, answered, out),
+            AgentInput::PolicyAnswered { intent, answer } => self.policy_answered(now, intent, answer, out),
             AgentInput::RulesChanged(rules) => self.follow_rules(now, rules, out),
-            AgentInput::Measured(probes) => {
-                self.servers.measured(&self.rules, probes);
+            AgentInput::Measured { intent, probes } => {
+                self.servers.measured(&self.rules, intent, probes);
                 out.intend(AgentIntent::Remember);
             }
-            AgentInput::ResendAsked => self.collect_soon(now),
         }
         self.advance(now, out);
     }
@@ -203,13 +218,13 @@ impl AgentCore {
         let due = self.plan.take(now);
         for due in &due {
             match self.plan.timetable().events().get(due.index).and_then(Task::of) {
-                Some(Task::Collect) => self.collect_due = self.collect_due.min(now),
-                Some(Task::AskPolicy) => self.policy_due = self.policy_due.min(now),
+                Some(Task::Collect) => self.collect_due = self.collect_due.min(now.max(self.collect_floor)),
+                Some(Task::AskPolicy) => self.policy_due = self.policy_due.min(now.max(self.policy_floor)),
                 Some(Task::CatchUp) if self.rules.configuration.is_catch_up_on => self.catch_up(now),
                 Some(Task::CatchUp) | None => {}
             }
         }
-        if !due.is_empty() {
+        if std::mem::take(&mut self.is_fresh) || !due.is_empty() {
             out.intend(AgentIntent::Remember);
         }
         let wants_policy = now >= self.policy_due && self.poll.is_none();
@@ -223,6 +238,7 @@ impl AgentCore {
         }
         if now >= self.collect_due && !self.is_collecting {
             (self.is_collecting, self.collect_due) = (true, Timestamp::NEVER);
+            self.collect_floor = now.plus_ms(APART_MS);
             out.intend(AgentIntent::Collect);
         }
     }
@@ -232,7 +248,8 @@ impl AgentCore {
         match self.servers.ready(&self.rules, now, &mut self.rng) {
             Some(missing) if missing.is_empty() => true,
             Some(missing) => {
-                out.intend(AgentIntent::Measure(missing));
+                let intent = out.intend(AgentIntent::Measure(missing));
+                self.servers.measures_by(intent);
                 false
             }
             None => false,
@@ -242,12 +259,14 @@ impl AgentCore {
     fn follow_rules(&mut self, now: Timestamp, rules: Arc<AgentRules>, out: &mut impl Sink<AgentIntent>) {
         // Places mean other servers now. What is under way ends by its number, and tells nothing of a server.
         if let Some(pass) = &mut self.pass {
+            self.servers.abandoned(pass.to);
             (pass.to, pass.asked) = (NOBODY, Vec::new());
         }
         if let Some(poll) = &mut self.poll {
+            self.servers.abandoned(poll.to);
             (poll.to, poll.asked) = (NOBODY, Vec::new());
         }
-        self.servers.follow(&self.rules, &rules);
+        self.servers.follow(&self.rules, &rules, now);
         self.plan.replace(rules.timetable.clone(), now);
         self.rules = rules;
         out.intend(AgentIntent::Remember);
@@ -266,41 +285,42 @@ impl AgentCore {
 
     /// Asks the next server for policy; when none is left the question waits by full jitter.
     fn ask_policy(&mut self, now: Timestamp, mut asked: Vec<u16>, out: &mut impl Sink<AgentIntent>) {
-        // A question that nobody may be asked now goes to the first all the same: it costs a server little.
-        let to = self.servers.next(now, &asked).or_else(|| asked.is_empty().then(|| self.servers.first(now)));
-        if let Some(to) = to {
+        if let Some(to) = self.servers.next(now, &asked) {
             asked.push(to.0);
             self.servers.sent(to);
             let intent = out.intend(AgentIntent::AskPolicy(to));
             self.poll = Some(Box::new(Poll { intent, to, asked }));
+            self.policy_floor = now.plus_ms(APART_MS);
             return;
         }
+        self.ask_policy_later(now);
+    }
+
+    fn ask_policy_later(&mut self, now: Timestamp) {
         let wait = Backoff::AGENT.wait_ms(u32::from(self.policy_failures), &mut self.rng).max(MINUTE_MS);
         self.policy_failures = self.policy_failures.saturating_add(1);
-        self.policy_due = self.policy_due.min(now.plus_ms(wait));
+        self.policy_due = self.policy_due.min(now.plus_ms(wait).max(self.servers.free_at(now)));
     }
 
     fn policy_answered(
         &mut self,
         now: Timestamp,
         intent: IntentNumber,
-        answered: bool,
+        answer: PolicyAnswer,
         out: &mut impl Sink<AgentIntent>,
     ) {
         let Some(poll) = self.poll.take_if(|poll| poll.intent == intent) else { return };
-        if answered {
-            self.policy_failures = 0;
-            self.servers.answered(&self.rules, poll.to, now, Verdict::Delivered, &mut self.rng);
-            return;
+        let is_silent = answer == PolicyAnswer::Silent;
+        // That a server tells its policy says nothing of whether it takes packages.
+        let verdict = Verdict::Later { retry_after_ms: None, broken: is_silent };
+        self.servers.answered(&self.rules, poll.to, now, verdict, &mut self.rng);
+        match answer {
+            PolicyAnswer::Taken => self.policy_failures = 0,
+            PolicyAnswer::NotTaken => self.ask_policy_later(now),
+            // The list it went round is no longer in force.
+            PolicyAnswer::Silent if poll.to == NOBODY => self.ask_policy_later(now),
+            PolicyAnswer::Silent => self.ask_policy(now, poll.asked, out),
         }
-        self.servers.answered(
-            &self.rules,
-            poll.to,
-            now,
-            Verdict::Later { retry_after_ms: None, broken: true },
-            &mut self.rng,
-        );
-        self.ask_policy(now, poll.asked, out);
     }
 
     /// A clock that was set back takes what is planned with it, so that nothing waits for a time that is far away again.
@@ -314,12 +334,18 @@ impl AgentCore {
                 }
             };
             self.queue.iter_mut().for_each(|entry| back(&mut entry.due));
-            [&mut self.collect_due, &mut self.policy_due, &mut self.hold_until].into_iter().for_each(back);
+            let times = [&mut self.collect_due, &mut self.policy_due, &mut self.hold_until];
+            times.into_iter().chain([&mut self.policy_floor, &mut self.collect_floor]).for_each(back);
             self.servers.step_back(step);
             self.seen = now;
         }
         self.seen = self.seen.max(now);
     }
+}
+
+fn is_collection(rules: &AgentRules, ran: &Ran) -> bool {
+    let event = rules.timetable.events().iter().find(|event| event.id == ran.event);
+    event.and_then(Task::of) == Some(Task::Collect)
 }
 
 /// Stands for a server of a list that is no longer in force.

@@ -70,8 +70,8 @@ pub struct AgentRules {
     pub inventory_settings: Option<InventorySettings>,
     /// All servers by their places: the uploads of `failover`, then the configured ones that are not among them.
     pub servers: Vec<AgentServer>,
-    /// Entries of the list that are not used because they would carry reports in plain beyond this host.
-    pub refused_plain: usize,
+    /// Entries of the list that are not used: they would carry reports in plain beyond this host, or to this very host.
+    pub refused: usize,
 }
 
 /// What an agent is set to by its own file, as far as it goes by it.
@@ -108,13 +108,21 @@ impl AgentRules {
         if let (Some(list), Some(calls)) = (&mut failover, &configuration.selector) {
             list.selector = calls.clone();
         }
-        let mut refused_plain = 0;
+        let mut refused = 0;
         if let Some(list) = &mut failover {
-            let may = |server: &Server| settings.allow_plain || !is_plain(server);
+            // A list from elsewhere has no business with this very host, unless the agent's own file has.
+            let own = |address: &String| address_parts(address).is_some_and(|parts| is_loopback_host(parts.host));
+            let is_at_home = settings.servers.iter().any(own);
+            let may = |server: &Server| match is_loopback_host(&server.host) {
+                true => is_at_home,
+                false => settings.allow_plain || server.protocol == Protocol::Https,
+            };
             let before = list.uploads.len();
             list.uploads.retain(may);
             list.downloads.retain(may);
-            refused_plain = before - list.uploads.len();
+            refused = before - list.uploads.len();
+            // The agent's own file keeps its place behind the longest list.
+            list.uploads.truncate(SERVERS_MAX - settings.servers.len().min(SERVERS_MAX));
         }
         let failover = failover.filter(|list| !list.uploads.is_empty());
         let mut servers: Vec<AgentServer> = (failover.iter().flat_map(|list| &list.uploads))
@@ -127,8 +135,8 @@ impl AgentRules {
             }
         }
         servers.truncate(SERVERS_MAX);
-        let timetable = Arc::new(Timetable::new(schedule.unwrap_or_else(|| own_schedule(settings))));
-        AgentRules { number, timetable, failover, configuration, inventory_settings, servers, refused_plain }
+        let timetable = Arc::new(Timetable::new(with_policy_question(schedule, own_schedule(settings))));
+        AgentRules { number, timetable, failover, configuration, inventory_settings, servers, refused }
     }
 
     /// Places of the configured servers that are no part of the policy's list, in order: the last resort.
@@ -136,10 +144,6 @@ impl AgentRules {
         let first = self.failover.as_ref().map_or(0, |list| list.uploads.len());
         (first..self.servers.len()).map(|place| place as u16)
     }
-}
-
-fn is_plain(server: &Server) -> bool {
-    server.protocol == Protocol::Http && !is_loopback_host(&server.host)
 }
 
 fn base(server: &Server) -> String {
@@ -177,6 +181,22 @@ fn of_configuration(address: &str) -> AgentServer {
         host: host.into(),
         port,
     }
+}
+
+/// The schedule of the policy, or `own` without one. A schedule that never asks for policy could never be corrected: it
+/// gets the question of the agent's own.
+fn with_policy_question(schedule: Option<Nds>, mut own: Nds) -> Nds {
+    let Some(mut schedule) = schedule else { return own };
+    let is_timed = |trigger: &Trigger| {
+        matches!(trigger.kind, TriggerKind::Daily { .. } | TriggerKind::Weekly { .. } | TriggerKind::Monthly { .. })
+    };
+    let asks = |event: &Event| Task::of(event) == Some(Task::AskPolicy) && event.triggers.iter().any(is_timed);
+    if !schedule.events.iter().any(asks) {
+        own.events.retain(asks);
+        schedule.events.retain(|event| own.events.iter().all(|own| own.id != event.id));
+        schedule.events.extend(own.events);
+    }
+    schedule
 }
 
 /// The schedule of an agent that has none from a policy: the three events of every schedule, by its own file.
@@ -282,7 +302,10 @@ mod tests {
         let rules =
             AgentRules::new(1, &settings(&["http://127.0.0.1:7081"], false), vec![failover(&["b1", "127.0.0.1"])]);
         assert_eq!(uploads(&rules), ["http://127.0.0.1:7082/RL", "http://127.0.0.1:7081/ManageSoftRL"]);
-        assert_eq!(rules.refused_plain, 1);
+        assert_eq!(rules.refused, 1);
+        // Nor to whoever listens on its own host.
+        let home = AgentRules::new(1, &settings(&["https://server"], true), vec![failover(&["127.0.0.1", "b1"])]);
+        assert_eq!((uploads(&home)[0], home.refused), ("http://b1:7082/RL", 1));
         let none = AgentRules::new(1, &settings(&["https://server"], false), vec![failover(&["b1"])]);
         assert_eq!((uploads(&none), none.failover.is_none()), (vec!["https://server/ManageSoftRL"], true));
         assert_eq!(none.servers[0].port, 443);

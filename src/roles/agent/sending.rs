@@ -1,7 +1,9 @@
 //! What an agent sends: its queue, and the pass of a package round the servers.
 
-use super::AgentCore;
+use super::rules::Task;
 use super::vocabulary::{AgentIntent, LetGo, PackageNumber, Queued, ServerNumber};
+use super::{AgentCore, NOBODY};
+use crate::formats::nds::Event;
 use crate::model::package::Kind;
 use crate::roles::{IntentNumber, Sink};
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp};
@@ -67,7 +69,8 @@ impl AgentCore {
             let Some(entry) = due.min_by_key(|entry| (entry.due, entry.queued.package)).copied() else { return };
             let package = entry.queued.package;
             if entry.is_retry && !self.budget.spend() {
-                self.change(package, |entry| entry.due = Timestamp::NEVER);
+                let due = self.at_catch_up(now);
+                self.change(package, |entry| entry.due = due);
                 continue;
             }
             self.change(package, |entry| entry.is_retry = false);
@@ -93,7 +96,7 @@ impl AgentCore {
         // The soonest moment at which a server may be asked again.
         let free = self.servers.free_at(now);
         if asked.is_empty() {
-            self.change(package, |entry| entry.due = free.max(now.plus_ms(1)));
+            self.change(package, |entry| entry.due = free);
             return;
         }
         let Some(entry) = self.queue.iter().find(|entry| entry.queued.package == package).copied() else { return };
@@ -101,9 +104,18 @@ impl AgentCore {
         let due = if tries < TRIES_MAX {
             now.plus_ms(Backoff::AGENT.wait_ms(u32::from(entry.tries), &mut self.rng)).max(free)
         } else {
-            Timestamp::NEVER
+            self.at_catch_up(now)
         };
         self.change(package, |entry| (entry.due, entry.tries, entry.is_retry) = (due, tries, true));
+    }
+
+    /// When a package goes again whose tries are over: the catch-up says so itself. A schedule without one, or one that is
+    /// switched off, must not leave it for ever.
+    pub(super) fn at_catch_up(&self, now: Timestamp) -> Timestamp {
+        let is_due =
+            |(event, due): (&Event, Timestamp)| Task::of(event) == Some(Task::CatchUp) && due != Timestamp::NEVER;
+        let is_planned = self.rules.configuration.is_catch_up_on && self.plan.planned().any(is_due);
+        if is_planned { Timestamp::NEVER } else { now.plus_ms(DAY_MS) }
     }
 
     pub(super) fn change(&mut self, package: PackageNumber, change: impl FnOnce(&mut Entry)) {
@@ -152,6 +164,11 @@ impl AgentCore {
             }
             // Refused too often in a row: a fault of the link, not of the packages.
             Verdict::Refused | Verdict::Later { .. } | Verdict::Full | Verdict::Loop => {}
+        }
+        if to == NOBODY {
+            // The list it went round is no longer in force: it goes round the new one, once that is in order.
+            self.change(package, |entry| entry.due = now);
+            return;
         }
         if self.queue.iter().any(|entry| entry.queued.package == package) {
             self.attempt(now, package, asked, out);

@@ -59,6 +59,7 @@ struct Bench {
     now: Timestamp,
     sending: Option<IntentNumber>,
     asking: Option<IntentNumber>,
+    measuring: Option<IntentNumber>,
 }
 
 impl Bench {
@@ -68,7 +69,7 @@ impl Bench {
 
     fn of(durable: AgentDurable) -> Bench {
         let core = AgentCore::recover(durable, RngStream::new(7, 7, 0), START);
-        Bench { core, out: Intents::default(), now: START, sending: None, asking: None }
+        Bench { core, out: Intents::default(), now: START, sending: None, asking: None, measuring: None }
     }
 
     /// With `queued` packages, a recent collection, and the policy question answered.
@@ -88,13 +89,28 @@ impl Bench {
         if let Some((number, _)) = taken.iter().find(|(_, intent)| matches!(intent, AgentIntent::AskPolicy(_))) {
             self.asking = Some(*number);
         }
+        if let Some((number, _)) = taken.iter().find(|(_, intent)| matches!(intent, AgentIntent::Measure(_))) {
+            self.measuring = Some(*number);
+        }
         let told = taken.into_iter().map(|(_, intent)| intent);
         told.filter(|intent| *intent != AgentIntent::Remember).collect()
     }
 
     fn policy(&mut self, answered: bool) -> Vec<AgentIntent> {
+        self.policy_answer(if answered { PolicyAnswer::Taken } else { PolicyAnswer::Silent })
+    }
+
+    fn policy_answer(&mut self, answer: PolicyAnswer) -> Vec<AgentIntent> {
         let intent = self.asking.take().expect("policy is being asked");
-        self.on(AgentInput::PolicyAnswered { intent, answered })
+        self.on(AgentInput::PolicyAnswered { intent, answer })
+    }
+
+    fn measured(&mut self, round_trips: &[(u16, u32)]) -> Vec<AgentIntent> {
+        let at = self.now;
+        let probe = |round_trip_ms| Probe { at, ping: Ping::Reached { round_trip_ms, hops: None }, addresses: vec![] };
+        let probes = round_trips.iter().map(|(place, ms)| (ServerNumber(*place), probe(*ms))).collect();
+        let intent = self.measuring.take().expect("something is being measured");
+        self.on(AgentInput::Measured { intent, probes })
     }
 
     fn wake(&mut self) -> Vec<AgentIntent> {
@@ -362,11 +378,6 @@ fn listed(count: u8, selector: &str) -> Content {
     Content::Failover(Failover::read(text.as_bytes()).unwrap().0)
 }
 
-fn probes(now: Timestamp, round_trips: &[(u16, u32)]) -> AgentInput {
-    let probe = |round_trip_ms| Probe { at: now, ping: Ping::Reached { round_trip_ms, hops: None }, addresses: vec![] };
-    AgentInput::Measured(round_trips.iter().map(|(place, ms)| (ServerNumber(*place), probe(*ms))).collect())
-}
-
 #[test]
 fn the_beacons_of_a_policy_are_measured_once_and_the_nearest_is_used() {
     let settings = settings(1);
@@ -377,8 +388,7 @@ fn the_beacons_of_a_policy_are_measured_once_and_the_nearest_is_used() {
     assert_eq!(bench.wake(), [AgentIntent::Measure(all.clone())]);
     assert_eq!(bench.wake(), [], "not twice, and nothing is sent meanwhile");
     bench.now = bench.now.plus_ms(30);
-    let answers = probes(bench.now, &[(0, 30), (1, 5), (2, 9)]);
-    assert_eq!(bench.on(answers), [upload(1, 1)]);
+    assert_eq!(bench.measured(&[(0, 30), (1, 5), (2, 9)]), [upload(1, 1)]);
     assert_eq!(bench.answer(LATER), [upload(1, 2)], "then the next nearest");
     assert_eq!(bench.answer(LATER), [upload(1, 0)]);
     assert_eq!(bench.answer(LATER), [upload(1, 3)], "and its own configuration is the last resort");
@@ -400,8 +410,7 @@ fn a_new_list_is_followed_at_once_and_what_is_under_way_ends_by_its_number() {
         bench.answer(Verdict::Delivered),
         [delete(1, LetGo::Delivered), AgentIntent::Measure(vec![ServerNumber(0), ServerNumber(1)])]
     );
-    let answers = probes(bench.now, &[(0, 1), (1, 1)]);
-    assert_eq!(bench.on(answers), [upload(2, 0)]);
+    assert_eq!(bench.measured(&[(0, 1), (1, 1)]), [upload(2, 0)]);
     // The answer of the old list's third server must not be taken for one of the new list.
     let rules = Arc::new(AgentRules::new(2, &settings(2), vec![listed(1, "")]));
     bench.on(AgentInput::RulesChanged(rules));
@@ -466,12 +475,110 @@ fn a_policy_question_goes_round_the_servers_and_then_waits() {
 }
 
 #[test]
-fn what_is_asked_for_again_is_collected_within_the_hour() {
+fn an_upload_that_fails_after_its_list_was_replaced_goes_round_the_new_one() {
+    let (mut bench, first) = Bench::holding(4, vec![usage(1)]);
+    assert_eq!(first, [upload(1, 0)]);
+    let rules = |number, count| Arc::new(AgentRules::new(number, &settings(1), vec![listed(count, "MgsPing")]));
+    bench.on(AgentInput::RulesChanged(rules(1, 1)));
+    assert_eq!(bench.answer(LATER), [AgentIntent::Measure(vec![ServerNumber(0)])]);
+    // A list that comes while the one before is measured: its own measurements count, the others do not.
+    let old = bench.measuring.take().unwrap();
+    let measured = bench.on(AgentInput::RulesChanged(rules(2, 3)));
+    let all = [0, 1, 2].map(ServerNumber).to_vec();
+    assert_eq!(measured, [AgentIntent::Measure(all)]);
+    let stale = AgentInput::Measured { intent: old, probes: vec![] };
+    assert_eq!(bench.on(stale), [], "still measured");
+    assert_eq!(bench.measured(&[(0, 9), (1, 9), (2, 1)]), [upload(1, 2)]);
+}
+
+#[test]
+fn a_probe_that_a_new_list_overtakes_closes_no_server_for_ever() {
+    let (mut bench, _) = Bench::holding(1, vec![usage(1)]);
+    bench.answer(LATER);
+    bench.next();
+    bench.answer(LATER);
+    bench.next();
+    bench.answer(LATER);
+    // Down: three failures. The probe of the catch-up is on its way when another policy comes.
+    bench.next();
+    bench.on(AgentInput::RulesChanged(Arc::new(AgentRules::new(1, &settings(1), vec![]))));
+    assert_eq!(bench.answer(LATER), [upload(1, 0)], "the wait that let the probe pass is over");
+    assert_eq!(bench.answer(Verdict::Delivered), [delete(1, LetGo::Delivered)]);
+}
+
+#[test]
+fn nobody_to_ask_is_no_reason_to_look_each_millisecond() {
+    let settings = settings(1);
+    // The second one's priority keeps it out: it must not count as one that may be asked.
+    let rules = Arc::new(AgentRules::new(1, &settings, vec![listed(1, "MgsNameMatch")]));
+    let mut bench =
+        Bench::of(AgentDurable { rules, has_policy: true, ..durable(settings, vec![usage(1)], Some(START)) });
+    let (end, mut turns) = (START.plus_ms(HOUR_MS), 0);
+    bench.wake();
+    while bench.now < end {
+        turns += 1;
+        if bench.sending.is_some() {
+            bench.answer(Verdict::Later { retry_after_ms: None, broken: true });
+        } else {
+            bench.now = bench.core.next_due().max(bench.now);
+            bench.wake();
+            if bench.asking.is_some() {
+                bench.policy(false);
+            }
+        }
+    }
+    assert!(turns < 200, "{turns} turns in an hour");
+}
+
+#[test]
+fn a_schedule_that_never_asks_for_policy_gets_the_question_of_the_agents_own() {
+    let none = crate::formats::nds::Nds { schema: 60, ..Default::default() };
+    let rules = AgentRules::new(1, &settings(1), vec![Content::Schedule(none)]);
+    let tasks: Vec<Option<Task>> = rules.timetable.events().iter().map(Task::of).collect();
+    assert_eq!(tasks, [Some(Task::AskPolicy)]);
+}
+
+#[test]
+fn a_policy_that_is_not_taken_is_asked_for_later_and_is_no_fault_of_the_server() {
     let mut bench = Bench::new(settings(1), vec![], Some(START));
+    for _ in 0..9 {
+        bench.now = bench.core.plan(bench.now).policy.max(bench.now);
+        bench.wake();
+        assert_eq!(bench.policy_answer(PolicyAnswer::NotTaken), []);
+        assert!(bench.core.plan(bench.now).policy.ms_since(bench.now) >= MINUTE_MS - 1);
+    }
+    assert_eq!(bench.on(AgentInput::Published(vec![usage(1)])), [upload(1, 0)]);
+}
+
+#[test]
+fn a_collection_that_was_begun_and_never_published_is_made_after_the_restart() {
+    let rules = Arc::new(AgentRules::new(0, &settings(1), vec![]));
+    let event = rules.timetable.events()[0].id;
+    let collect = |occurrence| {
+        let ran = vec![Ran { event, occurrence }];
+        let durable = durable(settings(1), vec![], Some(START.plus_ms(-HOUR_MS)));
+        let mut bench = Bench::of(AgentDurable { ran, has_policy: true, rules: rules.clone(), ..durable });
+        bench.wake();
+        bench.core.plan(bench.now).collect.ms_since(START)
+    };
+    assert!(collect(START.plus_ms(-MINUTE_MS)) <= HOUR_MS);
+}
+
+#[test]
+fn without_a_catch_up_a_package_whose_tries_are_over_waits_a_day_and_not_for_ever() {
+    let off = crate::formats::client_configuration::ClientConfiguration { is_catch_up_on: false, ..Default::default() };
+    let rules = Arc::new(AgentRules::new(1, &settings(1), vec![Content::Configuration(off)]));
+    let mut bench = Bench::of(AgentDurable { rules, ..durable(settings(1), vec![usage(1)], Some(START)) });
     bench.wake();
     bench.policy(true);
-    bench.on(AgentInput::ResendAsked);
-    assert!(bench.core.plan(bench.now).collect.ms_since(bench.now) <= HOUR_MS);
+    for _ in 0..3 {
+        if bench.sending.is_none() {
+            bench.next();
+        }
+        bench.answer(LATER);
+    }
+    let upload = bench.core.plan(bench.now).upload.ms_since(bench.now);
+    assert!((DAY_MS - MINUTE_MS..=DAY_MS).contains(&upload), "{upload}");
 }
 
 #[derive(Clone, Debug)]

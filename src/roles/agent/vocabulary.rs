@@ -81,15 +81,29 @@ pub enum AgentInput {
     PolicyAnswered {
         /// Its intent.
         intent: IntentNumber,
-        /// Whether there was an answer that could be used.
-        answered: bool,
+        /// How.
+        answer: PolicyAnswer,
     },
     /// Another policy is in force.
     RulesChanged(Arc<AgentRules>),
     /// Servers were measured.
-    Measured(Vec<(ServerNumber, Probe)>),
-    /// The server asks for what it misses: this host is collected again soon.
-    ResendAsked,
+    Measured {
+        /// Its intent.
+        intent: IntentNumber,
+        /// What was found, by place.
+        probes: Vec<(ServerNumber, Probe)>,
+    },
+}
+
+/// How a policy question was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyAnswer {
+    /// What was answered is in force, or changes nothing.
+    Taken,
+    /// What was answered is not taken, or could not be stored: no fault of the link, and asked again later.
+    NotTaken,
+    /// Nothing that was an answer.
+    Silent,
 }
 
 /// Why a queued package is let go.

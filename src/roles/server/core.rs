@@ -29,6 +29,8 @@ const RECONCILE_AT_START_MS: i64 = 2 * SECOND_MS;
 const SWEEP_EVERY_MS: i64 = DAY_MS;
 /// Beacons report every minute; a policy that has to change for one of them is made within as much again.
 const POLICY_EVERY_MS: i64 = MINUTE_MS;
+/// No sooner than this after the last look, whatever beacons report.
+const POLICY_APART_MS: i64 = 10 * SECOND_MS;
 
 #[derive(Clone, Copy, Debug)]
 struct Running {
@@ -290,7 +292,11 @@ impl Core for ServerCore {
                     }
                 }
             }
-            ServerInput::BeaconsChanged => self.policy_due = self.policy_due.min(now),
+            // Ten seconds after the last look at the soonest: one that flaps must not make a policy each time.
+            ServerInput::BeaconsChanged => {
+                let soonest = self.policy_due.plus_ms(POLICY_APART_MS - POLICY_EVERY_MS);
+                self.policy_due = self.policy_due.min(soonest.max(now));
+            }
             ServerInput::Done => {}
         }
         self.advance(now, out);

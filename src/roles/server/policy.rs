@@ -12,7 +12,7 @@ use crate::formats::client_configuration::{ClientConfiguration, ClientConfigurat
 use crate::formats::failover::{Failover, Protocol, SelectorCall, Server};
 use crate::formats::inventory_settings::{InventorySettings, InventorySettingsError};
 use crate::formats::nds::Nds;
-use crate::id::Guid;
+use crate::id::{Guid, shorten};
 use crate::model::beacon_status::BeaconStatus;
 use crate::policy::beacon_policy::{Content, ContentError};
 use crate::policy::failover::{Direction, Endpoint, LIMIT_AGE, failover_list};
@@ -22,6 +22,10 @@ use crate::time::Timestamp;
 
 /// How agents order beacons when the operator says nothing. Source: `agent-beacon-batch` reference, section 3.3.
 const SELECTOR: &str = "MgsRandom;MgsPing;MgsSiteMatch";
+/// Most bytes of a selector; a line of the failover list holds it.
+const SELECTOR_BYTES_MAX: usize = 1_000;
+/// Shortest time after which a silent beacon leaves the list: it reports once a minute.
+const LIMIT_SECS_MIN: u64 = 180;
 /// Longest time after which a silent beacon leaves the failover list: 90 days.
 const LIMIT_SECS_MAX: u64 = 90 * 86_400;
 
@@ -58,7 +62,7 @@ pub enum SettingError {
         problem: String,
     },
     /// A limit that is none.
-    #[error("`failover_limit_secs` is {0}: it can be 0 (never) to {LIMIT_SECS_MAX}")]
+    #[error("`failover_limit_secs` is {0}: it can be 0 (never), or {LIMIT_SECS_MIN} to {LIMIT_SECS_MAX}")]
     Limit(u64),
     /// Nothing that agents could go by comes of it.
     #[error(transparent)]
@@ -133,7 +137,8 @@ impl ClientSettings {
 
     fn selector(&self) -> Result<Vec<SelectorCall>, SettingError> {
         let text = if self.selector.trim().is_empty() { SELECTOR } else { &self.selector };
-        SelectorCall::read_all(text).ok_or_else(|| SettingError::Selector(self.selector.clone()))
+        let fits = Some(text).filter(|text| text.len() <= SELECTOR_BYTES_MAX);
+        fits.and_then(SelectorCall::read_all).ok_or_else(|| SettingError::Selector(shorten(&self.selector)))
     }
 }
 
@@ -282,7 +287,8 @@ impl PolicySettings {
         if !xml.is_empty() {
             InventorySettings::read(xml.as_bytes()).map_err(SettingError::InventorySettings)?;
         }
-        if self.beacons.failover_limit_secs > LIMIT_SECS_MAX {
+        let limit = self.beacons.failover_limit_secs;
+        if limit != 0 && !(LIMIT_SECS_MIN..=LIMIT_SECS_MAX).contains(&limit) {
             return Err(SettingError::Limit(self.beacons.failover_limit_secs));
         }
         for (beacon, parents) in &self.beacons.parents {

@@ -57,6 +57,9 @@ async fn a_setting_that_is_none_is_refused_and_changes_nothing() {
     let address = fixture.operator("/api/v1/settings/agent-schedule");
     let broken = reqwest::Client::new().put(address).body("{").send().await.unwrap();
     assert_eq!(broken.status().as_u16(), 400);
+    let address = fixture.operator("/api/v1/settings/agent-schedule");
+    let elsewhere = reqwest::Client::new().put(address).header("host", "evil.example").body("{}").send().await.unwrap();
+    assert_eq!(elsewhere.status().as_u16(), 403);
     assert_eq!(fixture.get("/api/v1/settings").await, before);
     fixture.stop().await;
 }

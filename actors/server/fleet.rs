@@ -2,14 +2,17 @@
 
 use muster::id::{DeviceId, TenantId};
 use muster::model::device::{Device, DeviceFact, Provenance, RecordKey};
+use muster::model::discovery::Discoveries;
 use muster::model::fact::{FactKey, FactKind};
 use muster::model::inventory::{Detail, Installed};
 use muster::model::software::{InstalledTitle, Title, TitleId};
 use muster::model::staged::StagedRecord;
 use muster::model::stored::{self, StoredError};
 use muster::model::titles::unpack_titles;
+use muster::model::usage_periods::UsagePeriods;
 use muster::roles::server::view::key;
 use muster::roles::server::{DeviceRow, SoftwareHead, details, unite};
+use muster::time::Timestamp;
 
 use super::books::Books;
 use crate::log::ReadError;
@@ -153,6 +156,27 @@ impl<'b> Fleet<'b> {
         }
         software.sort();
         Ok(software)
+    }
+
+    /// The periods of usage of a device that are kept at `now`, those of each of its records.
+    pub fn usage(&self, device: &WholeDevice, now: Timestamp) -> Result<Vec<UsagePeriods>, FleetError> {
+        let mut usage: Vec<UsagePeriods> =
+            self.beside(device, |record| FactKey::Usage(self.tenant().clone(), record.clone()))?;
+        usage.iter_mut().for_each(|periods| periods.expire(now));
+        Ok(usage)
+    }
+
+    /// What was discovered of a device, of each of its records.
+    pub fn discoveries(&self, device: &WholeDevice) -> Result<Vec<Discoveries>, FleetError> {
+        self.beside(device, |record| FactKey::Discovery(self.tenant().clone(), record.clone()))
+    }
+
+    fn beside<T: serde::de::DeserializeOwned>(
+        &self,
+        device: &WholeDevice,
+        key: impl Fn(&RecordKey) -> FactKey,
+    ) -> Result<Vec<T>, FleetError> {
+        device.records.iter().filter_map(|record| self.fact(&key(&record.key)).transpose()).collect()
     }
 
     /// Every title of the tenant.

@@ -20,7 +20,7 @@ use crate::log::{Handle, WriteError};
 use crate::supervision::DeathWatch;
 use crate::workers::Workers;
 
-/// Titles that are read before a commit: with the text of each some tens of megabytes.
+/// Titles, or rows of usage and discovery, that are read before a commit: with the text of each some tens of megabytes.
 const BATCH_TITLES: usize = 50_000;
 
 /// What the loader needs.
@@ -104,15 +104,26 @@ fn read_some(
     let (mut read, mut titles) = (Vec::new(), 0);
     while let Some(number) = left.pop_front() {
         let package = reading.read(Handle(number.0));
-        if let Read::Package(_, Content::Inventory(inventory)) = &package {
-            titles += inventory.software.len();
-        }
+        titles += match &package {
+            Read::Package(_, content) => rows(content),
+            _ => 0,
+        };
         read.push((number, package));
         if titles > BATCH_TITLES {
             break;
         }
     }
     (read, left)
+}
+
+/// What takes room of `content`: titles, or what is kept like them.
+fn rows(content: &Content) -> usize {
+    match content {
+        Content::Inventory(inventory) => inventory.software.len(),
+        Content::Usage(file) => file.periods.iter().map(|period| 1 + period.applications.len()).sum(),
+        Content::Discovery(file) => file.devices.iter().map(|device| 1 + device.services.len()).sum(),
+        Content::Bad(_) => 0,
+    }
 }
 
 /// Settles what was read, in one commit.

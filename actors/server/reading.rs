@@ -1,11 +1,15 @@
 //! Reads a held package: its bytes checked against their digest, inflated and parsed within the limits of the contract.
 
 use std::cell::Cell;
+use std::error::Error;
+use std::fmt::Display;
 use std::io::{self, BufRead};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use muster::formats::ndi::{NdiError, read_ndi_gz};
+use muster::formats::disco::Disco;
+use muster::formats::mmi::read_mmi_gz;
+use muster::formats::ndi::read_ndi_gz;
 use muster::id::{Digest, Guid, TenantId};
 use muster::model::inventory::Inventory;
 use muster::model::package::{Envelope, Hop, Kind, PackageKey};
@@ -36,7 +40,7 @@ pub struct Reading {
 pub enum Read {
     /// Its envelope, and what its bytes say.
     Package(Envelope, Content),
-    /// A kind that this version does not read.
+    /// What this version does not read.
     NoReader(Envelope),
     /// It is held no longer.
     Gone,
@@ -78,15 +82,20 @@ impl Reading {
         if Digest::of(&record.body) != envelope.digest || envelope.key() != key {
             return Read::Package(envelope, Content::Bad("its bytes are not the ones that were received".into()));
         }
-        if envelope.kind != Kind::Inventories {
-            return Read::NoReader(envelope);
-        }
+        let reader = match envelope.kind {
+            Kind::Inventories => inventory,
+            Kind::UsageData => usage,
+            Kind::Discovery => discovery,
+            Kind::Logs | Kind::ActivityStatus | Kind::ActiveDirectory | Kind::VdiAccess => {
+                return Read::NoReader(envelope);
+            }
+        };
         // A fault of ours in a reader must cost one package, not the server.
-        let content = catch_unwind(AssertUnwindSafe(|| inventory(&record.body))).unwrap_or_else(|_| {
+        let content = catch_unwind(AssertUnwindSafe(|| reader(&record.body))).unwrap_or_else(|_| {
             error!(package = %key.digest, "reading this package panicked: please report it with the package");
             Content::Bad("this version of muster cannot read it, which is a fault of muster".into())
         });
-        Read::Package(envelope, content)
+        if content.has_reader() { Read::Package(envelope, content) } else { Read::NoReader(envelope) }
     }
 
     fn damaged(&self, held: &Held, key: PackageKey, why: &str) -> Read {
@@ -110,28 +119,43 @@ impl Reading {
 
 /// What an inventory package says.
 fn inventory(body: &[u8]) -> Content {
-    let spent = Rc::new(Cell::new(false));
-    let budget =
-        CpuBudget { inner: body, left: LOOK_EVERY_BYTES, until: cpu_secs() + CPU_SECS_MAX, spent: spent.clone() };
-    let read = read_ndi_gz(budget);
-    if spent.get() {
-        return Content::Bad(format!("reading it takes more than {CPU_SECS_MAX} s of CPU time"));
-    }
-    let (file, findings) = match read {
-        Ok(read) => read,
-        Err(error) => return Content::Bad(reason(&error)),
-    };
-    for finding in &findings {
-        tracing::debug!(%finding, "a part of an inventory was left out or cut");
-    }
-    match Inventory::of(&file) {
-        Ok(inventory) => Content::Inventory(Box::new(inventory)),
-        Err(error) => Content::Bad(error.to_string()),
+    match within_budget(body, read_ndi_gz) {
+        Ok(file) => match Inventory::of(&file) {
+            Ok(inventory) => Content::Inventory(Box::new(inventory)),
+            Err(error) => Content::Bad(error.to_string()),
+        },
+        Err(why) => Content::Bad(why),
     }
 }
 
-fn reason(error: &NdiError) -> String {
-    Chain(error).to_string()
+/// What a usage package says.
+fn usage(body: &[u8]) -> Content {
+    within_budget(body, read_mmi_gz).map_or_else(Content::Bad, |file| Content::Usage(Box::new(file)))
+}
+
+/// What a discovery package says.
+fn discovery(body: &[u8]) -> Content {
+    let read = |bytes: CpuBudget<'_>| Disco::read(bytes);
+    within_budget(body, read).map_or_else(Content::Bad, |file| Content::Discovery(Box::new(file)))
+}
+
+/// What `read` makes of `body`, or why it makes nothing of it.
+fn within_budget<'b, T, F: Display, E: Error>(
+    body: &'b [u8],
+    read: impl FnOnce(CpuBudget<'b>) -> Result<(T, Vec<F>), E>,
+) -> Result<T, String> {
+    let spent = Rc::new(Cell::new(false));
+    let budget =
+        CpuBudget { inner: body, left: LOOK_EVERY_BYTES, until: cpu_secs() + CPU_SECS_MAX, spent: spent.clone() };
+    let read = read(budget);
+    if spent.get() {
+        return Err(format!("reading it takes more than {CPU_SECS_MAX} s of CPU time"));
+    }
+    let (file, findings) = read.map_err(|error| Chain(&error).to_string())?;
+    for finding in &findings {
+        tracing::debug!(%finding, "a part of a package was left out or cut");
+    }
+    Ok(file)
 }
 
 /// Seconds of CPU this thread has used.
@@ -189,6 +213,23 @@ mod tests {
             (gzip::compress(b""), "inventory XML is refused"),
         ] {
             let Content::Bad(why) = inventory(&body) else { panic!("{part}") };
+            assert!(why.contains(part), "{why}");
+        }
+    }
+
+    #[test]
+    fn bad_usage_and_discovery_are_told_with_their_reasons() {
+        let readers: [fn(&[u8]) -> Content; 2] = [usage, discovery];
+        for (reader, body, part) in [
+            (0, gzip::compress(b"<USAGE"), "usage XML is refused"),
+            (0, b"<USAGE/>".to_vec(), "usage gzip is refused"),
+            (0, gzip::compress(b"<Policy/>"), "the root element is `Policy`"),
+            (0, gzip::compress(b"<USAGE VERSION=\"1.00\"/>"), "no `MD` names the machine"),
+            (1, b"<Discovery".to_vec(), "discovery XML is refused"),
+            (1, gzip::compress(b"<Discovery/>"), "discovery XML is refused"),
+            (1, b"<Policy/>".to_vec(), "the root element is `Policy`"),
+        ] {
+            let Content::Bad(why) = readers[reader](&body) else { panic!("{part}") };
             assert!(why.contains(part), "{why}");
         }
     }

@@ -39,6 +39,10 @@ pub enum FactKey {
     Reconciled(TenantId),
     /// The last status a beacon reported.
     Beacon(TenantId, Guid),
+    /// The periods of usage that are staged of one record: `UsagePeriods`.
+    Usage(TenantId, RecordKey),
+    /// What was discovered of one record's machine: `Discoveries`.
+    Discovery(TenantId, RecordKey),
 }
 
 /// The kinds of [`FactKey`], for scans.
@@ -65,10 +69,14 @@ pub enum FactKind {
     Reconciled = 9,
     /// [`FactKey::Beacon`].
     Beacon = 10,
+    /// [`FactKey::Usage`].
+    Usage = 11,
+    /// [`FactKey::Discovery`].
+    Discovery = 12,
 }
 
 impl FactKind {
-    const ALL: [FactKind; 10] = [
+    const ALL: [FactKind; 12] = [
         FactKind::Node,
         FactKind::Setting,
         FactKind::Ledger,
@@ -79,6 +87,8 @@ impl FactKind {
         FactKind::Export,
         FactKind::Reconciled,
         FactKind::Beacon,
+        FactKind::Usage,
+        FactKind::Discovery,
     ];
 
     /// What every key of this kind begins with, of all tenants or of one.
@@ -111,6 +121,10 @@ impl<'a> Reader<'a> {
     fn tenant(&mut self) -> Option<TenantId> {
         self.text()?.parse().ok()
     }
+
+    fn record(&mut self) -> Option<RecordKey> {
+        Some(RecordKey { source: self.text()?.into(), external_id: self.text()?.into() })
+    }
 }
 
 impl FactKey {
@@ -127,6 +141,8 @@ impl FactKey {
             FactKey::Export(..) => FactKind::Export,
             FactKey::Reconciled(_) => FactKind::Reconciled,
             FactKey::Beacon(..) => FactKind::Beacon,
+            FactKey::Usage(..) => FactKind::Usage,
+            FactKey::Discovery(..) => FactKind::Discovery,
         }
     }
 
@@ -148,7 +164,7 @@ impl FactKey {
                 put(&mut out, tenant.as_str());
                 out.extend_from_slice(&key.encode(tenant));
             }
-            FactKey::Record(tenant, record) => {
+            FactKey::Record(tenant, record) | FactKey::Usage(tenant, record) | FactKey::Discovery(tenant, record) => {
                 put(&mut out, tenant.as_str());
                 put(&mut out, &record.source);
                 put(&mut out, &record.external_id);
@@ -189,10 +205,9 @@ impl FactKey {
                 let (named, key) = PackageKey::decode(std::mem::take(&mut reader.0))?;
                 (named == tenant).then_some(FactKey::Package(tenant, key))?
             }
-            FactKind::Record => FactKey::Record(
-                reader.tenant()?,
-                RecordKey { source: reader.text()?.into(), external_id: reader.text()?.into() },
-            ),
+            FactKind::Record => FactKey::Record(reader.tenant()?, reader.record()?),
+            FactKind::Usage => FactKey::Usage(reader.tenant()?, reader.record()?),
+            FactKind::Discovery => FactKey::Discovery(reader.tenant()?, reader.record()?),
             FactKind::Device => {
                 let tenant = reader.tenant()?;
                 let id = std::mem::take(&mut reader.0).try_into().ok()?;
@@ -229,7 +244,10 @@ mod tests {
             FactKey::Export(tenant.clone(), "http://x".into()),
             FactKey::Reconciled(tenant.clone()),
             FactKey::Beacon(tenant.clone(), Guid::NIL),
+            FactKey::Usage(tenant.clone(), RecordKey { source: "agent".into(), external_id: "1".into() }),
+            FactKey::Discovery(tenant.clone(), RecordKey { source: "agent".into(), external_id: "1".into() }),
         ];
+        assert_eq!(keys.len(), FactKind::ALL.len());
         for (key, kind) in keys.iter().zip(FactKind::ALL) {
             let bytes = key.encode();
             assert_eq!(FactKey::decode(&bytes).as_ref(), Some(key));

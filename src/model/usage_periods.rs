@@ -6,6 +6,7 @@
 //!
 //! Source: agent-beacon-batch reference, section 5.2 (GUID); 13 weeks, a quarter, is a choice of this project.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,10 @@ pub const KEPT_MS: i64 = 13 * WEEK_MS;
 pub const PERIODS_MAX: usize = 4_096;
 /// Rows of all periods of one agent at most. Beyond it the oldest period goes.
 pub const ROWS_MAX: usize = 40_000;
+/// Bytes of all periods of one agent at most, so that they fit a commit. Beyond it the oldest period goes.
+pub const BYTES_MAX: usize = 8 << 20;
+/// Bytes that a row or a period takes beside its texts, at most.
+const OVERHEAD_BYTES: usize = 64;
 /// A period that begins later than this after its arrival was dated by a wrong clock.
 const AHEAD_MAX_MS: i64 = DAY_MS;
 
@@ -64,7 +69,12 @@ impl UsagePeriod {
             let sum = rows.entry(application.bounded()).or_default();
             *sum = sum.plus(usage);
         }
-        let rows = rows.into_iter().take(ROWS_MAX).collect();
+        let mut bytes = 0;
+        let fits = |row: &(Application, Usage)| {
+            bytes += row_bytes(row);
+            bytes <= BYTES_MAX / 2
+        };
+        let rows = rows.into_iter().take(ROWS_MAX).take_while(fits).collect();
         let (user, domain) = (period.user.as_str().into(), period.domain.as_str().into());
         UsagePeriod { reported, user, domain, kind: period.kind, start: period.start, rows }
     }
@@ -74,12 +84,22 @@ impl UsagePeriod {
         &self.rows
     }
 
+    fn bytes(&self) -> usize {
+        OVERHEAD_BYTES + self.user.len() + self.domain.len() + self.rows.iter().map(row_bytes).sum::<usize>()
+    }
+
     /// Whether `session` tells nothing that this does not.
     fn covers(&self, session: &UsagePeriod) -> bool {
         (self.kind, session.kind) == (PeriodType::WeeklySummary, PeriodType::Session)
             && (&self.user, &self.domain) == (&session.user, &session.domain)
             && week_of(self.start) == week_of(session.start)
     }
+}
+
+fn row_bytes((application, _): &(Application, Usage)) -> usize {
+    let Application { name, version, publisher, file_name, product, evidence } = application;
+    let texts = [name, version, publisher, file_name, product, evidence];
+    OVERHEAD_BYTES + texts.map(|text| text.len()).iter().sum::<usize>()
 }
 
 /// What became of a period that was staged.
@@ -108,6 +128,29 @@ impl UsagePeriods {
     /// Puts `period` in the place of its GUID. `now` is when it is staged.
     pub fn stage(&mut self, guid: Guid, period: UsagePeriod, now: Timestamp) -> Placed {
         self.expire(now);
+        let placed = self.place(guid, period, now);
+        self.hold_to_bounds();
+        placed
+    }
+
+    /// Stages the periods of one usage file that was collected at `reported`; how many of them have a place now.
+    ///
+    /// Of more than [`PERIODS_MAX`] only the latest are looked at, so that no file costs more than that squared.
+    pub fn stage_file(&mut self, file: &[mmi::Period], reported: Timestamp, now: Timestamp) -> usize {
+        let mut latest: Vec<&mmi::Period> = file.iter().collect();
+        latest.sort_by_key(|period| Reverse((period.start, period.guid)));
+        latest.truncate(PERIODS_MAX);
+        self.expire(now);
+        let place = |period: &&mmi::Period| {
+            let placed = self.place(period.guid, UsagePeriod::new(period, reported), now);
+            matches!(placed, Placed::Taken | Placed::Replaced)
+        };
+        let placed = latest.iter().copied().filter(place).count();
+        self.hold_to_bounds();
+        placed
+    }
+
+    fn place(&mut self, guid: Guid, period: UsagePeriod, now: Timestamp) -> Placed {
         if period.start > now.plus_ms(AHEAD_MAX_MS) {
             return Placed::Ahead;
         }
@@ -125,7 +168,6 @@ impl UsagePeriods {
         };
         self.0.retain(|_, known| !period.covers(known));
         self.0.insert(guid, period);
-        self.hold_to_bounds();
         placed
     }
 
@@ -146,10 +188,12 @@ impl UsagePeriods {
 
     fn hold_to_bounds(&mut self) {
         let mut rows: usize = self.0.values().map(|period| period.rows.len()).sum();
-        while self.0.len() > PERIODS_MAX || rows > ROWS_MAX {
+        let mut bytes: usize = self.0.values().map(UsagePeriod::bytes).sum();
+        while self.0.len() > PERIODS_MAX || rows > ROWS_MAX || bytes > BYTES_MAX {
             let oldest = self.0.iter().min_by_key(|(guid, period)| (period.start, **guid)).map(|(guid, _)| *guid);
             let Some(gone) = oldest.and_then(|oldest| self.0.remove(&oldest)) else { return };
             rows -= gone.rows.len();
+            bytes -= gone.bytes();
         }
     }
 }
@@ -291,6 +335,28 @@ mod tests {
         staged.hold_to_bounds();
         assert_eq!(staged.0.len(), PERIODS_MAX);
         assert!(staged.0.values().all(|period| period.start >= monday().plus_ms(10)));
+    }
+
+    #[test]
+    fn whatever_a_sender_invents_fits_a_commit() {
+        let text = "\u{10ffff}".repeat(256);
+        let row = |n: usize| AppUsage { name: format!("{n}{text}"), file_name: text.clone(), ..AppUsage::default() };
+        let file: Vec<mmi::Period> = (0..5)
+            .map(|n| mmi::Period {
+                user: "kim".into(),
+                domain: String::new(),
+                kind: PeriodType::Session,
+                start: monday().plus_ms(i64::from(n) * HOUR_MS),
+                guid: guid(n),
+                applications: (0..1_500).map(row).collect(),
+            })
+            .collect();
+        let mut staged = UsagePeriods::default();
+        let now = monday().plus_ms(DAY_MS);
+        assert_eq!(staged.stage_file(&file, now, now), 5);
+        assert_eq!(staged.iter().map(|(guid, _)| guid).collect::<Vec<_>>(), [guid(3), guid(4)]);
+        assert!((BYTES_MAX / 2..BYTES_MAX).contains(&stored::pack(&staged).len()));
+        assert_eq!(staged.stage_file(&file[3..], now, now), 0, "twice is once");
     }
 
     fn arbitrary() -> impl Strategy<Value = (Guid, UsagePeriod)> {

@@ -188,7 +188,8 @@ impl StreamLedger {
     /// Notes that the package reached a final state. Call it once, for what [`StreamLedger::assess`] did not know.
     pub fn settle(&mut self, envelope: &Envelope, state: FinalState) {
         let (effective, _) = effective_date(envelope.collected_at, envelope.first_received);
-        if state == FinalState::Imported {
+        // What adds to others is imported although it is older; that does not make it the newest.
+        if state == FinalState::Imported && self.is_newest(envelope) {
             let (sequence, digest) = (envelope.sequence, envelope.digest);
             self.newest = Some(Newest { sequence, effective, digest });
         }

@@ -1,14 +1,16 @@
-//! `GET /devices/{id}`: one device with its values, records, software, applications and packages.
+//! `GET /devices/{id}`: one device with its values, records, software, applications, usage, discovery and packages.
 
 use std::collections::BTreeMap;
 
 use muster::id::{DeviceId, Guid};
+use muster::model::discovery::Discoveries;
 use muster::model::fact::FactKey;
 use muster::model::inventory::Installed;
 use muster::model::package::{Hop, PackageKey};
 use muster::model::settlement::Settlement;
 use muster::model::software::{ApplicationId, Title};
-use muster::roles::server::DeviceRow;
+use muster::model::usage_lines::{DeviceUsage, UsageLine};
+use muster::roles::server::{DeviceRow, ShownDiscovery, discovery};
 use muster::time::{SECOND_MS, Timestamp};
 use serde_json::{Value, json};
 use tracing::warn;
@@ -67,8 +69,14 @@ pub fn device(api: &Api, id: DeviceId) -> Result<Option<Value>, FleetError> {
     value["records"] = whole.records.iter().map(record).collect();
     value["software"] = installed.iter().map(software).collect();
     value["applications"] = recognition.ok().map(|recognition| applications(&recognition, &installed)).into();
-    value["usage"] = json!([]);
-    value["discovery"] = json!([]);
+    let usage = fleet.usage(&whole, api.clock.now())?;
+    let periods = usage.iter().flat_map(|periods| periods.iter().map(|(_, period)| period));
+    let usage = DeviceUsage::of(periods, installed.iter().map(|(title, _)| title));
+    value["usage"] = usage.installed.iter().map(usage_line).collect();
+    value["usage_unmatched"] = usage.unmatched.iter().map(usage_line).collect();
+    let discoveries = fleet.discoveries(&whole)?;
+    let found = discovery(discoveries.iter().flat_map(Discoveries::iter));
+    value["discovery"] = found.iter().map(discovered).collect();
     value["packages"] = packages(api, &fleet, &whole)?;
     Ok(Some(value))
 }
@@ -133,6 +141,29 @@ fn applications(recognition: &Recognition, installed: &[Installed]) -> Value {
         value
     };
     found.into_iter().map(application).collect()
+}
+
+fn usage_line(line: &UsageLine) -> Value {
+    let UsageLine { name, version, user, domain, usage, from, until } = line;
+    json!({
+        "name": name,
+        "version": version,
+        "user": user,
+        "domain": domain,
+        "runs": usage.runs,
+        "run_secs": usage.run_secs,
+        "active_secs": usage.active_secs,
+        "last_used": usage.last_used.map(Timestamp::to_rfc3339),
+        "from": from.to_rfc3339(),
+        "to": until.to_rfc3339(),
+    })
+}
+
+fn discovered(found: &ShownDiscovery) -> Value {
+    let mut value = json!(found);
+    value["seen"] = found.seen.to_rfc3339().into();
+    value["digest"] = found.package.digest.to_string().into();
+    value
 }
 
 fn packages(api: &Api, fleet: &Fleet<'_>, whole: &WholeDevice) -> Result<Value, FleetError> {

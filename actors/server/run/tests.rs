@@ -337,8 +337,8 @@ async fn bad_content_ends_in_quarantine_with_its_reason_and_delays_nobody() {
 async fn kinds_without_a_reader_wait_and_are_not_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let first = server(folder.path()).await;
-    let url = format!("http://{}/ManageSoftRL/Discovery/pc.disco", first.upload);
-    let answer = reqwest::Client::new().put(url).body("<Discovery/>").send().await.unwrap();
+    let url = format!("http://{}/ManageSoftRL/Logs/pc.log.gz", first.upload);
+    let answer = reqwest::Client::new().put(url).body(gzip::compress(b"a log")).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     upload(&first, 1, 1, &report(1, "a")).await;
     models(&first, 1).await;
@@ -350,9 +350,109 @@ async fn kinds_without_a_reader_wait_and_are_not_forgotten() {
     assert_eq!(second.logs.package_index.totals().0, 2);
     let held = second.logs.package_index.after(None, 1).remove(0);
     let record = second.logs.package_index.read(held.handle).unwrap().unwrap();
-    assert_eq!(record.body, b"<Discovery/>"[..]);
+    assert_eq!(record.body, gzip::compress(b"a log")[..]);
     assert!(stored::unpack::<muster::model::package::Envelope>(&record.head).is_ok());
     second.stop().await;
+}
+
+/// Uploads `body` as the first file of agent 1 that is called `name`, and waits until it is imported.
+async fn import(server: &RunningServer, name: &str, body: &[u8]) {
+    let request = reqwest::Client::new()
+        .put(format!("http://{}/ManageSoftRL/{name}", server.upload))
+        .header(header::AGENT, agent(1).to_string())
+        .header(header::EPOCH, "1")
+        .header(header::SEQUENCE, "1")
+        .body(body.to_vec());
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let receipt: Receipt = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    let (kind, _) = name.split_once('/').unwrap();
+    let key = PackageKey { origin: Origin::agent(agent(1)), kind: kind.parse().unwrap(), digest: receipt.digest };
+    let key = FactKey::Package(server.books.tenant.clone(), key);
+    let ended: Settlement = wait_for("a final state", || Fleet::of(&server.books).fact(&key).unwrap()).await;
+    assert_eq!((ended.state, ended.reason), (FinalState::Imported, None), "{name}");
+}
+
+#[actix::test]
+async fn usage_and_discovery_stand_on_the_device_after_a_restart_and_without_the_view() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = server(folder.path()).await;
+    let row = |name: &str, version: &str| {
+        format!(
+            r#"<APPUSAGE NAME="{name}" VERSION="{version}" RUNS="6" RUNTIME="900" ACTIVETIME="60" EVIDENCE="deb"/>"#
+        )
+    };
+    let start = WallClock.now().plus_ms(-DAY_MS);
+    let usage = format!(
+        r#"<USAGE VERSION="1.00" USAGEAGENT="1"><MD NAME="pc1" DOMAIN="lab"><USAGE USER="kim" DOMAIN="" TYPE="Session"
+        STARTDATE="{}" GUID="{{c2bb5a7e-3f43-4a0e-8c55-3b4a1c7f0d21}}">{}{}</USAGE></MD></USAGE>"#,
+        start.to_stamp(),
+        row("bash", "a"),
+        row("bash", "gone"),
+    );
+    let found = br#"<Discovery Version="1" Source="agent" MachineName="pc1" DateTime="20250314T031530">
+        <Device Name="pc1" DeviceType="Computer"><Address Type="IPv4" Value="10.20.4.17"/>
+        <Service Type="PostgreSQL" Name="main" Port="5432" State="running"/></Device></Discovery>"#;
+    // Before there is a device they wait beside its record.
+    import(&running, "UsageData/pc1.mmi.gz", &gzip::compress(usage.as_bytes())).await;
+    import(&running, "Discovery/pc1.disco", found).await;
+    assert_eq!(Fleet::of(&running.books).rows(None, 9).unwrap(), [], "neither makes a device");
+    upload(&running, 1, 1, &report(1, "a")).await;
+    models(&running, 1).await;
+    let shown = devices(&running);
+    let of = |list: &str| [&shown[0][list][0]["name"], &shown[0][list][0]["version"], &shown[0][list][0]["user"]];
+    assert_eq!(of("usage"), ["bash", "a", "kim"]);
+    assert_eq!(of("usage_unmatched"), ["bash", "gone", "kim"]);
+    assert_eq!(["usage", "usage_unmatched"].map(|list| shown[0][list].as_array().unwrap().len()), [1, 1]);
+    let used = &shown[0]["usage"][0];
+    assert_eq!([&used["runs"], &used["run_secs"], &used["active_secs"]], [6, 900, 60]);
+    let [service, address] = ["services", "addresses"].map(|list| &shown[0]["discovery"][0][list][0]);
+    assert_eq!((&service["name"], &service["port"]), (&"main".into(), &5432.into()));
+    assert_eq!((&address["type"], &address["value"]), (&"IPv4".into(), &"10.20.4.17".into()));
+    for is_view_deleted in [false, true] {
+        running.stop().await;
+        if is_view_deleted {
+            spoil(&folder.path().join("view"), 0);
+        }
+        running = server(folder.path()).await;
+        wait_for("the same device", || (devices(&running) == shown).then_some(())).await;
+    }
+    running.stop().await;
+}
+
+#[actix::test]
+async fn bad_usage_and_discovery_end_in_quarantine_and_delay_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path()).await;
+    let bomb = format!(r#"<USAGE VERSION="1.00"><MD NAME="pc"/>{}</USAGE>"#, "<a/>".repeat(1_200_000));
+    let mut sent = Vec::new();
+    for (name, body, reason) in [
+        ("UsageData/a.mmi.gz", gzip::compress(b"<USAGE"), "usage XML is refused"),
+        ("UsageData/b.mmi.gz", b"\x1f\x8bnonsense".to_vec(), "usage gzip is refused"),
+        ("UsageData/c.mmi.gz", gzip::compress(bomb.as_bytes()), "more than 200 to 1"),
+        ("Discovery/a.disco", b"<Discovery".to_vec(), "discovery XML is refused"),
+        ("Discovery/b.disco", b"<Policy/>".to_vec(), "not `Discovery`"),
+        (
+            "Discovery/c.disco",
+            br#"<Discovery Version="1" Source="agent" MachineName="pc1" DateTime="20250314T031530"/>"#.to_vec(),
+            "none of its 0 devices is the machine `pc1`",
+        ),
+    ] {
+        let url = format!("http://{}/ManageSoftRL/{name}", server.upload);
+        let request = reqwest::Client::new().put(url).header(header::AGENT, agent(9).to_string()).body(body.clone());
+        assert_eq!(request.send().await.unwrap().status(), 200);
+        let kind = name.split_once('/').unwrap().0.parse().unwrap();
+        sent.push((name, reason, PackageKey { origin: Origin::agent(agent(9)), kind, digest: Digest::of(&body) }));
+    }
+    let good = upload(&server, 1, 1, &report(1, "a")).await;
+    assert_eq!(settled(&server, 1, good.digest).await.state, FinalState::Imported);
+    for (name, wanted, key) in sent {
+        let key = FactKey::Package(server.books.tenant.clone(), key);
+        let ended: Settlement = wait_for(name, || Fleet::of(&server.books).fact(&key).unwrap()).await;
+        let reason = ended.reason.unwrap_or_default();
+        assert!(ended.state == FinalState::Quarantined && reason.contains(wanted), "{name}: {} {reason}", ended.state);
+    }
+    server.stop().await;
 }
 
 /// The present, so many days on.

@@ -6,6 +6,7 @@
 
 mod vocabulary;
 
+mod beside;
 mod core;
 pub mod device;
 pub mod discovery;
@@ -15,13 +16,14 @@ pub mod policy;
 pub mod settle;
 pub mod view;
 
+pub use self::beside::AGENT_SOURCE;
 pub use self::core::{BATCH_MAX, ServerCore};
 pub use device::{details, unite};
 pub use discovery::{ShownAddress, ShownDiscovery, ShownService, discovery};
 pub use import::{ImportRules, Imported, import};
 pub use keep::{KEPT_MS, Keep, keep};
 pub use policy::{PolicySettings, SettingError, SettingName};
-pub use settle::{AGENT_SOURCE, Content, Ended, Staged, settle};
+pub use settle::{Content, Ended, Staged, settle};
 pub use view::{DeviceRow, Shown, SoftwareHead, ViewError, ViewWrite, apply};
 pub use vocabulary::*;
 

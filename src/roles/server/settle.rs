@@ -3,28 +3,40 @@
 //! The ledger, the package's final state, the staged record and the tenant's counters change in one commit, so a package
 //! is imported at most once. Source: delivery contract, sections 2, 4 and 5.
 
+use super::beside::{self, Beside, record_key};
+use crate::formats::disco::{Disco, DiscoSource};
+use crate::formats::mmi::Mmi;
 use crate::id::TenantId;
 use crate::model::device::RecordKey;
 use crate::model::draft::{Draft, DraftError};
 use crate::model::fact::FactKey;
 use crate::model::inventory::{Installed, Inventory};
-use crate::model::package::{Envelope, Origin, Stream};
+use crate::model::package::{Envelope, Stream};
 use crate::model::settlement::{FinalState, Settlement};
 use crate::model::staged::{StagedRecord, StagedReport};
 use crate::model::tenant::TenantState;
 use crate::time::Timestamp;
 use crate::upload::ledger::{Arrival, StreamLedger, effective_date};
 
-/// The name of the agents among the inventory sources.
-pub const AGENT_SOURCE: &str = "agent";
-
 /// What reading a package's bytes gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// An inventory.
     Inventory(Box<Inventory>),
+    /// A usage file.
+    Usage(Box<Mmi>),
+    /// A discovery file.
+    Discovery(Box<Disco>),
     /// Bytes that are not what they say, and why.
     Bad(String),
+}
+
+impl Content {
+    /// Whether this version knows what to do with it. A scan of a network or of a directory speaks of other machines
+    /// than the one it comes from; it waits for a version that finds their devices, as a kind without a reader does.
+    pub fn has_reader(&self) -> bool {
+        !matches!(self, Content::Discovery(file) if file.source != DiscoSource::Agent)
+    }
 }
 
 /// A report that was staged: what the view is to show of it.
@@ -66,16 +78,18 @@ where
         return Ok(None);
     }
     let said = envelope.collected_at;
-    if let Content::Inventory(inventory) = &content {
-        // A sender that does not say when it collected has written it into the file.
-        envelope.collected_at = said.or(inventory.collected_at);
-    }
+    // A sender that does not say when it collected has written it into the file.
+    envelope.collected_at = said.or(match &content {
+        Content::Inventory(inventory) => inventory.collected_at,
+        Content::Discovery(file) => file.collected_at,
+        Content::Usage(_) | Content::Bad(_) => None,
+    });
     let (effective, clock) = effective_date(envelope.collected_at, envelope.first_received);
     let stream = envelope.stream.clone().unwrap_or_else(|| Stream::new(envelope.kind, "", ""));
     let ledger_key = FactKey::Ledger(tenant.clone(), envelope.origin.clone(), stream.clone());
     let mut ledger: StreamLedger = draft.read(&ledger_key)?.unwrap_or_default();
 
-    let (state, reason, inventory) = match (ledger.assess(&envelope, now), content) {
+    let (mut state, mut reason, content) = match (ledger.assess(&envelope, now), content) {
         (Arrival::Duplicate, _) => (FinalState::Stale, Some("its sequence was settled before".into()), None),
         (Arrival::Expired, Content::Bad(why)) => (FinalState::Expired, Some(why), None),
         (Arrival::Expired, _) => (FinalState::Expired, Some("older than 30 days when it was read".into()), None),
@@ -88,10 +102,12 @@ where
                 ledger.newest().map(|newest| format!("a newer report of its stream is staged: {}", newest.digest));
             (FinalState::Stale, newest, None)
         }
-        (Arrival::Newest, Content::Inventory(inventory)) => (FinalState::Imported, None, Some(inventory)),
+        // Usage files tell of different times, so each of a stream is wanted, also one that was overtaken on its way.
+        // Files of discovery of one stream may come from different finders; their dates decide, not their numbers.
+        (Arrival::Newest | Arrival::Older, content) => (FinalState::Imported, None, Some(content)),
     };
-    let (mut state, mut reason, mut staged, mut staged_as) = (state, reason, None, None);
-    if let Some(inventory) = inventory {
+    let (mut staged, mut staged_as) = (None, None);
+    if let Some(Content::Inventory(inventory)) = content {
         let report = StagedReport {
             stream: stream.clone(),
             package: envelope.key(),
@@ -101,7 +117,8 @@ where
             details: inventory.details.clone(),
             titles: u32::try_from(inventory.software.len()).unwrap_or(u32::MAX),
         };
-        let record = record_key(&envelope.origin, &inventory);
+        let name = if inventory.scope.is_empty() { &inventory.machine } else { &inventory.scope };
+        let record = record_key(&envelope.origin, inventory.machine_id, name);
         match stage(draft, tenant, &record, report)? {
             Some(evicted) => {
                 staged_as = Some(record.clone());
@@ -109,6 +126,15 @@ where
             }
             // Only senders without identity: each of their files has a ledger of its own.
             None => (state, reason) = (FinalState::Stale, Some("a later report of this machine is staged".into())),
+        }
+    } else {
+        let beside = match &content {
+            Some(Content::Usage(file)) => Some(beside::usage(draft, tenant, &envelope.origin, file, effective, now)?),
+            Some(Content::Discovery(file)) => Some(beside::discovery(draft, tenant, &envelope, file, effective)?),
+            _ => None,
+        };
+        if let Some(ended) = beside {
+            Beside { state, reason, record: staged_as } = ended;
         }
     }
     ledger.settle(&envelope, state);
@@ -150,18 +176,4 @@ where
     draft.write(&record_key, &staged);
     draft.write(&tenant_key, &state);
     Ok(Some(evicted))
-}
-
-/// The record that a report belongs to. An agent's is its origin, which its first hop vouches for. A sender without
-/// identity has an origin for each file, so its records go by what the file says, apart from those of agents.
-fn record_key(origin: &Origin, inventory: &Inventory) -> RecordKey {
-    let external_id = match (origin.as_str().strip_prefix("anon/"), inventory.machine_id) {
-        (None, _) => origin.as_str().into(),
-        (Some(_), Some(guid)) => format!("anon/{guid}"),
-        (Some(_), None) => {
-            let name = if inventory.scope.is_empty() { &inventory.machine } else { &inventory.scope };
-            format!("anon/{}", name.to_ascii_lowercase())
-        }
-    };
-    RecordKey { source: AGENT_SOURCE.into(), external_id: external_id.into() }
 }

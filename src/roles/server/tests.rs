@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::id::{Digest, Guid, TenantId};
+use crate::model::device::RecordKey;
+use crate::model::discovery::Discoveries;
 use crate::model::draft::Draft;
 use crate::model::fact::{FactKey, FactKind};
 use crate::model::inventory::Inventory;
@@ -14,6 +16,7 @@ use crate::model::settlement::{ClockFlag, FinalState, Settlement};
 use crate::model::staged::StagedRecord;
 use crate::model::stored;
 use crate::model::tenant::TenantState;
+use crate::model::usage_periods::UsagePeriods;
 use crate::rng::RngStream;
 use crate::roles::{Core, IntentNumber, Intents};
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp};
@@ -369,4 +372,141 @@ fn the_date_in_the_file_counts_when_the_sender_names_none_and_a_clock_ahead_lock
     assert_eq!(facts.settlement(&ahead).clock, Some(ClockFlag::ClockAhead));
     let later = Envelope { first_received: START.plus_ms(5), ..package("b", 2, 4) };
     assert_eq!(facts.settle(&later, content("other", "true")).unwrap().state, FinalState::Imported);
+}
+
+// Usage and discovery.
+
+fn usage_package(number: u64, collected: i64) -> Envelope {
+    let stream = Some(Stream::new(Kind::UsageData, "root", "Session"));
+    Envelope { kind: Kind::UsageData, stream, file_name: "x.mmi.gz".into(), ..package("a", number, collected) }
+}
+
+/// A usage file of one session that began so many hours before [`START`].
+fn usage(hours: i64, runs: u32) -> Content {
+    let xml = format!(
+        r#"<USAGE VERSION="1.00" USAGEAGENT="1"><MD NAME="pc" DOMAIN="lab"><USAGE USER="kim" TYPE="Session"
+            STARTDATE="{}" GUID="{}"><APPUSAGE NAME="bash" VERSION="5" RUNS="{runs}" RUNTIME="60"/></USAGE></MD></USAGE>"#,
+        START.plus_ms(-hours * HOUR_MS).to_stamp(),
+        Guid::from_random([hours as u8; 16]),
+    );
+    Content::Usage(Box::new(crate::formats::mmi::read_mmi(xml.as_bytes()).unwrap().0))
+}
+
+fn found_package(origin: &str, number: u64, collected: i64) -> Envelope {
+    let stream = Some(Stream::new(Kind::Discovery, "root", "Agent"));
+    Envelope { kind: Kind::Discovery, stream, file_name: "x.disco".into(), ..package(origin, number, collected) }
+}
+
+/// A discovery file of `machine` that knows one service.
+fn found(source: &str, machine: &str, service: &str) -> Content {
+    let xml = format!(
+        r#"<Discovery Version="1" Source="{source}" MachineName="{machine}" DateTime="20250314T031530">
+            <Device Name="pc" Domain="lab"><Service Type="PostgreSQL" Name="{service}"/></Device>
+            <Device Name="other"/></Discovery>"#
+    );
+    Content::Discovery(Box::new(crate::formats::disco::Disco::read(xml.as_bytes()).unwrap().0))
+}
+
+fn beside(external_id: &str) -> RecordKey {
+    RecordKey { source: AGENT_SOURCE.into(), external_id: external_id.into() }
+}
+
+impl Facts {
+    /// Runs of the periods that are staged of agent `a`, ascending.
+    fn runs(&self) -> Vec<u64> {
+        let periods: UsagePeriods = self.get(&FactKey::Usage(tenant(), beside("a"))).unwrap_or_default();
+        let mut runs: Vec<u64> = periods.iter().map(|(_, period)| period.rows()[0].1.runs).collect();
+        runs.sort();
+        runs
+    }
+
+    /// Names of the services that were found of this record.
+    fn services(&self, external_id: &str) -> Vec<String> {
+        let found: Discoveries = self.get(&FactKey::Discovery(tenant(), beside(external_id))).unwrap_or_default();
+        found.iter().flat_map(|one| one.services.iter().map(|service| service.name.clone())).collect()
+    }
+}
+
+#[test]
+fn every_usage_file_of_a_stream_counts_once_in_whatever_order_they_arrive() {
+    let files = [(1, 30, 3), (2, 20, 5), (3, 10, 7)];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+        let facts = Facts::default();
+        for (number, hours, runs) in order.map(|at| files[at]) {
+            let envelope = usage_package(number, -hours * HOUR_MS);
+            assert_eq!(facts.settle(&envelope, usage(hours, runs)).unwrap().state, FinalState::Imported);
+            assert_eq!(facts.settle(&envelope, usage(hours, runs)), None);
+            let settlement = facts.settlement(&envelope);
+            assert_eq!((settlement.reason, settlement.record), (None, Some(beside("a"))));
+        }
+        assert_eq!(facts.runs(), [3, 5, 7], "{order:?}");
+        assert_eq!(facts.counts(), Counts { imported: 3, ..Counts::default() });
+        // One that came late is not the newest because of it.
+        let stream = usage_package(1, 0).stream.unwrap();
+        let ledger: StreamLedger = facts.get(&FactKey::Ledger(tenant(), Origin("a".into()), stream)).unwrap();
+        assert_eq!(ledger.newest().unwrap().sequence.unwrap().number, 3);
+        assert_eq!((facts.records().len(), facts.get::<TenantState>(&FactKey::Tenant(tenant()))), (0, None));
+    }
+}
+
+#[test]
+fn a_period_told_again_replaces_and_one_that_has_no_place_is_history_with_its_reason() {
+    let facts = Facts::default();
+    facts.settle(&usage_package(1, -9), usage(10, 3));
+    assert_eq!(facts.settle(&usage_package(3, -7), usage(10, 5)).unwrap().state, FinalState::Imported);
+    assert_eq!(facts.runs(), [5], "replaced, not added");
+    assert_eq!(facts.settle(&usage_package(2, -8), usage(10, 4)).unwrap().state, FinalState::Stale);
+    assert!(facts.settlement(&usage_package(2, -8)).reason.unwrap().starts_with("1 of its 1 periods"));
+    assert_eq!(facts.runs(), [5]);
+    // Longer ago than 13 weeks, and in the future.
+    for (number, hours) in [(4, 24 * 92), (5, -48)] {
+        assert_eq!(facts.settle(&usage_package(number, -6), usage(hours, 1)).unwrap().state, FinalState::Stale);
+    }
+    let bad = facts.settle(&usage_package(6, -5), Content::Bad("no gzip".into())).unwrap();
+    assert_eq!((bad.state, bad.staged, facts.runs()), (FinalState::Quarantined, None, vec![5]));
+    let old = Envelope { first_received: START.plus_ms(-31 * DAY_MS), ..usage_package(7, -31 * DAY_MS) };
+    assert_eq!(facts.settle(&old, usage(24 * 31, 1)).unwrap().state, FinalState::Expired);
+}
+
+#[test]
+fn the_newest_discovery_counts_in_whatever_order_they_arrive() {
+    for order in [[1, 2], [2, 1]] {
+        let facts = Facts::default();
+        let states = order.map(|number| {
+            let envelope = found_package("a", number, -100 + number as i64);
+            let ended = facts.settle(&envelope, found("agent", "PC", &number.to_string())).unwrap();
+            assert_eq!(facts.settle(&envelope, found("agent", "PC", "again")), None);
+            ended.state
+        });
+        assert_eq!(facts.services("a"), ["2"]);
+        let second = if order == [1, 2] { FinalState::Imported } else { FinalState::Stale };
+        assert_eq!(states, [FinalState::Imported, second]);
+        assert!(facts.records().is_empty(), "discovery makes no record");
+    }
+}
+
+#[test]
+fn a_discovery_that_does_not_speak_of_its_sender_is_set_aside_and_a_scan_waits() {
+    let facts = Facts::default();
+    let envelope = found_package("a", 1, -1);
+    assert_eq!(facts.settle(&envelope, found("agent", "web07", "x")).unwrap().state, FinalState::Quarantined);
+    let reason = facts.settlement(&envelope).reason.unwrap();
+    assert_eq!(reason, "none of its 2 devices is the machine `web07`");
+    assert!(facts.services("a").is_empty());
+    assert!(found("agent", "web07", "x").has_reader());
+    assert!(!found("network", "pc", "x").has_reader());
+}
+
+#[test]
+fn files_without_identity_are_staged_beside_the_record_of_the_machine_they_name() {
+    let facts = Facts::default();
+    let sent = |name: &str, collected| Envelope { sequence: None, ..found_package(name, 0, collected) };
+    facts.settle(&Envelope { sequence: None, ..package("anon/n/0", 0, -9) }, content("pc", "m"));
+    let states = [("anon/n/1", -30, "first"), ("anon/n/2", -10, "newest"), ("anon/n/3", -20, "late")].map(
+        |(name, collected, service)| facts.settle(&sent(name, collected), found("agent", "pc", service)).unwrap().state,
+    );
+    assert_eq!(states, [FinalState::Imported, FinalState::Imported, FinalState::Stale]);
+    assert_eq!(facts.services("anon/pc.lab"), ["newest"], "one finder, although each file has its own origin");
+    let record: Option<StagedRecord> = facts.get(&FactKey::Record(tenant(), beside("anon/pc.lab")));
+    assert!(record.is_some(), "the record of its inventory");
 }

@@ -9,6 +9,8 @@ use crate::server::api::{Answer, Api, Question};
 
 /// Titles that are shown.
 const SOFTWARE_MAX: usize = 5_000;
+/// Lines of usage that are shown.
+const USAGE_MAX: usize = 2_000;
 
 struct Given {
     property: String,
@@ -48,6 +50,37 @@ struct Title {
     install_date: String,
 }
 
+struct Use {
+    name: String,
+    version: String,
+    user: String,
+    runs: String,
+    hours: String,
+    active_hours: String,
+    last_used: String,
+    period: String,
+    is_installed: bool,
+}
+
+struct Service {
+    kind: String,
+    name: String,
+    port: String,
+    version: String,
+    state: String,
+    instances: String,
+    finder: String,
+    seen: String,
+}
+
+struct Address {
+    value: String,
+    mac: String,
+    subnet: String,
+    finder: String,
+    seen: String,
+}
+
 #[derive(Template)]
 #[template(path = "device.html")]
 struct DevicePage {
@@ -65,6 +98,9 @@ struct DevicePage {
     rules_read: bool,
     software: Vec<Title>,
     software_total: usize,
+    usage: Vec<Use>,
+    services: Vec<Service>,
+    addresses: Vec<Address>,
 }
 
 pub fn device(api: &Api, question: &Question) -> Result<Answer, Problem> {
@@ -88,6 +124,13 @@ pub fn device(api: &Api, question: &Question) -> Result<Answer, Problem> {
         rules_read: !device["applications"].is_null(),
         software: list("software").iter().take(SOFTWARE_MAX).map(title).collect(),
         software_total: list("software").len(),
+        usage: [("usage", true), ("usage_unmatched", false)]
+            .into_iter()
+            .flat_map(|(name, is_installed)| list(name).iter().map(move |line| used(line, is_installed)))
+            .take(USAGE_MAX)
+            .collect(),
+        services: each_found(list("discovery"), "services", service),
+        addresses: each_found(list("discovery"), "addresses", address),
     })
 }
 
@@ -143,4 +186,47 @@ fn title(value: &Value) -> Title {
         evidence: text(&value["evidence"]),
         install_date: text(&value["install_date"]),
     }
+}
+
+fn used(value: &Value, is_installed: bool) -> Use {
+    let hours = |name: &str| format!("{:.1}", value[name].as_u64().unwrap_or_default() as f64 / 3_600.0);
+    let (user, domain) = (text(&value["user"]), text(&value["domain"]));
+    Use {
+        name: text(&value["name"]),
+        version: text(&value["version"]),
+        user: if domain.is_empty() { user } else { format!("{user}@{domain}") },
+        runs: value["runs"].to_string(),
+        hours: hours("run_secs"),
+        active_hours: hours("active_secs"),
+        last_used: time(&text(&value["last_used"])),
+        period: format!("{} to {}", time(&text(&value["from"])), time(&text(&value["to"]))),
+        is_installed,
+    }
+}
+
+/// The entries of one list of every discovery, with who found them and when.
+fn each_found<T>(found: &[Value], name: &str, make: fn(&Value, String, String) -> T) -> Vec<T> {
+    let of = |one: &Value| (text(&one["source"]), time(&text(&one["seen"])));
+    let entries = |one: &'_ Value| one[name].as_array().cloned().unwrap_or_default();
+    let all = found.iter().flat_map(|one| entries(one).into_iter().map(move |entry| (entry, of(one))));
+    all.map(|(entry, (finder, seen))| make(&entry, finder, seen)).collect()
+}
+
+fn service(value: &Value, finder: String, seen: String) -> Service {
+    let instance = |one: &Value| format!("{} {}", text(&one["name"]), text(&one["status"])).trim().to_owned();
+    let instances: Vec<String> = value["instances"].as_array().into_iter().flatten().map(instance).collect();
+    Service {
+        kind: text(&value["type"]),
+        name: text(&value["name"]),
+        port: value["port"].as_u64().map(|port| port.to_string()).unwrap_or_default(),
+        version: text(&value["version"]),
+        state: text(&value["state"]),
+        instances: instances.join(", "),
+        finder,
+        seen,
+    }
+}
+
+fn address(value: &Value, finder: String, seen: String) -> Address {
+    Address { value: text(&value["value"]), mac: text(&value["mac"]), subnet: text(&value["subnet"]), finder, seen }
 }

@@ -139,6 +139,7 @@ async fn a_device_shows_who_gave_each_value_what_joined_its_records_and_how_they
           ],
           "type": "",
           "usage": [],
+          "usage_unmatched": [],
           "uuid": "",
           "values": [
             {
@@ -254,8 +255,8 @@ async fn every_state_of_a_package_has_its_reason_and_its_place_in_the_sums() {
     let imported = fixture.settle(report(1, 3, &[MACHINE], &[])).await;
     let stale = fixture.settle(report(1, 1, &[MACHINE], &[])).await;
     let quarantined = fixture.settle(package(2, 1, b"\x1f\x8bnonsense")).await;
-    let usage = package(3, 9, &muster::formats::gzip::compress(b"usage")).named("UsageData/u.mmi.gz");
-    let held = fixture.upload(usage).await;
+    let log = package(3, 9, &muster::formats::gzip::compress(b"log")).named("Logs/u.log.gz");
+    let held = fixture.upload(log).await;
     assert_eq!(fixture.upload(report(1, 3, &[MACHINE], &[])).await, imported);
     let names = [(&*imported, "IMPORTED"), (&*stale, "STALE"), (&*quarantined, "QUARANTINED"), (&*held, "HELD")];
 
@@ -295,16 +296,16 @@ async fn every_state_of_a_package_has_its_reason_and_its_place_in_the_sums() {
                   "received": "NOW"
                 }
               ],
-              "kind": "UsageData",
-              "name": "u.mmi.gz",
+              "kind": "Logs",
+              "name": "u.log.gz",
               "origin": "GUID-3",
               "reason": null,
               "received": "NOW",
               "sequence": 9,
               "settled": null,
-              "size": 25,
+              "size": 23,
               "state": "held",
-              "stream": "UsageData//",
+              "stream": "Logs//",
               "unproven": true
             },
             {
@@ -393,8 +394,8 @@ async fn every_state_of_a_package_has_its_reason_and_its_place_in_the_sums() {
         ("state=imported", vec![&imported]),
         ("state=quarantined", vec![&quarantined]),
         ("state=expired", vec![]),
-        ("kind=usagedata", vec![&held]),
-        ("filter=name:u.mmi", vec![&held]),
+        ("kind=logs", vec![&held]),
+        ("filter=name:u.log", vec![&held]),
         ("filter=name:h2", vec![&quarantined]),
         (&format!("origin={}&sort=state", guid(1)), vec![&imported, &stale]),
         (&format!("origin={}&state=stale", guid(1)), vec![&stale]),
@@ -425,17 +426,17 @@ async fn every_state_of_a_package_has_its_reason_and_its_place_in_the_sums() {
               "received": "NOW"
             }
           ],
-          "kind": "UsageData",
-          "name": "u.mmi.gz",
+          "kind": "Logs",
+          "name": "u.log.gz",
           "origin": "GUID-3",
           "others": [],
           "reason": null,
           "received": "NOW",
           "sequence": 9,
           "settled": null,
-          "size": 25,
+          "size": 23,
           "state": "held",
-          "stream": "UsageData//",
+          "stream": "Logs//",
           "unproven": true
         }"#]]
     .assert_eq(&fixture.pretty(&one, &names));

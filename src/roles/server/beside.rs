@@ -1,0 +1,123 @@
+//! What is staged beside the inventory of a record: usage and discovery. Neither makes a device or changes what an
+//! import reads, so no counter moves; a device shows what stands beside its records, whichever of them came first.
+//!
+//! Source: agent-beacon-batch reference, sections 5, 6 and 10.
+
+use crate::formats::disco::Disco;
+use crate::formats::mmi::Mmi;
+use crate::id::{Guid, TenantId};
+use crate::model::device::RecordKey;
+use crate::model::discovery::{Discoveries, StagedDiscovery, own_device};
+use crate::model::draft::{Draft, DraftError};
+use crate::model::fact::FactKey;
+use crate::model::package::{Envelope, Origin};
+use crate::model::settlement::FinalState;
+use crate::model::usage_periods::UsagePeriods;
+use crate::time::Timestamp;
+
+/// The name of the agents among the inventory sources.
+pub const AGENT_SOURCE: &str = "agent";
+/// What the origins of senders without identity begin with.
+const ANONYMOUS: &str = "anon/";
+
+/// How a package of usage or discovery ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Beside {
+    /// Its final state.
+    pub state: FinalState,
+    /// Why, for a person.
+    pub reason: Option<String>,
+    /// The record it was staged beside.
+    pub record: Option<RecordKey>,
+}
+
+impl Beside {
+    fn imported(record: RecordKey, reason: Option<String>) -> Beside {
+        Beside { state: FinalState::Imported, reason, record: Some(record) }
+    }
+
+    fn ended(state: FinalState, reason: String) -> Beside {
+        Beside { state, reason: Some(reason), record: None }
+    }
+}
+
+/// The record that a report belongs to. An agent's is its origin, which its first hop vouches for. A sender without
+/// identity has an origin for each file, so its records go by what the file says, apart from those of agents.
+pub(super) fn record_key(origin: &Origin, machine_id: Option<Guid>, full_name: &str) -> RecordKey {
+    let external_id = match (origin.as_str().strip_prefix(ANONYMOUS), machine_id) {
+        (None, _) => origin.as_str().into(),
+        (Some(_), Some(guid)) => format!("{ANONYMOUS}{guid}"),
+        (Some(_), None) => format!("{ANONYMOUS}{}", full_name.to_ascii_lowercase()),
+    };
+    RecordKey { source: AGENT_SOURCE.into(), external_id: external_id.into() }
+}
+
+fn full_name(name: &str, domain: &str) -> String {
+    if domain.is_empty() { name.into() } else { format!("{name}.{domain}") }
+}
+
+/// Stages the periods of a usage file that was collected at `effective`. A file of which nothing found a place is
+/// history: later files have told it already, or it tells of a time that is not kept.
+pub(super) fn usage<L, V, E>(
+    draft: &mut Draft<L>,
+    tenant: &TenantId,
+    origin: &Origin,
+    file: &Mmi,
+    effective: Timestamp,
+    now: Timestamp,
+) -> Result<Beside, DraftError<E>>
+where
+    L: Fn(&[u8]) -> Result<Option<V>, E>,
+    V: AsRef<[u8]>,
+{
+    let record = record_key(origin, file.device.guid, &full_name(&file.device.name, &file.device.domain));
+    let key = FactKey::Usage(tenant.clone(), record.clone());
+    let mut periods: UsagePeriods = draft.read(&key)?.unwrap_or_default();
+    let all = file.periods.len();
+    let placed = periods.stage_file(&file.periods, effective, now);
+    if placed > 0 {
+        draft.write(&key, &periods);
+    }
+    let rest = format!("{} of its {all} periods were told before, are too old, or begin in the future", all - placed);
+    Ok(match placed {
+        0 if all > 0 => Beside::ended(FinalState::Stale, rest),
+        _ => Beside::imported(record, (placed < all).then_some(rest)),
+    })
+}
+
+/// Stages what an agent's discovery file says of its own machine, when nothing newer of its finder is there.
+pub(super) fn discovery<L, V, E>(
+    draft: &mut Draft<L>,
+    tenant: &TenantId,
+    envelope: &Envelope,
+    file: &Disco,
+    effective: Timestamp,
+) -> Result<Beside, DraftError<E>>
+where
+    L: Fn(&[u8]) -> Result<Option<V>, E>,
+    V: AsRef<[u8]>,
+{
+    let Some(device) = own_device(file) else {
+        let why = format!("none of its {} devices is the machine `{}`", file.devices.len(), file.machine_name);
+        return Ok(Beside::ended(FinalState::Quarantined, why));
+    };
+    let record = record_key(&envelope.origin, file.machine_id, &full_name(&device.name, &device.domain));
+    let key = FactKey::Discovery(tenant.clone(), record.clone());
+    let mut known: Discoveries = draft.read(&key)?.unwrap_or_default();
+    let found = StagedDiscovery::of(file, device, envelope.key(), effective);
+    // A sender without identity has an origin for each file: all that speak of one machine are one finder.
+    let is_rival = |other: &StagedDiscovery| {
+        let is_anonymous = |one: &StagedDiscovery| one.package.origin.as_str().starts_with(ANONYMOUS);
+        is_anonymous(other) && is_anonymous(&found) && other.source == found.source
+    };
+    let date = |one: &StagedDiscovery| (one.effective, one.package.clone());
+    let is_overtaken = known.iter().any(|other| is_rival(other) && date(other) >= date(&found));
+    if known.iter().any(is_rival) && !is_overtaken {
+        known = known.iter().filter(|other| !is_rival(other)).cloned().collect();
+    }
+    if is_overtaken || !known.stage(found) {
+        return Ok(Beside::ended(FinalState::Stale, "a later discovery of this machine is staged".into()));
+    }
+    draft.write(&key, &known);
+    Ok(Beside::imported(record, None))
+}

@@ -2,9 +2,10 @@
 //!
 //! The body of what is staged, and of everything younger than the kept time: so inventories can be staged again, software
 //! lists be built again, and an operator can see what a machine said. What is shown of usage and discovery stands in
-//! facts of its own, so their bodies are not needed beyond the kept time. The ledger's entry stays longer than any copy of
-//! the package can live; afterwards the ledger of its stream still knows the number. Source: delivery contract, sections
-//! 2 and 4.
+//! facts of its own, so their bodies are not needed beyond the kept time.
+//!
+//! The ledger's entry stays longer than any copy of the package can live; afterwards the ledger of its stream still
+//! knows the number. Source: delivery contract, sections 2 and 4.
 
 use crate::model::settlement::Settlement;
 use crate::model::staged::StagedRecord;

@@ -385,7 +385,8 @@ fn usage_package(number: u64, collected: i64) -> Envelope {
 fn usage(hours: i64, runs: u32) -> Content {
     let xml = format!(
         r#"<USAGE VERSION="1.00" USAGEAGENT="1"><MD NAME="pc" DOMAIN="lab"><USAGE USER="kim" TYPE="Session"
-            STARTDATE="{}" GUID="{}"><APPUSAGE NAME="bash" VERSION="5" RUNS="{runs}" RUNTIME="60"/></USAGE></MD></USAGE>"#,
+            STARTDATE="{}" GUID="{}">
+            <APPUSAGE NAME="bash" VERSION="5" RUNS="{runs}" RUNTIME="60"/></USAGE></MD></USAGE>"#,
         START.plus_ms(-hours * HOUR_MS).to_stamp(),
         Guid::from_random([hours as u8; 16]),
     );

@@ -77,6 +77,51 @@ async fn answers_have_the_fields_that_the_document_names() {
 }
 
 #[actix::test]
+async fn usage_and_discovery_have_the_fields_that_the_document_names_and_tables_on_the_page() {
+    let fixture = Fixture::plain().await;
+    fixture.settle(report(1, 1, &[("MachineID", "M1")], &[("postgresql-15", "15")])).await;
+    fixture.reconciled().await;
+    let page = fixture.text("/devices/1").await;
+    let tables = ["<h2>Usage", "<h2>Services", "<h2>Addresses"];
+    assert!(tables.iter().all(|table| !page.contains(table)), "nothing to show, no table");
+    let usage = br#"<USAGE VERSION="1.00"><MD NAME="h1"/><USAGE USER="kim" DOMAIN="lab" TYPE="WeeklySummary"
+        STARTDATE="20250609T000000" GUID="{c2bb5a7e-3f43-4a0e-8c55-3b4a1c7f0d21}">
+        <APPUSAGE NAME="postgresql-15" VERSION="15" RUNS="6" RUNTIME="5400" LASTUSED="20250613T164200"/>
+        <APPUSAGE NAME="<gone>" RUNS="2"/></USAGE></USAGE>"#;
+    let usage = String::from_utf8(usage.to_vec()).unwrap().replace("<gone>", "&lt;gone&gt;");
+    let usage = package(1, 1, &muster::formats::gzip::compress(usage.as_bytes())).named("UsageData/u.mmi.gz");
+    fixture.settle(usage).await;
+    let found =
+        br#"<Discovery Version="1" Source="agent" MachineName="h1" DateTime="20250615T031530"><Device Name="h1">
+        <Address Type="IPv6" Value="fd00::7"/><Service Type="PostgreSQL" Name="main" Port="5432">
+        <Instance Name="sales" Status="READY"/></Service></Device></Discovery>"#;
+    let digest = fixture.settle(package(1, 1, found).named("Discovery/d.disco")).await;
+    let (device, document) = (fixture.get("/api/v1/devices/1").await, document());
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<String>>();
+    let schemas = &document["components"]["schemas"];
+    for (list, schema) in [("usage", "Usage"), ("usage_unmatched", "Usage"), ("discovery", "Discovery")] {
+        assert_eq!(device[list].as_array().unwrap().len(), 1, "{list}");
+        assert_eq!(keys(&device[list][0]), properties(&document, &schemas[schema]), "{list}");
+    }
+    for list in ["addresses", "services"] {
+        let described = &schemas["Discovery"]["properties"][list]["items"];
+        assert_eq!(keys(&device["discovery"][0][list][0]), properties(&document, described), "{list}");
+    }
+    let line = &device["usage"][0];
+    assert_eq!([&line["from"], &line["last_used"]], ["2025-06-09T00:00:00.000Z", "2025-06-13T16:42:00.000Z"]);
+    assert_eq!(
+        [&device["discovery"][0]["digest"], &device["discovery"][0]["seen"]],
+        [&*digest, "2025-06-15T03:15:30.000Z"]
+    );
+    let page = fixture.text("/devices/1").await;
+    for part in tables.iter().chain(&["kim@lab", "1.5</td>", "fd00::7", "5432", "sales READY", "no report lists it"]) {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("<gone>") && page.contains("gone"));
+    fixture.stop().await;
+}
+
+#[actix::test]
 async fn metrics_read_as_prometheus_reads_them_and_say_what_is_there() {
     let fixture = Fixture::plain().await;
     fixture.settle(report(1, 3, &[], &[])).await;

@@ -13,6 +13,7 @@ use muster::roles::agent::{
     AgentCore, AgentDurable, AgentInput, AgentIntent, AgentRules, AgentServer, AgentSettings, LetGo, PackageNumber,
     PolicyAnswer, Queued, ServerNumber,
 };
+use muster::roles::meter::UsagePolicy;
 use muster::roles::{Core, IntentNumber, Intents};
 use muster::upload::answer::{Answer, Verdict, verdict};
 use muster::upload::selector::Device;
@@ -21,6 +22,7 @@ use tracing::{error, info, warn};
 
 use super::host::CollectHost;
 use super::memory::{AgentMemory, MemoryFile};
+use super::meter::MeterWorld;
 use super::outbox::{Life, Outbox, OutboxError, Report};
 use super::pinger::MeasureServers;
 use super::policy::{InForce, PolicySource, PolicyStore, Polled};
@@ -60,6 +62,8 @@ pub struct AgentWorld {
     pub device: Arc<Device>,
     /// What it is set to.
     pub settings: Arc<AgentSettings>,
+    /// What its meter needs.
+    pub meter: MeterWorld,
 }
 
 impl AgentWorld {
@@ -67,12 +71,21 @@ impl AgentWorld {
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn order_metering(&self, rules: &AgentRules) {
+        self.meter.order(UsagePolicy::told(&rules.configuration, self.meter.is_allowed));
+    }
 }
 
 /// Ends this life: nothing is written, nothing more is sent.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct StopAgent;
+
+/// The meter published this. The queue holds it already, so nothing is lost when nobody hears.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct UsagePublished(pub Queued);
 
 /// See the module's head.
 pub struct Agent {
@@ -113,6 +126,7 @@ impl Agent {
             measures,
         };
         drop(outbox);
+        world.order_metering(&durable.rules);
         let rng = RngStream::new(seed, seed, mix(mix(epoch, life.number()), now.0 as u64));
         let core = AgentCore::recover(durable, rng, now);
         let status = StatusFile::new(world.folder.path());
@@ -205,6 +219,7 @@ impl Agent {
             warn!(servers, "servers of the policy are not used: in plain (see `allow_plain`), or this very host");
         }
         self.held = in_force.held;
+        self.world.order_metering(&rules);
         self.tell(AgentInput::RulesChanged(Arc::new(rules)), ctx);
     }
 
@@ -349,7 +364,7 @@ impl CollectorWorld {
             machine: &report.machine,
             kind_type: report.kind_type,
             collected_at,
-            ndi: &report.ndi,
+            content: &report.ndi,
         };
         outbox.publish(report, self.clock.now())
     }
@@ -368,5 +383,13 @@ impl Handler<StopAgent> for Agent {
 
     fn handle(&mut self, _: StopAgent, ctx: &mut Context<Agent>) {
         ctx.stop();
+    }
+}
+
+impl Handler<UsagePublished> for Agent {
+    type Result = ();
+
+    fn handle(&mut self, UsagePublished(queued): UsagePublished, ctx: &mut Context<Agent>) {
+        self.tell(AgentInput::Published(vec![queued]), ctx);
     }
 }

@@ -16,6 +16,8 @@ pub mod uploader;
 pub mod agent;
 pub mod status;
 
+pub mod meter;
+
 pub mod run;
 
 pub mod command;

@@ -20,6 +20,7 @@
 mod error;
 mod files;
 mod recovery;
+mod report;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use muster::formats::gzip;
-use muster::formats::wire::{self, BODY_BYTES_MAX};
+use muster::formats::wire::BODY_BYTES_MAX;
 use muster::id::{Digest, Guid};
 use muster::model::package::{Envelope, Kind, Origin, Sequence, Stream};
 use muster::model::stored;
@@ -44,6 +45,7 @@ use crate::log::{Disk, FolderDisk, read_file};
 use files::{move_with_envelope, store};
 
 pub use error::OutboxError;
+pub use report::Report;
 
 const STATE: &str = "agent-state";
 const ENVELOPE: &str = ".envelope";
@@ -55,23 +57,6 @@ const REFUSED_KEPT: usize = 5;
 const DAMAGED_KEPT: usize = 20;
 /// Longest state file or envelope that is read.
 const RECORD_BYTES_MAX: u64 = 1 << 20;
-
-/// What is to be published.
-#[derive(Clone, Copy, Debug)]
-pub struct Report<'a> {
-    /// What it is.
-    pub kind: Kind,
-    /// Account that collected.
-    pub account: &'a str,
-    /// Name of the machine.
-    pub machine: &'a str,
-    /// `Full`, `Hardware`, `Oracle`.
-    pub kind_type: &'a str,
-    /// When it was collected.
-    pub collected_at: Timestamp,
-    /// The inventory file, not compressed.
-    pub ndi: &'a [u8],
-}
 
 /// A package as it is sent.
 #[derive(Clone, Debug)]
@@ -218,13 +203,13 @@ impl Outbox {
 
     /// Publishes a report. When it returns `Ok`, the package survives everything but the loss of the disk.
     pub fn publish(&mut self, report: Report<'_>, now: Timestamp) -> Result<Queued, OutboxError> {
-        let bytes = gzip::compress(report.ndi);
+        let bytes = gzip::compress(report.content);
         if bytes.len() as u64 > BODY_BYTES_MAX {
             return Err(OutboxError::TooLarge { bytes: bytes.len() as u64 });
         }
         let (kind, disk) = (report.kind, self.disk(report.kind));
         let name = self.free_name(&report, disk.as_ref())?;
-        let stream = Stream::new(kind, &name_part(report.account), report.kind_type);
+        let stream = report.stream();
         let sequence = self.next_sequence(&stream)?;
         let envelope = Envelope {
             origin: Origin::agent(self.state.guid),
@@ -350,10 +335,9 @@ impl Outbox {
 
     /// A name that no queued file has: the stamp is moved on by a second until one is free.
     fn free_name(&self, report: &Report<'_>, disk: &dyn Disk) -> Result<String, OutboxError> {
-        let (account, machine) = (name_part(report.account), name_part(report.machine));
         let mut stamp = report.collected_at;
         loop {
-            let name = format!("{account} on {machine} at {} ({}).ndi.gz", stamp.to_stamp(), report.kind_type);
+            let name = report.file_name(stamp);
             match disk.open(&name) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(name),
                 Err(source) => return Err(OutboxError::Write { name, source }),
@@ -364,8 +348,7 @@ impl Outbox {
 
     /// The copy that people and re-sends read; the queue does not rest on it.
     fn keep_readable(&mut self, report: &Report<'_>) {
-        let name = format!("{} on {}.ndi", name_part(report.account), name_part(report.machine));
-        if let Err(error) = store(self.disks.inventories.as_ref(), &name, report.ndi) {
+        if let Err(error) = store(self.disks.inventories.as_ref(), &report.readable_name(), report.content) {
             warn!(error = %Chain(&error), "the readable copy of the inventory was not stored");
         }
         self.state.last_collected = Some(report.collected_at);
@@ -378,17 +361,6 @@ impl Outbox {
             warn!(error = %Chain(&error), "the agent's counters were not noted");
         }
     }
-}
-
-/// A part of a file name that receivers take: `..` and a leading dot are escaped too.
-fn name_part(text: &str) -> String {
-    let part = wire::name_part(text);
-    if !part.starts_with('.') && !part.contains("..") {
-        return part;
-    }
-    let mut escaped = part.replace('.', "=2E");
-    escaped.truncate(64);
-    escaped
 }
 
 fn random<const N: usize>() -> Result<[u8; N], OutboxError> {

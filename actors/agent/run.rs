@@ -1,4 +1,4 @@
-//! Puts an agent together: folder, outbox, client, supervised actor.
+//! Puts an agent together: folder, outbox, client, supervised actors.
 
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -6,12 +6,17 @@ use std::sync::{Arc, Mutex};
 use muster::config::agent::AgentConfig;
 use muster::id::Guid;
 use muster::roles::agent::AgentSettings;
+use muster::roles::meter::{Reporter, UsagePolicy};
 use muster::time::HOUR_MS;
+use tokio::sync::watch;
 use tracing::info;
 
 use super::agent::{Agent, AgentWorld, StopAgent};
+use super::collector::{account_of_process, name_of_this_host};
 use super::host::{CollectHost, ThisHost, device_of_this_host};
 use super::memory::MemoryFile;
+use super::meter::state_file::StateFile;
+use super::meter::{Meter, MeterWorld, StopMeter, packages_of_this_host, processes_of_this_host};
 use super::outbox::{Outbox, OutboxDisks, OutboxError};
 use super::pinger::Pinger;
 use super::policy::{PolicyClient, PolicyStore};
@@ -44,6 +49,7 @@ pub struct RunningAgent {
     /// Who it is.
     pub agent: Guid,
     actor: Supervised<Agent>,
+    meter: Supervised<Meter>,
 }
 
 /// Starts an agent for this host on this arbiter.
@@ -60,13 +66,33 @@ pub fn world(
     collector: Arc<dyn CollectHost>,
 ) -> Result<AgentWorld, AgentError> {
     let folder = Arc::new(NodeFolder::open(&config.data)?);
-    let outbox = Outbox::open(OutboxDisks::open(folder.path())?, clock.now())?;
+    let outbox = Arc::new(Mutex::new(Outbox::open(OutboxDisks::open(folder.path())?, clock.now())?));
     let client = UploadClient::new().map_err(AgentError::Client)?;
     let store = Arc::new(PolicyStore::open(folder.path()).map_err(AgentError::Policy)?);
     let policy = PolicyClient::new(client.http().clone(), store.clone());
+    let name = name_of_this_host();
+    let reporter = Reporter {
+        machine: name.name,
+        domain: name.domain,
+        agent_version: env!("CARGO_PKG_VERSION").into(),
+        ..Reporter::default()
+    };
+    let meter = MeterWorld {
+        folder: folder.clone(),
+        outbox: outbox.clone(),
+        clock: clock.clone(),
+        processes: processes_of_this_host(),
+        packages: packages_of_this_host(),
+        state: StateFile::new(folder.path()),
+        policy: watch::Sender::new(UsagePolicy::default()),
+        is_allowed: config.is_usage_allowed,
+        reporter: Arc::new(reporter),
+        account: account_of_process().into(),
+    };
     Ok(AgentWorld {
         folder,
-        outbox: Arc::new(Mutex::new(outbox)),
+        outbox,
+        meter,
         collector,
         uploader: Arc::new(Uploader::new(client)),
         policy: Arc::new(policy),
@@ -82,13 +108,14 @@ pub fn world(
 /// Starts an agent in a given world on this arbiter.
 pub fn start_in(world: AgentWorld, on_fatal: OnFatal) -> RunningAgent {
     let agent = world.outbox.lock().expect("nobody else holds the outbox yet").guid();
-    let actor = supervise(
-        "agent",
-        move |watch| Agent::new(world.clone(), watch),
-        Rc::new(move |reason: &str| on_fatal(reason)),
-    );
+    let give_up: Rc<dyn Fn(&str)> = Rc::new(move |reason: &str| on_fatal(reason));
+    let of_meter = world.meter.clone();
+    let actor = supervise("agent", move |watch| Agent::new(world.clone(), watch), give_up.clone());
+    // After the agent, which has said by now whether there is anything to meter.
+    let directory = actor.directory().clone();
+    let meter = supervise("meter", move |watch| Meter::new(of_meter.clone(), directory.clone(), watch), give_up);
     info!(%agent, "agent ready");
-    RunningAgent { agent, actor }
+    RunningAgent { agent, actor, meter }
 }
 
 fn settings(config: &AgentConfig) -> AgentSettings {
@@ -105,9 +132,12 @@ fn settings(config: &AgentConfig) -> AgentSettings {
 impl RunningAgent {
     /// Ends it as a crash would: what is under way is dropped, the folder holds what the next start needs.
     pub async fn stop(self) {
-        let address = self.actor.directory().get();
-        // The supervisor first, so that it builds no further life.
-        drop(self.actor);
+        let (address, meter) = (self.actor.directory().get(), self.meter.directory().get());
+        // The supervisors first, so that they build no further life.
+        drop((self.meter, self.actor));
+        if let Some(meter) = meter {
+            let _ = meter.send(StopMeter).await;
+        }
         if let Some(address) = address {
             let _ = address.send(StopAgent).await;
         }

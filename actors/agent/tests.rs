@@ -24,7 +24,7 @@ use crate::log::OnFatal;
 
 /// What the server does with one upload.
 #[derive(Clone, Copy, Debug)]
-enum Reply {
+pub(super) enum Reply {
     Take,
     Busy,
     Drop,
@@ -35,20 +35,20 @@ enum Reply {
 
 /// One upload as it came.
 #[derive(Clone, Debug)]
-struct Arrival {
-    path: String,
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
+pub(super) struct Arrival {
+    pub(super) path: String,
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) body: Vec<u8>,
 }
 
 /// A server that follows a script, then takes everything. Each connection has a thread.
-struct Server {
-    url: String,
+pub(super) struct Server {
+    pub(super) url: String,
     arrivals: Arc<Mutex<Vec<Arrival>>>,
 }
 
 impl Server {
-    fn start(script: &[Reply]) -> Server {
+    pub(super) fn start(script: &[Reply]) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let arrivals = Arc::new(Mutex::new(Vec::new()));
@@ -63,7 +63,7 @@ impl Server {
         Server { url, arrivals }
     }
 
-    fn arrivals(&self) -> Vec<Arrival> {
+    pub(super) fn arrivals(&self) -> Vec<Arrival> {
         self.arrivals.lock().unwrap().clone()
     }
 }
@@ -114,7 +114,7 @@ fn serve(mut stream: &TcpStream, seen: &Mutex<Vec<Arrival>>, script: &Mutex<VecD
 }
 
 /// A host whose report says how often it was collected.
-struct FakeHost(AtomicUsize);
+pub(super) struct FakeHost(pub(super) AtomicUsize);
 
 impl CollectHost for FakeHost {
     fn collect(&self, _: Guid, _: Timestamp) -> HostReport {
@@ -123,7 +123,7 @@ impl CollectHost for FakeHost {
     }
 }
 
-fn config(data: &Path, servers: &[&str], collect_at_start: bool) -> AgentConfig {
+pub(super) fn config(data: &Path, servers: &[&str], collect_at_start: bool) -> AgentConfig {
     let mut file = AgentFile::default();
     file.agent.data = data.into();
     file.agent.servers = servers.iter().map(ToString::to_string).collect();
@@ -131,7 +131,7 @@ fn config(data: &Path, servers: &[&str], collect_at_start: bool) -> AgentConfig 
     AgentConfig::checked(file, "test").unwrap()
 }
 
-fn fatal() -> OnFatal {
+pub(super) fn fatal() -> OnFatal {
     Arc::new(|reason: &str| panic!("{reason}"))
 }
 
@@ -140,7 +140,7 @@ fn start(config: &AgentConfig) -> RunningAgent {
     start_in(world(config, clock, Arc::new(FakeHost(AtomicUsize::new(0)))).unwrap(), fatal())
 }
 
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..2_000 {
         if holds() {
             return;

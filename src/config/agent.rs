@@ -35,6 +35,9 @@ pub struct AgentFile {
     /// `[upload]`
     #[serde(default)]
     pub upload: UploadSection,
+    /// `[usage]`
+    #[serde(default)]
+    pub usage: UsageSection,
 }
 
 /// `[agent]`
@@ -105,6 +108,20 @@ impl Default for UploadSection {
     }
 }
 
+/// `[usage]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UsageSection {
+    /// Whether policy may switch metering on.
+    pub allowed: bool,
+}
+
+impl Default for UsageSection {
+    fn default() -> Self {
+        UsageSection { allowed: true }
+    }
+}
+
 /// What an agent is set to, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentConfig {
@@ -130,6 +147,8 @@ pub struct AgentConfig {
     pub policy_interval: Duration,
     /// Hour of the day, UTC, of the catch-up: 0 to 23.
     pub catch_up_hour: u8,
+    /// Whether policy may switch metering on.
+    pub is_usage_allowed: bool,
 }
 
 impl AgentConfig {
@@ -145,7 +164,7 @@ impl AgentConfig {
 
     /// Checks what was read, or filled in by a program.
     pub fn checked(read: AgentFile, file: &str) -> Result<AgentConfig, ConfigError> {
-        let AgentFile { agent, inventory, policy, upload } = read;
+        let AgentFile { agent, inventory, policy, upload, usage } = read;
         let wrong =
             |key: &str, problem: String| ConfigError { file: file.into(), line: None, key: key.into(), problem };
         if agent.data.as_os_str().is_empty() {
@@ -187,6 +206,7 @@ impl AgentConfig {
             collect_at_start: inventory.collect_at_start,
             policy_interval: Duration::from_secs(policy.interval_secs),
             catch_up_hour: upload.catch_up_hour,
+            is_usage_allowed: usage.allowed,
         })
     }
 

@@ -21,6 +21,8 @@ pub mod discovery;
 
 pub mod usage;
 
+pub mod programs;
+
 pub mod usage_periods;
 
 pub mod usage_lines;

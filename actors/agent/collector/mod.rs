@@ -51,7 +51,7 @@ mod host_root;
 #[cfg(target_os = "linux")]
 mod adapters;
 #[cfg(target_os = "linux")]
-mod deb;
+pub(super) mod deb;
 #[cfg(target_os = "linux")]
 mod disks;
 #[cfg(target_os = "linux")]
@@ -86,6 +86,8 @@ use muster::time::Timestamp;
 use tracing::info;
 
 pub use finding::Finding;
+#[cfg(target_os = "linux")]
+pub(super) use host_root::HostRoot;
 pub use identity::{Identity, account_of_process};
 pub use networks::live_networks;
 use record::HostRecord;

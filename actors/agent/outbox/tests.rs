@@ -1,13 +1,21 @@
 use super::*;
 use crate::log::{DiskFile, Space};
+use muster::formats::wire;
 use std::collections::BTreeSet;
 use std::io::IoSlice;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const NOW: Timestamp = Timestamp(1_750_000_000_000);
 
-fn report(ndi: &[u8]) -> Report<'_> {
-    Report { kind: Kind::Inventories, account: "root", machine: "web 07", kind_type: "Full", collected_at: NOW, ndi }
+fn report(content: &[u8]) -> Report<'_> {
+    Report {
+        kind: Kind::Inventories,
+        account: "root",
+        machine: "web 07",
+        kind_type: "Full",
+        collected_at: NOW,
+        content,
+    }
 }
 
 fn open(folder: &Path) -> Outbox {

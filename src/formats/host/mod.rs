@@ -8,6 +8,7 @@ pub mod finding;
 pub mod installed_package;
 
 pub mod dpkg;
+pub mod dpkg_list;
 pub mod rpm_header;
 pub mod rpm_ndb;
 pub mod swid;

@@ -21,6 +21,7 @@ pub use vocabulary::*;
 use sending::{Entry, Pass};
 
 use super::{Core, IntentNumber, Sink};
+use crate::model::package::Kind;
 use crate::rng::RngStream;
 use crate::schedule::{Happening, Plan, Ran};
 use crate::time::{HOUR_MS, MINUTE_MS, Timestamp};
@@ -142,7 +143,10 @@ impl Core for AgentCore {
         self.follow_clock(now);
         match input {
             AgentInput::Published(queued) => {
-                (self.is_collecting, self.collect_failures) = (false, 0);
+                // The meter publishes whenever it likes: that ends no collection.
+                if queued.is_empty() || queued.iter().any(|queued| queued.kind != Kind::UsageData) {
+                    (self.is_collecting, self.collect_failures) = (false, 0);
+                }
                 for queued in queued {
                     self.budget.first_send();
                     self.queue.push(Entry { queued, due: now, tries: 0, is_retry: false });

@@ -215,6 +215,17 @@ fn a_newer_inventory_supersedes_the_queued_one_but_no_usage() {
 }
 
 #[test]
+fn usage_that_is_published_meanwhile_ends_no_collection() {
+    let mut bench = Bench::new(settings(1), vec![], None);
+    let first = bench.wake();
+    assert!(first.contains(&AgentIntent::Collect), "{first:?}");
+    assert_eq!(bench.on(AgentInput::Published(vec![usage(1)])), [upload(1, 0)]);
+    assert!(bench.core.is_collecting, "it is still under way");
+    bench.on(AgentInput::Published(vec![inventory(2)]));
+    assert!(!bench.core.is_collecting);
+}
+
+#[test]
 fn a_crash_between_publishing_and_superseding_is_made_good_at_start() {
     let (_, first) = Bench::holding(1, vec![inventory(2), inventory(1)]);
     assert_eq!(first, [delete(1, LetGo::Superseded), upload(2, 0)]);

@@ -59,7 +59,7 @@ pub struct AgentDurable {
 /// What can happen to an agent.
 #[derive(Debug)]
 pub enum AgentInput {
-    /// A collection is published: complete, synced, queued. It may have given more than one package.
+    /// A collection or usage is published: complete, synced, queued. A collection may have given more than one package.
     Published(Vec<Queued>),
     /// A collection gave nothing, or could not be stored.
     CollectionFailed,

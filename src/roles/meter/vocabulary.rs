@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::report::UsageReport;
 use super::state::MeterState;
+use crate::formats::client_configuration::ClientConfiguration;
 use crate::id::Guid;
 use crate::model::usage::{Attribution, ProcessSample};
 use crate::roles::IntentNumber;
@@ -30,6 +31,18 @@ impl Default for UsagePolicy {
 }
 
 impl UsagePolicy {
+    /// What the client configuration of a policy says, on a device that lets it: `is_allowed`.
+    ///
+    /// Only programs that installation data names are metered: of others no use can be reported.
+    pub fn told(configuration: &ClientConfiguration, is_allowed: bool) -> UsagePolicy {
+        UsagePolicy {
+            is_enabled: configuration.is_usage_metered && is_allowed,
+            unattributed: false,
+            sample_every_ms: i64::from(configuration.usage_sample_secs).saturating_mul(SECOND_MS),
+            session_ms: i64::from(configuration.usage_upload_secs).saturating_mul(SECOND_MS),
+        }
+    }
+
     /// The nearest policy that can be followed.
     pub(super) fn bounded(self) -> UsagePolicy {
         let sample_every_ms = self.sample_every_ms.clamp(SECOND_MS, 10 * MINUTE_MS);

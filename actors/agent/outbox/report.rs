@@ -1,0 +1,54 @@
+//! What is to be published, and what its files are called.
+
+use muster::formats::wire;
+use muster::model::package::{Kind, Stream};
+use muster::roles::meter::upload_name;
+use muster::time::Timestamp;
+
+/// What is to be published.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// Account that collected.
+    pub account: &'a str,
+    /// Name of the machine.
+    pub machine: &'a str,
+    /// `Full`, `Hardware`, `Oracle`; empty for usage.
+    pub kind_type: &'a str,
+    /// When it was collected.
+    pub collected_at: Timestamp,
+    /// The file, not compressed.
+    pub content: &'a [u8],
+}
+
+impl Report<'_> {
+    pub(super) fn stream(&self) -> Stream {
+        Stream::new(self.kind, &name_part(self.account), self.kind_type)
+    }
+
+    /// Its name in the queue, with this stamp. Source: `agent-beacon-batch` reference, section 4.4.
+    pub(super) fn file_name(&self, stamp: Timestamp) -> String {
+        if self.kind == Kind::UsageData {
+            return upload_name(self.machine, stamp);
+        }
+        let (account, machine) = (name_part(self.account), name_part(self.machine));
+        format!("{account} on {machine} at {} ({}).ndi.gz", stamp.to_stamp(), self.kind_type)
+    }
+
+    /// The name of the copy that people read.
+    pub(super) fn readable_name(&self) -> String {
+        format!("{} on {}.ndi", name_part(self.account), name_part(self.machine))
+    }
+}
+
+/// A part of a file name that receivers take: `..` and a leading dot are escaped too.
+fn name_part(text: &str) -> String {
+    let part = wire::name_part(text);
+    if !part.starts_with('.') && !part.contains("..") {
+        return part;
+    }
+    let mut escaped = part.replace('.', "=2E");
+    escaped.truncate(64);
+    escaped
+}

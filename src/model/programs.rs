@@ -23,8 +23,8 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Adds a package with the paths of its programs. Its application is named after the program that is called like the
-    /// package, or its only one. A path that two packages name belongs to the one that was added first.
+    /// Adds a package with the paths of its programs. Its application has the file name of the program that is called
+    /// like the package, or of its only one. A path that two packages name belongs to the one that was added first.
     pub fn add(&mut self, mut application: Application, paths: &[impl AsRef<str>]) {
         let room = PROGRAMS_MAX.saturating_sub(self.programs.len());
         if paths.is_empty() || room == 0 {

@@ -1,7 +1,7 @@
 //! `var/lib/dpkg/info/NAME.list`: the files of one package, a full path in each line, folders among them.
 //!
-//! Of a desktop's 400,000 lines some 20,000 may be programs; the others are data, libraries and manuals. What cannot run
-//! is left out by its place and its ending, without a look at the file.
+//! Few of them are programs; the others are data, libraries and manuals. What cannot run is left out by its place and
+//! its ending, without a look at the file.
 //!
 //! Source: dpkg 1.21, manual page `dpkg(1)`, section "Files".
 

@@ -202,10 +202,14 @@ impl ServerChoice {
                 self.sticky.succeeded(now, to.0, rng);
             }
             Verdict::Later { retry_after_ms: Some(ms), .. } => known.busy_until = now.plus_ms(ms),
-            Verdict::Later { .. } | Verdict::Refused | Verdict::Full | Verdict::Loop => {}
-            Verdict::Unidentified | Verdict::Revoked => {}
+            Verdict::Later { .. }
+            | Verdict::Refused
+            | Verdict::Full
+            | Verdict::Loop
+            | Verdict::Unidentified
+            | Verdict::Revoked => {}
         }
-        if known_is_open(&self.known, to) {
+        if known.health.circuit() == Circuit::Open {
             self.sticky.failed(to.0);
         }
         is_fair
@@ -261,8 +265,4 @@ impl ServerChoice {
             known.busy_until = known.busy_until.plus_ms(ms.saturating_neg());
         }
     }
-}
-
-fn known_is_open(known: &[Known], to: ServerNumber) -> bool {
-    known.get(usize::from(to.0)).is_some_and(|known| known.health.next_probe().is_some())
 }

@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::host::CollectHost;
+use super::limits::Limits;
 use super::memory::{AgentMemory, MemoryFile};
 use super::meter::MeterWorld;
 use super::outbox::{Life, Outbox, OutboxError, Report};
@@ -54,6 +55,8 @@ pub struct AgentWorld {
     pub policy: Arc<dyn PolicySource>,
     /// The policy in force.
     pub store: Arc<PolicyStore>,
+    /// How fast it may send and fetch.
+    pub limits: Limits,
     /// Pings servers.
     pub pinger: Arc<dyn MeasureServers>,
     /// What is remembered of schedule and servers.
@@ -72,7 +75,10 @@ impl AgentWorld {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn order_metering(&self, rules: &AgentRules) {
+    /// Hands to those beside the core what is theirs of the rules.
+    fn hand_on(&self, rules: &AgentRules) {
+        self.limits.upload.set(rules.configuration.upload_rate_limit);
+        self.limits.download.set(rules.configuration.download_rate_limit);
         self.meter.order(UsagePolicy::told(&rules.configuration, self.meter.is_allowed));
     }
 }
@@ -126,7 +132,7 @@ impl Agent {
             measures,
         };
         drop(outbox);
-        world.order_metering(&durable.rules);
+        world.hand_on(&durable.rules);
         let rng = RngStream::new(seed, seed, mix(mix(epoch, life.number()), now.0 as u64));
         let core = AgentCore::recover(durable, rng, now);
         let status = StatusFile::new(world.folder.path());
@@ -219,7 +225,7 @@ impl Agent {
             warn!(servers, "servers of the policy are not used: in plain (see `allow_plain`), or this very host");
         }
         self.held = in_force.held;
-        self.world.order_metering(&rules);
+        self.world.hand_on(&rules);
         self.tell(AgentInput::RulesChanged(Arc::new(rules)), ctx);
     }
 

@@ -7,6 +7,7 @@ pub mod collect_command;
 pub mod outbox;
 
 pub mod host;
+pub mod limits;
 pub mod memory;
 pub mod pinger;
 pub mod policy;

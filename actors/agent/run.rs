@@ -14,6 +14,7 @@ use tracing::info;
 use super::agent::{Agent, AgentWorld, StopAgent};
 use super::collector::{account_of_process, name_of_this_host};
 use super::host::{CollectHost, ThisHost, device_of_this_host};
+use super::limits::Limits;
 use super::memory::MemoryFile;
 use super::meter::state_file::StateFile;
 use super::meter::{Meter, MeterWorld, StopMeter, packages_of_this_host, processes_of_this_host};
@@ -69,7 +70,8 @@ pub fn world(
     let outbox = Arc::new(Mutex::new(Outbox::open(OutboxDisks::open(folder.path())?, clock.now())?));
     let client = UploadClient::new().map_err(AgentError::Client)?;
     let store = Arc::new(PolicyStore::open(folder.path()).map_err(AgentError::Policy)?);
-    let policy = PolicyClient::new(client.http().clone(), store.clone());
+    let limits = Limits::default();
+    let policy = PolicyClient::new(client.http().clone(), store.clone(), limits.download.clone());
     let name = name_of_this_host();
     let reporter = Reporter {
         machine: name.name,
@@ -94,9 +96,10 @@ pub fn world(
         outbox,
         meter,
         collector,
-        uploader: Arc::new(Uploader::new(client)),
+        uploader: Arc::new(Uploader::new(client, limits.upload.clone())),
         policy: Arc::new(policy),
         store,
+        limits,
         pinger: Arc::new(Pinger::new(clock.clone())),
         memory: MemoryFile::new(&config.data),
         device: Arc::new(device_of_this_host(&config.site)),

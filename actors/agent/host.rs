@@ -1,5 +1,7 @@
 //! Collects this host for the agent's actor.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use muster::config::agent::AgentConfig;
@@ -41,6 +43,17 @@ pub fn device_of_this_host(site: &str) -> Device {
         site: site.to_owned(),
         is_windows: cfg!(windows),
     }
+}
+
+/// Addresses by which this host may be reached or reach others: neither loopback nor link-local, which every container
+/// that starts gives it more of.
+pub fn addresses_of_this_host() -> BTreeSet<IpAddr> {
+    let is_local = |address: &IpAddr| match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    let addresses = live_networks().into_values().flatten().map(|(address, _)| address);
+    addresses.filter(|address| !address.is_loopback() && !is_local(address)).collect()
 }
 
 /// The host this process runs on.

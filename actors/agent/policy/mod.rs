@@ -9,14 +9,16 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster::formats::npl::policy_file_name;
 use muster::formats::wire::{self, header};
-use muster::id::{Digest, Guid};
+use muster::id::Guid;
 use muster::policy::apply::{Held, Refused, SMALL_BYTES_MAX, Step, Update, begin};
 use muster::upload::pace::secs;
 use reqwest::header::{ETAG, IF_NONE_MATCH};
 use tokio::sync::Mutex;
 use tracing::{debug, info, warn};
 
+use super::host::addresses_of_this_host;
 use super::limits::Limit;
 use super::uploader::Pending;
 use crate::errors::Chain;
@@ -53,7 +55,6 @@ pub struct PolicyClient {
     store: Arc<PolicyStore>,
     limit: Limit,
     one_at_a_time: Arc<Mutex<()>>,
-    file: String,
 }
 
 /// Why a poll gave nothing.
@@ -79,7 +80,7 @@ enum PollError {
 impl PolicyClient {
     /// For this host, with what `store` holds in force, no faster than `limit`.
     pub fn new(http: reqwest::Client, store: Arc<PolicyStore>, limit: Limit) -> PolicyClient {
-        PolicyClient { http, store, limit, one_at_a_time: Arc::default(), file: policy_file() }
+        PolicyClient { http, store, limit, one_at_a_time: Arc::default() }
     }
 }
 
@@ -87,7 +88,7 @@ impl PolicySource for PolicyClient {
     fn poll(&self, agent: Guid, base: String) -> Pending<Polled> {
         let (http, store, turn) = (self.http.clone(), self.store.clone(), self.one_at_a_time.clone());
         let limit = self.limit.clone();
-        let path = format!("Policies/{}", wire::percent_encode(&self.file));
+        let path = format!("Policies/{}", wire::percent_encode(&policy_file()));
         Box::pin(async move {
             let _turn = turn.lock().await;
             let known = store.clone();
@@ -208,19 +209,9 @@ impl Source {
     }
 }
 
-/// `{machine}-{uid}.npl`: uid are the first 16 hexadecimal digits of the digest of the sorted hardware addresses.
+/// The file of this host's policy. Asked anew each time: addresses come and go.
 fn policy_file() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let machine = name.trim().split('.').next().unwrap_or_default().to_owned();
-    let mut addresses: Vec<String> = fs::read_dir("/sys/class/net")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("address")).ok())
-        .map(|address| address.trim().to_ascii_uppercase())
-        .filter(|address| address.bytes().any(|byte| !matches!(byte, b'0' | b':')))
-        .collect();
-    addresses.sort();
-    addresses.dedup();
-    let digest = Digest::of(addresses.join(",").as_bytes()).to_string();
-    format!("{}-{}.npl", wire::name_part(&machine), &digest[..16])
+    let machine = name.trim().split('.').next().unwrap_or_default();
+    policy_file_name(machine, addresses_of_this_host())
 }

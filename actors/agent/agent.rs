@@ -11,7 +11,7 @@ use muster::policy::apply::Held;
 use muster::rng::{RngStream, mix};
 use muster::roles::agent::{
     AgentCore, AgentDurable, AgentInput, AgentIntent, AgentRules, AgentServer, AgentSettings, LetGo, PackageNumber,
-    PolicyAnswer, Queued, ServerNumber,
+    PolicyAnswer, Queued, ServerNumber, Surroundings,
 };
 use muster::roles::meter::UsagePolicy;
 use muster::roles::{Core, IntentNumber, Intents};
@@ -25,9 +25,11 @@ use super::limits::Limits;
 use super::memory::{AgentMemory, MemoryFile};
 use super::meter::MeterWorld;
 use super::outbox::{Life, Outbox, OutboxError, Report};
+use super::own_log::OwnLog;
 use super::pinger::MeasureServers;
 use super::policy::{InForce, PolicySource, PolicyStore, Polled};
 use super::status::{AgentStatus, LastReceipt, StatusFile};
+use super::surroundings::LookAround;
 use super::uploader::Upload;
 use crate::clock::SharedClock;
 use crate::errors::Chain;
@@ -37,6 +39,8 @@ use crate::supervision::DeathWatch;
 
 /// The timer is never armed for longer, so that a stepped clock and a machine that slept are noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
+/// From one look at the host to the next; a little less than the longest sleep, so that each of its ends has one.
+const LOOK_EVERY: Duration = Duration::from_secs(59);
 
 /// What the actor needs of the world.
 #[derive(Clone)]
@@ -65,6 +69,10 @@ pub struct AgentWorld {
     pub device: Arc<Device>,
     /// What it is set to.
     pub settings: Arc<AgentSettings>,
+    /// Sees what happens on this host, when the schedule wants to know.
+    pub around: Arc<dyn LookAround>,
+    /// Its own log; `None` when the device keeps it to itself.
+    pub log: Option<OwnLog>,
     /// What its meter needs.
     pub meter: MeterWorld,
 }
@@ -93,6 +101,14 @@ pub struct StopAgent;
 #[rtype(result = "()")]
 pub struct UsagePublished(pub Queued);
 
+/// What was seen of the host. A first look tells nothing: there is nothing before it.
+#[derive(Default)]
+struct Around {
+    seen: Option<Surroundings>,
+    /// When the last look began.
+    looked: Option<Instant>,
+}
+
 /// See the module's head.
 pub struct Agent {
     world: AgentWorld,
@@ -104,6 +120,7 @@ pub struct Agent {
     timer: Option<SpawnHandle>,
     status: StatusFile,
     last_receipt: Option<LastReceipt>,
+    around: Around,
     _watch: DeathWatch,
 }
 
@@ -137,7 +154,18 @@ impl Agent {
         let core = AgentCore::recover(durable, rng, now);
         let status = StatusFile::new(world.folder.path());
         let intents = Intents::default();
-        Agent { world, life, core, held, intents, timer: None, status, last_receipt: None, _watch: watch }
+        Agent {
+            world,
+            life,
+            core,
+            held,
+            intents,
+            timer: None,
+            status,
+            last_receipt: None,
+            around: Around::default(),
+            _watch: watch,
+        }
     }
 
     fn tell(&mut self, input: AgentInput, ctx: &mut Context<Agent>) {
@@ -148,6 +176,7 @@ impl Agent {
     /// Does what the core wants and arms the timer for what it wants next.
     fn turn(&mut self, ctx: &mut Context<Agent>) {
         let now = self.world.clock.now();
+        self.look_around(ctx);
         // The core follows a clock that stepped back, so it is woken although nothing is due.
         self.core.wake(now, &mut self.intents);
         for (number, intent) in self.intents.take() {
@@ -170,6 +199,7 @@ impl Agent {
         let now = self.world.clock.now();
         match intent {
             AgentIntent::Collect => self.collect(ctx),
+            AgentIntent::PublishLog => self.publish_log(ctx),
             AgentIntent::Upload { package, to } => self.upload(number, package, to, ctx),
             AgentIntent::AskPolicy(from) => self.ask_policy(number, from, ctx),
             AgentIntent::Measure(servers) => {
@@ -193,6 +223,28 @@ impl Agent {
             AgentIntent::Refuse(package) => self.change_queue(|outbox| outbox.refuse(package, now)),
             AgentIntent::SetAside(package) => self.change_queue(|outbox| outbox.set_aside(package, now)),
         }
+    }
+
+    /// Looks at the host when an event waits for what happens there, once a minute.
+    fn look_around(&mut self, ctx: &mut Context<Agent>) {
+        if !self.core.rules().looks_around() {
+            self.around = Around::default();
+            return;
+        }
+        if self.around.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+            return;
+        }
+        self.around.looked = Some(Instant::now());
+        let around = self.world.around.clone();
+        ctx.spawn(tokio::task::spawn_blocking(move || around.look()).into_actor(self).map(|seen, agent, ctx| {
+            let Ok(seen) = seen else { return };
+            let happened = agent.around.seen.as_ref().map(|before| seen.happened_since(before)).unwrap_or_default();
+            agent.around.seen = Some(seen);
+            for happening in happened {
+                info!(?happening, "events that wait for it are due");
+                agent.tell(AgentInput::Happened(happening), ctx);
+            }
+        }));
     }
 
     fn server(&self, number: ServerNumber) -> Option<AgentServer> {
@@ -263,6 +315,23 @@ impl Agent {
                 }
             };
             agent.tell(input, ctx);
+        }));
+    }
+
+    /// Publishes what was logged since the last time; a log that cannot be stored now goes with the next one.
+    fn publish_log(&mut self, ctx: &mut Context<Agent>) {
+        let Some(log) = self.world.log.clone() else { return };
+        let (outbox, life, now) = (self.world.outbox.clone(), self.life, self.world.clock.now());
+        let (account, machine) = (self.world.meter.account.clone(), self.world.meter.reporter.machine.clone());
+        let publish = move || {
+            let mut outbox = outbox.lock().unwrap_or_else(PoisonError::into_inner);
+            outbox.check(life)?;
+            log.publish(&mut outbox, &account, &machine, now)
+        };
+        ctx.spawn(tokio::task::spawn_blocking(publish).into_actor(self).map(|published, agent, ctx| match published {
+            Ok(Ok(Some(queued))) => agent.tell(AgentInput::Published(vec![queued]), ctx),
+            Ok(Ok(None)) | Err(_) => {}
+            Ok(Err(error)) => warn!(error = %Chain(&error), "the log is not published, it goes with the next one"),
         }));
     }
 

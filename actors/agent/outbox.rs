@@ -50,7 +50,7 @@ pub use report::Report;
 const STATE: &str = "agent-state";
 const ENVELOPE: &str = ".envelope";
 /// Kinds an agent sends.
-const KINDS: [Kind; 3] = [Kind::Discovery, Kind::Inventories, Kind::UsageData];
+const KINDS: [Kind; 4] = [Kind::Discovery, Kind::Inventories, Kind::UsageData, Kind::Logs];
 /// Refused packages that are kept.
 const REFUSED_KEPT: usize = 5;
 /// Damaged files that are kept.

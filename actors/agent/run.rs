@@ -19,8 +19,10 @@ use super::memory::MemoryFile;
 use super::meter::state_file::StateFile;
 use super::meter::{Meter, MeterWorld, StopMeter, packages_of_this_host, processes_of_this_host};
 use super::outbox::{Outbox, OutboxDisks, OutboxError};
+use super::own_log::OwnLog;
 use super::pinger::Pinger;
 use super::policy::{PolicyClient, PolicyStore};
+use super::surroundings::AroundThisHost;
 use super::uploader::Uploader;
 use crate::clock::SharedClock;
 use crate::log::OnFatal;
@@ -100,6 +102,8 @@ pub fn world(
         policy: Arc::new(policy),
         store,
         limits,
+        around: Arc::new(AroundThisHost::default()),
+        log: config.is_log_allowed.then(|| OwnLog::of_process().clone()),
         pinger: Arc::new(Pinger::new(clock.clone())),
         memory: MemoryFile::new(&config.data),
         device: Arc::new(device_of_this_host(&config.site)),

@@ -16,10 +16,12 @@ use muster::id::{Digest, Guid};
 use muster::policy::apply::{Held, HeldContent, Update};
 use muster::time::Timestamp;
 use muster::upload::answer::Answer;
+use tracing_subscriber::fmt::MakeWriter;
 
 use super::host::{CollectHost, HostReport};
 use super::limits::Limit;
 use super::outbox::Parcel;
+use super::own_log::OwnLog;
 use super::policy::{PolicyClient, PolicySource, PolicyStore, Polled};
 use super::run::{RunningAgent, start_in, world};
 use super::status::AgentStatus;
@@ -350,4 +352,32 @@ async fn what_is_fetched_comes_no_faster_than_policy_lets_it() {
     assert_eq!(client.poll(Guid::NIL, base).await, Polled::NotTaken);
     assert!(began.elapsed() >= Duration::from_millis(350), "half a second's bytes came after {:?}", began.elapsed());
     beacon.join().unwrap();
+}
+
+#[actix::test]
+async fn the_agents_log_goes_with_a_collection_when_policy_asks_and_the_device_allows() {
+    for (is_asked, is_allowed) in [(true, true), (true, false), (false, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        configure(
+            folder.path(),
+            &ClientConfiguration { are_logs_uploaded: is_asked, ..ClientConfiguration::default() },
+        );
+        let server = Server::start(&[]);
+        let config = config(folder.path(), &[&server.url], false);
+        let mut world = world(&config, Arc::new(WallClock), Arc::new(FakeHost(AtomicUsize::new(0)))).unwrap();
+        let log = OwnLog::default();
+        log.make_writer().write_all(b"INFO it began\n").unwrap();
+        world.log = is_allowed.then_some(log);
+        let agent = start_in(world, fatal());
+        let wanted = if is_asked && is_allowed { 2 } else { 1 };
+        until("delivered", || server.arrivals().len() == wanted && queued(folder.path()).is_empty()).await;
+        agent.stop().await;
+        let logs: Vec<Arrival> =
+            server.arrivals().into_iter().filter(|arrival| arrival.path.contains("/Logs/")).collect();
+        assert_eq!(logs.len(), wanted - 1, "{is_asked} {is_allowed}");
+        for log in logs {
+            assert_eq!(log.body, gzip::compress(b"INFO it began\n"));
+            assert_eq!(log.headers["x-muster-sequence"], "1");
+        }
+    }
 }

@@ -38,6 +38,9 @@ pub struct AgentFile {
     /// `[usage]`
     #[serde(default)]
     pub usage: UsageSection,
+    /// `[logs]`
+    #[serde(default)]
+    pub logs: LogsSection,
 }
 
 /// `[agent]`
@@ -122,6 +125,20 @@ impl Default for UsageSection {
     }
 }
 
+/// `[logs]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogsSection {
+    /// Whether policy may have the agent's log uploaded.
+    pub allowed: bool,
+}
+
+impl Default for LogsSection {
+    fn default() -> Self {
+        LogsSection { allowed: true }
+    }
+}
+
 /// What an agent is set to, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentConfig {
@@ -149,6 +166,8 @@ pub struct AgentConfig {
     pub catch_up_hour: u8,
     /// Whether policy may switch metering on.
     pub is_usage_allowed: bool,
+    /// Whether policy may have the agent's log uploaded.
+    pub is_log_allowed: bool,
 }
 
 impl AgentConfig {
@@ -164,7 +183,7 @@ impl AgentConfig {
 
     /// Checks what was read, or filled in by a program.
     pub fn checked(read: AgentFile, file: &str) -> Result<AgentConfig, ConfigError> {
-        let AgentFile { agent, inventory, policy, upload, usage } = read;
+        let AgentFile { agent, inventory, policy, upload, usage, logs } = read;
         let wrong =
             |key: &str, problem: String| ConfigError { file: file.into(), line: None, key: key.into(), problem };
         if agent.data.as_os_str().is_empty() {
@@ -207,6 +226,7 @@ impl AgentConfig {
             policy_interval: Duration::from_secs(policy.interval_secs),
             catch_up_hour: upload.catch_up_hour,
             is_usage_allowed: usage.allowed,
+            is_log_allowed: logs.allowed,
         })
     }
 

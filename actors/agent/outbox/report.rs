@@ -14,7 +14,7 @@ pub struct Report<'a> {
     pub account: &'a str,
     /// Name of the machine.
     pub machine: &'a str,
-    /// `Full`, `Hardware`, `Oracle`; empty for usage.
+    /// `Full`, `Hardware`, `Oracle`; empty for usage and logs.
     pub kind_type: &'a str,
     /// When it was collected.
     pub collected_at: Timestamp,
@@ -33,6 +33,9 @@ impl Report<'_> {
             return upload_name(self.machine, stamp);
         }
         let (account, machine) = (name_part(self.account), name_part(self.machine));
+        if self.kind == Kind::Logs {
+            return format!("{machine} at {}.log.gz", stamp.to_stamp());
+        }
         format!("{account} on {machine} at {} ({}).ndi.gz", stamp.to_stamp(), self.kind_type)
     }
 

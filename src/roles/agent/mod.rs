@@ -10,12 +10,14 @@
 mod choice;
 mod rules;
 mod sending;
+mod surroundings;
 mod vocabulary;
 
 use std::sync::Arc;
 
 pub use choice::{Listed, PASS_MAX, ServerChoice};
 pub use rules::{AgentRules, AgentServer, AgentSettings, SERVERS_MAX, Task};
+pub use surroundings::Surroundings;
 pub use vocabulary::*;
 
 use sending::{Entry, Pass};
@@ -84,6 +86,9 @@ impl Core for AgentCore {
         queued.sort_by_key(|queued| queued.package);
         let fresh = |queued| Entry { queued, due: now, tries: 0, is_retry: false };
         let mut plan = Plan::begin(rules.timetable.clone(), agent, &ran, now);
+        // Missed while the machine was off: after a power cut a whole site starts together.
+        let is_missed = plan.planned().any(|(event, due)| due <= now && Task::of(event) == Some(Task::Collect));
+        let collect_floor = if is_missed { now.plus_ms(rng.below(MISSED_WITHIN_MS)) } else { Timestamp(i64::MIN) };
         plan.happened(Happening::OnStartup, now);
         let collect_due = match last_collected {
             _ if settings.collect_at_start => now,
@@ -117,7 +122,7 @@ impl Core for AgentCore {
             collect_failures: 0,
             is_collecting: false,
             policy_floor: Timestamp(i64::MIN),
-            collect_floor: Timestamp(i64::MIN),
+            collect_floor,
             is_fresh: true,
         }
     }
@@ -143,8 +148,9 @@ impl Core for AgentCore {
         self.follow_clock(now);
         match input {
             AgentInput::Published(queued) => {
-                // The meter publishes whenever it likes: that ends no collection.
-                if queued.is_empty() || queued.iter().any(|queued| queued.kind != Kind::UsageData) {
+                // The meter publishes whenever it likes, and so does the log: that ends no collection.
+                let is_beside = |queued: &Queued| matches!(queued.kind, Kind::UsageData | Kind::Logs);
+                if queued.is_empty() || !queued.iter().all(is_beside) {
                     (self.is_collecting, self.collect_failures) = (false, 0);
                 }
                 for queued in queued {
@@ -169,6 +175,7 @@ impl Core for AgentCore {
                 }
             }
             AgentInput::PolicyAnswered { intent, answer } => self.policy_answered(now, intent, answer, out),
+            AgentInput::Happened(happening) => self.plan.happened(happening, now),
             AgentInput::RulesChanged(rules) => self.follow_rules(now, rules, out),
             AgentInput::Measured { intent, probes } => {
                 self.servers.measured(&self.rules, intent, probes);
@@ -244,6 +251,10 @@ impl AgentCore {
             (self.is_collecting, self.collect_due) = (true, Timestamp::NEVER);
             self.collect_floor = now.plus_ms(APART_MS);
             out.intend(AgentIntent::Collect);
+            // The rhythm of collections is spread over the fleet, and a host that fails to collect tells why.
+            if self.rules.configuration.are_logs_uploaded {
+                out.intend(AgentIntent::PublishLog);
+            }
         }
     }
 

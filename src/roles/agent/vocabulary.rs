@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::rules::{AgentRules, AgentSettings};
 use crate::model::package::Kind;
 use crate::roles::IntentNumber;
-use crate::schedule::Ran;
+use crate::schedule::{Happening, Ran};
 use crate::time::Timestamp;
 use crate::upload::answer::Verdict;
 use crate::upload::selector::{Device, Measures, Probe};
@@ -59,7 +59,7 @@ pub struct AgentDurable {
 /// What can happen to an agent.
 #[derive(Debug)]
 pub enum AgentInput {
-    /// A collection or usage is published: complete, synced, queued. A collection may have given more than one package.
+    /// A collection, usage or a log is published: complete, synced, queued. A collection may have given more than one package.
     Published(Vec<Queued>),
     /// A collection gave nothing, or could not be stored.
     CollectionFailed,
@@ -84,6 +84,8 @@ pub enum AgentInput {
         /// How.
         answer: PolicyAnswer,
     },
+    /// Something that events of the schedule may wait for.
+    Happened(Happening),
     /// Another policy is in force.
     RulesChanged(Arc<AgentRules>),
     /// Servers were measured.
@@ -120,6 +122,8 @@ pub enum LetGo {
 pub enum AgentIntent {
     /// Collect this host and publish the report; comes back as `Published` or `CollectionFailed`.
     Collect,
+    /// Publish what the agent has logged since the last time; comes back as `Published`, or not at all.
+    PublishLog,
     /// Send this package to this server; comes back as `Uploaded` or `Unsendable`.
     Upload {
         /// The package.

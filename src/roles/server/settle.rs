@@ -27,6 +27,8 @@ pub enum Content {
     Usage(Box<Mmi>),
     /// A discovery file.
     Discovery(Box<Disco>),
+    /// A log of an agent: whole, and kept as it came for whoever wants to read it. Nothing is staged of it.
+    Log,
     /// Bytes that are not what they say, and why.
     Bad(String),
 }
@@ -82,7 +84,7 @@ where
     envelope.collected_at = said.or(match &content {
         Content::Inventory(inventory) => inventory.collected_at,
         Content::Discovery(file) => file.collected_at,
-        Content::Usage(_) | Content::Bad(_) => None,
+        Content::Usage(_) | Content::Log | Content::Bad(_) => None,
     });
     let (effective, clock) = effective_date(envelope.collected_at, envelope.first_received);
     let stream = envelope.stream.clone().unwrap_or_else(|| Stream::new(envelope.kind, "", ""));

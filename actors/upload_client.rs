@@ -43,7 +43,16 @@ pub fn upload_time(bytes: usize) -> Duration {
 impl UploadClient {
     /// A client that goes through the proxy its environment names, if any.
     pub fn new() -> Result<UploadClient, reqwest::Error> {
-        let http = reqwest::Client::builder()
+        UploadClient::of(reqwest::Client::builder())
+    }
+
+    /// A client that goes through `proxy`, whatever its environment names.
+    pub fn through(proxy: reqwest::Proxy) -> Result<UploadClient, reqwest::Error> {
+        UploadClient::of(reqwest::Client::builder().proxy(proxy))
+    }
+
+    fn of(builder: reqwest::ClientBuilder) -> Result<UploadClient, reqwest::Error> {
+        let http = builder
             .connect_timeout(CONNECT_TIME)
             .redirect(reqwest::redirect::Policy::none())
             .pool_idle_timeout(Duration::from_secs(10))

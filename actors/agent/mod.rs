@@ -12,6 +12,7 @@ pub mod memory;
 pub mod own_log;
 pub mod pinger;
 pub mod policy;
+pub mod proxy;
 pub mod uploader;
 
 #[expect(clippy::module_inception, reason = "one actor, one file, named after its noun")]

@@ -22,13 +22,13 @@ use super::outbox::{Outbox, OutboxDisks, OutboxError};
 use super::own_log::OwnLog;
 use super::pinger::Pinger;
 use super::policy::{PolicyClient, PolicyStore};
+use super::proxy::{self, ClientError};
 use super::surroundings::AroundThisHost;
 use super::uploader::Uploader;
 use crate::clock::SharedClock;
 use crate::log::OnFatal;
 use crate::node::{FolderError, NodeFolder};
 use crate::supervision::{Supervised, supervise};
-use crate::upload_client::UploadClient;
 
 /// Why an agent does not start.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +43,8 @@ pub enum AgentError {
     #[error("cannot open the policy's folder below `data`")]
     Policy(#[source] std::io::Error),
     /// Its HTTP client.
-    #[error("cannot make the HTTP client")]
-    Client(#[source] reqwest::Error),
+    #[error(transparent)]
+    Client(#[from] ClientError),
 }
 
 /// A running agent.
@@ -70,7 +70,7 @@ pub fn world(
 ) -> Result<AgentWorld, AgentError> {
     let folder = Arc::new(NodeFolder::open(&config.data)?);
     let outbox = Arc::new(Mutex::new(Outbox::open(OutboxDisks::open(folder.path())?, clock.now())?));
-    let client = UploadClient::new().map_err(AgentError::Client)?;
+    let client = proxy::client(config.proxy.as_ref())?;
     let store = Arc::new(PolicyStore::open(folder.path()).map_err(AgentError::Policy)?);
     let limits = Limits::default();
     let policy = PolicyClient::new(client.http().clone(), store.clone(), limits.download.clone());

@@ -1,24 +1,25 @@
 //! The agent's actor: the core, its one timer, and the hands that do what it wants.
 
+mod sending;
+mod watching;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
-use muster::id::Guid;
 use muster::model::package::Kind;
 use muster::policy::apply::Held;
 use muster::rng::{RngStream, mix};
 use muster::roles::agent::{
-    AgentCore, AgentDurable, AgentInput, AgentIntent, AgentRules, AgentServer, AgentSettings, LetGo, PackageNumber,
-    PolicyAnswer, Queued, ServerNumber, Surroundings,
+    AgentCore, AgentDurable, AgentInput, AgentIntent, AgentRules, AgentServer, AgentSettings, LetGo, PolicyAnswer,
+    Queued, ServerNumber,
 };
 use muster::roles::meter::UsagePolicy;
 use muster::roles::{Core, IntentNumber, Intents};
-use muster::upload::answer::{Answer, Verdict, verdict};
 use muster::upload::selector::Device;
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::host::CollectHost;
 use super::limits::Limits;
@@ -36,11 +37,12 @@ use crate::errors::Chain;
 use crate::node::NodeFolder;
 use crate::priority::{LEAST, lower_priority};
 use crate::supervision::DeathWatch;
+use watching::Around;
+
+pub(super) use sending::CONFIGURED;
 
 /// The timer is never armed for longer, so that a stepped clock and a machine that slept are noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
-/// From one look at the host to the next; a little less than the longest sleep, so that each of its ends has one.
-const LOOK_EVERY: Duration = Duration::from_secs(59);
 
 /// What the actor needs of the world.
 #[derive(Clone)]
@@ -100,14 +102,6 @@ pub struct StopAgent;
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct UsagePublished(pub Queued);
-
-/// What was seen of the host. A first look tells nothing: there is nothing before it.
-#[derive(Default)]
-struct Around {
-    seen: Option<Surroundings>,
-    /// When the last look began.
-    looked: Option<Instant>,
-}
 
 /// See the module's head.
 pub struct Agent {
@@ -225,28 +219,6 @@ impl Agent {
         }
     }
 
-    /// Looks at the host when an event waits for what happens there, once a minute.
-    fn look_around(&mut self, ctx: &mut Context<Agent>) {
-        if !self.core.rules().looks_around() {
-            self.around = Around::default();
-            return;
-        }
-        if self.around.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
-            return;
-        }
-        self.around.looked = Some(Instant::now());
-        let around = self.world.around.clone();
-        ctx.spawn(tokio::task::spawn_blocking(move || around.look()).into_actor(self).map(|seen, agent, ctx| {
-            let Ok(seen) = seen else { return };
-            let happened = agent.around.seen.as_ref().map(|before| seen.happened_since(before)).unwrap_or_default();
-            agent.around.seen = Some(seen);
-            for happening in happened {
-                info!(?happening, "events that wait for it are due");
-                agent.tell(AgentInput::Happened(happening), ctx);
-            }
-        }));
-    }
-
     fn server(&self, number: ServerNumber) -> Option<AgentServer> {
         self.core.rules().servers.get(usize::from(number.0)).cloned()
     }
@@ -334,76 +306,7 @@ impl Agent {
             Ok(Err(error)) => warn!(error = %Chain(&error), "the log is not published, it goes with the next one"),
         }));
     }
-
-    fn upload(&mut self, intent: IntentNumber, package: PackageNumber, to: ServerNumber, ctx: &mut Context<Agent>) {
-        let (outbox, uploader) = (self.world.outbox.clone(), self.world.uploader.clone());
-        let Some(AgentServer { id, upload: base, .. }) = self.server(to) else {
-            // The list has changed under the intent; the core is told, or it would wait for ever.
-            ctx.spawn(actix::fut::ready(()).map(move |(), agent: &mut Agent, ctx| agent.tell(later(intent), ctx)));
-            return;
-        };
-        let (began, server) = (Instant::now(), base.clone());
-        let sent = async move {
-            let load = move || outbox.lock().unwrap_or_else(PoisonError::into_inner).load(package);
-            let parcel = match tokio::task::spawn_blocking(load).await {
-                Ok(loaded) => loaded?,
-                Err(_) => return Ok((Answer::Nothing("its bytes were not read".into()), None)),
-            };
-            let key = (parcel.envelope.digest, parcel.envelope.size);
-            Ok::<_, OutboxError>((uploader.upload(parcel, base).await, Some(key)))
-        };
-        ctx.spawn(sent.into_actor(self).map(move |sent, agent, ctx| {
-            let input = match sent {
-                Ok((answer, Some((digest, size)))) => {
-                    let verdict = verdict(&answer, digest, size);
-                    agent.note(&answer, verdict, id, server);
-                    let ms = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
-                    AgentInput::Uploaded { intent, verdict, transfer: Some((size, ms)) }
-                }
-                Err(error @ (OutboxError::Damaged { .. } | OutboxError::Gone)) => {
-                    warn!(error = %Chain(&error), "queued report not sent");
-                    AgentInput::Unsendable { intent }
-                }
-                // The disk failed, not the package.
-                Ok((_, None)) => later(intent),
-                Err(error) => {
-                    warn!(error = %Chain(&error), "queued report not sent, tried again later");
-                    later(intent)
-                }
-            };
-            agent.tell(input, ctx);
-        }));
-    }
-
-    fn note(&mut self, answer: &Answer, verdict: Verdict, id: Guid, server: String) {
-        match (verdict, answer) {
-            (Verdict::Delivered, Answer::Status { receipt: Some(receipt), .. }) => {
-                let chosen = self.why(id);
-                info!(digest = %receipt.digest, server, chosen, state = ?receipt.state, "report delivered");
-                let at = self.world.clock.now().to_rfc3339();
-                self.last_receipt = Some(LastReceipt { receipt: *receipt, server, at });
-            }
-            (Verdict::Revoked, _) => error!(server, "this agent's identity is revoked, tried again in a day"),
-            (Verdict::Loop, _) => error!(server, "the server says that reports run in a circle: check its parents"),
-            (Verdict::Refused, _) => warn!(server, why = %answer, "report refused for good"),
-            _ => warn!(server, why = %answer, "report not taken, kept"),
-        }
-    }
-
-    /// Why a server stands where it stands in the agent's order.
-    fn why(&self, id: Guid) -> String {
-        let order = self.core.servers().order();
-        let choice = order.and_then(|order| order.choices.iter().find(|choice| choice.id == id));
-        choice.map_or_else(|| CONFIGURED.to_owned(), |choice| choice.reason.to_string())
-    }
 }
-
-fn later(intent: IntentNumber) -> AgentInput {
-    AgentInput::Uploaded { intent, verdict: Verdict::Later { retry_after_ms: None, broken: true }, transfer: None }
-}
-
-/// Why a server of the agent's own file is asked.
-pub(super) const CONFIGURED: &str = "named in the agent's own configuration";
 
 /// What the collecting thread needs; the rest of the world stays on the actor's own.
 struct CollectorWorld {

@@ -7,3 +7,4 @@ pub mod backoff;
 pub mod ledger;
 pub mod rates;
 pub mod selector;
+pub mod turns;

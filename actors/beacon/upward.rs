@@ -103,14 +103,20 @@ impl HttpUpward {
             }
             bytes.extend_from_slice(&chunk);
         }
-        let policy = BeaconPolicy::read(&bytes).map_err(|error| Chain(&error).to_string())?;
+        let (own, parent) = (self.clone(), parent.to_owned());
+        // Reading it and making its files takes too long for a thread that serves others meanwhile.
+        let taken = tokio::task::spawn_blocking(move || own.take_policy(&bytes, &parent));
+        taken.await.map_err(|error| error.to_string())?
+    }
+
+    fn take_policy(&self, bytes: &[u8], parent: &str) -> Result<(), String> {
+        let policy = BeaconPolicy::read(bytes).map_err(|error| Chain(&error).to_string())?;
         let held = self.downloads.revision();
         if policy.revision < held {
             return Err(format!("the parent's policy has revision {}, the present one {held}", policy.revision));
         }
-        let folder = self.folder.clone();
-        let kept = tokio::task::spawn_blocking(move || replace_file(&FolderDisk::open(&folder)?, POLICY_FILE, &bytes));
-        kept.await.map_err(|error| error.to_string())?.map_err(|error| format!("cannot keep it: {error}"))?;
+        let kept = FolderDisk::open(&self.folder).and_then(|disk| replace_file(&disk, POLICY_FILE, bytes));
+        kept.map_err(|error| format!("cannot keep it: {error}"))?;
         info!(revision = policy.revision, parent, "a new policy is handed on");
         hand_on(&self.downloads, policy, self.node);
         Ok(())

@@ -8,3 +8,4 @@ pub mod ledger;
 pub mod pace;
 pub mod rates;
 pub mod selector;
+pub mod turns;

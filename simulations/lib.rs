@@ -5,8 +5,15 @@ pub mod crash;
 pub mod disk;
 
 pub mod bodies;
+pub mod connection;
 pub mod custody;
+pub mod figures;
+#[cfg(test)]
+mod fixture;
 pub mod intake;
+pub mod polls;
 
 pub mod chaos;
 pub mod kills;
+
+pub mod usage;

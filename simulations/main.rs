@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use muster_simulations::{chaos, custody, intake};
+use muster_simulations::{chaos, custody, intake, polls, usage};
 
 /// Drills muster: fleets, faults and load.
 #[derive(Debug, Parser)]
@@ -19,15 +19,21 @@ enum Command {
     Chaos(chaos::ChaosArgs),
     /// Upload to a node over many connections and compare its receipts with what the disk can do.
     Intake(intake::IntakeArgs),
+    /// Ask a node for an unchanged policy over many connections, in turns with another server of the same file.
+    Polls(polls::PollsArgs),
     /// Put packages into a node's custody while it does not run, to see it start with them.
     Custody(custody::CustodyArgs),
+    /// Meter processes whose lives are known, and compare what a real agent tells of them.
+    Usage(usage::UsageArgs),
 }
 
 fn main() -> ExitCode {
     let done = match MusterSim::parse().command {
         Command::Chaos(args) => chaos::run(args),
         Command::Intake(args) => intake::run(args),
+        Command::Polls(args) => polls::run(args),
         Command::Custody(args) => custody::run(args),
+        Command::Usage(args) => usage::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

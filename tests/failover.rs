@@ -2,79 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::support::{Node, get, run, shipped, wait_for};
-
-/// Configuration files of one test, which has a loopback address for itself.
-struct Files<'f> {
-    folder: &'f Path,
-    address: &'static str,
-}
-
-impl Files<'_> {
-    fn data(&self, name: &str) -> String {
-        self.folder.join(name).display().to_string()
-    }
-
-    fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.folder.join(format!("{name}.toml"));
-        std::fs::write(&path, text).unwrap();
-        path
-    }
-
-    fn server(&self) -> PathBuf {
-        let changes = [("/var/lib/muster/server", &*self.data("server")), ("127.0.0.1", self.address)];
-        let text = shipped("server.toml", &changes).replace("on_arrival = false", "on_arrival = true");
-        self.write("server", &text)
-    }
-
-    /// A beacon on `port` below the node on `parent`; agents are told of it when it has an endpoint.
-    fn beacon(&self, name: &str, port: u16, parent: u16, endpoint: Option<u16>, site: &str) -> PathBuf {
-        let listen = format!("listen = \"{}:{port}\"", self.address);
-        let changes = [
-            ("/var/lib/muster/beacon", &*self.data(name)),
-            ("listen = \"127.0.0.1:7081\"", &listen),
-            ("127.0.0.1:7080", &format!("{}:{parent}", self.address)),
-            ("interval_secs = 60", "interval_secs = 1"),
-            ("policy_interval_secs = 900", "policy_interval_secs = 1"),
-            ("name = \"beacon\"", &format!("name = \"{name}\"")),
-            ("site = \"\"", &format!("site = \"{site}\"")),
-        ];
-        let mut text = shipped("beacon.toml", &changes);
-        match endpoint {
-            Some(port) => {
-                text = text.replace("endpoint = \"\"", &format!("endpoint = \"http://{}:{port}\"", self.address))
-            }
-            None => text = text.replace("for_agents = true", "for_agents = false"),
-        }
-        self.write(name, &text)
-    }
-
-    fn agent(&self, bootstrap: u16) -> PathBuf {
-        let changes = [
-            ("/var/lib/muster/agent", &*self.data("agent")),
-            ("127.0.0.1:7081", &format!("{}:{bootstrap}", self.address)),
-            ("site = \"\"", "site = \"lab\""),
-        ];
-        self.write("agent", &shipped("agent.toml", &changes))
-    }
-}
-
-fn put(url: &str, value: &Value) -> Value {
-    let answer = reqwest::blocking::Client::new().put(url).body(value.to_string()).send().unwrap();
-    assert_eq!(answer.status().as_u16(), 200, "{url}");
-    answer.json().unwrap()
-}
-
-fn status(agent: &Path) -> Option<Value> {
-    let output = run(&["agent", "status", "--json", "--config", agent.to_str().unwrap()]);
-    serde_json::from_slice(&output.stdout).ok()
-}
+use crate::support::{Files, Node, get, put, status, wait_for};
 
 /// Stands before a node and, while it is told to, cuts a connection in the middle of the upload it carries.
 struct Cutter {

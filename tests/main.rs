@@ -7,5 +7,6 @@ mod documents;
 mod edges;
 mod failover;
 mod kills;
+mod outage;
 mod support;
 mod tidy;

@@ -11,11 +11,10 @@ use muster::id::Guid;
 use muster::rng::RngStream;
 use tokio::task::LocalSet;
 
-use super::connection::{Connection, Target, TargetError};
 use crate::bodies::Bodies;
+use crate::connection::{Connection, Target, TargetError};
+use crate::figures::{LATENCY_US_MAX, cpu_time};
 
-/// Longest latency that is told apart, in microseconds.
-const LATENCY_US_MAX: u64 = 120_000_000;
 /// Pause before a lost connection is made anew.
 const RECONNECT: Duration = Duration::from_millis(20);
 /// An answer that takes longer is given up.
@@ -163,10 +162,4 @@ impl Shared {
     fn count(&self, error: &str) {
         *self.errors.borrow_mut().entry(error.to_owned()).or_default() += 1;
     }
-}
-
-/// Processor time of this process's main thread, on which everything runs. Linux only.
-fn cpu_time() -> Option<Duration> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }

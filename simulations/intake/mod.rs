@@ -8,7 +8,6 @@
 //! it stands beside two floors of the same disk: F1 (append one body, sync) and F64 (append 64 bodies, one sync), each
 //! measured right before and right after the uploads; the better of the two counts, which is the harder one to reach.
 
-mod connection;
 mod floor;
 mod load;
 mod report;
@@ -19,10 +18,10 @@ use std::time::Duration;
 use muster::rng::mix;
 use muster_actors::command::Failure;
 
-use self::connection::{Target, TargetError};
 use self::floor::{FloorError, Floors};
 use self::load::{Load, LoadError};
 use self::report::Report;
+use crate::connection::{Target, TargetError};
 
 /// Each floor is measured for a quarter of the run, at most so long.
 const FLOOR_TIME_MAX: Duration = Duration::from_secs(2);

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::floor::Floor;
 use super::load::Outcome;
+use crate::figures::{median, round, thousandths};
 
 /// One run.
 struct Run {
@@ -82,20 +83,6 @@ impl Report {
         let silent = self.runs.iter().any(|run| run.outcome.verified == 0);
         silent.then(|| "no upload got a receipt in at least one run: see `errors` of each".to_owned())
     }
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let upper = *values.get(values.len() / 2)?;
-    Some(if values.len() % 2 == 1 { upper } else { (values[values.len() / 2 - 1] + upper) / 2.0 })
-}
-
-fn round(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
-}
-
-fn thousandths(value: f64) -> f64 {
-    (value * 1_000.0).round() / 1_000.0
 }
 
 #[cfg(test)]

@@ -83,6 +83,11 @@ impl Node {
         self.operator.as_deref()
     }
 
+    /// Number of its process while it has one.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     /// Begins a life; it may be killed before it is ready.
     pub fn spawn(&mut self) -> Result<(), KillError> {
         let command = match self.role {

@@ -90,6 +90,10 @@ impl Breaker {
 
     /// A transfer failed.
     pub fn fail(&mut self, now: Timestamp, backoff: Backoff, rng: &mut RngStream) {
+        if !self.lets_pass(now) {
+            // Sent before the wait began, with those that opened it: one outage, not the failure of a probe.
+            return;
+        }
         self.failures = self.failures.saturating_add(1);
         if self.is_open() {
             // A probe per wait, the wait never shorter than a second, so that a wait of nothing is no hot loop.
@@ -143,6 +147,9 @@ mod tests {
         breaker.fail(now, Backoff::BEACON, &mut rng);
         assert!(!breaker.lets_pass(now));
         assert!(breaker.lets_pass(breaker.next_probe()));
+        let due = breaker.next_probe();
+        (0..5).for_each(|_| breaker.fail(now, Backoff::BEACON, &mut rng));
+        assert_eq!(breaker.next_probe(), due, "those under way when it opened make the wait no longer");
         breaker.succeed();
         assert!(breaker.lets_pass(now));
     }

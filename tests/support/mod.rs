@@ -1,5 +1,8 @@
 //! What tests with processes share: the program, processes that never outlive their test, waiting for conditions.
 
+mod files;
+mod link;
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -12,6 +15,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+pub use self::files::Files;
+pub use self::link::{Attempt, Link, State};
 use crate::tidy::project;
 
 /// Longest wait for anything.
@@ -160,4 +165,17 @@ pub fn shipped(name: &str, changes: &[(&str, &str)]) -> String {
         text = text.replace(old, new);
     }
     text
+}
+
+/// Sets the document at `url` and gives the answer, which must be 200.
+pub fn put(url: &str, value: &Value) -> Value {
+    let answer = reqwest::blocking::Client::new().put(url).body(value.to_string()).send().unwrap();
+    assert_eq!(answer.status().as_u16(), 200, "{url}");
+    answer.json().unwrap()
+}
+
+/// What `muster agent status` says of the agent with this configuration.
+pub fn status(agent: &Path) -> Option<Value> {
+    let output = run(&["agent", "status", "--json", "--config", agent.to_str().unwrap()]);
+    serde_json::from_slice(&output.stdout).ok()
 }

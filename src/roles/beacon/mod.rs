@@ -374,8 +374,8 @@ impl BeaconCore {
 
     fn clear_waits(&mut self, now: Timestamp) {
         self.deferred = self.deferred.iter().map(|(_, package)| (now, *package)).collect();
-        // Nothing failed on its own account: what waited goes again as a first send would.
-        for (_, package) in std::mem::take(&mut self.deferred) {
+        // Nothing failed on its own account: what waited goes again as a first send would, and before what came later.
+        for (_, package) in std::mem::take(&mut self.deferred).into_iter().rev() {
             if self.suspects.contains(&package) {
                 self.deferred.insert((now, package));
             } else if let Some(tries) = self.tries.remove(&package) {

@@ -216,3 +216,21 @@ fn a_clock_set_back_by_a_day_delays_nothing_by_a_day() {
     drill.core.on(back, BeaconInput::Arrived(vec![package(1)]), &mut drill.out);
     assert!(drill.core.next_due() <= back.plus_ms(MINUTE_MS), "{}", drill.core.next_due());
 }
+
+#[test]
+fn what_failed_in_an_outage_is_sent_first_and_oldest_first_when_the_parent_is_back() {
+    let mut drill = Drill::new(1, (0..20).map(package).collect());
+    drill.run(20 * MINUTE_MS, |at, _, _| if at < 5 * MINUTE_MS { later() } else { Verdict::Delivered });
+    let mut delivered: Vec<u64> = Vec::new();
+    for (_, intent) in &drill.log {
+        if let BeaconIntent::Release(package) = intent {
+            delivered.push(package.0);
+        }
+    }
+    // The probe that got through, then the rest as they came.
+    delivered.remove(0);
+    assert_eq!(delivered.len(), 19);
+    assert!(delivered.is_sorted(), "{delivered:?}");
+    let first_sends = drill.sent().iter().filter(|(at, _)| *at < MINUTE_MS).count();
+    assert!(first_sends < 2 * PARALLEL_MAX, "eight, and few probes: {first_sends}");
+}

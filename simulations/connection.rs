@@ -1,4 +1,4 @@
-//! One kept connection to a node: a head made in place, a body in two parts, an answer read to its end.
+//! One kept connection to a node: a head made in place, a body in two parts or none, an answer read to its end.
 //!
 //! Slim on purpose: whatever the client costs, the node on the same machine does not get.
 
@@ -16,7 +16,7 @@ use crate::bodies::{Body, END};
 /// Most bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
-/// A node's upload listener.
+/// A node's listener.
 #[derive(Clone, Debug)]
 pub struct Target {
     url: String,
@@ -28,8 +28,8 @@ pub struct Target {
 /// Why there is nothing to upload to.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// `--url` is none.
-    #[error("--url `{url}`: {right}")]
+    /// It is none.
+    #[error("`{url}` is no address of a node: {right}")]
     Form {
         /// As given.
         url: String,
@@ -37,7 +37,7 @@ pub enum TargetError {
         right: &'static str,
     },
     /// Its name stands for no address.
-    #[error("cannot find the host of --url `{url}`")]
+    #[error("cannot find the host of `{url}`")]
     Unknown {
         /// As given.
         url: String,
@@ -45,7 +45,7 @@ pub enum TargetError {
         source: io::Error,
     },
     /// Nobody answers there.
-    #[error("cannot connect to --url `{url}`")]
+    #[error("cannot connect to `{url}`")]
     Unreachable {
         /// As given.
         url: String,
@@ -74,6 +74,11 @@ impl Target {
         });
         let address = found.map_err(|source| TargetError::Unknown { url: url.to_owned(), source })?;
         Ok(Target { url: url.to_owned(), address, host: host.to_owned(), base })
+    }
+
+    /// As it was given, without a slash at its end.
+    pub fn url(&self) -> &str {
+        self.url.trim_end_matches('/')
     }
 
     /// A connection, or why there is none.
@@ -137,6 +142,20 @@ impl Connection {
         self.answer().await
     }
 
+    /// Asks for `path` as the agent `agent` would that has what `etag` names, and waits for the answer.
+    pub async fn poll(&mut self, target: &Target, path: &str, agent: Guid, etag: &str) -> io::Result<Answer> {
+        self.head.clear();
+        let (host, base) = (&target.host, &target.base);
+        write!(
+            self.head,
+            "GET {base}{path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: muster-sim\r\naccept: */*\r\n{}: {agent}\r\n\
+             if-none-match: {etag}\r\n\r\n",
+            header::AGENT,
+        )?;
+        self.stream.write_all(&self.head).await?;
+        self.answer().await
+    }
+
     async fn answer(&mut self) -> io::Result<Answer> {
         self.answer.clear();
         loop {
@@ -153,8 +172,8 @@ impl Connection {
     }
 }
 
-/// The answer in `bytes` and its length, once it is there whole. Only answers with a Content-Length are understood; a
-/// node gives no others.
+/// The answer in `bytes` and its length, once it is there whole. Only answers with a Content-Length are understood, and
+/// those whose status means that there is no content; a node gives no others.
 pub fn parse(bytes: &[u8]) -> io::Result<Option<(Answer, usize)>> {
     let wrong = |what| io::Error::new(io::ErrorKind::InvalidData, what);
     let Some(head_end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
@@ -170,6 +189,8 @@ pub fn parse(bytes: &[u8]) -> io::Result<Option<(Answer, usize)>> {
             closes = value.trim().eq_ignore_ascii_case("close");
         }
     }
+    // The length that may stand there is that of what was not sent. Source: RFC 9110, section 8.6.
+    let length = if matches!(status, 204 | 304) { Some(0) } else { length };
     let end = head_end + 4 + length.ok_or_else(|| wrong("the answer has no Content-Length"))?;
     let Some(content) = bytes.get(head_end + 4..end) else { return Ok(None) };
     let receipt = if status == 200 { serde_json::from_slice(content).ok() } else { None };
@@ -196,6 +217,9 @@ mod tests {
         assert_eq!(answer.receipt.unwrap().size, 3);
         let refused = parse(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").unwrap().unwrap().0;
         assert_eq!(refused, Answer { status: 503, receipt: None, closes: false });
+        let unchanged = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 70\r\nETag: \"r7\"\r\n\r\n";
+        let (answer, length) = parse(unchanged).unwrap().unwrap();
+        assert_eq!((answer.status, length), (304, unchanged.len()));
         assert!(parse(b"SSH-2.0\r\n\r\n").is_err());
         assert!(parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
     }

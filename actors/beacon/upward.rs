@@ -10,9 +10,10 @@ use muster::model::fact::FactKey;
 use muster::model::package::PackageKey;
 use muster::policy::BeaconPolicy;
 use muster::policy::beacon_policy::POLICY_BYTES_MAX;
-use muster::roles::beacon::{ParentNumber, own_schedule};
+use muster::roles::beacon::{Asked, Parent, own_schedule};
 use tracing::{debug, info, warn};
 
+use super::parents::ParentRules;
 use super::relay::Effect;
 use crate::clock::SharedClock;
 use crate::errors::Chain;
@@ -29,10 +30,10 @@ const PAGE: usize = 1_000;
 
 /// Questions and reports to a parent that are no packages.
 pub trait Upward: Send + Sync {
-    /// Asks for policy; whether there was an answer.
-    fn ask_policy(&self, parent: ParentNumber) -> Effect<bool>;
+    /// Asks for policy: how it went, and the parents that are in force now.
+    fn ask_policy(&self, parent: Parent) -> Effect<(Asked, Arc<[Parent]>)>;
     /// Reports the newest status.
-    fn send_status(&self, parent: ParentNumber) -> Effect<()>;
+    fn send_status(&self, parent: Parent) -> Effect<Asked>;
 }
 
 /// [`Upward`] over HTTP.
@@ -48,8 +49,8 @@ pub struct HttpUpward {
     pub logs: Logs,
     /// The present.
     pub clock: SharedClock,
-    /// Base addresses of its parents in the configured order.
-    pub parents: Arc<[String]>,
+    /// Its parents: the configured ones, and what it takes of policy.
+    pub parents: Arc<ParentRules>,
     /// Sends.
     pub client: reqwest::Client,
     /// What it hands on to those below.
@@ -83,35 +84,56 @@ pub fn hand_on(downloads: &Downloads, policy: BeaconPolicy, node: Guid) {
     downloads.give(policy, &schedule);
 }
 
+/// How a question failed, and why.
+type Failed = (Asked, String);
+
+/// What the status of an answer means that is not the wanted one.
+fn unwanted(status: u16) -> Failed {
+    let asked = match status {
+        429 | 503 => Asked::Busy,
+        508 => Asked::Loop,
+        _ => Asked::Failed,
+    };
+    (asked, format!("the parent answered {status}"))
+}
+
+fn failed(why: impl ToString) -> Failed {
+    (Asked::Failed, why.to_string())
+}
+
 impl HttpUpward {
-    async fn fetch_policy(&self, parent: &str) -> Result<(), String> {
+    async fn fetch_policy(&self, parent: &Parent) -> Result<(), Failed> {
         let address = format!("{parent}/inventory-beacons/{}/policy", self.node);
         let mut request = self.client.get(address).timeout(ANSWER_TIME);
         if let Some(etag) = self.downloads.etag() {
             request = request.header(reqwest::header::IF_NONE_MATCH, etag);
         }
-        let mut answer = request.send().await.map_err(|error| Chain(&error).to_string())?;
+        let mut answer = request.send().await.map_err(|error| failed(Chain(&error)))?;
         match answer.status().as_u16() {
             304 => return Ok(()),
             200 => {}
-            status => return Err(format!("the parent answered {status}")),
+            status => return Err(unwanted(status)),
         }
         let mut bytes = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| Chain(&error).to_string())? {
+        while let Some(chunk) = answer.chunk().await.map_err(|error| failed(Chain(&error)))? {
             if bytes.len() + chunk.len() > POLICY_BYTES_MAX {
-                return Err("the parent's policy is too large".into());
+                return Err(failed("the parent's policy is too large"));
             }
             bytes.extend_from_slice(&chunk);
         }
-        let policy = BeaconPolicy::read(&bytes).map_err(|error| Chain(&error).to_string())?;
+        let policy = BeaconPolicy::read(&bytes).map_err(|error| failed(Chain(&error)))?;
         let held = self.downloads.revision();
+        // An alternate may be behind, and is a parent all the same.
         if policy.revision < held {
-            return Err(format!("the parent's policy has revision {}, the present one {held}", policy.revision));
+            let why = format!("the parent's policy has revision {}, the present one {held}", policy.revision);
+            return Err((Asked::Busy, why));
         }
         let folder = self.folder.clone();
         let kept = tokio::task::spawn_blocking(move || replace_file(&FolderDisk::open(&folder)?, POLICY_FILE, &bytes));
-        kept.await.map_err(|error| error.to_string())?.map_err(|error| format!("cannot keep it: {error}"))?;
-        info!(revision = policy.revision, parent, "a new policy is handed on");
+        // A disk that does not take it is no fault of the parent.
+        let not_kept = |why: String| (Asked::Busy, format!("cannot keep it: {why}"));
+        kept.await.map_err(|error| not_kept(error.to_string()))?.map_err(|error| not_kept(error.to_string()))?;
+        info!(revision = policy.revision, %parent, "a new policy is handed on");
         hand_on(&self.downloads, policy, self.node);
         Ok(())
     }
@@ -132,8 +154,8 @@ impl HttpUpward {
         }
     }
 
-    async fn report(&self, parent: &str) -> Result<(), String> {
-        let (own, parent_address) = (self.clone(), parent.to_owned());
+    async fn report(&self, parent: &Parent) -> Result<(), Failed> {
+        let (own, parent_address) = (self.clone(), parent.to_string());
         let report = tokio::task::spawn_blocking(move || {
             let mut report = vec![BeaconStatus {
                 id: own.node,
@@ -148,39 +170,42 @@ impl HttpUpward {
             report.extend(own.statuses.list().into_iter().filter(|status| status.id != own.node));
             serde_json::to_vec(&report)
         });
-        let body = report.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let body = report.await.map_err(failed)?.map_err(failed)?;
         let address = format!("{parent}/inventory-beacons/{}/status", self.node);
         let sent = self.client.put(address).timeout(ANSWER_TIME).body(body).send().await;
         match sent {
             Ok(answer) if answer.status().is_success() => Ok(()),
-            Ok(answer) => Err(format!("the parent answered {}", answer.status().as_u16())),
-            Err(error) => Err(Chain(&error).to_string()),
+            Ok(answer) => Err(unwanted(answer.status().as_u16())),
+            Err(error) => Err(failed(Chain(&error))),
         }
-    }
-
-    fn parent(&self, parent: ParentNumber) -> String {
-        self.parents.get(parent.0).cloned().unwrap_or_default()
     }
 }
 
 impl Upward for HttpUpward {
-    fn ask_policy(&self, parent: ParentNumber) -> Effect<bool> {
-        let (own, parent) = (self.clone(), self.parent(parent));
+    fn ask_policy(&self, parent: Parent) -> Effect<(Asked, Arc<[Parent]>)> {
+        let own = self.clone();
         Box::pin(async move {
             let answered = own.fetch_policy(&parent).await;
-            if let Err(error) = &answered {
-                debug!(%parent, %error, "no policy");
-            }
-            answered.is_ok()
+            let asked = told(answered, &parent, "no policy");
+            (asked, own.parents.in_force(own.downloads.policy().as_ref(), own.node))
         })
     }
 
-    fn send_status(&self, parent: ParentNumber) -> Effect<()> {
-        let (own, parent) = (self.clone(), self.parent(parent));
+    fn send_status(&self, parent: Parent) -> Effect<Asked> {
+        let own = self.clone();
         Box::pin(async move {
-            if let Err(error) = own.report(&parent).await {
-                debug!(%parent, %error, "the status was not taken");
-            }
+            let sent = own.report(&parent).await;
+            told(sent, &parent, "the status was not taken")
         })
+    }
+}
+
+fn told(answered: Result<(), Failed>, parent: &Parent, what: &'static str) -> Asked {
+    match answered {
+        Ok(()) => Asked::Answered,
+        Err((asked, error)) => {
+            debug!(%parent, error, "{what}");
+            asked
+        }
     }
 }

@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::web::{self, Bytes, Data, Path, ServiceConfig};
 use muster::formats::wire::Refusal;
 use muster::id::Guid;
-use muster::model::beacon_status::{BeaconStatus, BeaconStatuses};
+use muster::model::beacon_status::{BeaconStatus, BeaconStatuses, is_circle};
 use muster::time::Timestamp;
 
 use crate::clock::SharedClock;
@@ -17,6 +17,7 @@ const REPORT_BYTES_MAX: usize = 4 << 20;
 
 /// The statuses of all beacons below a node; in memory only, they come anew every minute.
 pub struct Statuses {
+    node: Guid,
     clock: SharedClock,
     known: Mutex<BeaconStatuses>,
     /// Called when agents can reach another beacon than before.
@@ -24,9 +25,9 @@ pub struct Statuses {
 }
 
 impl Statuses {
-    /// None yet.
-    pub fn new(clock: SharedClock) -> Statuses {
-        Statuses { clock, known: Mutex::default(), changed: OnceLock::new() }
+    /// None yet of those below `node`.
+    pub fn new(node: Guid, clock: SharedClock) -> Statuses {
+        Statuses { node, clock, known: Mutex::default(), changed: OnceLock::new() }
     }
 
     /// Has `changed` called from now on, whenever agents can reach another beacon than before, or one in another way.
@@ -69,6 +70,10 @@ async fn put(guid: Path<String>, body: Bytes, statuses: Data<Statuses>) -> HttpR
     let Ok(guid) = guid.parse::<Guid>() else { return wrong("the address names no GUID") };
     match serde_json::from_slice::<Vec<BeaconStatus>>(&body) {
         Ok(report) if report.first().is_some_and(|own| own.id == guid) => {
+            if is_circle(&report, statuses.node, statuses.clock.now()) {
+                let what = "this node has reported to the sender itself: one of the two has a wrong parent";
+                return refuse(&Refusal::new(508, "loop", what), None);
+            }
             statuses.take(report);
             HttpResponse::NoContent().finish()
         }

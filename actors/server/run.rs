@@ -241,7 +241,7 @@ pub async fn start_prepared(
         &reports,
         &give_up,
     );
-    let (hand_on, below) = (Data::new(Downloads::default()), Data::new(Statuses::new(clock.clone())));
+    let (hand_on, below) = (Data::new(Downloads::of(logs.node)), Data::new(Statuses::new(logs.node, clock.clone())));
     let policy = PolicyKeeper::new(books.clone(), below.clone().into_inner(), hand_on.clone(), clock.clone());
     let unsettled = Arc::new(AtomicUsize::new(0));
     let world = ServerWorld {

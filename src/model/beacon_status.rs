@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::package::Kind;
 use crate::id::Guid;
-use crate::time::{DAY_MS, Timestamp};
+use crate::time::{DAY_MS, MINUTE_MS, Timestamp};
 
 /// Most beacons one report tells of.
 pub const BEACONS_MAX: usize = 10_000;
@@ -83,6 +83,16 @@ pub struct Endpoint {
     pub site: String,
     /// Whether agents have to log on to it. Such a beacon stands in no failover list.
     pub needs_credentials: bool,
+}
+
+/// A status of a node that is younger than this, by its own clock, is of the present hierarchy. Reports go every minute; a
+/// beacon that a moment ago was above its present child is not one in a circle for long.
+const CIRCLE_MS: i64 = 5 * MINUTE_MS;
+
+/// Whether `report`, which has come to `node`, tells of `node` itself as one below its sender: each would hand on to the
+/// other, and nothing would ever reach the server.
+pub fn is_circle(report: &[BeaconStatus], node: Guid, now: Timestamp) -> bool {
+    report.iter().any(|status| status.id == node && now.ms_since(status.at) < CIRCLE_MS)
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,6 +200,17 @@ mod tests {
         // One whose clock stands an hour behind is heard all the same.
         statuses.take(vec![status(1, 6)], Timestamp(300));
         assert_eq!(heard(&statuses), Timestamp(300));
+    }
+
+    #[test]
+    fn a_node_below_its_own_parent_is_seen_and_one_that_was_a_while_ago_is_not() {
+        let now = Timestamp(60 * MINUTE_MS);
+        let own = status(1, now.plus_ms(-MINUTE_MS).0);
+        let id = own.id;
+        assert!(is_circle(&[status(2, now.0), own], id, now));
+        assert!(!is_circle(&[status(2, now.0)], id, now));
+        let before = status(1, now.plus_ms(-CIRCLE_MS).0);
+        assert!(!is_circle(&[status(2, now.0), before], id, now));
     }
 
     #[test]

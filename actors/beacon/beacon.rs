@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
 use bytes::Bytes;
 use muster::id::TenantId;
+use muster::model::aside::AsideFact;
 use muster::model::fact::FactKey;
 use muster::model::package::PackageKey;
 use muster::model::stored;
@@ -16,7 +17,7 @@ use muster::roles::beacon::{
 use muster::roles::{Core, IntentNumber, Intents};
 use tracing::{error, info, warn};
 
-use super::aside::AsideFact;
+use super::aside::purge;
 use super::relay::{Outcome, Relay};
 use super::upward::Upward;
 use crate::clock::SharedClock;
@@ -143,6 +144,17 @@ impl Beacon {
                     beacon.tell(BeaconInput::StatusAnswered { from, asked }, ctx);
                 }));
             }
+            BeaconIntent::Purge => {
+                let purged = purge(self.world.logs.clone(), self.world.tenant.clone(), self.world.clock.now());
+                ctx.spawn(purged.into_actor(self).map(|purged, beacon, ctx| {
+                    match purged {
+                        Ok(0) => {}
+                        Ok(packages) => info!(packages, "packages left quarantine after their time"),
+                        Err(error) => warn!(error = %Chain(&error), "quarantine is not cleared, tried again tomorrow"),
+                    }
+                    beacon.tell(BeaconInput::Done, ctx);
+                }));
+            }
             BeaconIntent::Rescan { after } => self.rescan(after, ctx),
         }
     }
@@ -189,7 +201,7 @@ impl Beacon {
         let Some(held) = held(&self.world, package) else { return };
         let Some((tenant, key)) = PackageKey::decode(&held.key) else { return };
         error!(package = %key.digest, origin = %key.origin, ?why, "package set aside, it stays in quarantine here");
-        let fact = stored::pack(&AsideFact { why: why.into(), since: self.world.clock.now() });
+        let fact = stored::pack(&AsideFact { why, since: self.world.clock.now(), acknowledged: None });
         let write = (Bytes::from(FactKey::Package(tenant, key).encode()), Some(Bytes::from(fact)));
         let facts = self.world.logs.facts.clone();
         let committed = async move { facts.ask(vec![write]).await };

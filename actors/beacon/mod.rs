@@ -9,7 +9,6 @@ mod relay;
 mod run;
 mod upward;
 
-pub use aside::{AsideFact, AsideReason};
 pub use beacon::{Beacon, BeaconWorld, StopRelaying};
 pub use parents::ParentRules;
 pub use relay::{Effect, HttpRelay, Outcome, Relay};

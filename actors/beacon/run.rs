@@ -115,6 +115,7 @@ pub async fn start(
     let in_force = parents.in_force(given.policy().as_ref(), logs.node);
     let upward = HttpUpward {
         node: logs.node,
+        tenant: options.tenant.clone(),
         name: options.name.clone(),
         folder: path,
         logs: logs.clone(),
@@ -124,6 +125,7 @@ pub async fn start(
         downloads: given.clone(),
         statuses: below.clone(),
         endpoint,
+        told: Arc::default(),
     };
     let settings = BeaconSettings {
         parents: in_force,

@@ -43,7 +43,7 @@ pub const NAME_BYTES_MAX: usize = 200;
 /// Most nodes a package may pass.
 pub const HOPS_MAX: usize = 8;
 /// Most bytes of an origin: `anon/`, a GUID, `/` and a file name.
-const ORIGIN_BYTES_MAX: usize = 5 + 36 + 1 + NAME_BYTES_MAX;
+pub const ORIGIN_BYTES_MAX: usize = 5 + 36 + 1 + NAME_BYTES_MAX;
 /// Most bytes of a stream's name.
 const STREAM_BYTES_MAX: usize = 256;
 

@@ -118,6 +118,7 @@ impl Core for BeaconCore {
         }
         if now >= self.rescan_due {
             self.rescan_due = now.plus_ms(DAY_MS);
+            out.intend(BeaconIntent::Purge);
             out.intend(BeaconIntent::Rescan { after: None });
         }
         if now >= self.cycle_due.max(self.hold_until) && !self.draining {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+pub use crate::model::aside::Aside;
 use crate::model::package::Kind;
 use crate::roles::IntentNumber;
 use crate::upload::answer::Verdict;
@@ -69,17 +70,6 @@ pub struct BeaconDurable {
     pub guid_seed: u64,
     /// What it holds.
     pub held: Vec<Waiting>,
-}
-
-/// Why a package is set aside here for good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Aside {
-    /// The parent will never take it.
-    Refused,
-    /// Its bytes are not the ones that were received.
-    BadDigest,
-    /// Older than any package may live.
-    Expired,
 }
 
 /// What can happen to a beacon.
@@ -158,6 +148,8 @@ pub enum BeaconIntent {
     AskPolicy(Parent),
     /// Send the newest status to the parent; comes back as `StatusAnswered`.
     SendStatus(Parent),
+    /// Let go of what was set aside long enough ago and is known at the server.
+    Purge,
     /// Look through what is held, a page at a time; comes back as `Rescanned`.
     Rescan {
         /// Only what is younger than this.

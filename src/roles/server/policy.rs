@@ -423,6 +423,7 @@ mod tests {
                 site: "hq".into(),
                 needs_credentials: false,
             }),
+            aside: Vec::new(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Beacons that policy moves from one parent to another, and a list of parents that is wrong.
+//! Beacons that policy moves from one parent to another, a list of parents that is wrong, and files of other tools.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use muster::formats::gzip;
 use muster::id::Digest;
 use serde_json::{Value, json};
 
-use crate::support::{Node, get, shipped, wait_for};
+use crate::support::{Node, get, run, shipped, wait_for};
 
 /// A server and its beacons on a loopback address of their own.
 struct Place<'f> {
@@ -117,4 +117,44 @@ fn a_beacon_is_moved_to_another_parent_by_a_setting_and_a_wrong_parent_cuts_nobo
     });
     assert_eq!(place.way(7083, "d")[..2], ["child", "first"]);
     place.wait_for_parent("first", 7080);
+}
+
+#[test]
+fn inventory_of_another_tool_is_imported_through_a_beacon_and_business_files_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place { folder: folder.path(), address: "127.77.0.41" };
+    let (_server, _) = Node::ready("server", &place.server());
+    let (_beacon, ready) = Node::ready("beacon", &place.beacon("beacon", 7081, 7080));
+    assert!(ready["upload"].is_string());
+    let file = folder.path().join("scan of pc7.ndi");
+    let ndi = r#"<Inventory Tracker="1" Audience="Machine" Scope="pc7.lab" MachineName="pc7" UserName="scanner"
+        DateTime="20250314T031522" Type="Full"><Hardware Class="MGS_ComputerSystem" Name="x">
+        <Property Name="Model" Value="M7"/></Hardware></Inventory>"#;
+    std::fs::write(&file, ndi).unwrap();
+    let import = |source: &str| {
+        let file = file.to_str().unwrap();
+        run(&["import", file, "--kind", "inventory", "--source", source, "--server", &place.at(7081)])
+    };
+    assert_eq!(import("agent").status.code(), Some(2), "agents' reports are theirs alone");
+    let imported = import("scanner");
+    let told = String::from_utf8(imported.stdout).unwrap();
+    assert!(imported.status.success() && told.trim_end().ends_with(" held"), "{told}");
+    let device = wait_for("the device", || {
+        let list: Value = get(&format!("{}/api/v1/devices", place.at(8080)))?;
+        list["items"].as_array()?.iter().find(|device| device["name"] == "pc7").cloned()
+    });
+    assert_eq!((&device["sources"], &device["model"]), (&json!(["scanner"]), &json!("M7")));
+
+    // A file of the business, at the address that beacons have for such files.
+    let body = gzip::compress(b"Contract No;Name\n");
+    let digest = Digest::of(&body);
+    let put = |address: String| {
+        reqwest::blocking::Client::new().put(address).body(body.clone()).send().unwrap().status().as_u16()
+    };
+    let id = wait_for("its id", || place.listed("beacon")?["id"].as_str().map(str::to_owned));
+    let address = |id: &str| format!("{}/inventory-beacons/{id}/intermediate/contracts.csv.gz", place.at(7081));
+    assert_eq!((put(address("nobody")), put(address(&id))), (400, 200));
+    let package = wait_for("the file at the server", || get(&format!("{}/api/v1/packages/{digest}", place.at(8080))));
+    assert_eq!((&package["state"], &package["kind"]), (&json!("held"), &json!("IntermediateData")));
+    assert_eq!(package["hops"].as_array().unwrap().len(), 2);
 }

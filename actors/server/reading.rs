@@ -84,9 +84,10 @@ impl Reading {
         }
         let reader = match envelope.kind {
             Kind::Inventories => inventory,
+            Kind::IntermediateData if has_inventory(&envelope.file_name) => inventory,
             Kind::UsageData => usage,
             Kind::Discovery => discovery,
-            Kind::Logs | Kind::ActivityStatus | Kind::ActiveDirectory | Kind::VdiAccess => {
+            Kind::Logs | Kind::ActivityStatus | Kind::ActiveDirectory | Kind::VdiAccess | Kind::IntermediateData => {
                 return Read::NoReader(envelope);
             }
         };
@@ -115,6 +116,11 @@ impl Reading {
         };
         Read::Package(envelope, Content::Bad(why.into()))
     }
+}
+
+/// Whether a file of another tool holds inventory; what the business sends waits for its reader.
+fn has_inventory(file_name: &str) -> bool {
+    file_name.to_ascii_lowercase().ends_with(".ndi.gz")
 }
 
 /// What an inventory package says.

@@ -1,5 +1,7 @@
 //! Lets go of what a beacon set aside, long after the server knows of it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use muster::id::TenantId;
 use muster::model::aside::AsideFact;
@@ -21,7 +23,7 @@ pub async fn purge(logs: Logs, tenant: TenantId, now: Timestamp) -> Result<usize
         let (own, tenant) = (logs.clone(), tenant.clone());
         let looked = tokio::task::spawn_blocking(move || old(&own, &tenant, after.as_deref(), now));
         // A look that panicked is told by the panic; tomorrow is another day.
-        let Ok((bodies, facts, last)) = looked.await else { return Ok(purged) };
+        let Ok(Old { bodies, facts, last }) = looked.await else { return Ok(purged) };
         if !bodies.is_empty() {
             purged += bodies.len();
             logs.packages.ask(PackageRequest::Forget(bodies)).await?;
@@ -36,14 +38,16 @@ pub async fn purge(logs: Logs, tenant: TenantId, now: Timestamp) -> Result<usize
     }
 }
 
-/// Of a page of facts behind `after`: bodies that may go, facts that may, and the page's last key; `None` at the end.
-#[expect(clippy::type_complexity, reason = "three lists of one look")]
-fn old(
-    logs: &Logs,
-    tenant: &TenantId,
-    after: Option<&[u8]>,
-    now: Timestamp,
-) -> (Vec<std::sync::Arc<[u8]>>, Vec<FactWrite>, Option<Box<[u8]>>) {
+/// What may go of one page of facts.
+struct Old {
+    bodies: Vec<Arc<[u8]>>,
+    facts: Vec<FactWrite>,
+    /// The page's last key; `None` at the end.
+    last: Option<Box<[u8]>>,
+}
+
+/// Looks at the page of facts behind `after`.
+fn old(logs: &Logs, tenant: &TenantId, after: Option<&[u8]>, now: Timestamp) -> Old {
     let page = logs.fact_index.keys(&FactKind::Package.prefix(Some(tenant)), after, PAGE);
     let (mut bodies, mut facts) = (Vec::new(), Vec::new());
     for (encoded, _) in &page {
@@ -58,5 +62,5 @@ fn old(
             None => facts.push((Bytes::copy_from_slice(encoded), None)),
         }
     }
-    (bodies, facts, page.into_iter().next_back().map(|(last, _)| last))
+    Old { bodies, facts, last: page.into_iter().next_back().map(|(last, _)| last) }
 }

@@ -16,4 +16,4 @@ pub use run::{BeaconError, BeaconOptions, RunningBeacon, start};
 pub use upward::{HttpUpward, Upward};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -16,8 +16,11 @@ pub struct ParentRules {
     /// Whether a parent beyond loopback may be reached in plain.
     allow_plain: bool,
     /// What was worked out last, so that it is told once.
-    last: Mutex<Option<(Arc<[Parent]>, Option<ParentsError>)>>,
+    last: Mutex<Option<WorkedOut>>,
 }
+
+/// A list, and what was wrong with that of policy.
+type WorkedOut = (Arc<[Parent]>, Option<ParentsError>);
 
 impl ParentRules {
     /// Rules for a beacon that is reached at the addresses `own`.

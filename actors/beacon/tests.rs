@@ -14,15 +14,16 @@ use muster::model::package::{Envelope, Kind, Origin, PackageKey, Receipt, Receip
 use muster::model::stored;
 use muster::time::DAY_MS;
 
+pub(crate) use super::aside::purge;
 use super::*;
 use crate::clock::{Clock, WallClock};
 use crate::intake::IntakeLimits;
-use crate::log::{OnFatal, PackageRequest, Reserve};
+use crate::log::{PackageRequest, Reserve};
 
 /// Nothing listens on it.
 const NOBODY: &str = "http://127.0.0.1:9";
 
-fn options(data: &Path, parents: &[String]) -> BeaconOptions {
+pub(crate) fn options(data: &Path, parents: &[String]) -> BeaconOptions {
     BeaconOptions {
         data: data.to_path_buf(),
         name: "b".into(),
@@ -52,7 +53,7 @@ fn put(beacon: &RunningBeacon, path: &str) -> reqwest::RequestBuilder {
     reqwest::Client::new().put(format!("http://{}{path}", beacon.address))
 }
 
-async fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) async fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     for _ in 0..3_000 {
         if is_so() {
             return;
@@ -170,7 +171,7 @@ async fn a_beacon_whose_actor_panics_relays_all_that_it_acknowledged() {
 }
 
 /// A package that `beacon` has set aside.
-async fn set_aside(beacon: &RunningBeacon) -> PackageKey {
+pub(crate) async fn set_aside(beacon: &RunningBeacon) -> PackageKey {
     let (tenant, now): (TenantId, _) = ("default".parse().unwrap(), WallClock.now());
     let body = bytes::Bytes::from_static(b"no inventory");
     let envelope = Envelope {
@@ -195,53 +196,12 @@ async fn set_aside(beacon: &RunningBeacon) -> PackageKey {
 }
 
 #[actix::test]
-async fn what_a_beacon_set_aside_is_told_over_two_hops_and_goes_thirty_days_after_the_servers_word() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("s").display().to_string();
-    let text = format!("[server]\ndata = {data:?}\nlisten = \"127.0.0.1:0\"\noperator = \"127.0.0.1:0\"\n");
-    let config = muster::config::server::ServerConfig::parse(&text, "s.toml", []).unwrap();
-    let no_fatal: OnFatal = Arc::new(|reason: &str| panic!("{reason}"));
-    let server = crate::server::run::start(&config, Arc::new(WallClock), no_fatal.clone()).await.unwrap();
-    let below = |name: &str, above: SocketAddr| BeaconOptions {
-        status_every_ms: 50,
-        ..options(&folder.path().join(name), &[format!("http://{above}")])
-    };
-    let parent = start(below("p", server.upload), Arc::new(WallClock), no_fatal.clone()).await.unwrap();
-    let child = start(below("c", parent.address), Arc::new(WallClock), no_fatal).await.unwrap();
-    let key = set_aside(&child).await;
-    let tenant: TenantId = "default".parse().unwrap();
-    let encoded = FactKey::Package(tenant.clone(), key.clone()).encode();
-    let fact = || child.logs.fact_index.get(&encoded).unwrap().map(|fact| stored::unpack::<AsideFact>(&fact).unwrap());
-    let long_after = WallClock.now().plus_ms(31 * DAY_MS);
-    let purge = |now| super::aside::purge(child.logs.clone(), tenant.clone(), now);
-    wait_for("the server's word", || fact().unwrap().acknowledged.is_some()).await;
-
-    let url = format!("http://{}/api/v1/packages?state=quarantined", server.operator);
-    let list = reqwest::get(url).await.unwrap().text().await.unwrap();
-    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
-    let item = &list["items"][0];
-    assert_eq!((&list["total"], &item["digest"]), (&1.into(), &key.digest.to_string().into()));
-    assert!(item["reason"].as_str().unwrap().starts_with("set aside at beacon b: "), "{item}");
-    let settled = FactKey::Package(tenant.clone(), key.clone());
-    assert!(!server.books.facts.contains(&settled.encode()), "it may still come another way");
-
-    assert_eq!(purge(WallClock.now().plus_ms(29 * DAY_MS)).await.unwrap(), 0);
-    assert_eq!(purge(long_after).await.unwrap(), 1);
-    assert!(child.logs.package_index.totals().0 == 0 && fact().is_some());
-    assert_eq!(purge(long_after).await.unwrap(), 0);
-    assert_eq!(fact(), None);
-    child.stop().await;
-    parent.stop().await;
-    server.stop().await;
-}
-
-#[actix::test]
 async fn what_the_server_has_not_heard_of_stays_in_quarantine() {
     let folder = tempfile::tempdir().unwrap();
     let alone = beacon(folder.path(), NOBODY).await;
     set_aside(&alone).await;
     let later = WallClock.now().plus_ms(400 * DAY_MS);
-    assert_eq!(super::aside::purge(alone.logs.clone(), "default".parse().unwrap(), later).await.unwrap(), 0);
+    assert_eq!(purge(alone.logs.clone(), "default".parse().unwrap(), later).await.unwrap(), 0);
     assert_eq!(alone.logs.package_index.totals().0, 1);
     alone.stop().await;
 }

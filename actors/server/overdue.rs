@@ -14,7 +14,7 @@ pub struct Overdue(BTreeMap<Guid, Timestamp>);
 impl Overdue {
     /// Warns of each beacon that is overdue, once an hour.
     pub fn look(&mut self, statuses: &[BeaconStatus], now: Timestamp) {
-        for status in self.to_tell(statuses, now) {
+        for status in self.untold(statuses, now) {
             warn!(
                 beacon = %status.id,
                 name = status.name,
@@ -25,7 +25,7 @@ impl Overdue {
         }
     }
 
-    fn to_tell<'s>(&mut self, statuses: &'s [BeaconStatus], now: Timestamp) -> Vec<&'s BeaconStatus> {
+    fn untold<'s>(&mut self, statuses: &'s [BeaconStatus], now: Timestamp) -> Vec<&'s BeaconStatus> {
         let overdue: Vec<&BeaconStatus> = statuses.iter().filter(|status| status.queue.is_overdue()).collect();
         self.0.retain(|beacon, _| overdue.iter().any(|status| status.id == *beacon));
         // A clock that was set back tells once more rather than not for long.
@@ -54,7 +54,7 @@ mod tests {
             .unwrap()
         };
         let mut overdue = Overdue::default();
-        let mut told = |oldest_ms, at| overdue.to_tell(&[status(oldest_ms)], Timestamp(at)).len();
+        let mut told = |oldest_ms, at| overdue.untold(&[status(oldest_ms)], Timestamp(at)).len();
         assert_eq!(told(2 * HOUR_MS, 0), 0);
         assert_eq!([told(3 * HOUR_MS, 1), told(3 * HOUR_MS, HOUR_MS), told(3 * HOUR_MS, HOUR_MS + 1)], [1, 0, 1]);
         assert_eq!([told(0, HOUR_MS + 2), told(3 * HOUR_MS, HOUR_MS + 3)], [0, 1], "it had caught up meanwhile");

@@ -8,6 +8,7 @@ use muster_actors::agent::own_log::OwnLog;
 use muster_actors::command::Failure;
 use muster_actors::errors::Chain;
 use muster_actors::operator::command::{self as operator, LookUp};
+use muster_actors::operator::import::{self, ImportArgs};
 use muster_actors::{agent, beacon, server, servicenow, up};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -39,6 +40,8 @@ enum Command {
     Packages(operator::PackagesArgs),
     /// Look up the beacons below a running server and what waits at them.
     Beacons(operator::BeaconsArgs),
+    /// Hand inventory that another tool took to a beacon or a server.
+    Import(ImportArgs),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Devices(args) => operator::run(LookUp::Devices(args)),
         Command::Packages(args) => operator::run(LookUp::Packages(args)),
         Command::Beacons(args) => operator::run(LookUp::Beacons(args)),
+        Command::Import(args) => import::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use muster::formats::wire::{self, Refusal};
 use muster::id::{Guid, TenantId};
 use muster::model::fact::FactKey;
-use muster::model::package::{Receipt, ReceiptState};
+use muster::model::package::{Kind, Receipt, ReceiptState};
 use muster::model::stored;
 use muster::upload::{admission, answer};
 use tracing::debug;
@@ -52,11 +52,31 @@ pub fn routes(config: &mut ServiceConfig, intake: Arc<Intake>) {
         .app_data(Data::from(intake))
         // A plain prefix: a pattern would be matched for every upload, and the handler parts the path itself.
         .service(web::scope("/ManageSoftRL").default_service(web::to(upload)))
+        .service(web::resource("/inventory-beacons/{guid}/intermediate/{name}").to(intermediate))
         .service(web::resource("/health").route(web::get().to(health)));
 }
 
 async fn upload(request: HttpRequest, payload: Payload, intake: Data<Intake>) -> HttpResponse {
-    match take(&request, payload, &intake).await {
+    let path = request.uri().path().strip_prefix("/ManageSoftRL/").unwrap_or_default();
+    let (folder, name) = path.split_once('/').unwrap_or((path, ""));
+    answer_to(take(&request, payload, &intake, folder, name).await, &intake)
+}
+
+/// Third-party inventory and business files. Whose beacon hands them over is for its certificate to say, later.
+async fn intermediate(request: HttpRequest, payload: Payload, intake: Data<Intake>) -> HttpResponse {
+    // The last part of the path, still percent-encoded.
+    let name = request.uri().path().rsplit('/').next().unwrap_or_default();
+    let guid = request.match_info().get("guid").unwrap_or_default();
+    let taken = if guid.parse::<Guid>().is_err() {
+        Err(final_refusal(400, "guid", "the address names no GUID"))
+    } else {
+        take(&request, payload, &intake, Kind::IntermediateData.as_str(), name).await
+    };
+    answer_to(taken, &intake)
+}
+
+fn answer_to(taken: Result<Receipt, Refused>, intake: &Intake) -> HttpResponse {
+    match taken {
         Ok(receipt) => HttpResponse::Ok().json(receipt),
         Err((refusal, retry_after_secs)) => {
             intake.refusals.fetch_add(1, Ordering::Relaxed);
@@ -73,11 +93,15 @@ fn final_refusal(status: u16, code: &'static str, message: impl Into<String>) ->
     (Refusal::new(status, code, message), None)
 }
 
-async fn take(request: &HttpRequest, payload: Payload, intake: &Intake) -> Result<Receipt, Refused> {
+async fn take(
+    request: &HttpRequest,
+    payload: Payload,
+    intake: &Intake,
+    folder: &str,
+    name: &str,
+) -> Result<Receipt, Refused> {
     let length = check_head(request)?;
     let plain = |refusal| (refusal, None);
-    let path = request.uri().path().strip_prefix("/ManageSoftRL/").unwrap_or_default();
-    let (folder, name) = path.split_once('/').unwrap_or((path, ""));
     let name = wire::upload_name(folder, name).map_err(plain)?;
     let head = wire::upload_head(name.folder, intake.node, |header| text_header(request, header)).map_err(plain)?;
     if head.via.is_empty() {

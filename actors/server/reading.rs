@@ -85,10 +85,11 @@ impl Reading {
         }
         let reader = match envelope.kind {
             Kind::Inventories => inventory,
+            Kind::IntermediateData if has_inventory(&envelope.file_name) => inventory,
             Kind::UsageData => usage,
             Kind::Discovery => discovery,
             Kind::Logs => log,
-            Kind::ActivityStatus | Kind::ActiveDirectory | Kind::VdiAccess => {
+            Kind::ActivityStatus | Kind::ActiveDirectory | Kind::VdiAccess | Kind::IntermediateData => {
                 return Read::NoReader(envelope);
             }
         };
@@ -117,6 +118,11 @@ impl Reading {
         };
         Read::Package(envelope, Content::Bad(why.into()))
     }
+}
+
+/// Whether a file of another tool holds inventory; what the business sends waits for its reader.
+fn has_inventory(file_name: &str) -> bool {
+    file_name.to_ascii_lowercase().ends_with(".ndi.gz")
 }
 
 /// What an inventory package says.

@@ -436,6 +436,7 @@ mod tests {
                 site: "hq".into(),
                 needs_credentials: false,
             }),
+            aside: Vec::new(),
         }
     }
 

@@ -475,18 +475,23 @@ async fn beacons_show_what_they_hold_and_name_the_hops_of_packages() {
         {
           "items": [
             {
+              "endpoint": null,
               "id": "GUID-8",
               "last_seen": "2025-06-15T15:05:40.000Z",
               "name": "basel",
+              "overdue": false,
               "parent": "http://hq:7080",
+              "policy_revision": null,
               "quarantined": 2,
               "queue": {
                 "Inventories": {
                   "bytes": 900,
                   "oldest_ms": 61000,
-                  "packages": 3
+                  "packages": 3,
+                  "rejected": 0
                 }
               },
+              "site": null,
               "version": "0.1.0"
             }
           ],

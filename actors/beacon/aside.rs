@@ -1,13 +1,15 @@
-//! Lets go of what a beacon set aside, long after the server knows of it.
+//! Lets go of what a beacon set aside: long after the server knows of it, or when what rotted here comes again.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use muster::id::TenantId;
-use muster::model::aside::AsideFact;
+use muster::model::aside::{Aside, AsideFact};
 use muster::model::fact::{FactKey, FactKind};
+use muster::model::package::PackageKey;
 use muster::model::stored;
 use muster::time::Timestamp;
+use tracing::info;
 
 use crate::log::{FactWrite, PackageRequest, WriteError};
 use crate::node::Logs;
@@ -36,6 +38,23 @@ pub async fn purge(logs: Logs, tenant: TenantId, now: Timestamp) -> Result<usize
             None => return Ok(purged),
         }
     }
+}
+
+/// Gives up a package that was set aside because its bytes here had rotted: the same one comes again, whole. Whether it was
+/// such a one. The body goes first: a fact without a body is given up the same way.
+pub async fn give_up_rotten(logs: Logs, tenant: TenantId, key: PackageKey) -> Result<bool, WriteError> {
+    let fact = FactKey::Package(tenant.clone(), key.clone()).encode();
+    // What is to be read here is small, and few packages rot.
+    let aside = logs.fact_index.get(&fact).ok().flatten().and_then(|fact| stored::unpack::<AsideFact>(&fact).ok());
+    if !aside.is_some_and(|aside| aside.why == Aside::BadDigest) {
+        return Ok(false);
+    }
+    if let Some(held) = logs.package_index.find(&key.encode(&tenant)) {
+        logs.packages.ask(PackageRequest::Forget(vec![held.key])).await?;
+    }
+    logs.facts.ask(vec![(fact.into(), None)]).await?;
+    info!(package = %key.digest, origin = %key.origin, "a package that had rotted here has come again");
+    Ok(true)
 }
 
 /// What may go of one page of facts.

@@ -12,6 +12,7 @@ use muster::model::beacon_status::Endpoint;
 use muster::roles::beacon::BeaconSettings;
 use tracing::{info, warn};
 
+use super::aside::give_up_rotten;
 use super::beacon::{Beacon, BeaconWorld, StopRelaying};
 use super::parents::ParentRules;
 use super::relay::HttpRelay;
@@ -145,11 +146,13 @@ pub async fn start(
     let give_up = Rc::new(move |reason: &str| on_fatal(reason));
     let beacon = supervise("beacon", move |watch| Beacon::new(world.clone(), watch), give_up);
     let gate = Arc::new(Gate::new(options.limits));
+    let (own_logs, own_tenant) = (logs.clone(), options.tenant.clone());
     let intake = Arc::new(Intake {
         node: logs.node,
         tenant: options.tenant,
         packages: logs.packages.clone(),
         facts: logs.fact_index.clone(),
+        give_up: Some(Box::new(move |key| Box::pin(give_up_rotten(own_logs.clone(), own_tenant.clone(), key)))),
         gate: gate.clone(),
         clock,
         arrived: intake::hint(beacon.directory().clone()),

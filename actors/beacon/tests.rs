@@ -170,10 +170,13 @@ async fn a_beacon_whose_actor_panics_relays_all_that_it_acknowledged() {
     parent.stop().await;
 }
 
-/// A package that `beacon` has set aside.
-pub(crate) async fn set_aside(beacon: &RunningBeacon) -> PackageKey {
+/// Bytes that pass a beacon.
+const NO_INVENTORY: &[u8] = b"\x1f\x8bno inventory";
+
+/// A package of agent 9 that `beacon` has set aside.
+pub(crate) async fn set_aside(beacon: &RunningBeacon, why: Aside) -> PackageKey {
     let (tenant, now): (TenantId, _) = ("default".parse().unwrap(), WallClock.now());
-    let body = bytes::Bytes::from_static(b"no inventory");
+    let body = bytes::Bytes::from_static(NO_INVENTORY);
     let envelope = Envelope {
         origin: Origin::agent(Guid::from_random([9; 16])),
         kind: Kind::Inventories,
@@ -187,7 +190,7 @@ pub(crate) async fn set_aside(beacon: &RunningBeacon) -> PackageKey {
         unproven: true,
         hops: Vec::new(),
     };
-    let (key, fact) = (envelope.key(), AsideFact { why: Aside::Refused, since: now, acknowledged: None });
+    let (key, fact) = (envelope.key(), AsideFact { why, since: now, acknowledged: None });
     let write = (FactKey::Package(tenant.clone(), key.clone()).encode().into(), Some(stored::pack(&fact).into()));
     beacon.logs.facts.ask(vec![write]).await.unwrap();
     let hold = PackageRequest::Hold { key: key.encode(&tenant).into(), envelope: stored::pack(&envelope).into(), body };
@@ -199,7 +202,7 @@ pub(crate) async fn set_aside(beacon: &RunningBeacon) -> PackageKey {
 async fn what_the_server_has_not_heard_of_stays_in_quarantine() {
     let folder = tempfile::tempdir().unwrap();
     let alone = beacon(folder.path(), NOBODY).await;
-    set_aside(&alone).await;
+    set_aside(&alone, Aside::Refused).await;
     let later = WallClock.now().plus_ms(400 * DAY_MS);
     assert_eq!(purge(alone.logs.clone(), "default".parse().unwrap(), later).await.unwrap(), 0);
     assert_eq!(alone.logs.package_index.totals().0, 1);
@@ -219,4 +222,29 @@ async fn a_beacon_that_asks_itself_is_told_of_the_circle() {
     }]);
     assert_eq!(client.put(url("status")).body(own.to_string()).send().await.unwrap().status(), 508);
     beacon.stop().await;
+}
+
+#[actix::test]
+async fn what_rotted_here_is_taken_when_it_comes_again_and_what_was_refused_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let parent = beacon(&folder.path().join("p"), NOBODY).await;
+    let agent = Guid::from_random([9; 16]).to_string();
+    for (name, why, wanted) in
+        [("rotten", Aside::BadDigest, ReceiptState::Held), ("refused", Aside::Refused, ReceiptState::Settled)]
+    {
+        let child = beacon(&folder.path().join(name), &format!("http://{}", parent.address)).await;
+        set_aside(&child, why).await;
+        let again = put(&child, "/ManageSoftRL/Inventories/x.ndi.gz").header(header::AGENT, &agent);
+        let answer = again.body(NO_INVENTORY).send().await.unwrap().text().await.unwrap();
+        assert_eq!(serde_json::from_str::<Receipt>(&answer).unwrap().state, wanted, "{name}");
+        if wanted == ReceiptState::Held {
+            wait_for("it is handed on", || {
+                parent.logs.package_index.totals().0 == 1 && child.logs.package_index.totals().0 == 0
+            })
+            .await;
+        }
+        child.stop().await;
+    }
+    assert_eq!(parent.logs.package_index.totals().0, 1);
+    parent.stop().await;
 }

@@ -1,5 +1,7 @@
 //! `PUT /ManageSoftRL/{Kind}/{name}` and `GET /health`.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,7 +12,7 @@ use bytes::Bytes;
 use muster::formats::wire::{self, Refusal};
 use muster::id::{Guid, TenantId};
 use muster::model::fact::FactKey;
-use muster::model::package::{Kind, Receipt, ReceiptState};
+use muster::model::package::{Kind, PackageKey, Receipt, ReceiptState};
 use muster::model::stored;
 use muster::upload::{admission, answer};
 use tracing::debug;
@@ -24,6 +26,10 @@ use crate::log::{FactIndex, PackageRequest, PackageWriter, Taken, WriteError};
 /// Told after a package was newly taken into custody. A hint: the node also looks by itself.
 pub type Arrived = Arc<dyn Fn() + Send + Sync>;
 
+/// Gives up what a node keeps of a package whose bytes there are worth nothing, for the same package that comes again. Says
+/// whether it did: else the final state stands.
+pub type GiveUp = Box<dyn Fn(PackageKey) -> Pin<Box<dyn Future<Output = Result<bool, WriteError>>>> + Send + Sync>;
+
 /// What the upload handlers of a node share.
 pub struct Intake {
     /// This node.
@@ -34,6 +40,8 @@ pub struct Intake {
     pub packages: PackageWriter,
     /// The ledger: a package that has a final state here is answered `settled`.
     pub facts: FactIndex,
+    /// For a node whose final states are not all final.
+    pub give_up: Option<GiveUp>,
     /// Limits.
     pub gate: Arc<Gate>,
     /// The present.
@@ -122,7 +130,9 @@ async fn take(
     let envelope = admission::envelope(head, name, length, digest, intake.clock.now(), intake.node);
     let key = envelope.key();
     let receipt = |state| Receipt { digest, size: length, node: intake.node, state };
-    if intake.facts.contains(&FactKey::Package(intake.tenant.clone(), key.clone()).encode()) {
+    if intake.facts.contains(&FactKey::Package(intake.tenant.clone(), key.clone()).encode())
+        && !intake.gives_up(&key).await.map_err(not_written)?
+    {
         intake.duplicates.fetch_add(1, Ordering::Relaxed);
         return Ok(receipt(ReceiptState::Settled));
     }
@@ -136,9 +146,24 @@ async fn take(
             intake.duplicates.fetch_add(1, Ordering::Relaxed);
             Ok(receipt(ReceiptState::Duplicate))
         }
-        Err(WriteError::Full) => Err(final_refusal(507, "full", "this node's disk is full: try another one")),
-        Err(WriteError::Busy) => Err((Refusal::new(503, "busy", "this node's log is busy"), Some(1))),
-        Err(error @ WriteError::Failed(_)) => Err((Refusal::new(503, "log", error.to_string()), Some(10))),
+        Err(error) => Err(not_written(error)),
+    }
+}
+
+fn not_written(error: WriteError) -> Refused {
+    match error {
+        WriteError::Full => final_refusal(507, "full", "this node's disk is full: try another one"),
+        WriteError::Busy => (Refusal::new(503, "busy", "this node's log is busy"), Some(1)),
+        WriteError::Failed(_) => (Refusal::new(503, "log", error.to_string()), Some(10)),
+    }
+}
+
+impl Intake {
+    async fn gives_up(&self, key: &PackageKey) -> Result<bool, WriteError> {
+        match &self.give_up {
+            Some(give_up) => give_up(key.clone()).await,
+            None => Ok(false),
+        }
     }
 }
 

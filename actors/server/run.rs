@@ -276,6 +276,7 @@ pub async fn start_prepared(
         tenant: config.tenant.clone(),
         packages: logs.packages.clone(),
         facts: logs.fact_index.clone(),
+        give_up: None,
         gate: gate.clone(),
         clock: clock.clone(),
         arrived: intake::hint(server.directory().clone()),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use muster::id::TenantId;
-use muster::model::aside::AsideFact;
+use muster::model::aside::{Aside, AsideFact};
 use muster::model::fact::FactKey;
 use muster::model::stored;
 use muster::time::DAY_MS;
@@ -29,7 +29,7 @@ async fn what_a_beacon_set_aside_is_told_over_two_hops_and_goes_thirty_days_afte
     };
     let parent = beacon::start(below("p", server.upload), Arc::new(WallClock), no_fatal.clone()).await.unwrap();
     let child = beacon::start(below("c", parent.address), Arc::new(WallClock), no_fatal).await.unwrap();
-    let key = set_aside(&child).await;
+    let key = set_aside(&child, Aside::Refused).await;
     let tenant: TenantId = "default".parse().unwrap();
     let encoded = FactKey::Package(tenant.clone(), key.clone()).encode();
     let fact = || child.logs.fact_index.get(&encoded).unwrap().map(|fact| stored::unpack::<AsideFact>(&fact).unwrap());

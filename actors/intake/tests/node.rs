@@ -65,6 +65,7 @@ pub fn node_with_reserve(limits: IntakeLimits, reserve_bytes: u64) -> Node {
         tenant: "default".parse().unwrap(),
         packages: logs.packages.clone(),
         facts: logs.fact_index.clone(),
+        give_up: None,
         gate: gate.clone(),
         clock,
         arrived: Arc::new(|| ()),

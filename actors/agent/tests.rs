@@ -11,6 +11,7 @@ use std::time::Duration;
 use muster::config::agent::{AgentConfig, AgentFile};
 use muster::formats::gzip;
 use muster::id::{Digest, Guid};
+use muster::roles::agent::AgentRules;
 use muster::time::Timestamp;
 use muster::upload::answer::Answer;
 
@@ -117,9 +118,10 @@ fn serve(mut stream: &TcpStream, seen: &Mutex<Vec<Arrival>>, script: &Mutex<VecD
 pub(super) struct FakeHost(pub(super) AtomicUsize);
 
 impl CollectHost for FakeHost {
-    fn collect(&self, _: Guid, _: Timestamp) -> HostReport {
+    fn collect(&self, _: Guid, _: &AgentRules, _: Timestamp) -> HostReport {
         let ndi = format!("<x n='{}'/>", self.0.fetch_add(1, Ordering::SeqCst)).into_bytes();
-        HostReport { account: "root".into(), machine: "web07".into(), kind_type: "Full", ndi }
+        let (account, machine) = ("root".into(), "web07".into());
+        HostReport { account, machine, kind_type: "Full", ndi, oracle_ndi: None, disco: None }
     }
 }
 
@@ -254,8 +256,8 @@ impl Upload for Fragile {
 struct FragileHost(FakeHost);
 
 impl CollectHost for FragileHost {
-    fn collect(&self, agent: Guid, now: Timestamp) -> HostReport {
-        let report = self.0.collect(agent, now);
+    fn collect(&self, agent: Guid, rules: &AgentRules, now: Timestamp) -> HostReport {
+        let report = self.0.collect(agent, rules, now);
         assert!(report.ndi != b"<x n='0'/>", "planted");
         report
     }

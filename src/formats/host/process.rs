@@ -145,7 +145,8 @@ mod tests {
 
     #[test]
     fn a_process_with_a_number_in_an_inner_namespace_is_one_of_a_container() {
-        for (line, is_inner) in [("", false), ("NSpid:\t4711\n", false), ("NSpid:\t4711\t1\n", true), ("NSpid:", false)] {
+        for (line, is_inner) in [("", false), ("NSpid:\t4711\n", false), ("NSpid:\t4711\t1\n", true), ("NSpid:", false)]
+        {
             assert_eq!(is_in_inner_namespace(format!("{STATUS}{line}").as_bytes()), is_inner, "{line}");
         }
     }

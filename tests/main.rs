@@ -3,6 +3,7 @@
 
 mod chain;
 mod collect;
+mod discovery;
 mod documents;
 mod edges;
 mod failover;

@@ -4,6 +4,7 @@
 mod beacons;
 mod chain;
 mod collect;
+mod discovery;
 mod documents;
 mod edges;
 mod failover;

@@ -21,11 +21,11 @@ use muster::upload::selector::Device;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use super::host::CollectHost;
+use super::host::{CollectHost, HostReport};
 use super::limits::Limits;
 use super::memory::{AgentMemory, MemoryFile};
 use super::meter::MeterWorld;
-use super::outbox::{Life, Outbox, OutboxError, Report};
+use super::outbox::{Life, ORACLE, Outbox, Report};
 use super::own_log::OwnLog;
 use super::pinger::MeasureServers;
 use super::policy::{InForce, PolicySource, PolicyStore, Polled};
@@ -265,25 +265,22 @@ impl Agent {
     /// Collects and publishes on a thread of its own, whose priority is low for as long as it lives.
     fn collect(&mut self, ctx: &mut Context<Agent>) {
         let (send, receive) = oneshot::channel();
-        let (world, life) = (self.world.clone_for_thread(), self.life);
+        let (world, life, rules) = (self.world.clone_for_thread(), self.life, self.core.rules().clone());
         let work = move || {
             lower_priority(LEAST);
             // Nobody waits any more when the actor has died meanwhile.
-            drop(send.send(world.collect(life)));
+            drop(send.send(world.collect(life, &rules)));
         };
         if let Err(error) = thread::Builder::new().name("collect".into()).spawn(work) {
             error!(%error, "the collecting thread does not start");
         }
         ctx.spawn(receive.into_actor(self).map(|collected, agent, ctx| {
             let input = match collected {
-                Ok(Ok(queued)) => AgentInput::Published(vec![queued]),
-                Ok(Err(error)) => {
-                    error!(error = %Chain(&error), "inventory not published, collected again later");
-                    AgentInput::CollectionFailed
-                }
+                Ok((published, true)) => AgentInput::Published(published),
+                Ok((published, false)) => AgentInput::CollectionFailed { published },
                 Err(_) => {
                     error!("the collecting thread panicked, collected again later");
-                    AgentInput::CollectionFailed
+                    AgentInput::CollectionFailed { published: vec![] }
                 }
             };
             agent.tell(input, ctx);
@@ -329,22 +326,38 @@ impl AgentWorld {
 }
 
 impl CollectorWorld {
-    fn collect(&self, life: Life) -> Result<Queued, OutboxError> {
+    /// What is published, and whether that is all of what was collected.
+    fn collect(&self, life: Life, rules: &AgentRules) -> (Vec<Queued>, bool) {
         let outbox = || self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
         let agent = outbox().guid();
         let collected_at = self.clock.now();
-        let report = self.collector.collect(agent, collected_at);
+        let collected = self.collector.collect(agent, rules, collected_at);
+        let HostReport { account, machine, kind_type, ndi, oracle_ndi, disco } = &collected;
         let mut outbox = outbox();
-        outbox.check(life)?;
-        let report = Report {
-            kind: Kind::Inventories,
-            account: &report.account,
-            machine: &report.machine,
-            kind_type: report.kind_type,
-            collected_at,
-            content: &report.ndi,
+        if let Err(error) = outbox.check(life) {
+            warn!(error = %Chain(&error), "collected for nothing");
+            return (vec![], false);
+        }
+        let now = self.clock.now();
+        let mut publish = |kind_type, content| {
+            let report = Report { kind: Kind::Inventories, account, machine, kind_type, collected_at, content };
+            outbox.publish(report, now).map(Some)
         };
-        outbox.publish(report, self.clock.now())
+        let mut results = vec![publish(kind_type, ndi)];
+        results.extend(oracle_ndi.iter().map(|ndi| publish(ORACLE, ndi)));
+        results.extend(disco.iter().map(|disco| outbox.publish_discovery(disco, account, collected_at, now)));
+        let (mut published, mut is_whole) = (Vec::new(), true);
+        for result in results {
+            match result {
+                Ok(queued) => published.extend(queued),
+                // One that fails takes no other with it.
+                Err(error) => {
+                    error!(error = %Chain(&error), "report not published, collected again later");
+                    is_whole = false;
+                }
+            }
+        }
+        (published, is_whole)
     }
 }
 

@@ -14,6 +14,7 @@ use muster::formats::gzip;
 use muster::formats::osd::CatalogKind;
 use muster::id::{Digest, Guid};
 use muster::policy::apply::{Held, HeldContent, Update};
+use muster::roles::agent::AgentRules;
 use muster::time::Timestamp;
 use muster::upload::answer::Answer;
 use tracing_subscriber::fmt::MakeWriter;
@@ -124,9 +125,10 @@ fn serve(mut stream: &TcpStream, seen: &Mutex<Vec<Arrival>>, script: &Mutex<VecD
 pub(super) struct FakeHost(pub(super) AtomicUsize);
 
 impl CollectHost for FakeHost {
-    fn collect(&self, _: Guid, _: Timestamp) -> HostReport {
+    fn collect(&self, _: Guid, _: &AgentRules, _: Timestamp) -> HostReport {
         let ndi = format!("<x n='{}'/>", self.0.fetch_add(1, Ordering::SeqCst)).into_bytes();
-        HostReport { account: "root".into(), machine: "web07".into(), kind_type: "Full", ndi }
+        let (account, machine) = ("root".into(), "web07".into());
+        HostReport { account, machine, kind_type: "Full", ndi, oracle_ndi: None, disco: None }
     }
 }
 
@@ -261,8 +263,8 @@ impl Upload for Fragile {
 struct FragileHost(FakeHost);
 
 impl CollectHost for FragileHost {
-    fn collect(&self, agent: Guid, now: Timestamp) -> HostReport {
-        let report = self.0.collect(agent, now);
+    fn collect(&self, agent: Guid, rules: &AgentRules, now: Timestamp) -> HostReport {
+        let report = self.0.collect(agent, rules, now);
         assert!(report.ndi != b"<x n='0'/>", "planted");
         report
     }
@@ -299,9 +301,16 @@ async fn a_collection_that_panics_costs_the_agent_nothing_but_time() {
 struct LargeHost;
 
 impl CollectHost for LargeHost {
-    fn collect(&self, _: Guid, _: Timestamp) -> HostReport {
+    fn collect(&self, _: Guid, _: &AgentRules, _: Timestamp) -> HostReport {
         let ndi = (0..1_500_u32).flat_map(|at| Digest::of(&at.to_le_bytes()).0).collect();
-        HostReport { account: "root".into(), machine: "web07".into(), kind_type: "Full", ndi }
+        HostReport {
+            account: "root".into(),
+            machine: "web07".into(),
+            kind_type: "Full",
+            ndi,
+            disco: None,
+            oracle_ndi: None,
+        }
     }
 }
 

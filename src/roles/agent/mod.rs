@@ -3,7 +3,7 @@
 //! What is done when stands in the schedule: that of the policy, or one made of the agent's own file until there is a
 //! policy. A try is one pass over the ordered servers, one attempt at each, beginning with the one that took the last
 //! package. A package gets three tries by full jitter, then waits for the daily catch-up or the next start. A newer
-//! inventory of a stream supersedes the queued one, but only after it is published. One package is sent at a time.
+//! inventory or discovery of a stream supersedes the queued one, but only after it is published. One package is sent at a time.
 //!
 //! Source: delivery contract, sections 2 and 5; Adopted: Normal Operation, steps 2, 3, 5 and 7.
 
@@ -153,12 +153,10 @@ impl Core for AgentCore {
                 if queued.is_empty() || !queued.iter().all(is_beside) {
                     (self.is_collecting, self.collect_failures) = (false, 0);
                 }
-                for queued in queued {
-                    self.budget.first_send();
-                    self.queue.push(Entry { queued, due: now, tries: 0, is_retry: false });
-                }
+                self.enqueue(now, queued);
             }
-            AgentInput::CollectionFailed => {
+            AgentInput::CollectionFailed { published } => {
+                self.enqueue(now, published);
                 self.is_collecting = false;
                 let wait = Backoff::AGENT.wait_ms(u32::from(self.collect_failures), &mut self.rng).max(MINUTE_MS);
                 self.collect_failures = self.collect_failures.saturating_add(1);
@@ -220,6 +218,13 @@ impl AgentCore {
             upload: self.upload_due(),
             server: self.servers.first(now),
             events: self.plan.planned().map(|(event, due)| (event.name.clone(), due)).collect(),
+        }
+    }
+
+    fn enqueue(&mut self, now: Timestamp, published: Vec<Queued>) {
+        for queued in published {
+            self.budget.first_send();
+            self.queue.push(Entry { queued, due: now, tries: 0, is_retry: false });
         }
     }
 

@@ -143,7 +143,7 @@ impl Bench {
                 self.policy(true);
             }
             if intents.contains(&AgentIntent::Collect) {
-                self.on(AgentInput::CollectionFailed);
+                self.on(AgentInput::CollectionFailed { published: vec![] });
             }
             let rest: Vec<AgentIntent> = intents
                 .into_iter()
@@ -217,6 +217,16 @@ fn a_newer_inventory_supersedes_the_queued_one_but_no_usage() {
     assert_eq!(bench.on(AgentInput::Published(vec![usage(4)])), []);
     assert_eq!(bench.answer(Verdict::Delivered), [delete(2, LetGo::Delivered), upload(3, 0)]);
     assert_eq!(bench.core.queued(), 2);
+}
+
+#[test]
+fn a_newer_discovery_supersedes_the_queued_one_and_what_a_collection_stored_of_itself_is_sent_although_it_failed() {
+    let discovery = |number| Queued { kind: Kind::Discovery, ..usage(number) };
+    let (mut bench, _) = Bench::holding(1, vec![inventory(1), discovery(2)]);
+    let failed = AgentInput::CollectionFailed { published: vec![discovery(3)] };
+    assert_eq!(bench.on(failed), [delete(2, LetGo::Superseded)]);
+    assert!(bench.core.plan(bench.now).collect <= bench.now.plus_ms(HOUR_MS), "it is tried again");
+    assert_eq!(bench.answer(Verdict::Delivered), [delete(1, LetGo::Delivered), upload(3, 0)]);
 }
 
 #[test]

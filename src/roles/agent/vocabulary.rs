@@ -29,7 +29,7 @@ pub struct Queued {
     pub package: PackageNumber,
     /// Its stream.
     pub stream: StreamNumber,
-    /// What it is; only inventories supersede each other.
+    /// What it is; inventories and discoveries supersede each other.
     pub kind: Kind,
 }
 
@@ -61,8 +61,11 @@ pub struct AgentDurable {
 pub enum AgentInput {
     /// A collection, usage or a log is published: complete, synced, queued. A collection may have given more than one package.
     Published(Vec<Queued>),
-    /// A collection gave nothing, or could not be stored.
-    CollectionFailed,
+    /// A collection could not be stored, or not all of it.
+    CollectionFailed {
+        /// What of it is published.
+        published: Vec<Queued>,
+    },
     /// An upload ended.
     Uploaded {
         /// Its intent.

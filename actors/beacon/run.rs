@@ -152,6 +152,8 @@ pub async fn start(
         tenant: options.tenant,
         packages: logs.packages.clone(),
         facts: logs.fact_index.clone(),
+        held: logs.package_index.clone(),
+        taken: AtomicU64::new(logs.package_index.totals().0 as u64),
         give_up: Some(Box::new(move |key| Box::pin(give_up_rotten(own_logs.clone(), own_tenant.clone(), key)))),
         gate: gate.clone(),
         clock,

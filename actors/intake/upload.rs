@@ -21,7 +21,7 @@ use super::answer::refuse;
 use super::body;
 use super::gate::{Connection, Gate};
 use crate::clock::SharedClock;
-use crate::log::{FactIndex, PackageRequest, PackageWriter, Taken, WriteError};
+use crate::log::{FactIndex, PackageIndex, PackageRequest, PackageWriter, Taken, WriteError};
 
 /// Told after a package was newly taken into custody. A hint: the node also looks by itself.
 pub type Arrived = Arc<dyn Fn() + Send + Sync>;
@@ -48,6 +48,10 @@ pub struct Intake {
     pub clock: SharedClock,
     /// Who wants to hear of new packages.
     pub arrived: Arrived,
+    /// What is held.
+    pub held: PackageIndex,
+    /// Packages that were held at the start or taken since.
+    pub taken: AtomicU64,
     /// Deliveries of packages that were known.
     pub duplicates: AtomicU64,
     /// Uploads that were not taken, for good or for now.
@@ -117,10 +121,11 @@ async fn take(
         let admitted = intake.gate.admit(intake.clock.now(), &origin, length);
         admitted.map_err(|(refusal, secs)| (refusal, Some(secs)))?;
     }
-    let mut room = intake.gate.body().map_err(|refusal| (refusal, Some(1)))?;
+    intake.has_room()?;
+    let mut room = intake.gate.body().map_err(|refusal| (refusal, intake.come_again()))?;
     let read = body::read(payload, length, &name, intake.gate.times(), &mut room).await;
     let (bytes, digest) = read.map_err(|refusal| {
-        let retry = (refusal.status == 503).then_some(1);
+        let retry = if refusal.status == 503 { intake.come_again() } else { None };
         (refusal, retry)
     })?;
     if head.digest.is_some_and(|wanted| wanted != digest) {
@@ -131,7 +136,7 @@ async fn take(
     let key = envelope.key();
     let receipt = |state| Receipt { digest, size: length, node: intake.node, state };
     if intake.facts.contains(&FactKey::Package(intake.tenant.clone(), key.clone()).encode())
-        && !intake.gives_up(&key).await.map_err(not_written)?
+        && !intake.gives_up(&key).await.map_err(|error| intake.not_written(error))?
     {
         intake.duplicates.fetch_add(1, Ordering::Relaxed);
         return Ok(receipt(ReceiptState::Settled));
@@ -139,6 +144,8 @@ async fn take(
     let (key, envelope) = (Bytes::from(key.encode(&intake.tenant)), Bytes::from(stored::pack(&envelope)));
     match intake.packages.ask(PackageRequest::Hold { key, envelope, body: bytes }).await {
         Ok(Taken::New) => {
+            intake.taken.fetch_add(1, Ordering::Relaxed);
+            intake.gate.served();
             (intake.arrived)();
             Ok(receipt(ReceiptState::Held))
         }
@@ -146,19 +153,29 @@ async fn take(
             intake.duplicates.fetch_add(1, Ordering::Relaxed);
             Ok(receipt(ReceiptState::Duplicate))
         }
-        Err(error) => Err(not_written(error)),
-    }
-}
-
-fn not_written(error: WriteError) -> Refused {
-    match error {
-        WriteError::Full => final_refusal(507, "full", "this node's disk is full: try another one"),
-        WriteError::Busy => (Refusal::new(503, "busy", "this node's log is busy"), Some(1)),
-        WriteError::Failed(_) => (Refusal::new(503, "log", error.to_string()), Some(10)),
+        Err(error) => Err(intake.not_written(error)),
     }
 }
 
 impl Intake {
+    fn has_room(&self) -> Result<(), Refused> {
+        let held = self.held.totals();
+        let released = self.taken.load(Ordering::Relaxed).saturating_sub(held.0 as u64);
+        self.gate.room(self.clock.now(), held, released)
+    }
+
+    fn come_again(&self) -> Option<u64> {
+        Some(self.gate.come_again_secs(self.clock.now()))
+    }
+
+    fn not_written(&self, error: WriteError) -> Refused {
+        match error {
+            WriteError::Full => final_refusal(507, "full", "this node's disk is full: try another one"),
+            WriteError::Busy => (Refusal::new(503, "busy", "this node's log is busy"), self.come_again()),
+            WriteError::Failed(_) => (Refusal::new(503, "log", error.to_string()), Some(10)),
+        }
+    }
+
     async fn gives_up(&self, key: &PackageKey) -> Result<bool, WriteError> {
         match &self.give_up {
             Some(give_up) => give_up(key.clone()).await,

@@ -276,6 +276,8 @@ pub async fn start_prepared(
         tenant: config.tenant.clone(),
         packages: logs.packages.clone(),
         facts: logs.fact_index.clone(),
+        held: logs.package_index.clone(),
+        taken: AtomicU64::new(logs.package_index.totals().0 as u64),
         give_up: None,
         gate: gate.clone(),
         clock: clock.clone(),

@@ -8,4 +8,5 @@ pub mod ledger;
 pub mod pace;
 pub mod rates;
 pub mod selector;
+pub mod spool;
 pub mod turns;

@@ -65,6 +65,8 @@ pub fn node_with_reserve(limits: IntakeLimits, reserve_bytes: u64) -> Node {
         tenant: "default".parse().unwrap(),
         packages: logs.packages.clone(),
         facts: logs.fact_index.clone(),
+        held: logs.package_index.clone(),
+        taken: AtomicU64::new(logs.package_index.totals().0 as u64),
         give_up: None,
         gate: gate.clone(),
         clock,

@@ -16,7 +16,7 @@ use super::beacon::{Beacon, BeaconWorld, StopRelaying};
 use super::relay::HttpRelay;
 use super::upward::{HttpUpward, hand_on, restore_policy};
 use crate::clock::SharedClock;
-use crate::hierarchy::{Downloads, Statuses, downloads, statuses};
+use crate::hierarchy::{Downloads, Gaps, KeepReports, Statuses, downloads, gaps, statuses};
 use crate::intake::{self, Gate, Intake, IntakeLimits, ListenError, Listener};
 use crate::log::{OnFatal, Reserve};
 use crate::node::{FolderError, LogThreads, Logs, LogsError, NodeFolder};
@@ -106,6 +106,7 @@ pub async fn start(
     let client = UploadClient::new().map_err(BeaconError::Client)?;
     let parents: Arc<[String]> = options.parents.iter().map(|parent| parent.trim_end_matches('/').to_owned()).collect();
     let (given, below) = (Data::new(Downloads::default()), Data::new(Statuses::new(clock.clone())));
+    let gap_reports = Data::new(Gaps::new(logs.node));
     if let Some(policy) = restore_policy(&path) {
         hand_on(&given, policy, logs.node);
     }
@@ -120,6 +121,7 @@ pub async fn start(
         client: client.http().clone(),
         downloads: given.clone(),
         statuses: below.clone(),
+        gaps: gap_reports.clone(),
         endpoint,
     };
     let settings = BeaconSettings {
@@ -153,8 +155,9 @@ pub async fn start(
     });
     let routes = Arc::new(move |config: &mut actix_web::web::ServiceConfig| {
         intake::routes(config, intake.clone());
-        downloads(config, given.clone());
+        downloads(config, given.clone(), gap_reports.clone());
         statuses(config, below.clone());
+        gaps(config, gap_reports.clone(), Arc::new(KeepReports(gap_reports.clone())));
     });
     let listener = intake::serve(socket, Some(gate), options.workers, routes).map_err(BeaconError::Serve)?;
     info!(node = %logs.node, address = %listener.address, held = logs.package_index.totals().0, "beacon ready");

@@ -13,10 +13,11 @@ use muster::policy::beacon_policy::POLICY_BYTES_MAX;
 use muster::roles::beacon::{ParentNumber, own_schedule};
 use tracing::{debug, info, warn};
 
+use super::gaps;
 use super::relay::Effect;
 use crate::clock::SharedClock;
 use crate::errors::Chain;
-use crate::hierarchy::{Downloads, Statuses};
+use crate::hierarchy::{Downloads, Gaps, Statuses};
 use crate::log::{FolderDisk, Handle, read_file, replace_file};
 use crate::node::Logs;
 
@@ -31,7 +32,7 @@ const PAGE: usize = 1_000;
 pub trait Upward: Send + Sync {
     /// Asks for policy; whether there was an answer.
     fn ask_policy(&self, parent: ParentNumber) -> Effect<bool>;
-    /// Reports the newest status.
+    /// Reports the newest status, passes gap reports on and asks what agents are to send again.
     fn send_status(&self, parent: ParentNumber) -> Effect<()>;
 }
 
@@ -56,6 +57,8 @@ pub struct HttpUpward {
     pub downloads: actix_web::web::Data<Downloads>,
     /// What those below report.
     pub statuses: actix_web::web::Data<Statuses>,
+    /// What agents told of acknowledged packages, and what they are to send again.
+    pub gaps: actix_web::web::Data<Gaps>,
     /// How agents reach it; `None` for one that they are not to use.
     pub endpoint: Option<Endpoint>,
 }
@@ -180,6 +183,9 @@ impl Upward for HttpUpward {
         Box::pin(async move {
             if let Err(error) = own.report(&parent).await {
                 debug!(%parent, %error, "the status was not taken");
+            }
+            if let Err(error) = gaps::exchange(&own.client, own.node, &own.gaps, &parent).await {
+                debug!(%parent, %error, "gap reports or the list of what is to be sent again did not pass");
             }
         })
     }

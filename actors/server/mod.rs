@@ -18,6 +18,9 @@ pub mod reconciler;
 pub mod exporter;
 pub mod exports;
 
+mod unsettled;
+
+mod gaps;
 mod policy;
 mod sweep;
 

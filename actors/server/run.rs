@@ -19,6 +19,7 @@ use super::api::{self, Api, Kept};
 use super::books::Books;
 use super::exporter::{Credentials, Target};
 use super::exports::{Exports, ExportsWorld, Reports};
+use super::gaps::GapKeeper;
 use super::importer::{Importer, ImporterWorld};
 use super::loader::{Loader, LoaderWorld};
 use super::policy::PolicyKeeper;
@@ -27,7 +28,7 @@ use super::reconciler::{Reconciler, ReconcilerWorld, RuleFiles, RulesError};
 use super::server::{BeaconsChanged, Server, ServerWorld, StopServer};
 use super::view::{View, ViewFailure};
 use crate::clock::SharedClock;
-use crate::hierarchy::{Downloads, Statuses, downloads, statuses};
+use crate::hierarchy::{Downloads, Gaps, Statuses, downloads, gaps, statuses};
 use crate::intake::{self, Gate, Intake, IntakeLimits, ListenError, Listener};
 use crate::log::{OnFatal, Reserve};
 use crate::node::{FolderError, LogThreads, Logs, LogsError, NodeFolder};
@@ -228,6 +229,7 @@ pub async fn start_prepared(
         import_every_ms: config.import_every_ms,
         import_on_arrival: config.import_on_arrival,
         exports: export.is_some(),
+        missing_after_ms: config.missing_after_ms,
     });
     let effects = Effects::start(
         config,
@@ -243,9 +245,13 @@ pub async fn start_prepared(
     );
     let (hand_on, below) = (Data::new(Downloads::default()), Data::new(Statuses::new(clock.clone())));
     let policy = PolicyKeeper::new(books.clone(), below.clone().into_inner(), hand_on.clone(), clock.clone());
+    let gap_reports = Data::new(Gaps::new(logs.node));
+    let (packages, limit_ms) = (logs.package_index.clone(), config.missing_after_ms);
+    let gap_keeper = GapKeeper::new(books.clone(), packages, gap_reports.clone(), clock.clone(), limit_ms);
     let unsettled = Arc::new(AtomicUsize::new(0));
     let world = ServerWorld {
         policy: policy.clone(),
+        gaps: gap_keeper.clone(),
         logs: logs.clone(),
         books: books.clone(),
         clock: clock.clone(),
@@ -288,6 +294,7 @@ pub async fn start_prepared(
         files,
         policy,
         statuses: below.clone().into_inner(),
+        gaps: gap_reports.clone().into_inner(),
         intake: intake.clone(),
         reports,
         unsettled,
@@ -297,8 +304,9 @@ pub async fn start_prepared(
     let answering = api.clone();
     let upload_routes = Arc::new(move |routes: &mut actix_web::web::ServiceConfig| {
         intake::routes(routes, intake.clone());
-        downloads(routes, hand_on.clone());
+        downloads(routes, hand_on.clone(), gap_reports.clone());
         statuses(routes, below.clone());
+        gaps(routes, gap_reports.clone(), Arc::new(gap_keeper.clone()));
     });
     let operator_routes =
         Arc::new(move |routes: &mut actix_web::web::ServiceConfig| api::routes(routes, answering.clone()));

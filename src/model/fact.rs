@@ -43,6 +43,8 @@ pub enum FactKey {
     Usage(TenantId, RecordKey),
     /// What was discovered of one record's machine: `Discoveries`.
     Discovery(TenantId, RecordKey),
+    /// What was acknowledged of one origin and has no final state: `OriginGaps`.
+    Gaps(TenantId, Origin),
 }
 
 /// The kinds of [`FactKey`], for scans.
@@ -73,10 +75,12 @@ pub enum FactKind {
     Usage = 11,
     /// [`FactKey::Discovery`].
     Discovery = 12,
+    /// [`FactKey::Gaps`].
+    Gaps = 13,
 }
 
 impl FactKind {
-    const ALL: [FactKind; 12] = [
+    const ALL: [FactKind; 13] = [
         FactKind::Node,
         FactKind::Setting,
         FactKind::Ledger,
@@ -89,6 +93,7 @@ impl FactKind {
         FactKind::Beacon,
         FactKind::Usage,
         FactKind::Discovery,
+        FactKind::Gaps,
     ];
 
     /// What every key of this kind begins with, of all tenants or of one.
@@ -143,6 +148,7 @@ impl FactKey {
             FactKey::Beacon(..) => FactKind::Beacon,
             FactKey::Usage(..) => FactKind::Usage,
             FactKey::Discovery(..) => FactKind::Discovery,
+            FactKey::Gaps(..) => FactKind::Gaps,
         }
     }
 
@@ -159,6 +165,10 @@ impl FactKey {
                 put(&mut out, tenant.as_str());
                 put(&mut out, origin.as_str());
                 put(&mut out, stream.as_str());
+            }
+            FactKey::Gaps(tenant, origin) => {
+                put(&mut out, tenant.as_str());
+                put(&mut out, origin.as_str());
             }
             FactKey::Package(tenant, key) => {
                 put(&mut out, tenant.as_str());
@@ -200,6 +210,7 @@ impl FactKey {
             FactKind::Ledger => {
                 FactKey::Ledger(reader.tenant()?, Origin(reader.text()?.into()), Stream(reader.text()?.into()))
             }
+            FactKind::Gaps => FactKey::Gaps(reader.tenant()?, Origin(reader.text()?.into())),
             FactKind::Package => {
                 let tenant = reader.tenant()?;
                 let (named, key) = PackageKey::decode(std::mem::take(&mut reader.0))?;
@@ -246,6 +257,7 @@ mod tests {
             FactKey::Beacon(tenant.clone(), Guid::NIL),
             FactKey::Usage(tenant.clone(), RecordKey { source: "agent".into(), external_id: "1".into() }),
             FactKey::Discovery(tenant.clone(), RecordKey { source: "agent".into(), external_id: "1".into() }),
+            FactKey::Gaps(tenant.clone(), Origin("o".into())),
         ];
         assert_eq!(keys.len(), FactKind::ALL.len());
         for (key, kind) in keys.iter().zip(FactKind::ALL) {

@@ -61,6 +61,10 @@ pub struct AgentDurable {
 pub enum AgentInput {
     /// A collection or usage is published: complete, synced, queued. A collection may have given more than one package.
     Published(Vec<Queued>),
+    /// Packages that were delivered are queued again: their custodian lost them.
+    Requeued(Vec<Queued>),
+    /// A collection was lost on its way: collect anew.
+    CollectionAsked,
     /// A collection gave nothing, or could not be stored.
     CollectionFailed,
     /// An upload ended.

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
+use muster::formats::marks::Mark;
 use muster::model::package::Kind;
 use muster::policy::apply::Held;
 use muster::rng::{RngStream, mix};
@@ -19,7 +20,7 @@ use muster::roles::meter::UsagePolicy;
 use muster::roles::{Core, IntentNumber, Intents};
 use muster::upload::selector::Device;
 use tokio::sync::oneshot;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::host::{CollectHost, HostReport};
 use super::limits::Limits;
@@ -28,7 +29,7 @@ use super::meter::MeterWorld;
 use super::outbox::{Life, ORACLE, Outbox, Report};
 use super::own_log::OwnLog;
 use super::pinger::MeasureServers;
-use super::policy::{InForce, PolicySource, PolicyStore, Polled};
+use super::policy::{Answered, InForce, PolicySource, PolicyStore, Polled, Question};
 use super::status::{AgentStatus, LastReceipt, StatusFile};
 use super::surroundings::LookAround;
 use super::uploader::Upload;
@@ -208,11 +209,9 @@ impl Agent {
                 let memory = AgentMemory { ran: self.core.ran(), measures: self.core.servers().measures().clone() };
                 self.world.memory.keep(&memory);
             }
-            AgentIntent::Delete { package, why } => self.change_queue(|outbox| {
-                if why == LetGo::Delivered {
-                    outbox.acknowledge(package);
-                }
-                outbox.delete(package);
+            AgentIntent::Delete { package, why } => self.change_queue(|outbox| match why {
+                LetGo::Delivered => outbox.deliver(package, now),
+                LetGo::Superseded => outbox.delete(package),
             }),
             AgentIntent::Refuse(package) => self.change_queue(|outbox| outbox.refuse(package, now)),
             AgentIntent::SetAside(package) => self.change_queue(|outbox| outbox.set_aside(package, now)),
@@ -224,10 +223,12 @@ impl Agent {
     }
 
     fn ask_policy(&mut self, intent: IntentNumber, from: ServerNumber, ctx: &mut Context<Agent>) {
-        let agent = self.world.outbox().guid();
         let base = self.server(from).map(|server| server.download).unwrap_or_default();
-        let polled = self.world.policy.poll(agent, base);
-        ctx.spawn(polled.into_actor(self).map(move |polled, agent, ctx| {
+        let mut outbox = self.world.outbox();
+        let (agent, (published, acked)) = (outbox.guid(), outbox.told(self.world.clock.now()));
+        drop(outbox);
+        let answered = self.world.policy.poll(Question { agent, base, published, acked });
+        ctx.spawn(answered.into_actor(self).map(move |Answered { polled, resend }, agent, ctx| {
             let answer = match polled {
                 Polled::Unchanged => PolicyAnswer::Taken,
                 Polled::Updated(in_force) => {
@@ -238,7 +239,23 @@ impl Agent {
                 Polled::Silent => PolicyAnswer::Silent,
             };
             agent.tell(AgentInput::PolicyAnswered { intent, answer }, ctx);
+            if !resend.is_empty() {
+                agent.send_again(&resend, ctx);
+            }
         }));
+    }
+
+    /// Queues again, or collects anew, what a server says it never got.
+    fn send_again(&mut self, asked: &[Mark], ctx: &mut Context<Agent>) {
+        let (mut queued, mut collect) = (Vec::new(), false);
+        self.change_queue(|outbox| (queued, collect) = outbox.send_again(asked));
+        if !queued.is_empty() {
+            self.tell(AgentInput::Requeued(queued), ctx);
+        }
+        if collect {
+            info!("an inventory that was delivered never reached the server");
+            self.tell(AgentInput::CollectionAsked, ctx);
+        }
     }
 
     fn go_by(&mut self, in_force: InForce, ctx: &mut Context<Agent>) {

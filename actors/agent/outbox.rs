@@ -5,6 +5,7 @@
 //! DATA/uploads/{Kind}/NAME         bytes of a published package, fixed for ever
 //! DATA/uploads/{Kind}/NAME.envelope  its envelope, durable before the bytes appear
 //! DATA/inventories/NAME.ndi        the last inventory, readable; not that of Oracle
+//! DATA/sent/STAMP NAME             delivered usage, for 8 days, to be sent again on request
 //! DATA/refused/STAMP NAME          what no server takes, the last 5
 //! DATA/damaged/STAMP NAME          what is not what was published, the last 20
 //! ```
@@ -22,6 +23,7 @@ mod error;
 mod files;
 mod recovery;
 mod report;
+mod sent;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -44,6 +46,7 @@ use tracing::{error, warn};
 use crate::errors::Chain;
 use crate::log::{Disk, FolderDisk, read_file};
 use files::{move_with_envelope, store};
+use sent::Kept;
 
 pub use error::OutboxError;
 pub use report::{ORACLE, Report};
@@ -97,6 +100,8 @@ pub struct OutboxDisks {
     pub uploads: BTreeMap<Kind, Arc<dyn Disk>>,
     /// `DATA/inventories`.
     pub inventories: Arc<dyn Disk>,
+    /// `DATA/sent`.
+    pub sent: Arc<dyn Disk>,
     /// `DATA/refused`.
     pub refused: Arc<dyn Disk>,
     /// `DATA/damaged`.
@@ -117,6 +122,7 @@ impl OutboxDisks {
             data: open(data.into())?,
             uploads: uploads.collect::<Result<_, OutboxError>>()?,
             inventories: open(data.join("inventories"))?,
+            sent: open(data.join("sent"))?,
             refused: open(data.join("refused"))?,
             damaged: open(data.join("damaged"))?,
         })
@@ -146,6 +152,8 @@ pub struct Outbox {
     disks: OutboxDisks,
     state: State,
     items: Vec<Item>,
+    /// Delivered, and kept to be sent again; the oldest first.
+    kept: Vec<Kept>,
     streams: Vec<Stream>,
     next: u64,
     life: Life,
@@ -156,7 +164,8 @@ impl Outbox {
     pub fn open(disks: OutboxDisks, now: Timestamp) -> Result<Outbox, OutboxError> {
         let state =
             State { guid: Guid::NIL, epoch: 0, streams: BTreeMap::new(), last_collected: None, has_services: false };
-        let mut outbox = Outbox { disks, state, items: Vec::new(), streams: Vec::new(), next: 0, life: Life(0) };
+        let (items, kept, streams) = (Vec::new(), Vec::new(), Vec::new());
+        let mut outbox = Outbox { disks, state, items, kept, streams, next: 0, life: Life(0) };
         outbox.recover(now)?;
         Ok(outbox)
     }
@@ -266,7 +275,7 @@ impl Outbox {
         Ok(Parcel { envelope: item.envelope.clone(), bytes: bytes.into() })
     }
 
-    /// Deletes a queued package; only after a matching receipt or when it is superseded.
+    /// Deletes a queued package that is superseded; one that was delivered goes by [`Outbox::deliver`].
     pub fn delete(&mut self, package: PackageNumber) {
         let Some(item) = self.leave(package) else { return };
         let disk = self.disk(item.queued.kind);
@@ -278,7 +287,7 @@ impl Outbox {
     }
 
     /// Notes that a receiver has custody of a package that is still queued.
-    pub fn acknowledge(&mut self, package: PackageNumber) {
+    fn acknowledge(&mut self, package: PackageNumber) {
         let Ok(item) = self.item(package) else { return };
         let (Some(stream), Some(sequence)) = (item.envelope.stream.clone(), item.envelope.sequence) else { return };
         if sequence.epoch != self.state.epoch {

@@ -23,7 +23,7 @@ use super::host::{CollectHost, HostReport};
 use super::limits::Limit;
 use super::outbox::Parcel;
 use super::own_log::OwnLog;
-use super::policy::{PolicyClient, PolicySource, PolicyStore, Polled};
+use super::policy::{PolicyClient, PolicySource, PolicyStore, Polled, Question};
 use super::run::{RunningAgent, start_in, world};
 use super::status::AgentStatus;
 use super::uploader::{Pending, Upload};
@@ -358,7 +358,8 @@ async fn what_is_fetched_comes_no_faster_than_policy_lets_it() {
     let client = PolicyClient::new(reqwest::Client::new(), store, limit);
     let began = Instant::now();
     // No policy, but all of it had to come for that to be seen.
-    assert_eq!(client.poll(Guid::NIL, base).await, Polled::NotTaken);
+    let question = Question { agent: Guid::NIL, base, published: String::new(), acked: String::new() };
+    assert_eq!(client.poll(question).await.polled, Polled::NotTaken);
     assert!(began.elapsed() >= Duration::from_millis(350), "half a second's bytes came after {:?}", began.elapsed());
     beacon.join().unwrap();
 }

@@ -4,6 +4,7 @@ mod aside;
 #[expect(clippy::module_inception, reason = "the folder holds the actor and its hands")]
 mod beacon;
 pub mod command;
+mod gaps;
 mod parents;
 mod relay;
 mod run;

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use actix_web::web::Data;
 use muster::id::{Guid, TenantId};
@@ -18,7 +17,7 @@ use super::parents::ParentRules;
 use super::relay::HttpRelay;
 use super::upward::{HttpUpward, hand_on, restore_policy};
 use crate::clock::SharedClock;
-use crate::hierarchy::{Downloads, Statuses, downloads, statuses};
+use crate::hierarchy::{Downloads, Gaps, KeepReports, Statuses, downloads, gaps, statuses};
 use crate::intake::{self, Gate, Intake, IntakeLimits, ListenError, Listener};
 use crate::log::{OnFatal, Reserve};
 use crate::node::{FolderError, LogThreads, Logs, LogsError, NodeFolder};
@@ -107,6 +106,7 @@ pub async fn start(
     let (logs, threads) = Logs::open(folder, clock.clone(), options.reserve, on_fatal.clone())?;
     let client = UploadClient::new().map_err(BeaconError::Client)?;
     let (given, below) = (Data::new(Downloads::of(logs.node)), Data::new(Statuses::new(logs.node, clock.clone())));
+    let gap_reports = Data::new(Gaps::new(logs.node));
     if let Some(policy) = restore_policy(&path) {
         hand_on(&given, policy, logs.node);
     }
@@ -125,6 +125,7 @@ pub async fn start(
         client: client.http().clone(),
         downloads: given.clone(),
         statuses: below.clone(),
+        gaps: gap_reports.clone(),
         endpoint,
         told: Arc::default(),
     };
@@ -147,24 +148,15 @@ pub async fn start(
     let beacon = supervise("beacon", move |watch| Beacon::new(world.clone(), watch), give_up);
     let gate = Arc::new(Gate::new(options.limits));
     let (own_logs, own_tenant) = (logs.clone(), options.tenant.clone());
-    let intake = Arc::new(Intake {
-        node: logs.node,
-        tenant: options.tenant,
-        packages: logs.packages.clone(),
-        facts: logs.fact_index.clone(),
-        held: logs.package_index.clone(),
-        taken: AtomicU64::new(logs.package_index.totals().0 as u64),
-        give_up: Some(Box::new(move |key| Box::pin(give_up_rotten(own_logs.clone(), own_tenant.clone(), key)))),
-        gate: gate.clone(),
-        clock,
-        arrived: intake::hint(beacon.directory().clone()),
-        duplicates: AtomicU64::new(0),
-        refusals: AtomicU64::new(0),
-    });
+    let arrived = intake::hint(beacon.directory().clone());
+    let mut intake = Intake::new(&logs, options.tenant, gate.clone(), clock, arrived);
+    intake.give_up = Some(Box::new(move |key| Box::pin(give_up_rotten(own_logs.clone(), own_tenant.clone(), key))));
+    let intake = Arc::new(intake);
     let routes = Arc::new(move |config: &mut actix_web::web::ServiceConfig| {
         intake::routes(config, intake.clone());
-        downloads(config, given.clone());
+        downloads(config, given.clone(), gap_reports.clone());
         statuses(config, below.clone());
+        gaps(config, gap_reports.clone(), Arc::new(KeepReports(gap_reports.clone())));
     });
     let listener = intake::serve(socket, Some(gate), options.workers, routes).map_err(BeaconError::Serve)?;
     info!(node = %logs.node, address = %listener.address, held = logs.package_index.totals().0, "beacon ready");

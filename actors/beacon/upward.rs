@@ -17,11 +17,12 @@ use muster::policy::beacon_policy::POLICY_BYTES_MAX;
 use muster::roles::beacon::{Asked, Parent, own_schedule};
 use tracing::{debug, info, warn};
 
+use super::gaps;
 use super::parents::ParentRules;
 use super::relay::Effect;
 use crate::clock::SharedClock;
 use crate::errors::Chain;
-use crate::hierarchy::{Downloads, Statuses};
+use crate::hierarchy::{Downloads, Gaps, Statuses};
 use crate::log::{FolderDisk, Handle, read_file, replace_file};
 use crate::node::Logs;
 
@@ -38,7 +39,7 @@ const PAGE: usize = 1_000;
 pub trait Upward: Send + Sync {
     /// Asks for policy: how it went, and the parents that are in force now.
     fn ask_policy(&self, parent: Parent) -> Effect<(Asked, Arc<[Parent]>)>;
-    /// Reports the newest status.
+    /// Reports the newest status, passes gap reports on and asks what agents are to send again.
     fn send_status(&self, parent: Parent) -> Effect<Asked>;
 }
 
@@ -65,6 +66,8 @@ pub struct HttpUpward {
     pub downloads: actix_web::web::Data<Downloads>,
     /// What those below report.
     pub statuses: actix_web::web::Data<Statuses>,
+    /// What agents told of acknowledged packages, and what they are to send again.
+    pub gaps: actix_web::web::Data<Gaps>,
     /// How agents reach it; `None` for one that they are not to use.
     pub endpoint: Option<Endpoint>,
     /// Packages set aside of which there is nothing to report any more.
@@ -276,6 +279,11 @@ impl Upward for HttpUpward {
         let own = self.clone();
         Box::pin(async move {
             let sent = own.report(&parent).await;
+            if sent.is_ok()
+                && let Err(error) = gaps::exchange(&own.client, own.node, &own.gaps, &parent.0).await
+            {
+                debug!(%parent, %error, "gap reports or the list of what is to be sent again did not pass");
+            }
             told(sent, &parent, "the status was not taken")
         })
     }

@@ -11,8 +11,9 @@ use actix_web::web::{self, Bytes, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use muster::formats::wire::{Refusal, header as wire_header};
 use muster::id::Guid;
-use muster::policy::{BeaconPolicy, HandOut};
+use muster::policy::{BeaconPolicy, File, HandOut};
 
+use super::Gaps;
 use crate::intake::refuse;
 
 /// What a node hands out: nothing until a policy was made or its parent gave one.
@@ -79,13 +80,24 @@ impl Downloads {
     fn given(&self) -> Option<Arc<Given>> {
         self.given.read().expect("no holder of this lock panics").clone()
     }
+
+    /// Answers with the file `name` that `find` finds.
+    fn answer(&self, request: &HttpRequest, name: &str, find: impl Fn(&HandOut) -> Option<&File>) -> HttpResponse {
+        let Some(given) = self.given() else { return later() };
+        let Some(found) = find(&given.hand_out) else {
+            return refuse(&Refusal::new(404, "not-found", "no such file to download"), None);
+        };
+        let content_type =
+            if name.ends_with(".ndc") { "text/plain; charset=utf-8" } else { "application/xml; charset=utf-8" };
+        given.answer(request, &found.etag, content_type, || Bytes::copy_from_slice(found.text.as_bytes()))
+    }
 }
 
-/// The routes for downloads.
-pub fn downloads(config: &mut ServiceConfig, downloads: Data<Downloads>) {
+/// The routes for downloads. A policy question is heard, and answered, for `gaps` too.
+pub fn downloads(config: &mut ServiceConfig, downloads: Data<Downloads>, gaps: Data<Gaps>) {
     let policy = web::resource("/inventory-beacons/{guid}/policy").app_data(downloads.clone());
     config.service(policy.route(web::get().to(policy_of_beacons)));
-    let file_of = web::resource("/ManageSoftDL/{folder}/{name}").app_data(downloads);
+    let file_of = web::resource("/ManageSoftDL/{folder}/{name}").app_data(downloads).app_data(gaps);
     config.service(file_of.route(web::get().to(file)).route(web::head().to(file)));
 }
 
@@ -99,23 +111,27 @@ async fn policy_of_beacons(request: HttpRequest, guid: Path<String>, downloads: 
     }
 }
 
-async fn file(request: HttpRequest, path: Path<(String, String)>, downloads: Data<Downloads>) -> HttpResponse {
+async fn file(
+    request: HttpRequest,
+    path: Path<(String, String)>,
+    downloads: Data<Downloads>,
+    gaps: Data<Gaps>,
+) -> HttpResponse {
     let (folder, name) = path.into_inner();
-    let Some(given) = downloads.given() else { return later() };
+    if folder != "Policies" || !name.ends_with(".npl") {
+        return downloads.answer(&request, &name, |hand_out| hand_out.file(&format!("{folder}/{name}")));
+    }
     // Whose policy it is tells the header, not the name: only who asks is in groups and is a target of a migration.
-    let found = if folder == "Policies" && name.ends_with(".npl") {
-        let agent =
-            request.headers().get(wire_header::AGENT).and_then(|value| value.to_str().ok()?.parse::<Guid>().ok());
-        given.hand_out.policy(agent)
-    } else {
-        given.hand_out.file(&format!("{folder}/{name}"))
-    };
-    let Some(found) = found else { return refuse(&Refusal::new(404, "not-found", "no such file to download"), None) };
-    let content_type =
-        if name.ends_with(".ndc") { "text/plain; charset=utf-8" } else { "application/xml; charset=utf-8" };
-    given.answer(&request, &found.etag, content_type, || Bytes::copy_from_slice(found.text.as_bytes()))
+    let agent = request.headers().get(wire_header::AGENT).and_then(|value| value.to_str().ok()?.parse::<Guid>().ok());
+    if let Some(agent) = agent {
+        gaps.hear(agent, &request);
+    }
+    let mut answer = downloads.answer(&request, &name, |hand_out| hand_out.policy(agent));
+    if let Some(resend) = agent.and_then(|agent| gaps.resend_of(agent)) {
+        answer.headers_mut().insert(header::HeaderName::from_static(wire_header::RESEND), resend);
+    }
+    answer
 }
-
 /// Nothing was given to this node yet.
 fn later() -> HttpResponse {
     refuse(&Refusal::new(503, "no-policy", "this node has no policy yet"), Some(60))
@@ -158,8 +174,10 @@ mod tests {
     use actix_web::http::StatusCode;
     use actix_web::test::{TestRequest, call_service, init_service, read_body};
     use actix_web::{App, http};
+    use muster::formats::marks::Mark;
     use muster::policy::beacon_policy::Content;
     use muster::time::Timestamp;
+    use muster::upload::gaps::Resends;
 
     use super::*;
 
@@ -179,7 +197,17 @@ mod tests {
         path: &str,
         headers: &[(&str, &str)],
     ) -> (StatusCode, http::header::HeaderMap, Bytes) {
-        let app = init_service(App::new().configure(|config| super::downloads(config, downloads.clone()))).await;
+        get_with(downloads, &Data::new(Gaps::new(Guid::NIL)), path, headers).await
+    }
+
+    async fn get_with(
+        downloads: &Data<Downloads>,
+        gaps: &Data<Gaps>,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> (StatusCode, http::header::HeaderMap, Bytes) {
+        let routes = |config: &mut ServiceConfig| super::downloads(config, downloads.clone(), gaps.clone());
+        let app = init_service(App::new().configure(routes)).await;
         let request =
             headers.iter().fold(TestRequest::get().uri(path), |request, header| request.insert_header(*header));
         let answer = call_service(&app, request.to_request()).await;
@@ -248,5 +276,42 @@ mod tests {
             assert_eq!(get(&downloads, path, &[("x-muster-agent", other)]).await.0, 404);
         }
         assert_eq!(get(&downloads, path, &[]).await.0, 404);
+    }
+
+    #[actix::test]
+    async fn a_policy_question_is_heard_and_tells_what_to_send_again_whatever_its_answer() {
+        let (agent, other) = (Guid::from_random([1; 16]), Guid::from_random([2; 16]));
+        let gaps = Data::new(Gaps::new(Guid::from_random([9; 16])));
+        let mut list = Resends::default();
+        list.add(agent, &[Mark::one("UsageData/a/".into(), 1, 2)]);
+        gaps.ask_for(list);
+        let path = "/ManageSoftDL/Policies/web07-00.npl";
+        let own = agent.to_string();
+        let told = [
+            ("x-muster-agent", &*own),
+            ("x-muster-published", "UsageData/a/=1:3"),
+            ("x-muster-acked", "UsageData/a/=1:2,x"),
+        ];
+        let known = [&told[..], &[("if-none-match", "*")]].concat();
+        for (downloads, headers, wanted) in
+            [(given(None), &told[..], 200), (given(None), &known[..], 304), (given(Some(other)), &told[..], 404)]
+        {
+            let (status, headers, _) = get_with(&downloads, &gaps, path, headers).await;
+            assert_eq!(status.as_u16(), wanted);
+            assert_eq!(headers.get("x-muster-resend").unwrap(), "UsageData/a/=1:2");
+            let (numbers, page) = gaps.page(1 << 20);
+            assert_eq!((page.len(), page[0].agent, page[0].beacon), (1, agent, Guid::from_random([9; 16])));
+            gaps.passed(&numbers);
+        }
+        assert_eq!(gaps.ignored(), 3);
+        // Nobody is told of another's packages, and no other file is a question.
+        let others = [("x-muster-agent", &*other.to_string())];
+        assert!(!get_with(&given(None), &gaps, path, &others).await.1.contains_key("x-muster-resend"));
+        let schedule = "/ManageSoftDL/Schedules/Default%20Machine%20Schedule.nds";
+        assert!(!get_with(&given(None), &gaps, schedule, &told).await.1.contains_key("x-muster-resend"));
+        assert!(gaps.page(1).0.is_empty());
+        // A node without a policy hears all the same.
+        get_with(&Data::new(Downloads::default()), &gaps, path, &told).await;
+        assert_eq!(gaps.page(1).0.len(), 1);
     }
 }

@@ -22,6 +22,7 @@ use super::body;
 use super::gate::{Connection, Gate};
 use crate::clock::SharedClock;
 use crate::log::{FactIndex, PackageIndex, PackageRequest, PackageWriter, Taken, WriteError};
+use crate::node::Logs;
 
 /// Told after a package was newly taken into custody. A hint: the node also looks by itself.
 pub type Arrived = Arc<dyn Fn() + Send + Sync>;
@@ -158,6 +159,24 @@ async fn take(
 }
 
 impl Intake {
+    /// That of the node with these logs.
+    pub fn new(logs: &Logs, tenant: TenantId, gate: Arc<Gate>, clock: SharedClock, arrived: Arrived) -> Intake {
+        Intake {
+            node: logs.node,
+            tenant,
+            packages: logs.packages.clone(),
+            facts: logs.fact_index.clone(),
+            give_up: None,
+            gate,
+            clock,
+            arrived,
+            held: logs.package_index.clone(),
+            taken: AtomicU64::new(logs.package_index.totals().0 as u64),
+            duplicates: AtomicU64::new(0),
+            refusals: AtomicU64::new(0),
+        }
+    }
+
     fn has_room(&self) -> Result<(), Refused> {
         let held = self.held.totals();
         let released = self.taken.load(Ordering::Relaxed).saturating_sub(held.0 as u64);

@@ -18,10 +18,12 @@ pub mod reconciler;
 pub mod exporter;
 pub mod exports;
 
+mod gaps;
 mod overdue;
 mod policy;
 mod quarantine;
 mod sweep;
+mod unsettled;
 
 #[expect(clippy::module_inception, reason = "one actor, one file, named after its noun")]
 pub mod server;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 
 use actix_web::web::Data;
@@ -19,6 +19,7 @@ use super::api::{self, Api, Kept};
 use super::books::Books;
 use super::exporter::{Credentials, Target};
 use super::exports::{Exports, ExportsWorld, Reports};
+use super::gaps::GapKeeper;
 use super::importer::{Importer, ImporterWorld};
 use super::loader::{Loader, LoaderWorld};
 use super::policy::PolicyKeeper;
@@ -28,7 +29,7 @@ use super::reconciler::{Reconciler, ReconcilerWorld, RuleFiles, RulesError};
 use super::server::{BeaconsChanged, Server, ServerWorld, StopServer};
 use super::view::{View, ViewFailure};
 use crate::clock::SharedClock;
-use crate::hierarchy::{Downloads, Statuses, downloads, statuses};
+use crate::hierarchy::{Downloads, Gaps, Statuses, downloads, gaps, statuses};
 use crate::intake::{self, Gate, Intake, IntakeLimits, ListenError, Listener};
 use crate::log::{OnFatal, Reserve};
 use crate::node::{FolderError, LogThreads, Logs, LogsError, NodeFolder};
@@ -229,6 +230,7 @@ pub async fn start_prepared(
         import_every_ms: config.import_every_ms,
         import_on_arrival: config.import_on_arrival,
         exports: export.is_some(),
+        missing_after_ms: config.missing_after_ms,
     });
     let effects = Effects::start(
         config,
@@ -246,10 +248,14 @@ pub async fn start_prepared(
     let policy = PolicyKeeper::new(books.clone(), below.clone().into_inner(), hand_on.clone(), clock.clone());
     let (noting, at) = (books.clone(), clock.clone());
     below.record_by(Box::new(move |aside| Box::pin(record(noting.clone(), aside, at.now()))));
+    let gap_reports = Data::new(Gaps::new(logs.node));
+    let (packages, limit_ms) = (logs.package_index.clone(), config.missing_after_ms);
+    let gap_keeper = GapKeeper::new(books.clone(), packages, gap_reports.clone(), clock.clone(), limit_ms);
     let unsettled = Arc::new(AtomicUsize::new(0));
     let world = ServerWorld {
         policy: policy.clone(),
         statuses: below.clone().into_inner(),
+        gaps: gap_keeper.clone(),
         logs: logs.clone(),
         books: books.clone(),
         clock: clock.clone(),
@@ -271,20 +277,8 @@ pub async fn start_prepared(
         }
     });
     let gate = Arc::new(Gate::new(IntakeLimits::of(&config.limits)));
-    let intake = Arc::new(Intake {
-        node: logs.node,
-        tenant: config.tenant.clone(),
-        packages: logs.packages.clone(),
-        facts: logs.fact_index.clone(),
-        held: logs.package_index.clone(),
-        taken: AtomicU64::new(logs.package_index.totals().0 as u64),
-        give_up: None,
-        gate: gate.clone(),
-        clock: clock.clone(),
-        arrived: intake::hint(server.directory().clone()),
-        duplicates: AtomicU64::new(0),
-        refusals: AtomicU64::new(0),
-    });
+    let arrived = intake::hint(server.directory().clone());
+    let intake = Arc::new(Intake::new(&logs, config.tenant.clone(), gate.clone(), clock.clone(), arrived));
     let api = Arc::new(Api {
         name: config.name.clone(),
         data: config.data.clone(),
@@ -295,6 +289,7 @@ pub async fn start_prepared(
         files,
         policy,
         statuses: below.clone().into_inner(),
+        gaps: gap_reports.clone().into_inner(),
         intake: intake.clone(),
         reports,
         unsettled,
@@ -304,8 +299,9 @@ pub async fn start_prepared(
     let answering = api.clone();
     let upload_routes = Arc::new(move |routes: &mut actix_web::web::ServiceConfig| {
         intake::routes(routes, intake.clone());
-        downloads(routes, hand_on.clone());
+        downloads(routes, hand_on.clone(), gap_reports.clone());
         statuses(routes, below.clone());
+        gaps(routes, gap_reports.clone(), Arc::new(gap_keeper.clone()));
     });
     let operator_routes =
         Arc::new(move |routes: &mut actix_web::web::ServiceConfig| api::routes(routes, answering.clone()));

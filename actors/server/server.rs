@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 use super::books::Books;
 use super::counters::tenant_state;
 use super::exports::{ExportDevices, Exports};
+use super::gaps::GapKeeper;
 use super::importer::{ImportInventory, Importer};
 use super::loader::{Load, Loader};
 use super::overdue::Overdue;
@@ -51,6 +52,8 @@ pub struct ServerWorld {
     pub settings: Arc<ServerSettings>,
     /// What agents and beacons are told.
     pub policy: PolicyKeeper,
+    /// What was acknowledged and is not settled.
+    pub gaps: GapKeeper,
     /// Reads packages and settles them.
     pub loader: Directory<Loader>,
     /// Makes devices.
@@ -161,6 +164,11 @@ impl Server {
                 let policy = self.world.policy.clone();
                 let renewed = async move { policy.renew_or_warn().await };
                 ctx.spawn(renewed.into_actor(self).map(|(), server, ctx| server.tell(ServerInput::Done, ctx)));
+            }
+            ServerIntent::LookAtGaps => {
+                let gaps = self.world.gaps.clone();
+                let looked = async move { gaps.look().await };
+                ctx.spawn(looked.into_actor(self).map(|(), server, ctx| server.tell(ServerInput::Done, ctx)));
             }
             ServerIntent::Sweep => {
                 let swept = sweep(self.world.logs.clone(), self.world.books.clone(), self.world.clock.clone());

@@ -21,6 +21,8 @@ struct ServerFile {
     #[serde(default)]
     import: ImportSection,
     #[serde(default)]
+    custody: CustodySection,
+    #[serde(default)]
     servicenow: ServiceNowSection,
     #[serde(default)]
     limits: LimitsSection,
@@ -68,6 +70,18 @@ impl Default for ImportSection {
             recognition_file: String::new(),
             licences_file: String::new(),
         }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CustodySection {
+    missing_after_secs: u64,
+}
+
+impl Default for CustodySection {
+    fn default() -> CustodySection {
+        CustodySection { missing_after_secs: 86_400 }
     }
 }
 
@@ -137,6 +151,8 @@ pub struct ServerConfig {
     pub recognition_file: Option<PathBuf>,
     /// Licences.
     pub licences_file: Option<PathBuf>,
+    /// What a node took and this server has not settled after this is missing, in milliseconds.
+    pub missing_after_ms: i64,
     /// Where the export goes; `None`: nowhere.
     pub servicenow: Option<ServiceNowTarget>,
     /// Limits of the upload listener.
@@ -153,7 +169,7 @@ impl ServerConfig {
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<ServerConfig, ConfigError> {
         let shipped: toml::Table = parse_toml(SHIPPED, "the shipped server.toml")?;
-        let ServerFile { server, import, servicenow, limits, disk } =
+        let ServerFile { server, import, custody, servicenow, limits, disk } =
             parse_with_overrides(text, file, &shipped, variables)?;
         for (key, threads) in [("server.workers", server.workers), ("server.loaders", server.loaders)] {
             if !(1..=64).contains(&threads) {
@@ -179,6 +195,7 @@ impl ServerConfig {
             matchers_file: path(import.matchers_file),
             recognition_file: path(import.recognition_file),
             licences_file: path(import.licences_file),
+            missing_after_ms: milliseconds(custody.missing_after_secs, 1, file, "custody.missing_after_secs")?,
             limits,
             disk,
         })
@@ -226,6 +243,7 @@ mod tests {
             (format!("{LEAST}[limits]\nbodies = 0\n"), "limits.bodies"),
             (format!("{LEAST}[disk]\nreserve_percent = 150\n"), "disk.reserve_percent"),
             (format!("{LEAST}[servicenow]\nurl = \"http://127.0.0.1:1\"\n"), "servicenow.user"),
+            (format!("{LEAST}[custody]\nmissing_after_secs = 0\n"), "custody.missing_after_secs"),
             (format!("{LEAST}[import]\nintervall_secs = 4\n"), "did you mean `interval_secs`"),
         ] {
             let error = parse(&text).unwrap_err();

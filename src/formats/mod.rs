@@ -6,6 +6,8 @@ pub mod gzip;
 pub mod journal;
 pub mod wire;
 
+pub mod marks;
+
 mod ini;
 
 pub mod client_configuration;

@@ -28,6 +28,12 @@ pub mod header {
     pub const VIA: &str = "x-muster-via";
     /// Tells whether the origin was proven at the first hop: `proven` or `unproven`.
     pub const IDENTITY: &str = "x-muster-identity";
+    /// Of an agent's policy question: the last number it used of each stream, as [`marks`](crate::formats::marks).
+    pub const PUBLISHED: &str = "x-muster-published";
+    /// Of an agent's policy question: what nodes took of it, as [`marks`](crate::formats::marks).
+    pub const ACKED: &str = "x-muster-acked";
+    /// Of a policy answer: what the agent is to send again, as [`marks`](crate::formats::marks).
+    pub const RESEND: &str = "x-muster-resend";
 }
 
 /// Most bytes of an upload's body. Source: delivery contract, section 7.
@@ -45,7 +51,7 @@ pub const HOPS_MAX: usize = 8;
 /// Most bytes of an origin: `anon/`, a GUID, `/` and a file name.
 pub const ORIGIN_BYTES_MAX: usize = 5 + 36 + 1 + NAME_BYTES_MAX;
 /// Most bytes of a stream's name.
-const STREAM_BYTES_MAX: usize = 256;
+pub(super) const STREAM_BYTES_MAX: usize = 256;
 
 /// Why an upload is not taken: the status of the answer, a word for programs, a sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -156,6 +162,11 @@ pub fn upload_name(folder: &str, encoded: &str) -> Result<UploadName, Refusal> {
         return Err(wrong(&format!("files of {} end in {}", folder.name, known.join(" or "))));
     };
     Ok(UploadName { folder: folder.name, name, first_bytes })
+}
+
+/// Whether `name` is one of the folders.
+pub(super) fn is_folder(name: &str) -> bool {
+    FOLDERS.iter().any(|folder| folder.name == name)
 }
 
 fn folder_names() -> String {
@@ -338,7 +349,7 @@ pub fn escape_header(text: &str) -> String {
     })
 }
 
-fn unescape_header(text: &str) -> Option<String> {
+pub(super) fn unescape_header(text: &str) -> Option<String> {
     String::from_utf8(percent_decode(text)?).ok()
 }
 

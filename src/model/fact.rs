@@ -43,6 +43,8 @@ pub enum FactKey {
     Usage(TenantId, RecordKey),
     /// What was discovered of one record's machine: `Discoveries`.
     Discovery(TenantId, RecordKey),
+    /// What was acknowledged of one origin and has no final state: `OriginGaps`.
+    Gaps(TenantId, Origin),
     /// A package that a beacon set aside and that has not arrived otherwise: `AsideRecord`.
     Aside(TenantId, PackageKey),
 }
@@ -75,12 +77,14 @@ pub enum FactKind {
     Usage = 11,
     /// [`FactKey::Discovery`].
     Discovery = 12,
+    /// [`FactKey::Gaps`].
+    Gaps = 13,
     /// [`FactKey::Aside`].
     Aside = 16,
 }
 
 impl FactKind {
-    const ALL: [FactKind; 13] = [
+    const ALL: [FactKind; 14] = [
         FactKind::Node,
         FactKind::Setting,
         FactKind::Ledger,
@@ -93,6 +97,7 @@ impl FactKind {
         FactKind::Beacon,
         FactKind::Usage,
         FactKind::Discovery,
+        FactKind::Gaps,
         FactKind::Aside,
     ];
 
@@ -148,6 +153,7 @@ impl FactKey {
             FactKey::Beacon(..) => FactKind::Beacon,
             FactKey::Usage(..) => FactKind::Usage,
             FactKey::Discovery(..) => FactKind::Discovery,
+            FactKey::Gaps(..) => FactKind::Gaps,
             FactKey::Aside(..) => FactKind::Aside,
         }
     }
@@ -165,6 +171,10 @@ impl FactKey {
                 put(&mut out, tenant.as_str());
                 put(&mut out, origin.as_str());
                 put(&mut out, stream.as_str());
+            }
+            FactKey::Gaps(tenant, origin) => {
+                put(&mut out, tenant.as_str());
+                put(&mut out, origin.as_str());
             }
             FactKey::Package(tenant, key) | FactKey::Aside(tenant, key) => {
                 put(&mut out, tenant.as_str());
@@ -206,6 +216,7 @@ impl FactKey {
             FactKind::Ledger => {
                 FactKey::Ledger(reader.tenant()?, Origin(reader.text()?.into()), Stream(reader.text()?.into()))
             }
+            FactKind::Gaps => FactKey::Gaps(reader.tenant()?, Origin(reader.text()?.into())),
             FactKind::Package | FactKind::Aside => {
                 let tenant = reader.tenant()?;
                 let (named, key) = PackageKey::decode(std::mem::take(&mut reader.0))?;
@@ -253,6 +264,7 @@ mod tests {
             FactKey::Beacon(tenant.clone(), Guid::NIL),
             FactKey::Usage(tenant.clone(), RecordKey { source: "agent".into(), external_id: "1".into() }),
             FactKey::Discovery(tenant.clone(), RecordKey { source: "agent".into(), external_id: "1".into() }),
+            FactKey::Gaps(tenant.clone(), Origin("o".into())),
             FactKey::Aside(tenant.clone(), package),
         ];
         assert_eq!(keys.len(), FactKind::ALL.len());

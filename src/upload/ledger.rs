@@ -148,6 +148,44 @@ impl StreamLedger {
         self.epochs.iter().map(of).fold(0, u64::saturating_add)
     }
 
+    /// The parts of `first..=last` in `epoch` that have no final state here, ascending.
+    pub fn unsettled(&self, epoch: u64, first: u64, last: u64) -> Vec<(u64, u64)> {
+        let settled = self.epoch(epoch).map_or(&[][..], |epoch| &epoch.settled);
+        let (mut next, mut parts) = (first, Vec::new());
+        for range in &settled[settled.partition_point(|range| range.1 < first)..] {
+            if range.0 > last {
+                break;
+            }
+            if range.0 > next {
+                parts.push((next, range.0 - 1));
+            }
+            match range.1.checked_add(1) {
+                Some(behind) => next = behind,
+                None => return parts,
+            }
+        }
+        if next <= last {
+            parts.push((next, last));
+        }
+        parts
+    }
+
+    /// Whether the newest package is later than that of `sequence`, of which is known that a node had taken it at
+    /// `taken`. Epochs that are known here stand in their order; one that is not is only as old as that.
+    pub fn has_later(&self, sequence: Sequence, taken: Timestamp) -> bool {
+        let Some(newest) = self.newest else { return false };
+        let order = |number: u64| self.epoch(number).map(|known| (known.since, known.latest, known.epoch));
+        match newest.sequence {
+            Some(theirs) if theirs.epoch == sequence.epoch => theirs.number > sequence.number,
+            Some(theirs) => match (order(sequence.epoch), order(theirs.epoch)) {
+                (Some(own), Some(theirs)) => theirs > own,
+                (None, Some(theirs)) => theirs.0 > taken || newest.effective > taken,
+                (_, None) => newest.effective > taken,
+            },
+            None => newest.effective > taken,
+        }
+    }
+
     /// What to do with a package, judged by its envelope.
     pub fn assess(&self, envelope: &Envelope, now: Timestamp) -> Arrival {
         let known = match envelope.sequence {

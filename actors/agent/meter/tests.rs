@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use muster::formats::client_configuration::ClientConfiguration;
 use muster::formats::mmi::{Mmi, PeriodType, read_mmi_gz};
-use muster::id::{Digest, Guid};
+use muster::id::Digest;
 use muster::model::usage::{Application, Attribution, ProcessSample};
 use muster::policy::apply::{Content, Held};
 use muster::roles::meter::{Sample, UsagePolicy};
@@ -20,7 +20,7 @@ use super::effects::Version;
 use super::processes::Processes;
 use super::{InstallationData, SampleProcesses};
 use crate::agent::agent::AgentWorld;
-use crate::agent::policy::{InForce, PolicySource, Polled};
+use crate::agent::policy::{Answered, InForce, PolicySource, Polled, Question};
 use crate::agent::run::{RunningAgent, start_in, world};
 use crate::agent::tests::{FakeHost, Reply, Server, config, fatal, until};
 use crate::agent::uploader::Pending;
@@ -232,12 +232,13 @@ async fn while_policy_does_not_ask_nothing_is_read_written_or_kept_in_memory() {
 struct OnePolicy(bool);
 
 impl PolicySource for OnePolicy {
-    fn poll(&self, _: Guid, _: String) -> Pending<Polled> {
+    fn poll(&self, _: Question) -> Pending<Answered> {
         let told =
             ClientConfiguration { is_usage_metered: self.0, usage_sample_secs: 1, ..ClientConfiguration::default() };
         let held = Held { revision: 1, ..Held::default() };
         let in_force = InForce { held, contents: vec![Content::Configuration(told)] };
-        Box::pin(async move { Polled::Updated(Box::new(in_force)) })
+        let polled = Polled::Updated(Box::new(in_force));
+        Box::pin(async move { Answered { polled, resend: vec![] } })
     }
 }
 
@@ -344,9 +345,9 @@ impl SampleProcesses for Fragile {
 struct Counted(Arc<AtomicUsize>);
 
 impl PolicySource for Counted {
-    fn poll(&self, _: Guid, _: String) -> Pending<Polled> {
+    fn poll(&self, _: Question) -> Pending<Answered> {
         self.0.fetch_add(1, Ordering::SeqCst);
-        Box::pin(async { Polled::Unchanged })
+        Box::pin(async { Answered { polled: Polled::Unchanged, resend: vec![] } })
     }
 }
 

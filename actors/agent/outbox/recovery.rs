@@ -40,7 +40,8 @@ impl Outbox {
                 }
             }
         }
-        for disk in [&self.disks.data, &self.disks.inventories, &self.disks.refused, &self.disks.damaged] {
+        let others = [&self.disks.data, &self.disks.inventories, &self.disks.sent];
+        for disk in others.into_iter().chain([&self.disks.refused, &self.disks.damaged]) {
             let names = disk.list().unwrap_or_default();
             names.iter().filter(|name| name.ends_with(".tmp")).for_each(|name| remove_leftover(disk.as_ref(), name));
         }
@@ -55,6 +56,7 @@ impl Outbox {
         for (name, envelope) in found {
             self.enter(name, envelope);
         }
+        self.recover_kept(now);
         Ok(())
     }
 

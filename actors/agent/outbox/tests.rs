@@ -1,7 +1,9 @@
 use super::*;
 use crate::log::{DiskFile, Space};
 use muster::formats::disco::{Device, Disco, Service};
+use muster::formats::marks::{Mark, read_marks};
 use muster::formats::wire;
+use muster::time::DAY_MS;
 use std::collections::BTreeSet;
 use std::io::IoSlice;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -136,6 +138,104 @@ fn the_last_five_refused_reports_are_kept() {
     assert!(kept[0].starts_with(&NOW.plus_ms(3_000).to_stamp()), "{kept:?}");
 }
 
+fn usage(content: &[u8]) -> Report<'_> {
+    Report { kind: Kind::UsageData, kind_type: "", ..report(content) }
+}
+
+/// Publishes and delivers usage at `now`.
+fn delivered(outbox: &mut Outbox, content: &[u8], now: Timestamp) -> Parcel {
+    let queued = outbox.publish(Report { collected_at: now, ..usage(content) }, now).unwrap();
+    let parcel = outbox.load(queued.package).unwrap();
+    outbox.deliver(queued.package, now);
+    parcel
+}
+
+fn marks(text: &str) -> Vec<Mark> {
+    let (marks, bad) = read_marks(text);
+    assert_eq!(bad, 0);
+    marks
+}
+
+#[test]
+fn delivered_usage_is_sent_again_as_it_was_and_told_of_until_it_is_eight_days_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path());
+    let epoch = outbox.epoch();
+    let inventory = outbox.publish(report(b"<x/>"), NOW).unwrap();
+    outbox.deliver(inventory.package, NOW);
+    let sent: Vec<Parcel> =
+        (0..5).map(|n| delivered(&mut outbox, format!("<u n='{n}'/>").as_bytes(), NOW.plus_ms(n * DAY_MS))).collect();
+    let waiting = outbox.publish(usage(b"<waiting/>"), NOW).unwrap();
+    // Told of and kept over a restart.
+    drop(outbox);
+    let mut outbox = Outbox::open(OutboxDisks::open(folder.path()).unwrap(), NOW.plus_ms(4 * DAY_MS)).unwrap();
+    let told = outbox.told(NOW.plus_ms(4 * DAY_MS));
+    let (stock, stream) = (format!("Inventories/root/Full={epoch}:1"), format!("UsageData/root/={epoch}"));
+    assert_eq!(told, (format!("{stock},{stream}:6"), format!("{stock},{stream}:1-5")));
+    let (queued, collect) = outbox.send_again(&marks(&format!("{stream}:2-3,{stream}:6,{stock}")));
+    assert_eq!((queued.len(), collect), (2, true));
+    for (queued, sent) in queued.iter().zip(&sent[1..]) {
+        let again = outbox.load(queued.package).unwrap();
+        assert_eq!((again.envelope, again.bytes), (sent.envelope.clone(), sent.bytes.clone()));
+    }
+    assert_eq!(outbox.told(NOW.plus_ms(4 * DAY_MS)).1, format!("{stock},{stream}:1,{stream}:4-5"));
+    // They are queued: asked for once more they are not queued twice, also after a restart.
+    drop(outbox);
+    let mut outbox = open(folder.path());
+    assert_eq!(outbox.send_again(&marks(&format!("{stream}:2-3"))), (vec![], false));
+    let packages: Vec<PackageNumber> = outbox.queued().iter().map(|queued| queued.package).collect();
+    assert_eq!(packages.len(), 3);
+    packages.iter().for_each(|package| outbox.deliver(*package, NOW.plus_ms(9 * DAY_MS)));
+    // What is too old is gone, from the disk too.
+    let kept = outbox.told(NOW.plus_ms(11 * DAY_MS)).1;
+    assert_eq!(kept, format!("{stock},{stream}:2-6"));
+    assert_eq!(outbox.told(NOW.plus_ms(12 * DAY_MS + 1)).1, format!("{stock},{stream}:2-3,{stream}:6"));
+    assert_eq!(files(&folder.path().join("sent")).len(), 6);
+    assert_eq!(waiting.kind, Kind::UsageData);
+}
+
+#[test]
+fn what_is_damaged_of_delivered_usage_is_not_sent_again_and_keeps_nothing_else_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path());
+    let sent = folder.path().join("sent");
+    for n in 0..4 {
+        delivered(&mut outbox, format!("<u n='{n}'/>").as_bytes(), NOW.plus_ms(n * 1_000));
+    }
+    let names = files(&sent);
+    assert_eq!(names.len(), 8);
+    std::fs::write(sent.join(&names[0]), b"other bytes").unwrap();
+    std::fs::write(sent.join(&names[3]), b"other envelope").unwrap();
+    std::fs::remove_file(sent.join(&names[4])).unwrap();
+    for leftover in ["half.tmp", "no stamp.mmi.gz", "x.envelope", "20250615T150640 "] {
+        std::fs::write(sent.join(leftover), b"x").unwrap();
+    }
+    drop(outbox);
+    let mut outbox = open(folder.path());
+    let stream = format!("UsageData/root/={}", outbox.epoch());
+    assert_eq!(outbox.told(NOW).1, format!("{stream}:1,{stream}:4"));
+    let (queued, _) = outbox.send_again(&marks(&format!("{stream}:1-4")));
+    let again: Vec<u64> =
+        queued.iter().map(|queued| outbox.load(queued.package).unwrap().envelope.sequence.unwrap().number).collect();
+    assert_eq!(again, [4]);
+    assert_eq!(files(&sent), Vec::<String>::new());
+}
+
+#[test]
+fn a_stock_that_was_lost_is_collected_anew_and_never_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path());
+    let first = outbox.publish(report(b"<x/>"), NOW).unwrap();
+    let stream = format!("Inventories/root/Full={}", outbox.epoch());
+    assert_eq!(outbox.told(NOW), (format!("{stream}:1"), String::new()));
+    outbox.deliver(first.package, NOW);
+    assert_eq!(outbox.told(NOW).1, format!("{stream}:1"));
+    assert_eq!(outbox.send_again(&marks(&format!("{stream}:1"))), (vec![], true));
+    outbox.publish(report(b"<y/>"), NOW).unwrap();
+    assert_eq!(outbox.send_again(&marks(&format!("{stream}:1"))), (vec![], false), "a later one is queued");
+    assert!(files(&folder.path().join("sent")).is_empty());
+}
+
 #[test]
 fn an_account_with_dots_still_gives_a_name_that_receivers_take() {
     let folder = tempfile::tempdir().unwrap();
@@ -230,6 +330,7 @@ fn a_disk_that_is_full_at_any_call_loses_nothing_and_repeats_no_sequence() {
             data: full(&real.data),
             uploads: real.uploads.iter().map(|(kind, disk)| (*kind, full(disk))).collect(),
             inventories: full(&real.inventories),
+            sent: full(&real.sent),
             refused: full(&real.refused),
             damaged: full(&real.damaged),
         };

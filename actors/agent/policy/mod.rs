@@ -9,6 +9,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster::formats::marks::{Mark, read_marks};
 use muster::formats::npl::policy_file_name;
 use muster::formats::wire::{self, header};
 use muster::id::Guid;
@@ -43,10 +44,32 @@ pub enum Polled {
     Silent,
 }
 
+/// What is asked, and told with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Who asks.
+    pub agent: Guid,
+    /// Download base address of the server that is asked.
+    pub base: String,
+    /// The last number used of each stream, as `formats::marks`.
+    pub published: String,
+    /// What nodes took of it, as `formats::marks`.
+    pub acked: String,
+}
+
+/// What was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// What the poll came to.
+    pub polled: Polled,
+    /// What is to be sent again.
+    pub resend: Vec<Mark>,
+}
+
 /// Asks for policy.
 pub trait PolicySource: Send + Sync {
-    /// Polls the server with the download base address `base`.
-    fn poll(&self, agent: Guid, base: String) -> Pending<Polled>;
+    /// Polls once.
+    fn poll(&self, question: Question) -> Pending<Answered>;
 }
 
 /// Asks over HTTP. One poll at a time.
@@ -85,56 +108,15 @@ impl PolicyClient {
 }
 
 impl PolicySource for PolicyClient {
-    fn poll(&self, agent: Guid, base: String) -> Pending<Polled> {
+    fn poll(&self, question: Question) -> Pending<Answered> {
         let (http, store, turn) = (self.http.clone(), self.store.clone(), self.one_at_a_time.clone());
         let limit = self.limit.clone();
         let path = format!("Policies/{}", wire::percent_encode(&policy_file()));
         Box::pin(async move {
             let _turn = turn.lock().await;
-            let known = store.clone();
-            let Ok(held) = tokio::task::spawn_blocking(move || known.held()).await else { return Polled::NotTaken };
-            let held = match held {
-                Ok(held) => held,
-                Err(error) => {
-                    warn!(error = %Chain(&PollError::Store(error)), "the policy in force is kept");
-                    return Polled::NotTaken;
-                }
-            };
-            let source = Source { http, base, agent, limit };
-            let update = match source.follow(&held, path).await {
-                Ok(Some(update)) => update,
-                Ok(None) => return Polled::Unchanged,
-                Err(error) => {
-                    return match &error {
-                        PollError::Http(_) | PollError::Status { .. } => {
-                            debug!(server = source.base, error = %Chain(&error), "no policy");
-                            Polled::Silent
-                        }
-                        // A beacon that lags behind another one; it follows.
-                        PollError::Refused(Refused::Older { .. }) => {
-                            debug!(server = source.base, error = %Chain(&error), "the policy in force is newer");
-                            Polled::Unchanged
-                        }
-                        _ => {
-                            warn!(server = source.base, error = %Chain(&error), "the policy in force is kept");
-                            Polled::NotTaken
-                        }
-                    };
-                }
-            };
-            let put = move || store.put(&update).map(|()| store.load());
-            let stored = tokio::task::spawn_blocking(put).await;
-            match stored {
-                Ok(Ok(in_force)) => {
-                    info!(revision = in_force.held.revision, server = source.base, "a new policy is in force");
-                    Polled::Updated(Box::new(in_force))
-                }
-                Ok(Err(error)) => {
-                    warn!(error = %Chain(&PollError::Store(error)), "the policy in force is kept");
-                    Polled::NotTaken
-                }
-                Err(_) => Polled::NotTaken,
-            }
+            let mut source = Source { http, question, limit, resend: Vec::new() };
+            let polled = source.poll(store, path).await;
+            Answered { polled, resend: source.resend }
         })
     }
 }
@@ -142,14 +124,63 @@ impl PolicySource for PolicyClient {
 /// One server, asked by one agent.
 struct Source {
     http: reqwest::Client,
-    base: String,
-    agent: Guid,
+    question: Question,
     limit: Limit,
+    /// What the answer says is to be sent again.
+    resend: Vec<Mark>,
 }
 
 impl Source {
+    async fn poll(&mut self, store: Arc<PolicyStore>, path: String) -> Polled {
+        let known = store.clone();
+        let Ok(held) = tokio::task::spawn_blocking(move || known.held()).await else { return Polled::NotTaken };
+        let held = match held {
+            Ok(held) => held,
+            Err(error) => {
+                warn!(error = %Chain(&PollError::Store(error)), "the policy in force is kept");
+                return Polled::NotTaken;
+            }
+        };
+        let followed = self.follow(&held, path).await;
+        let server = &self.question.base;
+        let update = match followed {
+            Ok(Some(update)) => update,
+            Ok(None) => return Polled::Unchanged,
+            Err(error) => {
+                return match &error {
+                    PollError::Http(_) | PollError::Status { .. } => {
+                        debug!(server, error = %Chain(&error), "no policy");
+                        Polled::Silent
+                    }
+                    // A beacon that lags behind another one; it follows.
+                    PollError::Refused(Refused::Older { .. }) => {
+                        debug!(server, error = %Chain(&error), "the policy in force is newer");
+                        Polled::Unchanged
+                    }
+                    _ => {
+                        warn!(server, error = %Chain(&error), "the policy in force is kept");
+                        Polled::NotTaken
+                    }
+                };
+            }
+        };
+        let put = move || store.put(&update).map(|()| store.load());
+        let stored = tokio::task::spawn_blocking(put).await;
+        match stored {
+            Ok(Ok(in_force)) => {
+                info!(revision = in_force.held.revision, server, "a new policy is in force");
+                Polled::Updated(Box::new(in_force))
+            }
+            Ok(Err(error)) => {
+                warn!(error = %Chain(&PollError::Store(error)), "the policy in force is kept");
+                Polled::NotTaken
+            }
+            Err(_) => Polled::NotTaken,
+        }
+    }
+
     /// Follows the policy at `path`; `None` when it changes nothing.
-    async fn follow(&self, held: &Held, path: String) -> Result<Option<Update>, PollError> {
+    async fn follow(&mut self, held: &Held, path: String) -> Result<Option<Update>, PollError> {
         let Some((policy, etag)) = self.policy(held, path).await? else { return Ok(None) };
         let mut step = begin(held, &policy, &etag)?;
         loop {
@@ -161,12 +192,23 @@ impl Source {
         }
     }
 
-    async fn policy(&self, held: &Held, path: String) -> Result<Option<(Vec<u8>, String)>, PollError> {
+    async fn policy(&mut self, held: &Held, path: String) -> Result<Option<(Vec<u8>, String)>, PollError> {
         let mut request = self.request(&path, SMALL_BYTES_MAX);
+        for (name, told) in [(header::PUBLISHED, &self.question.published), (header::ACKED, &self.question.acked)] {
+            if !told.is_empty() {
+                request = request.header(name, told);
+            }
+        }
         if !held.etag.is_empty() {
             request = request.header(IF_NONE_MATCH, &held.etag);
         }
         let answer = request.send().await?;
+        let asked = answer.headers().get(header::RESEND).and_then(|asked| asked.to_str().ok()).unwrap_or_default();
+        let (resend, bad) = read_marks(asked);
+        if bad > 0 {
+            debug!(server = self.question.base, bad, "part of what is to be sent again does not read");
+        }
+        self.resend = resend;
         match answer.status().as_u16() {
             200 => {}
             304 | 404 => return Ok(None),
@@ -188,9 +230,9 @@ impl Source {
 
     /// The answer may have `bytes` and be read as slowly as the limit wants.
     fn request(&self, path: &str, bytes: u64) -> reqwest::RequestBuilder {
-        let address = format!("{}/{path}", self.base.trim_end_matches('/'));
+        let address = format!("{}/{path}", self.question.base.trim_end_matches('/'));
         let time = ANSWER_TIME + Duration::from_secs(secs(bytes, self.limit.download_rate()));
-        self.http.get(address).timeout(time).header(header::AGENT, self.agent.to_string())
+        self.http.get(address).timeout(time).header(header::AGENT, self.question.agent.to_string())
     }
 
     async fn bounded(&self, mut answer: reqwest::Response, path: String, limit: u64) -> Result<Vec<u8>, PollError> {

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use muster::formats::gzip;
@@ -60,20 +59,7 @@ pub fn node_with_reserve(limits: IntakeLimits, reserve_bytes: u64) -> Node {
     let no_fatal = Arc::new(|reason: &str| panic!("{reason}"));
     let (logs, _) = Logs::open(NodeFolder::open(data.path()).unwrap(), clock.clone(), reserve, no_fatal).unwrap();
     let gate = Arc::new(Gate::new(limits));
-    let intake = Arc::new(Intake {
-        node: logs.node,
-        tenant: "default".parse().unwrap(),
-        packages: logs.packages.clone(),
-        facts: logs.fact_index.clone(),
-        held: logs.package_index.clone(),
-        taken: AtomicU64::new(logs.package_index.totals().0 as u64),
-        give_up: None,
-        gate: gate.clone(),
-        clock,
-        arrived: Arc::new(|| ()),
-        duplicates: AtomicU64::new(0),
-        refusals: AtomicU64::new(0),
-    });
+    let intake = Arc::new(Intake::new(&logs, "default".parse().unwrap(), gate.clone(), clock, Arc::new(|| ())));
     let shared = intake.clone();
     let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "listen", false).unwrap();
     let listener =

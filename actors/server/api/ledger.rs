@@ -2,9 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use muster::model::fact::FactKind;
+use muster::model::fact::{FactKey, FactKind};
 use muster::model::stored;
 use muster::time::Timestamp;
+use muster::upload::gaps::Gap;
 use muster::upload::ledger::{Counts, StreamLedger};
 use serde_json::{Value, json};
 use tracing::error;
@@ -13,6 +14,10 @@ use super::problem::Problem;
 use super::remembered::Remembered;
 use super::{Answer, Api, Question};
 use crate::errors::{Chain, Hex};
+use crate::server::gaps::open_gaps;
+
+/// Keys that are looked at together.
+const PAGE: usize = 1_000;
 
 /// Sums over all streams, by the version of the facts.
 pub type Sums = Remembered<u64, LedgerSums>;
@@ -24,6 +29,8 @@ pub struct LedgerSums {
     pub counts: Counts,
     /// Numbers below one that was settled, and not settled themselves.
     pub gaps: u64,
+    /// Packages that were acknowledged by a node and never came: the state of the contract.
+    pub missing: u64,
     /// When it was summed.
     pub as_of: Timestamp,
 }
@@ -42,11 +49,29 @@ impl Api {
                     }
                     Err(error) => error!(key = %Hex(key), error = %Chain(&error), "a ledger does not read, not summed"),
                 });
+            sums.missing = self.missing()?;
             match damaged.first() {
                 None => Ok(sums),
                 Some((_, error)) => Err(Problem::internal("store", Chain(error).to_string())),
             }
         })
+    }
+
+    /// Packages that were called missing, and that no ledger has settled since.
+    fn missing(&self) -> Result<u64, Problem> {
+        let (draft, now, tenant, mut missing) = (self.books.draft(), self.clock.now(), &self.books.tenant, 0_u64);
+        let mut after = None::<Box<[u8]>>;
+        loop {
+            let page = self.books.facts.keys(&FactKind::Gaps.prefix(Some(tenant)), after.as_deref(), PAGE);
+            let Some((last, _)) = page.last() else { return Ok(missing) };
+            after = Some(last.clone());
+            for (encoded, _) in &page {
+                let Some(FactKey::Gaps(_, origin)) = FactKey::decode(encoded) else { continue };
+                let open = open_gaps(&draft, tenant, &origin, now);
+                let open = open.map_err(|error| Problem::internal("store", Chain(&error).to_string()))?;
+                missing = open.missing().map(Gap::packages).fold(missing, u64::saturating_add);
+            }
+        }
     }
 
     /// Deliveries of packages that were known here.
@@ -69,8 +94,9 @@ pub(super) fn summary(api: &Api, question: &Question) -> Result<Answer, Problem>
     Ok(Answer::Json(summarise(api)?))
 }
 
-/// The summary. `missing` are gaps in sequences: on their way, held by a beacon (`at_beacons`), or lost; one that has
-/// arrived and is not settled yet counts there and in `in_custody`. Only agents know what they gave up, so `refused` and
+/// The summary. `published` counts what is settled, what is held here, and what is known to be on its way or lost, because a
+/// later number of its stream was settled. `missing` are packages that an agent has a receipt for and that did not come
+/// within `custody.missing_after_secs`. Only agents know what they gave up, so `refused` and
 /// `superseded` are null until their reports of that reach the server.
 pub(super) fn summarise(api: &Api) -> Result<Value, Problem> {
     let sums = api.ledger_sums()?;
@@ -84,7 +110,7 @@ pub(super) fn summarise(api: &Api) -> Result<Value, Problem> {
         "expired": sums.counts.expired,
         "refused": null,
         "superseded": null,
-        "missing": sums.gaps,
+        "missing": sums.missing,
         "duplicate_deliveries": api.duplicates(&sums),
         "at_beacons": api.at_beacons().0,
         "as_of": sums.as_of.to_rfc3339(),

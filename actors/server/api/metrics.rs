@@ -56,7 +56,10 @@ pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
         (format!("{{state=\"{state}\"}}"), count as f64)
     });
     text.metric("muster_packages_settled_total", "counter", "Packages by their final state.", &settled);
-    text.gauge("muster_packages_missing", "Gaps in the sequences of agents.", sums.gaps as f64);
+    let help = "Packages that an agent has a receipt for and that never came.";
+    text.gauge("muster_packages_missing", help, sums.missing as f64);
+    let help = "Parts of agents' gap reports that did not read, since the start.";
+    text.counter("muster_gap_reports_ignored_total", help, api.gaps.ignored());
     text.counter("muster_duplicate_deliveries_total", "Deliveries of known packages.", api.duplicates(&sums));
     let refusals = api.intake.refusals.load(Ordering::Relaxed);
     text.counter("muster_uploads_refused_total", "Uploads that were not taken, since the start.", refusals);

@@ -13,7 +13,6 @@ mod explain;
 
 mod ledger;
 mod packages;
-mod unsettled;
 
 mod beacons;
 mod exports;
@@ -29,12 +28,14 @@ mod metrics;
 mod openapi;
 mod pages;
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use actix_web::web::{self, Data, PathConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use muster::model::package::PackageKey;
 use muster::roles::server::{ImportRules, ServerSettings};
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -44,9 +45,11 @@ use super::books::Books;
 use super::exports::Reports;
 use super::policy::PolicyKeeper;
 use super::reconciler::RuleFiles;
+use super::unsettled::SettledTo;
 use crate::clock::SharedClock;
-use crate::hierarchy::Statuses;
+use crate::hierarchy::{Gaps, Statuses};
 use crate::intake::Intake;
+use crate::log::Held;
 use crate::node::Logs;
 
 /// Questions that are worked on at once; further ones wait. Each may read a whole list once.
@@ -72,6 +75,8 @@ pub struct Api {
     pub policy: PolicyKeeper,
     /// The beacons below.
     pub statuses: Arc<Statuses>,
+    /// What agents tell of acknowledged packages.
+    pub gaps: Arc<Gaps>,
     /// Counters of the upload listener.
     pub intake: Arc<Intake>,
     /// The last exports.
@@ -88,7 +93,7 @@ pub struct Api {
 pub struct Kept {
     devices: devices::DeviceCount,
     ledger: ledger::Sums,
-    settled_to: unsettled::SettledTo,
+    settled_to: SettledTo,
     recognition: recognition::Recognitions,
     reconciled: licences::Last,
     questions: Arc<Semaphore>,
@@ -108,6 +113,11 @@ impl Default for Kept {
 }
 
 impl Api {
+    /// Calls `each` for every package without a final state, in order of custody, until it breaks.
+    fn each_unsettled(&self, each: impl FnMut(Held, PackageKey) -> ControlFlow<()>) {
+        self.kept.settled_to.each_unsettled(&self.logs.package_index, &self.books, each);
+    }
+
     /// Raised by every commit: what was made of the facts before is perhaps not what they say now.
     fn facts_version(&self) -> u64 {
         self.logs.facts.stats().groups.load(std::sync::atomic::Ordering::Acquire)

@@ -8,6 +8,7 @@
 //! Source: delivery contract, sections 2 and 5; Adopted: Normal Operation, steps 2, 3, 5 and 7.
 
 mod choice;
+mod resend;
 mod rules;
 mod sending;
 mod surroundings;
@@ -16,6 +17,7 @@ mod vocabulary;
 use std::sync::Arc;
 
 pub use choice::{Listed, PASS_MAX, ServerChoice};
+pub use resend::{Resend, resend};
 pub use rules::{AgentRules, AgentServer, AgentSettings, SERVERS_MAX, Task};
 pub use surroundings::Surroundings;
 pub use vocabulary::*;
@@ -26,12 +28,16 @@ use super::{Core, IntentNumber, Sink};
 use crate::model::package::Kind;
 use crate::rng::RngStream;
 use crate::schedule::{Happening, Plan, Ran};
-use crate::time::{HOUR_MS, MINUTE_MS, Timestamp};
+use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp};
 use crate::upload::answer::Verdict;
 use crate::upload::backoff::{Backoff, CLOCK_STEP_MS, RetryBudget};
 
-/// What was missed while the machine was off, was lost, or is asked for again, is collected within this time.
+/// What was missed while the machine was off, or was lost, is collected within this time.
 const MISSED_WITHIN_MS: i64 = HOUR_MS;
+/// What is asked for again is collected within this time: who asks spreads it already, by the moments of the policy questions.
+const ASKED_WITHIN_MS: i64 = MINUTE_MS;
+/// From one collection that was asked for to the next there is at least this much: who asks has no identity yet.
+const ASKED_APART_MS: i64 = DAY_MS;
 /// From one policy question or collection to the next there is at least this much, whatever a schedule says: a policy is
 /// not signed yet.
 const APART_MS: i64 = MINUTE_MS;
@@ -70,6 +76,8 @@ pub struct AgentCore {
     policy_floor: Timestamp,
     /// The same for collections.
     collect_floor: Timestamp,
+    /// A collection that is asked for is not begun before this.
+    asked_floor: Timestamp,
     /// What the plan decided at the start is not remembered yet.
     is_fresh: bool,
 }
@@ -123,6 +131,7 @@ impl Core for AgentCore {
             is_collecting: false,
             policy_floor: Timestamp(i64::MIN),
             collect_floor,
+            asked_floor: Timestamp(i64::MIN),
             is_fresh: true,
         }
     }
@@ -154,6 +163,13 @@ impl Core for AgentCore {
                     (self.is_collecting, self.collect_failures) = (false, 0);
                 }
                 self.enqueue(now, queued);
+            }
+            AgentInput::Requeued(queued) => self.enqueue(now, queued),
+            AgentInput::CollectionAsked => {
+                if now >= self.asked_floor {
+                    self.asked_floor = now.plus_ms(ASKED_APART_MS);
+                    self.collect_due = self.collect_due.min(now.plus_ms(self.rng.below(ASKED_WITHIN_MS)));
+                }
             }
             AgentInput::CollectionFailed { published } => {
                 self.enqueue(now, published);
@@ -355,7 +371,10 @@ impl AgentCore {
             };
             self.queue.iter_mut().for_each(|entry| back(&mut entry.due));
             let times = [&mut self.collect_due, &mut self.policy_due, &mut self.hold_until];
-            times.into_iter().chain([&mut self.policy_floor, &mut self.collect_floor]).for_each(back);
+            times
+                .into_iter()
+                .chain([&mut self.policy_floor, &mut self.collect_floor, &mut self.asked_floor])
+                .for_each(back);
             self.servers.step_back(step);
             self.seen = now;
         }

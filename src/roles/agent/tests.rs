@@ -805,3 +805,38 @@ fn a_logon_or_a_connection_runs_what_waits_for_it() {
     assert_eq!(bench.on(AgentInput::Happened(Happening::OnConnect)), []);
     assert_eq!(bench.on(AgentInput::Happened(Happening::Logon)), [AgentIntent::Collect]);
 }
+
+#[test]
+fn what_was_lost_on_its_way_goes_again_at_once_and_ends_no_collection() {
+    let (mut bench, _) = Bench::holding(1, vec![]);
+    bench.now = bench.core.plan(bench.now).collect;
+    assert!(bench.wake().contains(&AgentIntent::Collect));
+    assert_eq!(bench.on(AgentInput::Requeued(vec![usage(1), usage(2)])), [upload(1, 0)]);
+    assert_eq!(bench.answer(Verdict::Delivered), [delete(1, LetGo::Delivered), upload(2, 0)]);
+    assert_eq!(bench.answer(Verdict::Delivered), [delete(2, LetGo::Delivered)]);
+    assert_eq!(bench.on(AgentInput::Published(vec![inventory(3)])), [upload(3, 0)]);
+}
+
+#[test]
+fn a_lost_inventory_is_collected_anew_within_a_minute_and_at_most_once_a_day() {
+    let rarely = AgentSettings { inventory_every_ms: 30 * DAY_MS, ..settings(1) };
+    let mut bench = Bench::new(rarely, vec![], Some(START));
+    let asked = |bench: &mut Bench| {
+        bench.on(AgentInput::CollectionAsked);
+        bench.core.plan(bench.now).collect
+    };
+    let due = asked(&mut bench);
+    assert!(due.ms_since(bench.now) < MINUTE_MS, "{due:?}");
+    bench.now = due;
+    assert!(bench.wake().contains(&AgentIntent::Collect));
+    bench.on(AgentInput::Published(vec![]));
+    // Whoever asks at each question costs one collection a day.
+    let planned = bench.core.plan(bench.now).collect;
+    assert!(planned.ms_since(START) > DAY_MS);
+    for hour in 1..24 {
+        bench.now = START.plus_ms(hour * HOUR_MS);
+        assert_eq!(asked(&mut bench), planned, "after {hour} hours");
+    }
+    bench.now = START.plus_ms(DAY_MS + MINUTE_MS);
+    assert!(asked(&mut bench).ms_since(bench.now) < MINUTE_MS);
+}

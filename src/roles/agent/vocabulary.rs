@@ -61,6 +61,10 @@ pub struct AgentDurable {
 pub enum AgentInput {
     /// A collection, usage or a log is published: complete, synced, queued. A collection may have given more than one package.
     Published(Vec<Queued>),
+    /// Packages that were delivered are queued again: their custodian lost them.
+    Requeued(Vec<Queued>),
+    /// A collection was lost on its way: collect anew.
+    CollectionAsked,
     /// A collection could not be stored, or not all of it.
     CollectionFailed {
         /// What of it is published.

@@ -29,6 +29,8 @@ const RECONCILE_AT_START_MS: i64 = 2 * SECOND_MS;
 const SWEEP_EVERY_MS: i64 = DAY_MS;
 /// Beacons report every minute; a policy that has to change for one of them is made within as much again.
 const POLICY_EVERY_MS: i64 = MINUTE_MS;
+/// Gaps are looked at this often, or as soon as one can have become missing: agents that poll meanwhile are told.
+const GAPS_EVERY_MS: i64 = MINUTE_MS;
 /// No sooner than this after the last look, whatever beacons report.
 const POLICY_APART_MS: i64 = 10 * SECOND_MS;
 
@@ -61,6 +63,7 @@ pub struct ServerCore {
     staged_since: Option<Timestamp>,
     sweep_due: Timestamp,
     policy_due: Timestamp,
+    gaps_due: Timestamp,
     started: Timestamp,
     /// The latest time it was told, to notice a clock that steps back.
     seen: Timestamp,
@@ -176,7 +179,7 @@ impl ServerCore {
         self.staged_since = self.staged_since.map(back);
         self.state.last_import = self.state.last_import.map(|last| last.min(now));
         (self.sweep_due, self.started) = (back(self.sweep_due), back(self.started));
-        self.policy_due = back(self.policy_due);
+        (self.policy_due, self.gaps_due) = (back(self.policy_due), back(self.gaps_due));
         self.reconcile_again = back(self.reconcile_again);
     }
 
@@ -190,6 +193,10 @@ impl ServerCore {
         if self.policy_due <= now {
             self.policy_due = now.plus_ms(POLICY_EVERY_MS);
             out.intend(ServerIntent::RenewPolicy);
+        }
+        if self.gaps_due <= now {
+            self.gaps_due = now.plus_ms(self.settings.missing_after_ms.clamp(SECOND_MS, GAPS_EVERY_MS));
+            out.intend(ServerIntent::LookAtGaps);
         }
         if self.sweep_due <= now {
             self.sweep_due = now.plus_ms(SWEEP_EVERY_MS);
@@ -227,6 +234,7 @@ impl Core for ServerCore {
             // Servers that start together do not sweep together.
             sweep_due: now.plus_ms(MINUTE_MS + rng.below(60 * MINUTE_MS)),
             policy_due: now,
+            gaps_due: now,
             started: now,
             seen: now,
         }
@@ -245,7 +253,7 @@ impl Core for ServerCore {
             task => self.due(task),
         };
         let task = Task::ALL.into_iter().map(due).min().unwrap_or(Timestamp::NEVER);
-        failed.min(task).min(self.sweep_due).min(self.policy_due)
+        failed.min(task).min(self.sweep_due).min(self.policy_due).min(self.gaps_due)
     }
 
     fn wake(&mut self, now: Timestamp, out: &mut impl Sink<ServerIntent>) {

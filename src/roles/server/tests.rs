@@ -24,6 +24,11 @@ use crate::upload::ledger::{Counts, StreamLedger};
 
 const START: Timestamp = Timestamp(1_750_000_000_000);
 
+fn settings(import_on_arrival: bool) -> ServerSettings {
+    let (loaders, import_every_ms, exports, missing_after_ms) = (2, DAY_MS, true, DAY_MS);
+    ServerSettings { loaders, import_every_ms, import_on_arrival, exports, missing_after_ms }
+}
+
 struct World {
     core: ServerCore,
     intents: Intents<ServerIntent>,
@@ -32,8 +37,10 @@ struct World {
 
 impl World {
     fn new(on_arrival: bool, waiting: std::ops::Range<u64>, state: TenantState) -> World {
-        let settings =
-            ServerSettings { loaders: 2, import_every_ms: DAY_MS, import_on_arrival: on_arrival, exports: true };
+        World::with(settings(on_arrival), waiting, state)
+    }
+
+    fn with(settings: ServerSettings, waiting: std::ops::Range<u64>, state: TenantState) -> World {
         let durable =
             ServerDurable { settings: Arc::new(settings), waiting: waiting.map(PackageNumber).collect(), state };
         let core = ServerCore::recover(durable, RngStream::new(1, 1, 0), START);
@@ -44,8 +51,10 @@ impl World {
     fn pass(&mut self, ms: i64) -> Vec<(i64, IntentNumber, ServerIntent)> {
         let (end, mut wanted) = (self.now.plus_ms(ms), Vec::new());
         loop {
-            // The policy is looked at each minute, whatever else there is to do.
-            let of_tasks = self.intents.take().into_iter().filter(|(_, intent)| *intent != ServerIntent::RenewPolicy);
+            // Policy and gaps are looked at each minute, whatever else there is to do.
+            let is_task =
+                |intent: &ServerIntent| !matches!(intent, ServerIntent::RenewPolicy | ServerIntent::LookAtGaps);
+            let of_tasks = self.intents.take().into_iter().filter(|(_, intent)| is_task(intent));
             wanted.extend(of_tasks.map(|(n, intent)| (self.now.0 - START.0, n, intent)));
             let due = self.core.next_due();
             if due > end {
@@ -81,6 +90,22 @@ fn only(wanted: Vec<(i64, IntentNumber, ServerIntent)>) -> (IntentNumber, Server
 
 fn numbers(range: std::ops::Range<u64>) -> ServerIntent {
     ServerIntent::Load(range.map(PackageNumber).collect())
+}
+
+#[test]
+fn gaps_are_looked_at_each_minute_and_sooner_where_the_limit_is_shorter() {
+    for (missing_after_ms, every_ms) in [(DAY_MS, MINUTE_MS), (5_000, 5_000), (1, 1_000)] {
+        let settings = ServerSettings { missing_after_ms, ..settings(true) };
+        let mut world = World::with(settings, 0..0, TenantState::default());
+        let mut looks = Vec::new();
+        while looks.len() < 3 {
+            let now = world.core.next_due();
+            world.core.wake(now, &mut world.intents);
+            let looked = world.intents.take().into_iter().any(|(_, intent)| intent == ServerIntent::LookAtGaps);
+            looks.extend(looked.then_some(now.0 - START.0));
+        }
+        assert_eq!(looks, [0, every_ms, 2 * every_ms]);
+    }
 }
 
 #[test]

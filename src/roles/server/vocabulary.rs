@@ -20,6 +20,8 @@ pub struct ServerSettings {
     pub import_on_arrival: bool,
     /// Whether devices are exported.
     pub exports: bool,
+    /// What was acknowledged and is not settled after this is missing.
+    pub missing_after_ms: i64,
 }
 
 /// What survives.
@@ -112,6 +114,8 @@ pub enum ServerIntent {
     Run(Task),
     /// Make the policy of agents and beacons anew, where something has changed.
     RenewPolicy,
+    /// Look at what was acknowledged and is not settled; comes back as `Done`.
+    LookAtGaps,
     /// Let go of bodies that nobody needs any more.
     Sweep,
 }

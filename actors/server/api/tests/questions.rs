@@ -270,7 +270,7 @@ async fn every_state_of_a_package_has_its_reason_and_its_place_in_the_sums() {
           "expired": 0,
           "imported": 1,
           "in_custody": 1,
-          "missing": 1,
+          "missing": 0,
           "published": 5,
           "quarantined": 1,
           "refused": null,

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use muster::model::fact::FactKey;
 use muster::model::package::PackageKey;
 
-use super::Api;
-use crate::log::{Handle, Held};
-use crate::server::reading::Reading;
+use super::books::Books;
+use super::reading::Reading;
+use crate::log::{Handle, Held, PackageIndex};
 
 /// Packages that are looked at together.
 const PAGE: usize = 1_000;
@@ -17,22 +17,26 @@ const PAGE: usize = 1_000;
 #[derive(Default)]
 pub struct SettledTo(AtomicU64);
 
-impl Api {
+impl SettledTo {
     /// Calls `each` for every package without a final state, in order of custody, until it breaks. What was found
     /// settled is not looked at again by later calls, so a call costs what waits and what is new.
-    pub(super) fn each_unsettled(&self, mut each: impl FnMut(Held, PackageKey) -> ControlFlow<()>) {
-        let settled_to = &self.kept.settled_to.0;
-        let mut after = settled_to.load(Ordering::Relaxed).checked_sub(1).map(Handle);
+    pub fn each_unsettled(
+        &self,
+        packages: &PackageIndex,
+        books: &Books,
+        mut each: impl FnMut(Held, PackageKey) -> ControlFlow<()>,
+    ) {
+        let mut after = self.0.load(Ordering::Relaxed).checked_sub(1).map(Handle);
         let mut all_settled = true;
         loop {
-            let page = self.logs.package_index.after(after, PAGE);
+            let page = packages.after(after, PAGE);
             let Some(last) = page.last() else { return };
             after = Some(last.handle);
             for held in page {
-                let key = Reading::key(&held).filter(|(tenant, _)| *tenant == self.books.tenant);
+                let key = Reading::key(&held).filter(|(tenant, _)| *tenant == books.tenant);
                 let unsettled = key.filter(|(tenant, key)| {
                     let fact = FactKey::Package(tenant.clone(), key.clone());
-                    !self.books.facts.contains(&fact.encode())
+                    !books.facts.contains(&fact.encode())
                 });
                 match unsettled {
                     Some((_, key)) => {
@@ -42,7 +46,7 @@ impl Api {
                         }
                     }
                     None if all_settled => {
-                        settled_to.fetch_max(held.handle.0 + 1, Ordering::Relaxed);
+                        self.0.fetch_max(held.handle.0 + 1, Ordering::Relaxed);
                     }
                     None => {}
                 }

@@ -76,7 +76,7 @@ fn with_head<T>(
         machine_name: &clean(&record.name, NAME_BYTES_LIMIT),
         user_name: &clean(&identity.account, NAME_BYTES_LIMIT),
         has_hardware: true,
-        has_software: has_software,
+        has_software,
         has_service_providers: false,
         date_time: &date_time,
         kind: if has_software { "Full" } else { "Hardware" },

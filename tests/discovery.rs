@@ -164,7 +164,9 @@ fn database_servers_are_shown_on_their_device_until_they_are_gone_and_oracle_has
     let shown = wait_for("both inventories", || {
         let shown = get(&device)?;
         let packages = shown["packages"].as_array()?;
-        (packages.len() == 2 && packages.iter().all(|package| package["state"] == "imported")).then_some(shown)
+        let is_new = packages[0]["digest"] != first["packages"][0]["digest"];
+        let are_in = packages.len() == 2 && packages.iter().all(|package| package["state"] == "imported");
+        (is_new && are_in).then_some(shown)
     });
     assert_eq!((&shown["os"], &shown["serial"]), (&first["os"], &first["serial"]));
     let software = |device: &Value| -> (Vec<Value>, Vec<Value>) {

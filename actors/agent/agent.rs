@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
 use muster::formats::marks::Mark;
-use muster::model::package::Kind;
 use muster::policy::apply::Held;
 use muster::rng::{RngStream, mix};
 use muster::roles::agent::{
@@ -22,11 +21,11 @@ use muster::upload::selector::Device;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use super::host::{CollectHost, HostReport};
+use super::host::CollectHost;
 use super::limits::Limits;
 use super::memory::{AgentMemory, MemoryFile};
 use super::meter::MeterWorld;
-use super::outbox::{Life, ORACLE, Outbox, Report};
+use super::outbox::{Life, Outbox};
 use super::own_log::OwnLog;
 use super::pinger::MeasureServers;
 use super::policy::{Answered, InForce, PolicySource, PolicyStore, Polled, Question};
@@ -319,62 +318,6 @@ impl Agent {
             Ok(Ok(None)) | Err(_) => {}
             Ok(Err(error)) => warn!(error = %Chain(&error), "the log is not published, it goes with the next one"),
         }));
-    }
-}
-
-/// What the collecting thread needs; the rest of the world stays on the actor's own.
-struct CollectorWorld {
-    /// Locked until the thread has ended.
-    _folder: Arc<NodeFolder>,
-    outbox: Arc<Mutex<Outbox>>,
-    clock: SharedClock,
-    collector: Arc<dyn CollectHost>,
-}
-
-impl AgentWorld {
-    fn clone_for_thread(&self) -> CollectorWorld {
-        CollectorWorld {
-            _folder: self.folder.clone(),
-            outbox: self.outbox.clone(),
-            clock: self.clock.clone(),
-            collector: self.collector.clone(),
-        }
-    }
-}
-
-impl CollectorWorld {
-    /// What is published, and whether that is all of what was collected.
-    fn collect(&self, life: Life, rules: &AgentRules) -> (Vec<Queued>, bool) {
-        let outbox = || self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
-        let agent = outbox().guid();
-        let collected_at = self.clock.now();
-        let collected = self.collector.collect(agent, rules, collected_at);
-        let HostReport { account, machine, kind_type, ndi, oracle_ndi, disco } = &collected;
-        let mut outbox = outbox();
-        if let Err(error) = outbox.check(life) {
-            warn!(error = %Chain(&error), "collected for nothing");
-            return (vec![], false);
-        }
-        let now = self.clock.now();
-        let mut publish = |kind_type, content| {
-            let report = Report { kind: Kind::Inventories, account, machine, kind_type, collected_at, content };
-            outbox.publish(report, now).map(Some)
-        };
-        let mut results = vec![publish(kind_type, ndi)];
-        results.extend(oracle_ndi.iter().map(|ndi| publish(ORACLE, ndi)));
-        results.extend(disco.iter().map(|disco| outbox.publish_discovery(disco, account, collected_at, now)));
-        let (mut published, mut is_whole) = (Vec::new(), true);
-        for result in results {
-            match result {
-                Ok(queued) => published.extend(queued),
-                // One that fails takes no other with it.
-                Err(error) => {
-                    error!(error = %Chain(&error), "report not published, collected again later");
-                    is_whole = false;
-                }
-            }
-        }
-        (published, is_whole)
     }
 }
 

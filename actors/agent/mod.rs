@@ -6,6 +6,7 @@ pub mod collect_command;
 
 pub mod outbox;
 
+mod collection;
 pub mod host;
 pub mod limits;
 pub mod memory;

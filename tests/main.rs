@@ -6,6 +6,7 @@ mod collect;
 mod documents;
 mod edges;
 mod failover;
+mod healing;
 mod kills;
 mod support;
 mod tidy;

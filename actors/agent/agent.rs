@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
 use muster::formats::marks::Mark;
 use muster::id::Guid;
-use muster::model::package::Kind;
 use muster::policy::apply::Held;
 use muster::rng::{RngStream, mix};
 use muster::roles::agent::{
@@ -21,10 +20,11 @@ use muster::upload::selector::Device;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+use super::collecting::CollectorWorld;
 use super::host::CollectHost;
 use super::memory::{AgentMemory, MemoryFile};
 use super::meter::MeterWorld;
-use super::outbox::{Life, Outbox, OutboxError, Report};
+use super::outbox::{Life, Outbox, OutboxError};
 use super::pinger::MeasureServers;
 use super::policy::{Answered, InForce, PolicySource, PolicyStore, Polled, Question};
 use super::status::{AgentStatus, LastReceipt, StatusFile};
@@ -252,7 +252,7 @@ impl Agent {
     /// Collects and publishes on a thread of its own, whose priority is low for as long as it lives.
     fn collect(&mut self, ctx: &mut Context<Agent>) {
         let (send, receive) = oneshot::channel();
-        let (world, life) = (self.world.clone_for_thread(), self.life);
+        let (world, life) = (CollectorWorld::of(&self.world), self.life);
         let work = move || {
             lower_priority(LEAST);
             // Nobody waits any more when the actor has died meanwhile.
@@ -346,46 +346,6 @@ fn later(intent: IntentNumber) -> AgentInput {
 
 /// Why a server of the agent's own file is asked.
 pub(super) const CONFIGURED: &str = "named in the agent's own configuration";
-
-/// What the collecting thread needs; the rest of the world stays on the actor's own.
-struct CollectorWorld {
-    /// Locked until the thread has ended.
-    _folder: Arc<NodeFolder>,
-    outbox: Arc<Mutex<Outbox>>,
-    clock: SharedClock,
-    collector: Arc<dyn CollectHost>,
-}
-
-impl AgentWorld {
-    fn clone_for_thread(&self) -> CollectorWorld {
-        CollectorWorld {
-            _folder: self.folder.clone(),
-            outbox: self.outbox.clone(),
-            clock: self.clock.clone(),
-            collector: self.collector.clone(),
-        }
-    }
-}
-
-impl CollectorWorld {
-    fn collect(&self, life: Life) -> Result<Queued, OutboxError> {
-        let outbox = || self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
-        let agent = outbox().guid();
-        let collected_at = self.clock.now();
-        let report = self.collector.collect(agent, collected_at);
-        let mut outbox = outbox();
-        outbox.check(life)?;
-        let report = Report {
-            kind: Kind::Inventories,
-            account: &report.account,
-            machine: &report.machine,
-            kind_type: report.kind_type,
-            collected_at,
-            content: &report.ndi,
-        };
-        outbox.publish(report, self.clock.now())
-    }
-}
 
 impl Actor for Agent {
     type Context = Context<Agent>;

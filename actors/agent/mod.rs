@@ -6,6 +6,7 @@ pub mod collect_command;
 
 pub mod outbox;
 
+mod collecting;
 pub mod host;
 pub mod memory;
 pub mod pinger;

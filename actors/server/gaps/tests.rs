@@ -80,6 +80,14 @@ async fn what_a_beacon_lost_is_asked_for_over_restarts_until_a_later_report_come
     bench.look_after(1).await;
     assert_eq!((bench.missing().await, bench.asked(1).unwrap()), (1.into(), "Inventories/root/Full=7:2".to_owned()));
     assert_eq!(bench.asked(2), None, "nobody else is asked");
+    let listed = bench.fixture.get("/api/v1/packages?state=missing").await;
+    assert_eq!(listed["total"], 1);
+    let shown = &listed["items"][0];
+    assert_eq!((&shown["origin"], &shown["sequence"]), (&guid(1).to_string().into(), &2.into()));
+    assert!(shown["reason"].as_str().unwrap().contains(&guid(8).to_string()), "{shown}");
+    for none in ["state=missing&kind=UsageData", "filter=state:missing"] {
+        assert_eq!(bench.fixture.get(&format!("/api/v1/packages?{none}")).await["total"], 0, "{none}");
+    }
     let bench = bench.restarted().await;
     bench.look_after(1).await;
     assert_eq!((bench.missing().await, bench.asked(1).is_some()), (1.into(), true));

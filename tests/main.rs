@@ -8,6 +8,7 @@ mod discovery;
 mod documents;
 mod edges;
 mod failover;
+mod healing;
 mod kills;
 mod outage;
 mod support;

@@ -75,7 +75,7 @@ enum PackagesCommand {
         /// Only packages of this agent
         #[arg(long)]
         origin: Option<String>,
-        /// Only packages in this state: held, imported, stale, quarantined or expired
+        /// Only packages in this state: held, missing, imported, stale, quarantined or expired
         #[arg(long)]
         state: Option<String>,
         /// Only packages of this kind, such as Inventories

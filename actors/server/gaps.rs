@@ -311,3 +311,6 @@ fn readable<T>(read: Result<Option<T>, DraftError<ReadError>>, what: &str) -> Re
         read => read,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use muster::model::fact::{FactKey, FactKind};
+use muster::model::fact::FactKind;
 use muster::model::stored;
 use muster::time::Timestamp;
-use muster::upload::gaps::Gap;
 use muster::upload::ledger::{Counts, StreamLedger};
 use serde_json::{Value, json};
 use tracing::error;
@@ -14,10 +13,6 @@ use super::problem::Problem;
 use super::remembered::Remembered;
 use super::{Answer, Api, Question};
 use crate::errors::{Chain, Hex};
-use crate::server::gaps::open_gaps;
-
-/// Keys that are looked at together.
-const PAGE: usize = 1_000;
 
 /// Sums over all streams, by the version of the facts.
 pub type Sums = Remembered<u64, LedgerSums>;
@@ -55,23 +50,6 @@ impl Api {
                 Some((_, error)) => Err(Problem::internal("store", Chain(error).to_string())),
             }
         })
-    }
-
-    /// Packages that were called missing, and that no ledger has settled since.
-    fn missing(&self) -> Result<u64, Problem> {
-        let (draft, now, tenant, mut missing) = (self.books.draft(), self.clock.now(), &self.books.tenant, 0_u64);
-        let mut after = None::<Box<[u8]>>;
-        loop {
-            let page = self.books.facts.keys(&FactKind::Gaps.prefix(Some(tenant)), after.as_deref(), PAGE);
-            let Some((last, _)) = page.last() else { return Ok(missing) };
-            after = Some(last.clone());
-            for (encoded, _) in &page {
-                let Some(FactKey::Gaps(_, origin)) = FactKey::decode(encoded) else { continue };
-                let open = open_gaps(&draft, tenant, &origin, now);
-                let open = open.map_err(|error| Problem::internal("store", Chain(&error).to_string()))?;
-                missing = open.missing().map(Gap::packages).fold(missing, u64::saturating_add);
-            }
-        }
     }
 
     /// Deliveries of packages that were known here.

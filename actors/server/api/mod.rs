@@ -12,6 +12,7 @@ mod devices;
 mod explain;
 
 mod ledger;
+mod missing;
 mod packages;
 
 mod beacons;

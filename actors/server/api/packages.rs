@@ -1,7 +1,8 @@
 //! `GET /packages` and `GET /packages/{digest}`: where each package is and how it ended.
 //!
 //! Without an order of its own the list stands by kind, digest and origin. State, kind, origin, digest, size and time of
-//! a held package are known without reading it; a filter or order by `name` reads every held body once.
+//! a held package are known without reading it; a filter or order by `name` reads every held body once. What is missing is
+//! listed by `state=missing` only: it is not here.
 
 use std::ops::ControlFlow;
 
@@ -17,12 +18,14 @@ use serde_json::{Value, json};
 use super::device::NodeNames;
 use super::listing::{Asked, Cell, Fields, Form, Page, Window, unknown};
 use super::problem::Problem;
-use super::{Answer, Api, Question};
+use super::{Answer, Api, Question, missing};
 use crate::log::Held;
 use crate::server::fleet::Fleet;
 
 /// The word for packages in custody without a final state.
 pub const HELD: &str = "held";
+/// The word for packages that a node took and that never came.
+pub const MISSING: &str = "missing";
 /// Keys that are looked at together.
 const PAGE: usize = 1_000;
 /// Origins of one digest that are shown.
@@ -125,7 +128,7 @@ impl Fields for Package {
 
 pub(super) fn list(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let asked = Asked::of(&question.query, &FORM)?;
-    let states: Vec<&str> = std::iter::once(HELD).chain(FinalState::ALL.map(FinalState::as_str)).collect();
+    let states: Vec<&str> = [HELD, MISSING].into_iter().chain(FinalState::ALL.map(FinalState::as_str)).collect();
     for state in asked.wholes("state") {
         if !states.contains(&state) {
             return Err(unknown("state", state, &states));
@@ -136,6 +139,9 @@ pub(super) fn list(api: &Api, question: &Question) -> Result<Answer, Problem> {
         if !kinds.iter().any(|known| known.eq_ignore_ascii_case(kind)) {
             return Err(unknown("kind", kind, &kinds));
         }
+    }
+    if asked.wholes("state").any(|state| state == MISSING) {
+        return Ok(Answer::Json(missing::page(api, &asked)?.json(|missing| missing.shown())));
     }
     let page = page(api, &asked)?;
     let names = api.node_names();

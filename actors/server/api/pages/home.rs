@@ -157,7 +157,7 @@ fn tiles(summary: &Value, devices: u64, unsettled: usize) -> Vec<Tile> {
         listed(packages::HELD, plain("in custody here", unsettled.to_string(), "")),
         of("held at beacons", "at_beacons"),
         listed("stale", of("stale", "stale")),
-        alarm("missing", "missing", "bad"),
+        listed(packages::MISSING, alarm("missing", "missing", "bad")),
         listed("quarantined", alarm("quarantined", "quarantined", "bad")),
         listed("expired", alarm("expired", "expired", "bad")),
         of("repeated deliveries", "duplicate_deliveries"),

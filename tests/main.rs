@@ -10,3 +10,4 @@ mod kills;
 mod outage;
 mod support;
 mod tidy;
+mod usage;

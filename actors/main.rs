@@ -4,11 +4,15 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use muster_actors::agent::own_log::OwnLog;
 use muster_actors::command::Failure;
 use muster_actors::errors::Chain;
 use muster_actors::operator::command::{self as operator, LookUp};
+use muster_actors::operator::import::{self, ImportArgs};
 use muster_actors::{agent, beacon, server, servicenow, up};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 /// Takes stock of a fleet of machines and proves that nothing was missed.
 #[derive(Debug, Parser)]
@@ -36,6 +40,8 @@ enum Command {
     Packages(operator::PackagesArgs),
     /// Look up the beacons below a running server and what waits at them.
     Beacons(operator::BeaconsArgs),
+    /// Hand inventory that another tool took to a beacon or a server.
+    Import(ImportArgs),
 }
 
 fn main() -> ExitCode {
@@ -44,7 +50,8 @@ fn main() -> ExitCode {
     let arguments = Muster::parse();
     let filter = EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
     let is_terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr).init();
+    let stderr = fmt::layer().with_ansi(is_terminal).with_writer(std::io::stderr).with_filter(filter);
+    tracing_subscriber::registry().with(stderr).with(OwnLog::of_process().layer()).init();
     let done = match arguments.command {
         Command::Up(args) => up::command::run(args),
         Command::Agent(args) => agent::command::run(args),
@@ -55,6 +62,7 @@ fn main() -> ExitCode {
         Command::Devices(args) => operator::run(LookUp::Devices(args)),
         Command::Packages(args) => operator::run(LookUp::Packages(args)),
         Command::Beacons(args) => operator::run(LookUp::Beacons(args)),
+        Command::Import(args) => import::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -35,10 +35,24 @@ struct Error {
     code: String,
 }
 
+/// How long an upload of so many bytes may take, as fast as it goes.
+pub fn upload_time(bytes: usize) -> Duration {
+    UPLOAD_TIME + Duration::from_secs(bytes as u64 / BYTES_PER_SECOND)
+}
+
 impl UploadClient {
     /// A client that goes through the proxy its environment names, if any.
     pub fn new() -> Result<UploadClient, reqwest::Error> {
-        let http = reqwest::Client::builder()
+        UploadClient::of(reqwest::Client::builder())
+    }
+
+    /// A client that goes through `proxy`, whatever its environment names.
+    pub fn through(proxy: reqwest::Proxy) -> Result<UploadClient, reqwest::Error> {
+        UploadClient::of(reqwest::Client::builder().proxy(proxy))
+    }
+
+    fn of(builder: reqwest::ClientBuilder) -> Result<UploadClient, reqwest::Error> {
+        let http = builder
             .connect_timeout(CONNECT_TIME)
             .redirect(reqwest::redirect::Policy::none())
             .pool_idle_timeout(Duration::from_secs(10))
@@ -62,8 +76,21 @@ impl UploadClient {
         headers: &[(&'static str, String)],
         body: Bytes,
     ) -> Answer {
+        let time = upload_time(body.len());
+        self.send(base, kind, name, headers, body.into(), time).await
+    }
+
+    /// The same with any body, which has to be there after `time`.
+    pub async fn send(
+        &self,
+        base: &str,
+        kind: &str,
+        name: &str,
+        headers: &[(&'static str, String)],
+        body: reqwest::Body,
+        time: Duration,
+    ) -> Answer {
         let address = format!("{}/{kind}/{}", base.trim_end_matches('/'), wire::percent_encode(name));
-        let time = UPLOAD_TIME + Duration::from_secs(body.len() as u64 / BYTES_PER_SECOND);
         let mut request = self.http.put(address).timeout(time).body(body);
         for (name, value) in headers {
             request = request.header(*name, value);

@@ -1,8 +1,10 @@
 //! What needs nodes, processes or browsers to be shown, and the rules about the sources themselves.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "this package owns disks and processes")]
 
+mod beacons;
 mod chain;
 mod collect;
+mod discovery;
 mod documents;
 mod edges;
 mod failover;

@@ -1,38 +1,45 @@
 //! The agent's actor: the core, its one timer, and the hands that do what it wants.
 
+mod sending;
+mod watching;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
-use muster::id::Guid;
 use muster::model::package::Kind;
 use muster::policy::apply::Held;
 use muster::rng::{RngStream, mix};
 use muster::roles::agent::{
-    AgentCore, AgentDurable, AgentInput, AgentIntent, AgentRules, AgentServer, AgentSettings, LetGo, PackageNumber,
-    PolicyAnswer, Queued, ServerNumber,
+    AgentCore, AgentDurable, AgentInput, AgentIntent, AgentRules, AgentServer, AgentSettings, LetGo, PolicyAnswer,
+    Queued, ServerNumber,
 };
 use muster::roles::meter::UsagePolicy;
 use muster::roles::{Core, IntentNumber, Intents};
-use muster::upload::answer::{Answer, Verdict, verdict};
 use muster::upload::selector::Device;
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
-use super::host::CollectHost;
+use super::host::{CollectHost, HostReport};
+use super::limits::Limits;
 use super::memory::{AgentMemory, MemoryFile};
 use super::meter::MeterWorld;
-use super::outbox::{Life, Outbox, OutboxError, Report};
+use super::outbox::{Life, ORACLE, Outbox, Report};
+use super::own_log::OwnLog;
 use super::pinger::MeasureServers;
 use super::policy::{InForce, PolicySource, PolicyStore, Polled};
 use super::status::{AgentStatus, LastReceipt, StatusFile};
+use super::surroundings::LookAround;
 use super::uploader::Upload;
 use crate::clock::SharedClock;
 use crate::errors::Chain;
 use crate::node::NodeFolder;
 use crate::priority::{LEAST, lower_priority};
 use crate::supervision::DeathWatch;
+use watching::Around;
+
+pub(super) use sending::CONFIGURED;
 
 /// The timer is never armed for longer, so that a stepped clock and a machine that slept are noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
@@ -54,6 +61,8 @@ pub struct AgentWorld {
     pub policy: Arc<dyn PolicySource>,
     /// The policy in force.
     pub store: Arc<PolicyStore>,
+    /// How fast it may send and fetch.
+    pub limits: Limits,
     /// Pings servers.
     pub pinger: Arc<dyn MeasureServers>,
     /// What is remembered of schedule and servers.
@@ -62,6 +71,10 @@ pub struct AgentWorld {
     pub device: Arc<Device>,
     /// What it is set to.
     pub settings: Arc<AgentSettings>,
+    /// Sees what happens on this host, when the schedule wants to know.
+    pub around: Arc<dyn LookAround>,
+    /// Its own log; `None` when the device keeps it to itself.
+    pub log: Option<OwnLog>,
     /// What its meter needs.
     pub meter: MeterWorld,
 }
@@ -72,7 +85,10 @@ impl AgentWorld {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn order_metering(&self, rules: &AgentRules) {
+    /// Hands to those beside the core what is theirs of the rules.
+    fn hand_on(&self, rules: &AgentRules) {
+        self.limits.upload.set(rules.configuration.upload_rate_limit);
+        self.limits.download.set(rules.configuration.download_rate_limit);
         self.meter.order(UsagePolicy::told(&rules.configuration, self.meter.is_allowed));
     }
 }
@@ -98,6 +114,7 @@ pub struct Agent {
     timer: Option<SpawnHandle>,
     status: StatusFile,
     last_receipt: Option<LastReceipt>,
+    around: Around,
     _watch: DeathWatch,
 }
 
@@ -126,12 +143,23 @@ impl Agent {
             measures,
         };
         drop(outbox);
-        world.order_metering(&durable.rules);
+        world.hand_on(&durable.rules);
         let rng = RngStream::new(seed, seed, mix(mix(epoch, life.number()), now.0 as u64));
         let core = AgentCore::recover(durable, rng, now);
         let status = StatusFile::new(world.folder.path());
         let intents = Intents::default();
-        Agent { world, life, core, held, intents, timer: None, status, last_receipt: None, _watch: watch }
+        Agent {
+            world,
+            life,
+            core,
+            held,
+            intents,
+            timer: None,
+            status,
+            last_receipt: None,
+            around: Around::default(),
+            _watch: watch,
+        }
     }
 
     fn tell(&mut self, input: AgentInput, ctx: &mut Context<Agent>) {
@@ -142,6 +170,7 @@ impl Agent {
     /// Does what the core wants and arms the timer for what it wants next.
     fn turn(&mut self, ctx: &mut Context<Agent>) {
         let now = self.world.clock.now();
+        self.look_around(ctx);
         // The core follows a clock that stepped back, so it is woken although nothing is due.
         self.core.wake(now, &mut self.intents);
         for (number, intent) in self.intents.take() {
@@ -164,6 +193,7 @@ impl Agent {
         let now = self.world.clock.now();
         match intent {
             AgentIntent::Collect => self.collect(ctx),
+            AgentIntent::PublishLog => self.publish_log(ctx),
             AgentIntent::Upload { package, to } => self.upload(number, package, to, ctx),
             AgentIntent::AskPolicy(from) => self.ask_policy(number, from, ctx),
             AgentIntent::Measure(servers) => {
@@ -219,7 +249,7 @@ impl Agent {
             warn!(servers, "servers of the policy are not used: in plain (see `allow_plain`), or this very host");
         }
         self.held = in_force.held;
-        self.world.order_metering(&rules);
+        self.world.hand_on(&rules);
         self.tell(AgentInput::RulesChanged(Arc::new(rules)), ctx);
     }
 
@@ -235,100 +265,45 @@ impl Agent {
     /// Collects and publishes on a thread of its own, whose priority is low for as long as it lives.
     fn collect(&mut self, ctx: &mut Context<Agent>) {
         let (send, receive) = oneshot::channel();
-        let (world, life) = (self.world.clone_for_thread(), self.life);
+        let (world, life, rules) = (self.world.clone_for_thread(), self.life, self.core.rules().clone());
         let work = move || {
             lower_priority(LEAST);
             // Nobody waits any more when the actor has died meanwhile.
-            drop(send.send(world.collect(life)));
+            drop(send.send(world.collect(life, &rules)));
         };
         if let Err(error) = thread::Builder::new().name("collect".into()).spawn(work) {
             error!(%error, "the collecting thread does not start");
         }
         ctx.spawn(receive.into_actor(self).map(|collected, agent, ctx| {
             let input = match collected {
-                Ok(Ok(queued)) => AgentInput::Published(vec![queued]),
-                Ok(Err(error)) => {
-                    error!(error = %Chain(&error), "inventory not published, collected again later");
-                    AgentInput::CollectionFailed
-                }
+                Ok((published, true)) => AgentInput::Published(published),
+                Ok((published, false)) => AgentInput::CollectionFailed { published },
                 Err(_) => {
                     error!("the collecting thread panicked, collected again later");
-                    AgentInput::CollectionFailed
+                    AgentInput::CollectionFailed { published: vec![] }
                 }
             };
             agent.tell(input, ctx);
         }));
     }
 
-    fn upload(&mut self, intent: IntentNumber, package: PackageNumber, to: ServerNumber, ctx: &mut Context<Agent>) {
-        let (outbox, uploader) = (self.world.outbox.clone(), self.world.uploader.clone());
-        let Some(AgentServer { id, upload: base, .. }) = self.server(to) else {
-            // The list has changed under the intent; the core is told, or it would wait for ever.
-            ctx.spawn(actix::fut::ready(()).map(move |(), agent: &mut Agent, ctx| agent.tell(later(intent), ctx)));
-            return;
+    /// Publishes what was logged since the last time; a log that cannot be stored now goes with the next one.
+    fn publish_log(&mut self, ctx: &mut Context<Agent>) {
+        let Some(log) = self.world.log.clone() else { return };
+        let (outbox, life, now) = (self.world.outbox.clone(), self.life, self.world.clock.now());
+        let (account, machine) = (self.world.meter.account.clone(), self.world.meter.reporter.machine.clone());
+        let publish = move || {
+            let mut outbox = outbox.lock().unwrap_or_else(PoisonError::into_inner);
+            outbox.check(life)?;
+            log.publish(&mut outbox, &account, &machine, now)
         };
-        let (began, server) = (Instant::now(), base.clone());
-        let sent = async move {
-            let load = move || outbox.lock().unwrap_or_else(PoisonError::into_inner).load(package);
-            let parcel = match tokio::task::spawn_blocking(load).await {
-                Ok(loaded) => loaded?,
-                Err(_) => return Ok((Answer::Nothing("its bytes were not read".into()), None)),
-            };
-            let key = (parcel.envelope.digest, parcel.envelope.size);
-            Ok::<_, OutboxError>((uploader.upload(parcel, base).await, Some(key)))
-        };
-        ctx.spawn(sent.into_actor(self).map(move |sent, agent, ctx| {
-            let input = match sent {
-                Ok((answer, Some((digest, size)))) => {
-                    let verdict = verdict(&answer, digest, size);
-                    agent.note(&answer, verdict, id, server);
-                    let ms = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
-                    AgentInput::Uploaded { intent, verdict, transfer: Some((size, ms)) }
-                }
-                Err(error @ (OutboxError::Damaged { .. } | OutboxError::Gone)) => {
-                    warn!(error = %Chain(&error), "queued report not sent");
-                    AgentInput::Unsendable { intent }
-                }
-                // The disk failed, not the package.
-                Ok((_, None)) => later(intent),
-                Err(error) => {
-                    warn!(error = %Chain(&error), "queued report not sent, tried again later");
-                    later(intent)
-                }
-            };
-            agent.tell(input, ctx);
+        ctx.spawn(tokio::task::spawn_blocking(publish).into_actor(self).map(|published, agent, ctx| match published {
+            Ok(Ok(Some(queued))) => agent.tell(AgentInput::Published(vec![queued]), ctx),
+            Ok(Ok(None)) | Err(_) => {}
+            Ok(Err(error)) => warn!(error = %Chain(&error), "the log is not published, it goes with the next one"),
         }));
     }
-
-    fn note(&mut self, answer: &Answer, verdict: Verdict, id: Guid, server: String) {
-        match (verdict, answer) {
-            (Verdict::Delivered, Answer::Status { receipt: Some(receipt), .. }) => {
-                let chosen = self.why(id);
-                info!(digest = %receipt.digest, server, chosen, state = ?receipt.state, "report delivered");
-                let at = self.world.clock.now().to_rfc3339();
-                self.last_receipt = Some(LastReceipt { receipt: *receipt, server, at });
-            }
-            (Verdict::Revoked, _) => error!(server, "this agent's identity is revoked, tried again in a day"),
-            (Verdict::Loop, _) => error!(server, "the server says that reports run in a circle: check its parents"),
-            (Verdict::Refused, _) => warn!(server, why = %answer, "report refused for good"),
-            _ => warn!(server, why = %answer, "report not taken, kept"),
-        }
-    }
-
-    /// Why a server stands where it stands in the agent's order.
-    fn why(&self, id: Guid) -> String {
-        let order = self.core.servers().order();
-        let choice = order.and_then(|order| order.choices.iter().find(|choice| choice.id == id));
-        choice.map_or_else(|| CONFIGURED.to_owned(), |choice| choice.reason.to_string())
-    }
 }
-
-fn later(intent: IntentNumber) -> AgentInput {
-    AgentInput::Uploaded { intent, verdict: Verdict::Later { retry_after_ms: None, broken: true }, transfer: None }
-}
-
-/// Why a server of the agent's own file is asked.
-pub(super) const CONFIGURED: &str = "named in the agent's own configuration";
 
 /// What the collecting thread needs; the rest of the world stays on the actor's own.
 struct CollectorWorld {
@@ -351,22 +326,38 @@ impl AgentWorld {
 }
 
 impl CollectorWorld {
-    fn collect(&self, life: Life) -> Result<Queued, OutboxError> {
+    /// What is published, and whether that is all of what was collected.
+    fn collect(&self, life: Life, rules: &AgentRules) -> (Vec<Queued>, bool) {
         let outbox = || self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
         let agent = outbox().guid();
         let collected_at = self.clock.now();
-        let report = self.collector.collect(agent, collected_at);
+        let collected = self.collector.collect(agent, rules, collected_at);
+        let HostReport { account, machine, kind_type, ndi, oracle_ndi, disco } = &collected;
         let mut outbox = outbox();
-        outbox.check(life)?;
-        let report = Report {
-            kind: Kind::Inventories,
-            account: &report.account,
-            machine: &report.machine,
-            kind_type: report.kind_type,
-            collected_at,
-            content: &report.ndi,
+        if let Err(error) = outbox.check(life) {
+            warn!(error = %Chain(&error), "collected for nothing");
+            return (vec![], false);
+        }
+        let now = self.clock.now();
+        let mut publish = |kind_type, content| {
+            let report = Report { kind: Kind::Inventories, account, machine, kind_type, collected_at, content };
+            outbox.publish(report, now).map(Some)
         };
-        outbox.publish(report, self.clock.now())
+        let mut results = vec![publish(kind_type, ndi)];
+        results.extend(oracle_ndi.iter().map(|ndi| publish(ORACLE, ndi)));
+        results.extend(disco.iter().map(|disco| outbox.publish_discovery(disco, account, collected_at, now)));
+        let (mut published, mut is_whole) = (Vec::new(), true);
+        for result in results {
+            match result {
+                Ok(queued) => published.extend(queued),
+                // One that fails takes no other with it.
+                Err(error) => {
+                    error!(error = %Chain(&error), "report not published, collected again later");
+                    is_whole = false;
+                }
+            }
+        }
+        (published, is_whole)
     }
 }
 

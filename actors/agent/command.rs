@@ -10,7 +10,7 @@ use muster::config::agent::AgentConfig;
 use serde_json::json;
 use tracing::warn;
 
-use super::collect_command::collect_command;
+use super::collect_command::{Shown, collect_command};
 use super::collector::{Identity, Options, account_of_process};
 use super::run::start;
 use super::status::AgentStatus;
@@ -35,6 +35,10 @@ pub struct AgentArgs {
 enum Order {
     /// Collects this host now and shows the inventory file; nothing is sent
     Collect {
+        /// Show the discovery file: which database services stand on this host. Oracle is looked for only by an agent
+        /// whose policy says so
+        #[arg(long)]
+        discovery: bool,
         /// File to write, standard output without it
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -53,10 +57,11 @@ enum Order {
 /// Runs the command to its end, which for an agent is Ctrl-C or SIGTERM.
 pub fn run(args: AgentArgs) -> Result<(), Failure> {
     match args.order {
-        Some(Order::Collect { out }) => {
+        Some(Order::Collect { discovery, out }) => {
+            let shown = if discovery { Shown::Discovery } else { Shown::Inventory };
             let identity = Identity { account: account_of_process(), ..Identity::default() };
             let now = WallClock.now();
-            let collected = collect_command(Path::new("/"), out.as_deref(), &identity, Options::default(), now)
+            let collected = collect_command(Path::new("/"), shown, out.as_deref(), &identity, Options::default(), now)
                 .map_err(|error| Failure::work(&error))?;
             for finding in &collected.findings {
                 warn!(%finding, "not read, collected without it");

@@ -4,7 +4,7 @@
 //! DATA/agent-state                 GUID, epoch, counters: synced before a sequence is used
 //! DATA/uploads/{Kind}/NAME         bytes of a published package, fixed for ever
 //! DATA/uploads/{Kind}/NAME.envelope  its envelope, durable before the bytes appear
-//! DATA/inventories/NAME.ndi        the last inventory, readable
+//! DATA/inventories/NAME.ndi        the last inventory, readable; not that of Oracle
 //! DATA/refused/STAMP NAME          what no server takes, the last 5
 //! DATA/damaged/STAMP NAME          what is not what was published, the last 20
 //! ```
@@ -17,6 +17,7 @@
 //!
 //! Source: delivery contract, sections 2 and 3; `agent-beacon-batch` reference, section 4.4.
 
+mod discovery;
 mod error;
 mod files;
 mod recovery;
@@ -45,12 +46,12 @@ use crate::log::{Disk, FolderDisk, read_file};
 use files::{move_with_envelope, store};
 
 pub use error::OutboxError;
-pub use report::Report;
+pub use report::{ORACLE, Report};
 
 const STATE: &str = "agent-state";
 const ENVELOPE: &str = ".envelope";
 /// Kinds an agent sends.
-const KINDS: [Kind; 3] = [Kind::Discovery, Kind::Inventories, Kind::UsageData];
+const KINDS: [Kind; 4] = [Kind::Discovery, Kind::Inventories, Kind::UsageData, Kind::Logs];
 /// Refused packages that are kept.
 const REFUSED_KEPT: usize = 5;
 /// Damaged files that are kept.
@@ -82,6 +83,9 @@ struct State {
     epoch: u64,
     streams: BTreeMap<Stream, StreamState>,
     last_collected: Option<Timestamp>,
+    /// Whether the last discovery told of services.
+    #[serde(default)]
+    has_services: bool,
 }
 
 /// The folders of the outbox.
@@ -150,7 +154,8 @@ pub struct Outbox {
 impl Outbox {
     /// Opens the outbox and reads what it holds.
     pub fn open(disks: OutboxDisks, now: Timestamp) -> Result<Outbox, OutboxError> {
-        let state = State { guid: Guid::NIL, epoch: 0, streams: BTreeMap::new(), last_collected: None };
+        let state =
+            State { guid: Guid::NIL, epoch: 0, streams: BTreeMap::new(), last_collected: None, has_services: false };
         let mut outbox = Outbox { disks, state, items: Vec::new(), streams: Vec::new(), next: 0, life: Life(0) };
         outbox.recover(now)?;
         Ok(outbox)
@@ -203,7 +208,10 @@ impl Outbox {
 
     /// Publishes a report. When it returns `Ok`, the package survives everything but the loss of the disk.
     pub fn publish(&mut self, report: Report<'_>, now: Timestamp) -> Result<Queued, OutboxError> {
-        let bytes = gzip::compress(report.content);
+        let bytes = match report.kind {
+            Kind::Discovery => report.content.to_vec(),
+            _ => gzip::compress(report.content),
+        };
         if bytes.len() as u64 > BODY_BYTES_MAX {
             return Err(OutboxError::TooLarge { bytes: bytes.len() as u64 });
         }
@@ -233,7 +241,7 @@ impl Outbox {
             return Err(error);
         }
         let queued = self.enter(name, envelope);
-        if kind == Kind::Inventories {
+        if kind == Kind::Inventories && report.kind_type != ORACLE {
             self.keep_readable(&report);
         }
         Ok(queued)

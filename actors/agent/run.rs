@@ -14,18 +14,21 @@ use tracing::info;
 use super::agent::{Agent, AgentWorld, StopAgent};
 use super::collector::{account_of_process, name_of_this_host};
 use super::host::{CollectHost, ThisHost, device_of_this_host};
+use super::limits::Limits;
 use super::memory::MemoryFile;
 use super::meter::state_file::StateFile;
 use super::meter::{Meter, MeterWorld, StopMeter, packages_of_this_host, processes_of_this_host};
 use super::outbox::{Outbox, OutboxDisks, OutboxError};
+use super::own_log::OwnLog;
 use super::pinger::Pinger;
 use super::policy::{PolicyClient, PolicyStore};
+use super::proxy::{self, ClientError};
+use super::surroundings::AroundThisHost;
 use super::uploader::Uploader;
 use crate::clock::SharedClock;
 use crate::log::OnFatal;
 use crate::node::{FolderError, NodeFolder};
 use crate::supervision::{Supervised, supervise};
-use crate::upload_client::UploadClient;
 
 /// Why an agent does not start.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +43,8 @@ pub enum AgentError {
     #[error("cannot open the policy's folder below `data`")]
     Policy(#[source] std::io::Error),
     /// Its HTTP client.
-    #[error("cannot make the HTTP client")]
-    Client(#[source] reqwest::Error),
+    #[error(transparent)]
+    Client(#[from] ClientError),
 }
 
 /// A running agent.
@@ -67,9 +70,10 @@ pub fn world(
 ) -> Result<AgentWorld, AgentError> {
     let folder = Arc::new(NodeFolder::open(&config.data)?);
     let outbox = Arc::new(Mutex::new(Outbox::open(OutboxDisks::open(folder.path())?, clock.now())?));
-    let client = UploadClient::new().map_err(AgentError::Client)?;
+    let client = proxy::client(config.proxy.as_ref())?;
     let store = Arc::new(PolicyStore::open(folder.path()).map_err(AgentError::Policy)?);
-    let policy = PolicyClient::new(client.http().clone(), store.clone());
+    let limits = Limits::default();
+    let policy = PolicyClient::new(client.http().clone(), store.clone(), limits.download.clone());
     let name = name_of_this_host();
     let reporter = Reporter {
         machine: name.name,
@@ -94,9 +98,12 @@ pub fn world(
         outbox,
         meter,
         collector,
-        uploader: Arc::new(Uploader::new(client)),
+        uploader: Arc::new(Uploader::new(client, limits.upload.clone())),
         policy: Arc::new(policy),
         store,
+        limits,
+        around: Arc::new(AroundThisHost::default()),
+        log: config.is_log_allowed.then(|| OwnLog::of_process().clone()),
         pinger: Arc::new(Pinger::new(clock.clone())),
         memory: MemoryFile::new(&config.data),
         device: Arc::new(device_of_this_host(&config.site)),

@@ -6,16 +6,24 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use muster::config::agent::{AgentConfig, AgentFile};
+use muster::formats::client_configuration::ClientConfiguration;
 use muster::formats::gzip;
+use muster::formats::osd::CatalogKind;
 use muster::id::{Digest, Guid};
+use muster::policy::apply::{Held, HeldContent, Update};
+use muster::roles::agent::AgentRules;
 use muster::time::Timestamp;
 use muster::upload::answer::Answer;
+use tracing_subscriber::fmt::MakeWriter;
 
 use super::host::{CollectHost, HostReport};
+use super::limits::Limit;
 use super::outbox::Parcel;
+use super::own_log::OwnLog;
+use super::policy::{PolicyClient, PolicySource, PolicyStore, Polled};
 use super::run::{RunningAgent, start_in, world};
 use super::status::AgentStatus;
 use super::uploader::{Pending, Upload};
@@ -117,9 +125,10 @@ fn serve(mut stream: &TcpStream, seen: &Mutex<Vec<Arrival>>, script: &Mutex<VecD
 pub(super) struct FakeHost(pub(super) AtomicUsize);
 
 impl CollectHost for FakeHost {
-    fn collect(&self, _: Guid, _: Timestamp) -> HostReport {
+    fn collect(&self, _: Guid, _: &AgentRules, _: Timestamp) -> HostReport {
         let ndi = format!("<x n='{}'/>", self.0.fetch_add(1, Ordering::SeqCst)).into_bytes();
-        HostReport { account: "root".into(), machine: "web07".into(), kind_type: "Full", ndi }
+        let (account, machine) = ("root".into(), "web07".into());
+        HostReport { account, machine, kind_type: "Full", ndi, oracle_ndi: None, disco: None }
     }
 }
 
@@ -254,8 +263,8 @@ impl Upload for Fragile {
 struct FragileHost(FakeHost);
 
 impl CollectHost for FragileHost {
-    fn collect(&self, agent: Guid, now: Timestamp) -> HostReport {
-        let report = self.0.collect(agent, now);
+    fn collect(&self, agent: Guid, rules: &AgentRules, now: Timestamp) -> HostReport {
+        let report = self.0.collect(agent, rules, now);
         assert!(report.ndi != b"<x n='0'/>", "planted");
         report
     }
@@ -286,4 +295,98 @@ async fn a_collection_that_panics_costs_the_agent_nothing_but_time() {
     let second = restart(&config).await;
     until("delivered", || server.arrivals().len() == 1 && queued(folder.path()).is_empty()).await;
     second.stop().await;
+}
+
+/// A host with a large report that does not compress.
+struct LargeHost;
+
+impl CollectHost for LargeHost {
+    fn collect(&self, _: Guid, _: &AgentRules, _: Timestamp) -> HostReport {
+        let ndi = (0..1_500_u32).flat_map(|at| Digest::of(&at.to_le_bytes()).0).collect();
+        HostReport {
+            account: "root".into(),
+            machine: "web07".into(),
+            kind_type: "Full",
+            ndi,
+            disco: None,
+            oracle_ndi: None,
+        }
+    }
+}
+
+/// Puts a client configuration in force in `data`, as a policy would.
+fn configure(data: &Path, configuration: &ClientConfiguration) {
+    let text = configuration.write();
+    let sha256 = Digest::of(text.as_bytes());
+    let content = HeldContent { sha256, size: text.len() as u64 };
+    let contents = BTreeMap::from([(CatalogKind::ClientConfiguration.to_string(), content)]);
+    let held = Held { revision: 1, guid: Guid::from_random([1; 16]), etag: String::new(), contents };
+    let fetched = BTreeMap::from([(sha256, text.into_bytes())]);
+    PolicyStore::open(data).unwrap().put(&Update { held, fetched }).unwrap();
+}
+
+#[actix::test]
+async fn an_upload_goes_no_faster_than_policy_lets_it_and_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path(), &ClientConfiguration { upload_rate_limit: 64 << 10, ..ClientConfiguration::default() });
+    let server = Server::start(&[]);
+    let config = config(folder.path(), &[&server.url], false);
+    let began = Instant::now();
+    let agent = start_in(world(&config, Arc::new(WallClock), Arc::new(LargeHost)).unwrap(), fatal());
+    until("delivered", || server.arrivals().len() == 1 && queued(folder.path()).is_empty()).await;
+    agent.stop().await;
+    let body = &server.arrivals()[0].body;
+    assert!(body.len() > 48_000, "it did not compress");
+    assert!(began.elapsed() >= Duration::from_millis(450), "48,000 bytes at 64 KiB/s came after {:?}", began.elapsed());
+}
+
+#[actix::test]
+async fn what_is_fetched_comes_no_faster_than_policy_lets_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let beacon = std::thread::spawn(move || {
+        let mut stream = listener.incoming().next().unwrap().unwrap();
+        let mut head = [0; 4_096];
+        assert!(stream.read(&mut head).unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 16384\r\n\r\n").unwrap();
+        stream.write_all(&[b' '; 16_384]).unwrap();
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let limit = Limit::default();
+    limit.set(32 << 10);
+    let store = Arc::new(PolicyStore::open(folder.path()).unwrap());
+    let client = PolicyClient::new(reqwest::Client::new(), store, limit);
+    let began = Instant::now();
+    // No policy, but all of it had to come for that to be seen.
+    assert_eq!(client.poll(Guid::NIL, base).await, Polled::NotTaken);
+    assert!(began.elapsed() >= Duration::from_millis(350), "half a second's bytes came after {:?}", began.elapsed());
+    beacon.join().unwrap();
+}
+
+#[actix::test]
+async fn the_agents_log_goes_with_a_collection_when_policy_asks_and_the_device_allows() {
+    for (is_asked, is_allowed) in [(true, true), (true, false), (false, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        configure(
+            folder.path(),
+            &ClientConfiguration { are_logs_uploaded: is_asked, ..ClientConfiguration::default() },
+        );
+        let server = Server::start(&[]);
+        let config = config(folder.path(), &[&server.url], false);
+        let mut world = world(&config, Arc::new(WallClock), Arc::new(FakeHost(AtomicUsize::new(0)))).unwrap();
+        let log = OwnLog::default();
+        log.make_writer().write_all(b"INFO it began\n").unwrap();
+        world.log = is_allowed.then_some(log);
+        let agent = start_in(world, fatal());
+        let wanted = if is_asked && is_allowed { 2 } else { 1 };
+        until("delivered", || server.arrivals().len() == wanted && queued(folder.path()).is_empty()).await;
+        agent.stop().await;
+        let logs: Vec<Arrival> =
+            server.arrivals().into_iter().filter(|arrival| arrival.path.contains("/Logs/")).collect();
+        assert_eq!(logs.len(), wanted - 1, "{is_asked} {is_allowed}");
+        for log in logs {
+            assert_eq!(log.body, gzip::compress(b"INFO it began\n"));
+            assert_eq!(log.headers["x-muster-sequence"], "1");
+        }
+    }
 }

@@ -2,13 +2,16 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use muster::formats::wire::{escape_header, header};
 use muster::model::package::Envelope;
 use muster::upload::answer::Answer;
+use muster::upload::pace::secs;
 
+use super::limits::{Limit, PacedBody};
 use super::outbox::Parcel;
-use crate::upload_client::UploadClient;
+use crate::upload_client::{UploadClient, upload_time};
 
 /// Something under way on the actor's own thread.
 pub type Pending<T> = Pin<Box<dyn Future<Output = T>>>;
@@ -19,24 +22,32 @@ pub trait Upload: Send + Sync {
     fn upload(&self, parcel: Parcel, base: String) -> Pending<Answer>;
 }
 
-/// Sends packages over HTTP.
+/// Sends packages over HTTP, no faster than its limit.
 pub struct Uploader {
     client: UploadClient,
+    limit: Limit,
 }
 
 impl Uploader {
-    /// An uploader by this client.
-    pub fn new(client: UploadClient) -> Uploader {
-        Uploader { client }
+    /// An uploader by this client within this limit.
+    pub fn new(client: UploadClient, limit: Limit) -> Uploader {
+        Uploader { client, limit }
     }
 }
 
 impl Upload for Uploader {
     fn upload(&self, parcel: Parcel, base: String) -> Pending<Answer> {
-        let client = self.client.clone();
+        let (client, limit) = (self.client.clone(), self.limit.clone());
         Box::pin(async move {
             let Parcel { envelope, bytes } = parcel;
-            client.put(&base, envelope.kind.as_str(), &envelope.file_name, &headers(&envelope), bytes).await
+            let rate = limit.upload_rate(bytes.len());
+            // Whatever slows it here does not make it late.
+            let time = upload_time(bytes.len()) + Duration::from_secs(secs(bytes.len() as u64, rate));
+            let body = match rate {
+                Some(rate) => reqwest::Body::wrap(PacedBody::new(limit, rate, bytes)),
+                None => bytes.into(),
+            };
+            client.send(&base, envelope.kind.as_str(), &envelope.file_name, &headers(&envelope), body, time).await
         })
     }
 }

@@ -1,36 +1,85 @@
-//! The fact that a beacon keeps of a package it will not forward any more.
+//! Lets go of what a beacon set aside: long after the server knows of it, or when what rotted here comes again.
 
-use muster::roles::beacon::Aside;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use muster::id::TenantId;
+use muster::model::aside::{Aside, AsideFact};
+use muster::model::fact::{FactKey, FactKind};
+use muster::model::package::PackageKey;
+use muster::model::stored;
 use muster::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use tracing::info;
 
-/// Why, as it is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AsideReason {
-    /// The parent will never take it.
-    Refused,
-    /// Its bytes are not the ones that were received.
-    BadDigest,
-    /// Older than any package may live.
-    Expired,
-}
+use crate::log::{FactWrite, PackageRequest, WriteError};
+use crate::node::Logs;
 
-impl From<Aside> for AsideReason {
-    fn from(why: Aside) -> AsideReason {
-        match why {
-            Aside::Refused => AsideReason::Refused,
-            Aside::BadDigest => AsideReason::BadDigest,
-            Aside::Expired => AsideReason::Expired,
+/// Facts that are looked at together.
+const PAGE: usize = 1_000;
+
+/// Lets go of bodies, and of the facts whose body is gone: a fact outlives the note that its body is gone by a day, so that
+/// a body whose note a power cut took does not come back as one that was never tried. Says of how many bodies.
+pub async fn purge(logs: Logs, tenant: TenantId, now: Timestamp) -> Result<usize, WriteError> {
+    let (mut after, mut purged) = (None::<Box<[u8]>>, 0);
+    loop {
+        let (own, tenant) = (logs.clone(), tenant.clone());
+        let looked = tokio::task::spawn_blocking(move || old(&own, &tenant, after.as_deref(), now));
+        // A look that panicked is told by the panic; tomorrow is another day.
+        let Ok(Old { bodies, facts, last }) = looked.await else { return Ok(purged) };
+        if !bodies.is_empty() {
+            purged += bodies.len();
+            logs.packages.ask(PackageRequest::Forget(bodies)).await?;
+        }
+        if !facts.is_empty() {
+            logs.facts.ask(facts).await?;
+        }
+        match last {
+            Some(last) => after = Some(last),
+            None => return Ok(purged),
         }
     }
 }
 
-/// Value of a `FactKey::Package` at a beacon. Its body stays in the package log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AsideFact {
-    /// Why.
-    pub why: AsideReason,
-    /// Since when.
-    pub since: Timestamp,
+/// Gives up a package that was set aside because its bytes here had rotted: the same one comes again, whole. Whether it was
+/// such a one. The body goes first: a fact without a body is given up the same way.
+pub async fn give_up_rotten(logs: Logs, tenant: TenantId, key: PackageKey) -> Result<bool, WriteError> {
+    let fact = FactKey::Package(tenant.clone(), key.clone()).encode();
+    // What is to be read here is small, and few packages rot.
+    let aside = logs.fact_index.get(&fact).ok().flatten().and_then(|fact| stored::unpack::<AsideFact>(&fact).ok());
+    if !aside.is_some_and(|aside| aside.why == Aside::BadDigest) {
+        return Ok(false);
+    }
+    if let Some(held) = logs.package_index.find(&key.encode(&tenant)) {
+        logs.packages.ask(PackageRequest::Forget(vec![held.key])).await?;
+    }
+    logs.facts.ask(vec![(fact.into(), None)]).await?;
+    info!(package = %key.digest, origin = %key.origin, "a package that had rotted here has come again");
+    Ok(true)
+}
+
+/// What may go of one page of facts.
+struct Old {
+    bodies: Vec<Arc<[u8]>>,
+    facts: Vec<FactWrite>,
+    /// The page's last key; `None` at the end.
+    last: Option<Box<[u8]>>,
+}
+
+/// Looks at the page of facts behind `after`.
+fn old(logs: &Logs, tenant: &TenantId, after: Option<&[u8]>, now: Timestamp) -> Old {
+    let page = logs.fact_index.keys(&FactKind::Package.prefix(Some(tenant)), after, PAGE);
+    let (mut bodies, mut facts) = (Vec::new(), Vec::new());
+    for (encoded, _) in &page {
+        let Some(FactKey::Package(tenant, key)) = FactKey::decode(encoded) else { continue };
+        // One that does not read stays, with its package: nothing says that the server knows of it.
+        let fact = logs.fact_index.get(encoded).ok().flatten().and_then(|fact| stored::unpack::<AsideFact>(&fact).ok());
+        if !fact.is_some_and(|fact| fact.may_go(now)) {
+            continue;
+        }
+        match logs.package_index.find(&key.encode(&tenant)) {
+            Some(held) => bodies.push(held.key),
+            None => facts.push((Bytes::copy_from_slice(encoded), None)),
+        }
+    }
+    Old { bodies, facts, last: page.into_iter().next_back().map(|(last, _)| last) }
 }

@@ -6,18 +6,18 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
 use bytes::Bytes;
 use muster::id::TenantId;
+use muster::model::aside::AsideFact;
 use muster::model::fact::FactKey;
 use muster::model::package::PackageKey;
 use muster::model::stored;
 use muster::rng::{RngStream, mix};
 use muster::roles::beacon::{
-    Aside, BeaconCore, BeaconDurable, BeaconInput, BeaconIntent, BeaconSettings, PackageNumber, ParentNumber, Waiting,
+    Aside, BeaconCore, BeaconDurable, BeaconInput, BeaconIntent, BeaconSettings, PackageNumber, Parent, Waiting,
 };
 use muster::roles::{Core, IntentNumber, Intents};
-use muster::upload::answer::Verdict;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
-use super::aside::AsideFact;
+use super::aside::purge;
 use super::relay::{Outcome, Relay};
 use super::upward::Upward;
 use crate::clock::SharedClock;
@@ -29,6 +29,8 @@ use crate::supervision::DeathWatch;
 
 /// Packages that are taken out of the index in one turn.
 const PULL_MAX: usize = 1_000;
+/// Packages that one step of the daily look goes through.
+const RESCAN_PAGE: usize = 4_000;
 /// The timer is never armed for longer, so that a stepped wall clock is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
@@ -61,6 +63,8 @@ pub struct Beacon {
     intents: Intents<BeaconIntent>,
     /// The youngest package the core was told of.
     seen: Option<Handle>,
+    /// The parent of the last status.
+    in_use: Option<Parent>,
     timer: Option<SpawnHandle>,
     stopping: bool,
     _watch: DeathWatch,
@@ -74,7 +78,8 @@ impl Beacon {
         let (seen, held) = world.logs.unsettled(None, usize::MAX);
         let durable = BeaconDurable { settings: world.settings.clone(), guid_seed, held: waiting(held) };
         let core = BeaconCore::recover(durable, rng, world.clock.now());
-        Beacon { world, core, intents: Intents::default(), seen, timer: None, stopping: false, _watch: watch }
+        let intents = Intents::default();
+        Beacon { world, core, intents, seen, in_use: None, timer: None, stopping: false, _watch: watch }
     }
 
     fn pull(&mut self) {
@@ -124,26 +129,56 @@ impl Beacon {
             BeaconIntent::Forward { package, to } => self.forward(number, package, to, ctx),
             BeaconIntent::Release(package) => self.release(package, ctx),
             BeaconIntent::SetAside { package, why } => self.set_aside(package, why, ctx),
-            BeaconIntent::AskPolicy(parent) => {
-                let asked = self.world.upward.ask_policy(parent);
-                ctx.spawn(asked.into_actor(self).map(|answered, beacon, ctx| {
-                    beacon.tell(BeaconInput::PolicyAnswered { answered }, ctx);
+            BeaconIntent::AskPolicy(from) => {
+                let answered = self.world.upward.ask_policy(from.clone());
+                ctx.spawn(answered.into_actor(self).map(|(asked, parents), beacon, ctx| {
+                    beacon.tell(BeaconInput::PolicyAnswered { from, asked, parents }, ctx);
                 }));
             }
-            BeaconIntent::SendStatus(parent) => {
-                let sent = self.world.upward.send_status(parent);
-                ctx.spawn(sent.into_actor(self).map(|(), _, _| ()));
+            BeaconIntent::SendStatus(from) => {
+                if let Some(before) = self.in_use.replace(from.clone()).filter(|before| *before != from) {
+                    info!(parent = %from, %before, "another parent is in use");
+                }
+                let sent = self.world.upward.send_status(from.clone());
+                ctx.spawn(sent.into_actor(self).map(|asked, beacon, ctx| {
+                    beacon.tell(BeaconInput::StatusAnswered { from, asked }, ctx);
+                }));
             }
+            BeaconIntent::Purge => {
+                let purged = purge(self.world.logs.clone(), self.world.tenant.clone(), self.world.clock.now());
+                ctx.spawn(purged.into_actor(self).map(|purged, beacon, ctx| {
+                    match purged {
+                        Ok(0) => {}
+                        Ok(packages) => info!(packages, "packages left quarantine after their time"),
+                        Err(error) => warn!(error = %Chain(&error), "quarantine is not cleared, tried again tomorrow"),
+                    }
+                    beacon.tell(BeaconInput::Done, ctx);
+                }));
+            }
+            BeaconIntent::Rescan { after } => self.rescan(after, ctx),
         }
     }
 
-    fn forward(&mut self, intent: IntentNumber, package: PackageNumber, to: ParentNumber, ctx: &mut Context<Beacon>) {
+    /// A page of what is held, of what the core was told of: what came later is told by itself.
+    fn rescan(&mut self, after: Option<PackageNumber>, ctx: &mut Context<Beacon>) {
+        let (through, packages) = self.world.logs.unsettled(after.map(|after| Handle(after.0)), RESCAN_PAGE);
+        let seen = self.seen;
+        let told = |handle: &Handle| Some(*handle) <= seen;
+        let through = through.filter(told).map(|handle| PackageNumber(handle.0)).filter(|last| Some(*last) != after);
+        let packages = waiting(packages.into_iter().filter(|package| told(&package.handle)).collect());
+        // A step of its own, so that thousands of pages hold nobody up.
+        ctx.run_later(Duration::from_millis(1), move |beacon, ctx| {
+            beacon.tell(BeaconInput::Rescanned { after, through, packages }, ctx);
+        });
+    }
+
+    fn forward(&mut self, intent: IntentNumber, package: PackageNumber, to: Parent, ctx: &mut Context<Beacon>) {
         let sent = self.world.relay.forward(Handle(package.0), to);
         ctx.spawn(sent.into_actor(self).map(move |outcome, beacon, ctx| {
             let input = match outcome {
                 Outcome::Answered(verdict) => BeaconInput::Forwarded { intent, verdict },
-                // Let go of in an earlier life of this actor: nothing is left to do.
-                Outcome::Gone => BeaconInput::Forwarded { intent, verdict: Verdict::Delivered },
+                // Let go of before: nothing is left to do.
+                Outcome::Gone => BeaconInput::Gone { intent },
                 Outcome::Unsendable(why) => BeaconInput::Unsendable { intent, why },
             };
             beacon.tell(input, ctx);
@@ -166,7 +201,7 @@ impl Beacon {
         let Some(held) = held(&self.world, package) else { return };
         let Some((tenant, key)) = PackageKey::decode(&held.key) else { return };
         error!(package = %key.digest, origin = %key.origin, ?why, "package set aside, it stays in quarantine here");
-        let fact = stored::pack(&AsideFact { why: why.into(), since: self.world.clock.now() });
+        let fact = stored::pack(&AsideFact { why, since: self.world.clock.now(), acknowledged: None });
         let write = (Bytes::from(FactKey::Package(tenant, key).encode()), Some(Bytes::from(fact)));
         let facts = self.world.logs.facts.clone();
         let committed = async move { facts.ask(vec![write]).await };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use muster::config::beacon::BeaconConfig;
+use muster::upload::spool::SpoolLimit;
 
 use super::run::{BeaconOptions, start};
 use crate::clock::WallClock;
@@ -41,6 +42,7 @@ pub fn run(args: BeaconArgs) -> Result<(), Failure> {
 }
 
 fn options(config: &BeaconConfig) -> BeaconOptions {
+    let spool = SpoolLimit { packages: config.spool_packages_max, bytes: config.spool_bytes_max };
     BeaconOptions {
         data: config.data.clone(),
         name: config.name.clone(),
@@ -52,7 +54,7 @@ fn options(config: &BeaconConfig) -> BeaconOptions {
         relay_on_arrival: config.relay_on_arrival,
         policy_every_ms: config.policy_every_ms,
         status_every_ms: config.status_every_ms,
-        limits: IntakeLimits::of(&config.limits),
+        limits: IntakeLimits { spool, ..IntakeLimits::of(&config.limits) },
         reserve: Reserve { bytes: config.disk.reserve_bytes, percent: config.disk.reserve_percent },
         workers: config.workers,
         for_agents: config.for_agents,

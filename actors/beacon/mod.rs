@@ -4,15 +4,16 @@ mod aside;
 #[expect(clippy::module_inception, reason = "the folder holds the actor and its hands")]
 mod beacon;
 pub mod command;
+mod parents;
 mod relay;
 mod run;
 mod upward;
 
-pub use aside::{AsideFact, AsideReason};
 pub use beacon::{Beacon, BeaconWorld, StopRelaying};
+pub use parents::ParentRules;
 pub use relay::{Effect, HttpRelay, Outcome, Relay};
 pub use run::{BeaconError, BeaconOptions, RunningBeacon, start};
 pub use upward::{HttpUpward, Upward};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,8 +1,8 @@
 //! Sends one held package to one parent.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use muster::formats::wire::{self, Via, header};
 use muster::id::Digest;
 use muster::model::package::Envelope;
 use muster::model::stored;
-use muster::roles::beacon::{Aside, ParentNumber};
+use muster::roles::beacon::{Aside, Parent};
 use muster::upload::answer::{Answer, Verdict, verdict};
 use muster::upload::ledger::has_expired;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::clock::SharedClock;
 use crate::errors::Chain;
@@ -41,7 +41,7 @@ pub type Effect<T> = Pin<Box<dyn Future<Output = T>>>;
 /// Sends packages to parents.
 pub trait Relay: Send + Sync {
     /// Sends the package with this handle to `to`.
-    fn forward(&self, package: Handle, to: ParentNumber) -> Effect<Outcome>;
+    fn forward(&self, package: Handle, to: Parent) -> Effect<Outcome>;
 }
 
 /// The relay over HTTP.
@@ -49,26 +49,61 @@ pub struct HttpRelay {
     logs: Logs,
     clock: SharedClock,
     client: UploadClient,
-    parents: Arc<[String]>,
-    /// Parents that did not answer the last time, so that an outage is told once and not for every package.
-    silent: Arc<[AtomicBool]>,
+    /// What was told last of each parent, so that an outage is told once and not for every package.
+    told: Arc<Mutex<BTreeMap<Parent, Telling>>>,
     /// Since when packages are too old; by the monotonic clock.
     old_since: Arc<Mutex<Option<Instant>>>,
 }
 
+/// Parents of which something was told; more than ever are in force.
+const TOLD_MAX: usize = 1_000;
+
+/// How a parent answers, as far as a person has to know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Telling {
+    #[default]
+    Answers,
+    Silent,
+    Loop,
+}
+
+/// Tells when a parent answers otherwise than before.
+fn tell(told: &Mutex<BTreeMap<Parent, Telling>>, parent: &Parent, answer: &Answer, verdict: Verdict) {
+    let telling = match (answer, verdict) {
+        (Answer::Nothing(_), _) => Telling::Silent,
+        (_, Verdict::Loop) => Telling::Loop,
+        _ => Telling::Answers,
+    };
+    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+    if told.len() >= TOLD_MAX && !told.contains_key(parent) {
+        told.clear();
+    }
+    if told.insert(parent.clone(), telling).unwrap_or_default() == telling {
+        return;
+    }
+    match telling {
+        Telling::Answers => info!(%parent, "the parent answers again"),
+        Telling::Silent => {
+            warn!(%parent, why = %answer, "the parent does not answer, packages are kept and tried again");
+        }
+        Telling::Loop => {
+            error!(%parent, "the parent would send packages in a circle: mend the parents of one of the two")
+        }
+    }
+}
+
 impl HttpRelay {
-    /// A relay to `parents`, base addresses in the configured order.
-    pub fn new(logs: Logs, clock: SharedClock, client: UploadClient, parents: Arc<[String]>) -> HttpRelay {
-        let silent = parents.iter().map(|_| AtomicBool::new(false)).collect();
-        HttpRelay { logs, clock, client, parents, silent, old_since: Arc::default() }
+    /// A relay of what `logs` hold.
+    pub fn new(logs: Logs, clock: SharedClock, client: UploadClient) -> HttpRelay {
+        HttpRelay { logs, clock, client, told: Arc::default(), old_since: Arc::default() }
     }
 }
 
 impl Relay for HttpRelay {
-    fn forward(&self, package: Handle, to: ParentNumber) -> Effect<Outcome> {
+    fn forward(&self, package: Handle, to: Parent) -> Effect<Outcome> {
         let (logs, clock, client) = (self.logs.clone(), self.clock.clone(), self.client.clone());
         let old_since = self.old_since.clone();
-        let (parent, silent) = (self.parents.get(to.0).cloned().unwrap_or_default(), self.silent.clone());
+        let told = self.told.clone();
         Box::pin(async move {
             let index = logs.package_index.clone();
             // A read may wait for the disk; the arbiter may not.
@@ -103,20 +138,11 @@ impl Relay for HttpRelay {
             let headers = headers(&envelope);
             let kind = envelope.kind.as_str();
             let answer =
-                client.put(&format!("{parent}/ManageSoftRL"), kind, &envelope.file_name, &headers, record.body).await;
-            let is_silent = matches!(answer, Answer::Nothing(_));
-            let was_silent = silent.get(to.0).is_some_and(|silent| silent.swap(is_silent, Ordering::Relaxed));
-            match (was_silent, is_silent) {
-                (false, true) => {
-                    let why = answer.to_string();
-                    warn!(%parent, why, "the parent does not answer, packages are kept and tried again");
-                }
-                (true, false) => info!(%parent, "the parent answers again"),
-                _ => {}
-            }
+                client.put(&format!("{to}/ManageSoftRL"), kind, &envelope.file_name, &headers, record.body).await;
             let verdict = verdict(&answer, envelope.digest, envelope.size);
+            tell(&told, &to, &answer, verdict);
             if verdict == Verdict::Delivered {
-                debug!(package = %envelope.digest, %parent, "package delivered");
+                debug!(package = %envelope.digest, parent = %to, "package delivered");
             }
             Outcome::Answered(verdict)
         })

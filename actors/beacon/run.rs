@@ -12,7 +12,9 @@ use muster::model::beacon_status::Endpoint;
 use muster::roles::beacon::BeaconSettings;
 use tracing::{info, warn};
 
+use super::aside::give_up_rotten;
 use super::beacon::{Beacon, BeaconWorld, StopRelaying};
+use super::parents::ParentRules;
 use super::relay::HttpRelay;
 use super::upward::{HttpUpward, hand_on, restore_policy};
 use crate::clock::SharedClock;
@@ -104,26 +106,30 @@ pub async fn start(
     let path = folder.path().to_path_buf();
     let (logs, threads) = Logs::open(folder, clock.clone(), options.reserve, on_fatal.clone())?;
     let client = UploadClient::new().map_err(BeaconError::Client)?;
-    let parents: Arc<[String]> = options.parents.iter().map(|parent| parent.trim_end_matches('/').to_owned()).collect();
-    let (given, below) = (Data::new(Downloads::default()), Data::new(Statuses::new(clock.clone())));
+    let (given, below) = (Data::new(Downloads::of(logs.node)), Data::new(Statuses::new(logs.node, clock.clone())));
     if let Some(policy) = restore_policy(&path) {
         hand_on(&given, policy, logs.node);
     }
     let endpoint = endpoint(&options, &socket);
+    let own = own_addresses(&options, &socket);
+    let parents = Arc::new(ParentRules::new(options.parents.clone(), own, options.allow_plain));
+    let in_force = parents.in_force(given.policy().as_ref(), logs.node);
     let upward = HttpUpward {
         node: logs.node,
+        tenant: options.tenant.clone(),
         name: options.name.clone(),
         folder: path,
         logs: logs.clone(),
         clock: clock.clone(),
-        parents: parents.clone(),
+        parents,
         client: client.http().clone(),
         downloads: given.clone(),
         statuses: below.clone(),
         endpoint,
+        told: Arc::default(),
     };
     let settings = BeaconSettings {
-        parents: parents.len(),
+        parents: in_force,
         cycle_ms: options.cycle_ms,
         relay_on_arrival: options.relay_on_arrival,
         policy_every_ms: options.policy_every_ms,
@@ -133,18 +139,22 @@ pub async fn start(
         logs: logs.clone(),
         tenant: options.tenant.clone(),
         clock: clock.clone(),
-        relay: Arc::new(HttpRelay::new(logs.clone(), clock.clone(), client, parents)),
+        relay: Arc::new(HttpRelay::new(logs.clone(), clock.clone(), client)),
         upward: Arc::new(upward),
         settings: Arc::new(settings),
     };
     let give_up = Rc::new(move |reason: &str| on_fatal(reason));
     let beacon = supervise("beacon", move |watch| Beacon::new(world.clone(), watch), give_up);
     let gate = Arc::new(Gate::new(options.limits));
+    let (own_logs, own_tenant) = (logs.clone(), options.tenant.clone());
     let intake = Arc::new(Intake {
         node: logs.node,
         tenant: options.tenant,
         packages: logs.packages.clone(),
         facts: logs.fact_index.clone(),
+        held: logs.package_index.clone(),
+        taken: AtomicU64::new(logs.package_index.totals().0 as u64),
+        give_up: Some(Box::new(move |key| Box::pin(give_up_rotten(own_logs.clone(), own_tenant.clone(), key)))),
         gate: gate.clone(),
         clock,
         arrived: intake::hint(beacon.directory().clone()),
@@ -175,6 +185,19 @@ fn endpoint(options: &BeaconOptions, socket: &std::net::TcpListener) -> Option<E
         (endpoint, _) => endpoint.to_owned(),
     };
     options.for_agents.then(|| Endpoint { address, site: options.site.clone(), needs_credentials: false })
+}
+
+/// Addresses of this beacon itself, as far as they are known: it is never its own parent.
+fn own_addresses(options: &BeaconOptions, socket: &std::net::TcpListener) -> Vec<String> {
+    let mut own = vec![options.endpoint.clone()];
+    if let Ok(address) = socket.local_addr() {
+        own.push(format!("http://{address}"));
+        if address.ip().is_unspecified() {
+            own.extend(["127.0.0.1", "[::1]", "localhost"].map(|host| format!("http://{host}:{}", address.port())));
+        }
+    }
+    own.retain(|address| !address.is_empty());
+    own
 }
 
 impl RunningBeacon {

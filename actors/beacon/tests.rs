@@ -7,18 +7,23 @@ use std::time::Duration;
 
 use muster::formats::gzip;
 use muster::formats::wire::header;
-use muster::id::{Digest, Guid};
-use muster::model::package::{Receipt, ReceiptState};
+use muster::id::{Digest, Guid, TenantId};
+use muster::model::aside::{Aside, AsideFact};
+use muster::model::fact::FactKey;
+use muster::model::package::{Envelope, Kind, Origin, PackageKey, Receipt, ReceiptState};
+use muster::model::stored;
+use muster::time::DAY_MS;
 
+pub(crate) use super::aside::purge;
 use super::*;
-use crate::clock::WallClock;
+use crate::clock::{Clock, WallClock};
 use crate::intake::IntakeLimits;
-use crate::log::Reserve;
+use crate::log::{PackageRequest, Reserve};
 
 /// Nothing listens on it.
 const NOBODY: &str = "http://127.0.0.1:9";
 
-fn options(data: &Path, parents: &[String]) -> BeaconOptions {
+pub(crate) fn options(data: &Path, parents: &[String]) -> BeaconOptions {
     BeaconOptions {
         data: data.to_path_buf(),
         name: "b".into(),
@@ -48,7 +53,7 @@ fn put(beacon: &RunningBeacon, path: &str) -> reqwest::RequestBuilder {
     reqwest::Client::new().put(format!("http://{}{path}", beacon.address))
 }
 
-async fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) async fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     for _ in 0..3_000 {
         if is_so() {
             return;
@@ -162,5 +167,84 @@ async fn a_beacon_whose_actor_panics_relays_all_that_it_acknowledged() {
     })
     .await;
     child.stop().await;
+    parent.stop().await;
+}
+
+/// Bytes that pass a beacon.
+const NO_INVENTORY: &[u8] = b"\x1f\x8bno inventory";
+
+/// A package of agent 9 that `beacon` has set aside.
+pub(crate) async fn set_aside(beacon: &RunningBeacon, why: Aside) -> PackageKey {
+    let (tenant, now): (TenantId, _) = ("default".parse().unwrap(), WallClock.now());
+    let body = bytes::Bytes::from_static(NO_INVENTORY);
+    let envelope = Envelope {
+        origin: Origin::agent(Guid::from_random([9; 16])),
+        kind: Kind::Inventories,
+        stream: None,
+        file_name: "x.ndi.gz".into(),
+        size: body.len() as u64,
+        digest: Digest::of(&body),
+        sequence: None,
+        collected_at: None,
+        first_received: now,
+        unproven: true,
+        hops: Vec::new(),
+    };
+    let (key, fact) = (envelope.key(), AsideFact { why, since: now, acknowledged: None });
+    let write = (FactKey::Package(tenant.clone(), key.clone()).encode().into(), Some(stored::pack(&fact).into()));
+    beacon.logs.facts.ask(vec![write]).await.unwrap();
+    let hold = PackageRequest::Hold { key: key.encode(&tenant).into(), envelope: stored::pack(&envelope).into(), body };
+    beacon.logs.packages.ask(hold).await.unwrap();
+    key
+}
+
+#[actix::test]
+async fn what_the_server_has_not_heard_of_stays_in_quarantine() {
+    let folder = tempfile::tempdir().unwrap();
+    let alone = beacon(folder.path(), NOBODY).await;
+    set_aside(&alone, Aside::Refused).await;
+    let later = WallClock.now().plus_ms(400 * DAY_MS);
+    assert_eq!(purge(alone.logs.clone(), "default".parse().unwrap(), later).await.unwrap(), 0);
+    assert_eq!(alone.logs.package_index.totals().0, 1);
+    alone.stop().await;
+}
+
+#[actix::test]
+async fn a_beacon_that_asks_itself_is_told_of_the_circle() {
+    let folder = tempfile::tempdir().unwrap();
+    let beacon = beacon(folder.path(), NOBODY).await;
+    let url = |what: &str| format!("http://{}/inventory-beacons/{}/{what}", beacon.address, beacon.node);
+    let client = reqwest::Client::new();
+    assert_eq!(client.get(url("policy")).send().await.unwrap().status(), 508);
+    let own = serde_json::json!([{
+        "id": beacon.node, "name": "b", "parent": "", "version": "", "at": WallClock.now(),
+        "queue": { "waiting": {}, "quarantined": 0 },
+    }]);
+    assert_eq!(client.put(url("status")).body(own.to_string()).send().await.unwrap().status(), 508);
+    beacon.stop().await;
+}
+
+#[actix::test]
+async fn what_rotted_here_is_taken_when_it_comes_again_and_what_was_refused_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let parent = beacon(&folder.path().join("p"), NOBODY).await;
+    let agent = Guid::from_random([9; 16]).to_string();
+    for (name, why, wanted) in
+        [("rotten", Aside::BadDigest, ReceiptState::Held), ("refused", Aside::Refused, ReceiptState::Settled)]
+    {
+        let child = beacon(&folder.path().join(name), &format!("http://{}", parent.address)).await;
+        set_aside(&child, why).await;
+        let again = put(&child, "/ManageSoftRL/Inventories/x.ndi.gz").header(header::AGENT, &agent);
+        let answer = again.body(NO_INVENTORY).send().await.unwrap().text().await.unwrap();
+        assert_eq!(serde_json::from_str::<Receipt>(&answer).unwrap().state, wanted, "{name}");
+        if wanted == ReceiptState::Held {
+            wait_for("it is handed on", || {
+                parent.logs.package_index.totals().0 == 1 && child.logs.package_index.totals().0 == 0
+            })
+            .await;
+        }
+        child.stop().await;
+    }
+    assert_eq!(parent.logs.package_index.totals().0, 1);
     parent.stop().await;
 }

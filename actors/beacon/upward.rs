@@ -1,18 +1,23 @@
 //! Questions and reports to a parent that are no packages: policy and status.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use muster::id::Guid;
+use bytes::Bytes;
+use muster::id::{Guid, TenantId};
+use muster::model::aside::{ASIDE_OF_REPORT_MAX, ASIDE_OF_STATUS_MAX, AsideFact, AsideReport, StatusAnswer};
 use muster::model::beacon_status::{BeaconQueue, BeaconStatus, Endpoint};
 use muster::model::fact::FactKey;
 use muster::model::package::PackageKey;
+use muster::model::stored;
 use muster::policy::BeaconPolicy;
 use muster::policy::beacon_policy::POLICY_BYTES_MAX;
-use muster::roles::beacon::{ParentNumber, own_schedule};
+use muster::roles::beacon::{Asked, Parent, own_schedule};
 use tracing::{debug, info, warn};
 
+use super::parents::ParentRules;
 use super::relay::Effect;
 use crate::clock::SharedClock;
 use crate::errors::Chain;
@@ -24,15 +29,17 @@ use crate::node::Logs;
 const POLICY_FILE: &str = "policy.json";
 /// Longest wait for an answer.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
+/// Most bytes of the answer to a report.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// Held packages looked at in one turn.
 const PAGE: usize = 1_000;
 
 /// Questions and reports to a parent that are no packages.
 pub trait Upward: Send + Sync {
-    /// Asks for policy; whether there was an answer.
-    fn ask_policy(&self, parent: ParentNumber) -> Effect<bool>;
+    /// Asks for policy: how it went, and the parents that are in force now.
+    fn ask_policy(&self, parent: Parent) -> Effect<(Asked, Arc<[Parent]>)>;
     /// Reports the newest status.
-    fn send_status(&self, parent: ParentNumber) -> Effect<()>;
+    fn send_status(&self, parent: Parent) -> Effect<Asked>;
 }
 
 /// [`Upward`] over HTTP.
@@ -40,6 +47,8 @@ pub trait Upward: Send + Sync {
 pub struct HttpUpward {
     /// This beacon.
     pub node: Guid,
+    /// Whose packages it carries.
+    pub tenant: TenantId,
     /// Its name.
     pub name: String,
     /// Its data folder.
@@ -48,8 +57,8 @@ pub struct HttpUpward {
     pub logs: Logs,
     /// The present.
     pub clock: SharedClock,
-    /// Base addresses of its parents in the configured order.
-    pub parents: Arc<[String]>,
+    /// Its parents: the configured ones, and what it takes of policy.
+    pub parents: Arc<ParentRules>,
     /// Sends.
     pub client: reqwest::Client,
     /// What it hands on to those below.
@@ -58,6 +67,8 @@ pub struct HttpUpward {
     pub statuses: actix_web::web::Data<Statuses>,
     /// How agents reach it; `None` for one that they are not to use.
     pub endpoint: Option<Endpoint>,
+    /// Packages set aside of which there is nothing to report any more.
+    pub told: Arc<Mutex<BTreeSet<Handle>>>,
 }
 
 /// The policy of the last life, if there is a whole one.
@@ -83,104 +94,199 @@ pub fn hand_on(downloads: &Downloads, policy: BeaconPolicy, node: Guid) {
     downloads.give(policy, &schedule);
 }
 
+/// How a question failed, and why.
+type Failed = (Asked, String);
+
+/// What the status of an answer means that is not the wanted one.
+fn unwanted(status: u16) -> Failed {
+    let asked = match status {
+        429 | 503 => Asked::Busy,
+        508 => Asked::Loop,
+        _ => Asked::Failed,
+    };
+    (asked, format!("the parent answered {status}"))
+}
+
+fn failed(why: impl ToString) -> Failed {
+    (Asked::Failed, why.to_string())
+}
+
+async fn read_bounded(mut answer: reqwest::Response, bytes_max: usize) -> Result<Vec<u8>, Failed> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|error| failed(Chain(&error)))? {
+        if bytes.len() + chunk.len() > bytes_max {
+            return Err(failed(format!("the parent's answer has more than {bytes_max} bytes")));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
 impl HttpUpward {
-    async fn fetch_policy(&self, parent: &str) -> Result<(), String> {
+    async fn fetch_policy(&self, parent: &Parent) -> Result<(), Failed> {
         let address = format!("{parent}/inventory-beacons/{}/policy", self.node);
         let mut request = self.client.get(address).timeout(ANSWER_TIME);
         if let Some(etag) = self.downloads.etag() {
             request = request.header(reqwest::header::IF_NONE_MATCH, etag);
         }
-        let mut answer = request.send().await.map_err(|error| Chain(&error).to_string())?;
+        let answer = request.send().await.map_err(|error| failed(Chain(&error)))?;
         match answer.status().as_u16() {
             304 => return Ok(()),
             200 => {}
-            status => return Err(format!("the parent answered {status}")),
+            status => return Err(unwanted(status)),
         }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| Chain(&error).to_string())? {
-            if bytes.len() + chunk.len() > POLICY_BYTES_MAX {
-                return Err("the parent's policy is too large".into());
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        let policy = BeaconPolicy::read(&bytes).map_err(|error| Chain(&error).to_string())?;
+        let bytes = read_bounded(answer, POLICY_BYTES_MAX).await?;
+        let (own, parent) = (self.clone(), parent.clone());
+        // Reading it and making its files takes too long for a thread that serves others meanwhile.
+        let taken = tokio::task::spawn_blocking(move || own.take_policy(&bytes, &parent));
+        taken.await.map_err(|error| (Asked::Busy, format!("the policy was not read: {error}")))?
+    }
+
+    fn take_policy(&self, bytes: &[u8], parent: &Parent) -> Result<(), Failed> {
+        let policy = BeaconPolicy::read(bytes).map_err(|error| failed(Chain(&error)))?;
         let held = self.downloads.revision();
+        // An alternate may be behind, and is a parent all the same.
         if policy.revision < held {
-            return Err(format!("the parent's policy has revision {}, the present one {held}", policy.revision));
+            let why = format!("the parent's policy has revision {}, the present one {held}", policy.revision);
+            return Err((Asked::Busy, why));
         }
-        let folder = self.folder.clone();
-        let kept = tokio::task::spawn_blocking(move || replace_file(&FolderDisk::open(&folder)?, POLICY_FILE, &bytes));
-        kept.await.map_err(|error| error.to_string())?.map_err(|error| format!("cannot keep it: {error}"))?;
-        info!(revision = policy.revision, parent, "a new policy is handed on");
+        let kept = FolderDisk::open(&self.folder).and_then(|disk| replace_file(&disk, POLICY_FILE, bytes));
+        // A disk that does not take it is no fault of the parent.
+        kept.map_err(|error| (Asked::Busy, format!("cannot keep it: {error}")))?;
+        info!(revision = policy.revision, %parent, "a new policy is handed on");
         hand_on(&self.downloads, policy, self.node);
         Ok(())
     }
 
-    /// Everything held, counted; one pass over the index in memory.
-    fn queue(&self) -> BeaconQueue {
-        let (mut queue, mut after, now) = (BeaconQueue::default(), None::<Handle>, self.clock.now());
+    /// Everything held, counted, and a page of what was set aside without a word from the server; one pass over the
+    /// index in memory.
+    fn queue(&self) -> (BeaconQueue, Vec<AsideReport>) {
+        let (mut queue, mut aside, mut after) = (BeaconQueue::default(), Vec::new(), None::<Handle>);
+        let now = self.clock.now();
         loop {
             let page = self.logs.package_index.after(after, PAGE);
-            let Some(last) = page.last() else { return queue };
+            let Some(last) = page.last() else { return (queue, aside) };
             after = Some(last.handle);
             for held in page {
                 let Some((tenant, key)) = PackageKey::decode(&held.key) else { continue };
                 let kind = key.kind;
-                let is_aside = self.logs.fact_index.contains(&FactKey::Package(tenant, key).encode());
+                let fact = FactKey::Package(tenant, key.clone()).encode();
+                let is_aside = self.logs.fact_index.contains(&fact);
                 queue.add(kind, u64::from(held.body_bytes), now.ms_since(held.time), is_aside);
+                if is_aside && aside.len() < ASIDE_OF_STATUS_MAX {
+                    aside.extend(self.to_report(held.handle, key, &fact));
+                }
             }
         }
     }
 
-    async fn report(&self, parent: &str) -> Result<(), String> {
-        let (own, parent_address) = (self.clone(), parent.to_owned());
+    /// What there is to tell of a package that was set aside; what the server knows is read once in a life only.
+    fn to_report(&self, handle: Handle, key: PackageKey, fact: &[u8]) -> Option<AsideReport> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.contains(&handle) {
+            return None;
+        }
+        let read = self.logs.fact_index.get(fact).map(|fact| fact.map(|fact| stored::unpack::<AsideFact>(&fact)));
+        match read {
+            Ok(Some(Ok(fact @ AsideFact { acknowledged: None, .. }))) => Some(AsideReport::new(key, &fact)),
+            Ok(Some(Ok(_))) => {
+                told.insert(handle);
+                None
+            }
+            Ok(None) => None,
+            Ok(Some(Err(_))) | Err(_) => {
+                warn!(package = %key.digest, "why a package was set aside does not read any more, it stays");
+                told.insert(handle);
+                None
+            }
+        }
+    }
+
+    /// Notes which of its packages the server knows of; what is for those below waits for their next report.
+    async fn acknowledged(&self, mut answer: StatusAnswer) {
+        let own = answer.acknowledged.remove(&self.node).unwrap_or_default();
+        self.statuses.pass_on(answer);
+        let mut writes = Vec::new();
+        for key in own.into_iter().take(ASIDE_OF_STATUS_MAX) {
+            let fact = FactKey::Package(self.tenant.clone(), key).encode();
+            let read = self.logs.fact_index.get(&fact).ok().flatten();
+            if let Some(known @ AsideFact { acknowledged: None, .. }) = read.and_then(|fact| stored::unpack(&fact).ok())
+            {
+                let known = AsideFact { acknowledged: Some(self.clock.now()), ..known };
+                writes.push((Bytes::from(fact), Some(Bytes::from(stored::pack(&known)))));
+            }
+        }
+        if let Err(error) = self.logs.facts.ask(writes).await {
+            warn!(error = %Chain(&error), "the server's word on quarantine is not noted, it is asked for again");
+        }
+    }
+
+    async fn report(&self, parent: &Parent) -> Result<(), Failed> {
+        let (own, parent_address) = (self.clone(), parent.to_string());
         let report = tokio::task::spawn_blocking(move || {
+            let (queue, aside) = own.queue();
             let mut report = vec![BeaconStatus {
                 id: own.node,
                 name: own.name.clone(),
                 parent: parent_address,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 at: own.clock.now(),
-                queue: own.queue(),
+                queue,
                 policy_revision: own.downloads.revision(),
                 endpoint: own.endpoint.clone(),
+                aside,
             }];
             report.extend(own.statuses.list().into_iter().filter(|status| status.id != own.node));
+            let mut left = ASIDE_OF_REPORT_MAX;
+            for status in &mut report {
+                status.aside.truncate(left);
+                left -= status.aside.len();
+            }
             serde_json::to_vec(&report)
         });
-        let body = report.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let body = report.await.map_err(failed)?.map_err(failed)?;
         let address = format!("{parent}/inventory-beacons/{}/status", self.node);
         let sent = self.client.put(address).timeout(ANSWER_TIME).body(body).send().await;
         match sent {
-            Ok(answer) if answer.status().is_success() => Ok(()),
-            Ok(answer) => Err(format!("the parent answered {}", answer.status().as_u16())),
-            Err(error) => Err(Chain(&error).to_string()),
+            Ok(answer) if answer.status().is_success() => {
+                // One of an earlier version says nothing.
+                let bytes = read_bounded(answer, ANSWER_BYTES_MAX).await?;
+                if let Ok(answer) = serde_json::from_slice::<StatusAnswer>(&bytes) {
+                    self.acknowledged(answer).await;
+                }
+                Ok(())
+            }
+            Ok(answer) => Err(unwanted(answer.status().as_u16())),
+            Err(error) => Err(failed(Chain(&error))),
         }
-    }
-
-    fn parent(&self, parent: ParentNumber) -> String {
-        self.parents.get(parent.0).cloned().unwrap_or_default()
     }
 }
 
 impl Upward for HttpUpward {
-    fn ask_policy(&self, parent: ParentNumber) -> Effect<bool> {
-        let (own, parent) = (self.clone(), self.parent(parent));
+    fn ask_policy(&self, parent: Parent) -> Effect<(Asked, Arc<[Parent]>)> {
+        let own = self.clone();
         Box::pin(async move {
             let answered = own.fetch_policy(&parent).await;
-            if let Err(error) = &answered {
-                debug!(%parent, %error, "no policy");
-            }
-            answered.is_ok()
+            let asked = told(answered, &parent, "no policy");
+            (asked, own.parents.in_force(own.downloads.policy().as_ref(), own.node))
         })
     }
 
-    fn send_status(&self, parent: ParentNumber) -> Effect<()> {
-        let (own, parent) = (self.clone(), self.parent(parent));
+    fn send_status(&self, parent: Parent) -> Effect<Asked> {
+        let own = self.clone();
         Box::pin(async move {
-            if let Err(error) = own.report(&parent).await {
-                debug!(%parent, %error, "the status was not taken");
-            }
+            let sent = own.report(&parent).await;
+            told(sent, &parent, "the status was not taken")
         })
+    }
+}
+
+fn told(answered: Result<(), Failed>, parent: &Parent, what: &'static str) -> Asked {
+    match answered {
+        Ok(()) => Asked::Answered,
+        Err((asked, error)) => {
+            debug!(%parent, error, "{what}");
+            asked
+        }
     }
 }

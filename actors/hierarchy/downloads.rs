@@ -17,7 +17,11 @@ use crate::intake::refuse;
 
 /// What a node hands out: nothing until a policy was made or its parent gave one.
 #[derive(Default)]
-pub struct Downloads(RwLock<Option<Arc<Given>>>);
+pub struct Downloads {
+    /// The node that hands it out; nil where nobody is to be told that it asks itself.
+    node: Guid,
+    given: RwLock<Option<Arc<Given>>>,
+}
 
 struct Given {
     policy: BeaconPolicy,
@@ -31,6 +35,11 @@ struct Given {
 }
 
 impl Downloads {
+    /// Those of `node`, which is told when it asks itself.
+    pub fn of(node: Guid) -> Downloads {
+        Downloads { node, ..Downloads::default() }
+    }
+
     /// The policy in force.
     pub fn policy(&self) -> Option<BeaconPolicy> {
         self.given().map(|given| given.policy.clone())
@@ -60,7 +69,7 @@ impl Downloads {
             made_at,
             last_modified: last_modified.unwrap_or(HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT")),
         };
-        let mut present = self.0.write().expect("no holder of this lock panics");
+        let mut present = self.given.write().expect("no holder of this lock panics");
         // Two that were made at the same time may come in either order; the later one stays.
         if present.as_ref().is_none_or(|present| present.policy.revision <= given.policy.revision) {
             *present = Some(Arc::new(given));
@@ -68,7 +77,7 @@ impl Downloads {
     }
 
     fn given(&self) -> Option<Arc<Given>> {
-        self.0.read().expect("no holder of this lock panics").clone()
+        self.given.read().expect("no holder of this lock panics").clone()
     }
 }
 
@@ -80,7 +89,10 @@ pub fn downloads(config: &mut ServiceConfig, downloads: Data<Downloads>) {
     config.service(file_of.route(web::get().to(file)).route(web::head().to(file)));
 }
 
-async fn policy_of_beacons(request: HttpRequest, downloads: Data<Downloads>) -> HttpResponse {
+async fn policy_of_beacons(request: HttpRequest, guid: Path<String>, downloads: Data<Downloads>) -> HttpResponse {
+    if guid.parse::<Guid>().is_ok_and(|asks| asks == downloads.node) {
+        return refuse(&Refusal::new(508, "loop", "this node asks itself for policy"), None);
+    }
     match downloads.given() {
         Some(given) => given.answer(&request, &given.etag, "application/json", || given.json.clone()),
         None => later(),

@@ -4,4 +4,4 @@ mod downloads;
 mod statuses;
 
 pub use downloads::{Downloads, downloads};
-pub use statuses::{Statuses, statuses};
+pub use statuses::{Record, SetAside, Statuses, statuses};

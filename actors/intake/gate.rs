@@ -9,8 +9,11 @@ use hashbrown::HashMap;
 use muster::config::node::LimitsSection;
 use muster::formats::wire::Refusal;
 use muster::model::package::Origin;
+use muster::rng::RngStream;
 use muster::time::{SECOND_MS, Timestamp};
 use muster::upload::rates::{RateTable, Rates};
+use muster::upload::spool::{Room, SpoolLimit};
+use muster::upload::turns::Turns;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Limits of one listener. Source: delivery contract, section 7.
@@ -24,6 +27,8 @@ pub struct IntakeLimits {
     pub body_bytes: u64,
     /// Connections of one address that is not loopback.
     pub connections_per_address: usize,
+    /// Most that this node holds.
+    pub spool: SpoolLimit,
     /// How long a sender may take.
     pub times: IntakeTimes,
 }
@@ -65,6 +70,7 @@ impl Default for IntakeLimits {
             bodies: 512,
             body_bytes: 256 << 20,
             connections_per_address: 64,
+            spool: SpoolLimit::default(),
             times: IntakeTimes::default(),
         }
     }
@@ -82,6 +88,7 @@ impl IntakeLimits {
             bodies: section.bodies,
             body_bytes: section.body_bytes,
             connections_per_address: section.connections_per_address,
+            spool: SpoolLimit::default(),
             times: IntakeTimes::default(),
         }
     }
@@ -93,7 +100,17 @@ pub struct Gate {
     bodies: Arc<Semaphore>,
     body_bytes: Arc<AtomicU64>,
     rates: Mutex<RateTable>,
+    /// Uploads that were answered, for the rate at which this node serves.
+    served: AtomicU64,
+    /// When those come again that were not let in, and those for whom there was no room.
+    turns: Mutex<Waits>,
     addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+struct Waits {
+    busy: Turns,
+    tight: Turns,
+    rng: RngStream,
 }
 
 /// Bytes of one body that are kept in memory; given back when dropped.
@@ -143,6 +160,11 @@ impl Drop for Connection {
     }
 }
 
+/// Whole seconds of a `Retry-After`, 1 to 3,600.
+fn to_secs(wait_ms: i64) -> u64 {
+    (wait_ms.max(0) as u64).div_ceil(SECOND_MS as u64).clamp(1, 3_600)
+}
+
 fn busy(message: &str) -> Refusal {
     Refusal::new(503, "busy", message)
 }
@@ -155,6 +177,8 @@ impl Gate {
             bodies: Arc::new(Semaphore::new(limits.bodies)),
             body_bytes: Arc::default(),
             rates: Mutex::new(RateTable::new(limits.rates)),
+            served: AtomicU64::new(0),
+            turns: Mutex::new(Waits { busy: Turns::default(), tight: Turns::default(), rng: RngStream::new(0, 0, 0) }),
             addresses: Arc::default(),
         }
     }
@@ -171,11 +195,38 @@ impl Gate {
         Ok(BodyBytes { all: self.body_bytes.clone(), mine: 0, limit: self.limits.body_bytes, _permit: permit })
     }
 
+    /// An upload was served to its end.
+    pub fn served(&self) {
+        self.served.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// After how many seconds a sender comes again that this node was too busy for.
+    pub fn come_again_secs(&self, now: Timestamp) -> u64 {
+        let mut waits = self.turns.lock().expect("no holder of this lock panics");
+        let Waits { busy, rng, .. } = &mut *waits;
+        to_secs(busy.come_again_ms(now, self.served.load(Ordering::Relaxed), rng))
+    }
+
+    /// Lets an upload in beside `held` packages of so many bytes; `released` have left this node since its start. Error:
+    /// 503 with the seconds to wait, or 507.
+    pub fn room(&self, now: Timestamp, held: (usize, u64), released: u64) -> Result<(), (Refusal, Option<u64>)> {
+        match self.limits.spool.room(held.0 as u64, held.1) {
+            Room::Free => Ok(()),
+            Room::Tight => {
+                let mut waits = self.turns.lock().expect("no holder of this lock panics");
+                let Waits { tight, rng, .. } = &mut *waits;
+                let secs = to_secs(tight.come_again_ms(now, released, rng));
+                Err((Refusal::new(503, "spool", "this node holds nearly as much as it may"), Some(secs)))
+            }
+            Room::Full => Err((Refusal::new(507, "full", "this node holds as much as it may: try another one"), None)),
+        }
+    }
+
     /// Takes one upload of `bytes` from `origin`. Error: 429 and the seconds to wait.
     pub fn admit(&self, now: Timestamp, origin: &Origin, bytes: u64) -> Result<(), (Refusal, u64)> {
         let admitted = self.rates.lock().expect("no holder of this lock panics").admit(now, origin, bytes);
         admitted.map_err(|wait_ms| {
-            let secs = (wait_ms.max(0) as u64).div_ceil(SECOND_MS as u64).clamp(1, 3_600);
+            let secs = to_secs(wait_ms);
             (Refusal::new(429, "rate", format!("this origin uploads too much: come again in {secs} s")), secs)
         })
     }
@@ -210,6 +261,18 @@ mod tests {
         third.grow(40).unwrap();
         drop(first);
         third.grow(60).unwrap();
+    }
+
+    #[test]
+    fn a_node_that_holds_nearly_all_it_may_spreads_senders_and_a_full_one_sends_them_away() {
+        let spool = SpoolLimit { packages: 10, bytes: 0 };
+        let gate = Gate::new(IntakeLimits { spool, ..IntakeLimits::default() });
+        let now = Timestamp(1_750_000_000_000);
+        assert!(gate.room(now, (8, 0), 0).is_ok());
+        let waits: Vec<u64> = (0..100).map(|_| gate.room(now, (9, 0), 0).unwrap_err().1.unwrap()).collect();
+        assert!(waits[0] <= 2 && (9..=11).contains(&waits[99]), "ten a second before anything is known: {waits:?}");
+        let (refusal, wait) = gate.room(now, (10, 0), 0).unwrap_err();
+        assert_eq!((refusal.status, wait), (507, None));
     }
 
     #[test]

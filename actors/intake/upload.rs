@@ -1,5 +1,7 @@
 //! `PUT /ManageSoftRL/{Kind}/{name}` and `GET /health`.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,7 +12,7 @@ use bytes::Bytes;
 use muster::formats::wire::{self, Refusal};
 use muster::id::{Guid, TenantId};
 use muster::model::fact::FactKey;
-use muster::model::package::{Receipt, ReceiptState};
+use muster::model::package::{Kind, PackageKey, Receipt, ReceiptState};
 use muster::model::stored;
 use muster::upload::{admission, answer};
 use tracing::debug;
@@ -19,10 +21,14 @@ use super::answer::refuse;
 use super::body;
 use super::gate::{Connection, Gate};
 use crate::clock::SharedClock;
-use crate::log::{FactIndex, PackageRequest, PackageWriter, Taken, WriteError};
+use crate::log::{FactIndex, PackageIndex, PackageRequest, PackageWriter, Taken, WriteError};
 
 /// Told after a package was newly taken into custody. A hint: the node also looks by itself.
 pub type Arrived = Arc<dyn Fn() + Send + Sync>;
+
+/// Gives up what a node keeps of a package whose bytes there are worth nothing, for the same package that comes again. Says
+/// whether it did: else the final state stands.
+pub type GiveUp = Box<dyn Fn(PackageKey) -> Pin<Box<dyn Future<Output = Result<bool, WriteError>>>> + Send + Sync>;
 
 /// What the upload handlers of a node share.
 pub struct Intake {
@@ -34,12 +40,18 @@ pub struct Intake {
     pub packages: PackageWriter,
     /// The ledger: a package that has a final state here is answered `settled`.
     pub facts: FactIndex,
+    /// For a node whose final states are not all final.
+    pub give_up: Option<GiveUp>,
     /// Limits.
     pub gate: Arc<Gate>,
     /// The present.
     pub clock: SharedClock,
     /// Who wants to hear of new packages.
     pub arrived: Arrived,
+    /// What is held.
+    pub held: PackageIndex,
+    /// Packages that were held at the start or taken since.
+    pub taken: AtomicU64,
     /// Deliveries of packages that were known.
     pub duplicates: AtomicU64,
     /// Uploads that were not taken, for good or for now.
@@ -52,11 +64,31 @@ pub fn routes(config: &mut ServiceConfig, intake: Arc<Intake>) {
         .app_data(Data::from(intake))
         // A plain prefix: a pattern would be matched for every upload, and the handler parts the path itself.
         .service(web::scope("/ManageSoftRL").default_service(web::to(upload)))
+        .service(web::resource("/inventory-beacons/{guid}/intermediate/{name}").to(intermediate))
         .service(web::resource("/health").route(web::get().to(health)));
 }
 
 async fn upload(request: HttpRequest, payload: Payload, intake: Data<Intake>) -> HttpResponse {
-    match take(&request, payload, &intake).await {
+    let path = request.uri().path().strip_prefix("/ManageSoftRL/").unwrap_or_default();
+    let (folder, name) = path.split_once('/').unwrap_or((path, ""));
+    answer_to(take(&request, payload, &intake, folder, name).await, &intake)
+}
+
+/// Third-party inventory and business files. Whose beacon hands them over is for its certificate to say, later.
+async fn intermediate(request: HttpRequest, payload: Payload, intake: Data<Intake>) -> HttpResponse {
+    // The last part of the path, still percent-encoded.
+    let name = request.uri().path().rsplit('/').next().unwrap_or_default();
+    let guid = request.match_info().get("guid").unwrap_or_default();
+    let taken = if guid.parse::<Guid>().is_err() {
+        Err(final_refusal(400, "guid", "the address names no GUID"))
+    } else {
+        take(&request, payload, &intake, Kind::IntermediateData.as_str(), name).await
+    };
+    answer_to(taken, &intake)
+}
+
+fn answer_to(taken: Result<Receipt, Refused>, intake: &Intake) -> HttpResponse {
+    match taken {
         Ok(receipt) => HttpResponse::Ok().json(receipt),
         Err((refusal, retry_after_secs)) => {
             intake.refusals.fetch_add(1, Ordering::Relaxed);
@@ -73,11 +105,15 @@ fn final_refusal(status: u16, code: &'static str, message: impl Into<String>) ->
     (Refusal::new(status, code, message), None)
 }
 
-async fn take(request: &HttpRequest, payload: Payload, intake: &Intake) -> Result<Receipt, Refused> {
+async fn take(
+    request: &HttpRequest,
+    payload: Payload,
+    intake: &Intake,
+    folder: &str,
+    name: &str,
+) -> Result<Receipt, Refused> {
     let length = check_head(request)?;
     let plain = |refusal| (refusal, None);
-    let path = request.uri().path().strip_prefix("/ManageSoftRL/").unwrap_or_default();
-    let (folder, name) = path.split_once('/').unwrap_or((path, ""));
     let name = wire::upload_name(folder, name).map_err(plain)?;
     let head = wire::upload_head(name.folder, intake.node, |header| text_header(request, header)).map_err(plain)?;
     if head.via.is_empty() {
@@ -85,10 +121,11 @@ async fn take(request: &HttpRequest, payload: Payload, intake: &Intake) -> Resul
         let admitted = intake.gate.admit(intake.clock.now(), &origin, length);
         admitted.map_err(|(refusal, secs)| (refusal, Some(secs)))?;
     }
-    let mut room = intake.gate.body().map_err(|refusal| (refusal, Some(1)))?;
+    intake.has_room()?;
+    let mut room = intake.gate.body().map_err(|refusal| (refusal, intake.come_again()))?;
     let read = body::read(payload, length, &name, intake.gate.times(), &mut room).await;
     let (bytes, digest) = read.map_err(|refusal| {
-        let retry = (refusal.status == 503).then_some(1);
+        let retry = if refusal.status == 503 { intake.come_again() } else { None };
         (refusal, retry)
     })?;
     if head.digest.is_some_and(|wanted| wanted != digest) {
@@ -98,13 +135,17 @@ async fn take(request: &HttpRequest, payload: Payload, intake: &Intake) -> Resul
     let envelope = admission::envelope(head, name, length, digest, intake.clock.now(), intake.node);
     let key = envelope.key();
     let receipt = |state| Receipt { digest, size: length, node: intake.node, state };
-    if intake.facts.contains(&FactKey::Package(intake.tenant.clone(), key.clone()).encode()) {
+    if intake.facts.contains(&FactKey::Package(intake.tenant.clone(), key.clone()).encode())
+        && !intake.gives_up(&key).await.map_err(|error| intake.not_written(error))?
+    {
         intake.duplicates.fetch_add(1, Ordering::Relaxed);
         return Ok(receipt(ReceiptState::Settled));
     }
     let (key, envelope) = (Bytes::from(key.encode(&intake.tenant)), Bytes::from(stored::pack(&envelope)));
     match intake.packages.ask(PackageRequest::Hold { key, envelope, body: bytes }).await {
         Ok(Taken::New) => {
+            intake.taken.fetch_add(1, Ordering::Relaxed);
+            intake.gate.served();
             (intake.arrived)();
             Ok(receipt(ReceiptState::Held))
         }
@@ -112,9 +153,34 @@ async fn take(request: &HttpRequest, payload: Payload, intake: &Intake) -> Resul
             intake.duplicates.fetch_add(1, Ordering::Relaxed);
             Ok(receipt(ReceiptState::Duplicate))
         }
-        Err(WriteError::Full) => Err(final_refusal(507, "full", "this node's disk is full: try another one")),
-        Err(WriteError::Busy) => Err((Refusal::new(503, "busy", "this node's log is busy"), Some(1))),
-        Err(error @ WriteError::Failed(_)) => Err((Refusal::new(503, "log", error.to_string()), Some(10))),
+        Err(error) => Err(intake.not_written(error)),
+    }
+}
+
+impl Intake {
+    fn has_room(&self) -> Result<(), Refused> {
+        let held = self.held.totals();
+        let released = self.taken.load(Ordering::Relaxed).saturating_sub(held.0 as u64);
+        self.gate.room(self.clock.now(), held, released)
+    }
+
+    fn come_again(&self) -> Option<u64> {
+        Some(self.gate.come_again_secs(self.clock.now()))
+    }
+
+    fn not_written(&self, error: WriteError) -> Refused {
+        match error {
+            WriteError::Full => final_refusal(507, "full", "this node's disk is full: try another one"),
+            WriteError::Busy => (Refusal::new(503, "busy", "this node's log is busy"), self.come_again()),
+            WriteError::Failed(_) => (Refusal::new(503, "log", error.to_string()), Some(10)),
+        }
+    }
+
+    async fn gives_up(&self, key: &PackageKey) -> Result<bool, WriteError> {
+        match &self.give_up {
+            Some(give_up) => give_up(key.clone()).await,
+            None => Ok(false),
+        }
     }
 }
 

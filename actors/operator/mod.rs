@@ -1,4 +1,5 @@
-//! Look-ups of an operator: `muster devices`, `muster packages`, `muster beacons`, over the operator API of a server.
+//! Look-ups of an operator: `muster devices`, `muster packages`, `muster beacons`, over the operator API of a server; and
+//! `muster import`, which uploads.
 //!
 //! Tables are for people; `--json` gives what the API answers, an item a line for lists. Texts come from machines that
 //! nobody vouches for: control characters of theirs never reach the terminal.
@@ -9,6 +10,7 @@ mod output;
 mod packages;
 
 pub mod command;
+pub mod import;
 
 #[cfg(test)]
 mod tests;

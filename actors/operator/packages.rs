@@ -92,7 +92,8 @@ fn span(ms: i64) -> String {
 }
 
 /// Columns of `muster beacons`.
-pub const BEACON_HEAD: [&str; 7] = ["NAME", "ID", "PARENT", "LAST SEEN", "WAITING", "SET ASIDE", "VERSION"];
+pub const BEACON_HEAD: [&str; 9] =
+    ["NAME", "ID", "PARENT IN USE", "LAST SEEN", "WAITING", "SET ASIDE", "POLICY", "FOR AGENTS", "VERSION"];
 
 /// A row of `muster beacons`.
 pub fn beacon(beacon: &Value) -> Vec<String> {
@@ -101,16 +102,22 @@ pub fn beacon(beacon: &Value) -> Vec<String> {
         .filter(|(_, queue)| queue["packages"].as_u64() != Some(0))
         .map(|(kind, queue)| {
             let oldest = span(queue["oldest_ms"].as_i64().unwrap_or(0).max(0));
-            format!("{} {}, oldest {oldest}", text(&queue["packages"]), text(&Value::from(kind.as_str())))
+            let kind = text(&Value::from(kind.as_str()));
+            format!("{} {kind}, {} bytes, oldest {oldest}", text(&queue["packages"]), text(&queue["bytes"]))
         })
         .collect();
+    let overdue = if beacon["overdue"] == true { "OVERDUE: " } else { "" };
+    let site = beacon["site"].as_str().filter(|site| !site.is_empty());
+    let site = site.map(|site| format!(" ({})", text(&Value::from(site)))).unwrap_or_default();
     vec![
         text(&beacon["name"]),
         text(&beacon["id"]),
         text(&beacon["parent"]),
         time(&beacon["last_seen"]),
-        if waiting.is_empty() { "-".to_owned() } else { waiting.join("; ") },
+        if waiting.is_empty() { "-".to_owned() } else { format!("{overdue}{}", waiting.join("; ")) },
         text(&beacon["quarantined"]),
+        text(&beacon["policy_revision"]),
+        format!("{}{site}", text(&beacon["endpoint"])),
         text(&beacon["version"]),
     ]
 }

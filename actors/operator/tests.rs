@@ -129,8 +129,8 @@ async fn beacons_show_their_queues() {
     fixture.report_status(8, status).await;
     let table = ask(&fixture, "beacons").await.unwrap().replace(&guid(8).to_string(), "GUID-8");
     expect![[r#"
-        NAME   ID                                    PARENT          LAST SEEN            WAITING                          SET ASIDE  VERSION
-        basel  GUID-8  http://hq:7080  2025-06-15 15:06:40  3 Inventories, oldest 1 min 1 s  2          0.1.0
+        NAME   ID                                    PARENT IN USE   LAST SEEN            WAITING                                     SET ASIDE  POLICY  FOR AGENTS  VERSION
+        basel  GUID-8  http://hq:7080  2025-06-15 15:06:40  3 Inventories, 900 bytes, oldest 1 min 1 s  2                              0.1.0
     "#]].assert_eq(&table);
     assert_eq!(ask(&fixture, "beacons --json").await.unwrap().lines().count(), 1);
     fixture.stop().await;

@@ -18,7 +18,9 @@ pub mod reconciler;
 pub mod exporter;
 pub mod exports;
 
+mod overdue;
 mod policy;
+mod quarantine;
 mod sweep;
 
 #[expect(clippy::module_inception, reason = "one actor, one file, named after its noun")]

@@ -26,6 +26,12 @@ pub enum PolicyError {
     /// The facts do not answer.
     #[error(transparent)]
     Turn(#[from] TurnError),
+    /// A stored setting is not one for this version: its default could open what the operator had closed.
+    #[error("the policy stays as it is until the stored setting `{}` is set anew: this version does not take it", .0.as_str())]
+    Stored(SettingName, #[source] SettingError),
+    /// Making the files of a policy ended in a panic.
+    #[error("the policy was not worked out")]
+    Work(#[from] tokio::task::JoinError),
 }
 
 /// See the module's head. Clones share everything.
@@ -48,7 +54,7 @@ impl PolicyKeeper {
 
     /// The settings in force.
     pub fn settings(&self) -> Result<PolicySettings, TurnError> {
-        settings(&self.books.draft(), &self.books.tenant)
+        Ok(settings(&self.books.draft(), &self.books.tenant)?.0)
     }
 
     /// Puts `value` in the place of the setting `name`, durably, and makes the policy that follows. Gives the setting as
@@ -56,7 +62,7 @@ impl PolicyKeeper {
     pub async fn set(&self, name: SettingName, value: Value) -> Result<(Value, u64), PolicyError> {
         let tenant = self.books.tenant.clone();
         let set = self.books.turn(move |draft| {
-            let mut settings = settings(draft, &tenant)?;
+            let (mut settings, _) = settings(draft, &tenant)?;
             if let Err(error) = settings.set(name, value) {
                 return Ok((Err(error), News::default()));
             }
@@ -69,33 +75,49 @@ impl PolicyKeeper {
         Ok((value, self.renew().await?))
     }
 
-    /// Makes the policy anew where something has changed, and hands it out. Gives the revision in force.
+    /// Makes the policy anew where something has changed, and hands it out. Gives the revision in force. The one before
+    /// is handed out where no new one can be made.
     pub async fn renew(&self) -> Result<u64, PolicyError> {
         let (heard, tenant, started, now) =
             (self.statuses.heard(), self.books.tenant.clone(), self.started, self.clock.now());
         let renewed = self.books.turn(move |draft| {
-            let settings = settings(draft, &tenant)?;
             let last: Option<BeaconPolicy> = draft.read(&key(&tenant, POLICY))?;
-            let content = settings.content(&heard, last.as_ref(), started, now);
-            let next = content.and_then(|content| Ok(BeaconPolicy::next(last.as_ref(), content, now)?));
+            let next = match settings(draft, &tenant)? {
+                (settings, None) => settings
+                    .content(&heard, last.as_ref(), started, now)
+                    .and_then(|content| Ok(BeaconPolicy::next(last.as_ref(), content, now)?))
+                    .map_err(PolicyError::Setting),
+                (_, Some((name, error))) => Err(PolicyError::Stored(name, error)),
+            };
             if let Ok(Some(next)) = &next {
                 draft.write(&key(&tenant, POLICY), next);
             }
-            Ok((next.map(|next| (next, last)), News::default()))
+            Ok(((next, last), News::default()))
         });
-        let (next, last) = renewed.await??;
-        let is_new = next.is_some();
-        let Some(policy) = next.or(last) else { return Ok(0) };
-        let revision = policy.revision;
-        if is_new {
-            info!(revision, "a new policy is in force");
+        let (next, last) = renewed.await?;
+        let (next, failure) = match next {
+            Ok(next) => (next, None),
+            Err(error) => (None, Some(error)),
+        };
+        if let Some(next) = &next {
+            info!(revision = next.revision, "a new policy is in force");
         }
-        if self.downloads.revision() != revision {
-            // A server hands its own schedule on unchanged: it is the beacon of agents that have no other.
-            let schedule = policy.content.schedule.clone();
-            self.downloads.give(policy, &schedule);
+        let mut revision = 0;
+        if let Some(policy) = next.or(last) {
+            revision = policy.revision;
+            self.hand_out(policy).await?;
         }
-        Ok(revision)
+        failure.map_or(Ok(revision), Err)
+    }
+
+    async fn hand_out(&self, policy: BeaconPolicy) -> Result<(), PolicyError> {
+        if self.downloads.revision() == policy.revision {
+            return Ok(());
+        }
+        // A server hands its own schedule on unchanged: it is the beacon of agents that have no other.
+        let (downloads, schedule) = (self.downloads.clone(), policy.content.schedule.clone());
+        // A file for each class of agents: too much for a thread that serves others meanwhile.
+        Ok(tokio::task::spawn_blocking(move || downloads.give(policy, &schedule)).await?)
     }
 
     /// [`PolicyKeeper::renew`], with its failure told to the operator only.
@@ -113,15 +135,19 @@ fn key(tenant: &TenantId, name: &str) -> FactKey {
     FactKey::Setting(format!("{tenant}/{name}").into())
 }
 
-fn settings(draft: &Draft<Look>, tenant: &TenantId) -> Result<PolicySettings, TurnError> {
-    let mut settings = PolicySettings::default();
+/// The stored settings, and the first that this version does not take; its default stands in its place.
+fn settings(
+    draft: &Draft<Look>,
+    tenant: &TenantId,
+) -> Result<(PolicySettings, Option<(SettingName, SettingError)>), TurnError> {
+    let (mut settings, mut not_taken) = (PolicySettings::default(), None);
     for name in SettingName::ALL {
         let Some(text) = draft.read::<String>(&key(tenant, name.as_str()))? else { continue };
         let value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        // One that an earlier version took and this one does not must not take the others away.
         if let Err(error) = settings.set(name, value) {
-            warn!(setting = name.as_str(), error = %Chain(&error), "a stored setting is not taken, its default counts");
+            warn!(setting = name.as_str(), error = %Chain(&error), "a stored setting is not taken");
+            not_taken.get_or_insert((name, error));
         }
     }
-    Ok(settings)
+    Ok((settings, not_taken))
 }

@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use muster::formats::disco::Disco;
+use muster::formats::gzip::Inflate;
 use muster::formats::mmi::read_mmi_gz;
 use muster::formats::ndi::read_ndi_gz;
 use muster::id::{Digest, Guid, TenantId};
@@ -84,9 +85,11 @@ impl Reading {
         }
         let reader = match envelope.kind {
             Kind::Inventories => inventory,
+            Kind::IntermediateData if has_inventory(&envelope.file_name) => inventory,
             Kind::UsageData => usage,
             Kind::Discovery => discovery,
-            Kind::Logs | Kind::ActivityStatus | Kind::ActiveDirectory | Kind::VdiAccess => {
+            Kind::Logs => log,
+            Kind::ActivityStatus | Kind::ActiveDirectory | Kind::VdiAccess | Kind::IntermediateData => {
                 return Read::NoReader(envelope);
             }
         };
@@ -117,6 +120,11 @@ impl Reading {
     }
 }
 
+/// Whether a file of another tool holds inventory; what the business sends waits for its reader.
+fn has_inventory(file_name: &str) -> bool {
+    file_name.to_ascii_lowercase().ends_with(".ndi.gz")
+}
+
 /// What an inventory package says.
 fn inventory(body: &[u8]) -> Content {
     match within_budget(body, read_ndi_gz) {
@@ -137,6 +145,13 @@ fn usage(body: &[u8]) -> Content {
 fn discovery(body: &[u8]) -> Content {
     let read = |bytes: CpuBudget<'_>| Disco::read(bytes);
     within_budget(body, read).map_or_else(Content::Bad, |file| Content::Discovery(Box::new(file)))
+}
+
+/// A log is kept as it came: that it is whole and within the limits is all that is asked of it.
+fn log(body: &[u8]) -> Content {
+    let whole =
+        |bytes: CpuBudget<'_>| io::copy(&mut Inflate::new(bytes), &mut io::sink()).map(|_| ((), Vec::<String>::new()));
+    within_budget(body, whole).map_or_else(Content::Bad, |()| Content::Log)
 }
 
 /// What `read` makes of `body`, or why it makes nothing of it.

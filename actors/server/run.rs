@@ -22,6 +22,7 @@ use super::exports::{Exports, ExportsWorld, Reports};
 use super::importer::{Importer, ImporterWorld};
 use super::loader::{Loader, LoaderWorld};
 use super::policy::PolicyKeeper;
+use super::quarantine::record;
 use super::reading::Reading;
 use super::reconciler::{Reconciler, ReconcilerWorld, RuleFiles, RulesError};
 use super::server::{BeaconsChanged, Server, ServerWorld, StopServer};
@@ -241,11 +242,14 @@ pub async fn start_prepared(
         &reports,
         &give_up,
     );
-    let (hand_on, below) = (Data::new(Downloads::default()), Data::new(Statuses::new(clock.clone())));
+    let (hand_on, below) = (Data::new(Downloads::of(logs.node)), Data::new(Statuses::new(logs.node, clock.clone())));
     let policy = PolicyKeeper::new(books.clone(), below.clone().into_inner(), hand_on.clone(), clock.clone());
+    let (noting, at) = (books.clone(), clock.clone());
+    below.record_by(Box::new(move |aside| Box::pin(record(noting.clone(), aside, at.now()))));
     let unsettled = Arc::new(AtomicUsize::new(0));
     let world = ServerWorld {
         policy: policy.clone(),
+        statuses: below.clone().into_inner(),
         logs: logs.clone(),
         books: books.clone(),
         clock: clock.clone(),
@@ -272,6 +276,9 @@ pub async fn start_prepared(
         tenant: config.tenant.clone(),
         packages: logs.packages.clone(),
         facts: logs.fact_index.clone(),
+        held: logs.package_index.clone(),
+        taken: AtomicU64::new(logs.package_index.totals().0 as u64),
+        give_up: None,
         gate: gate.clone(),
         clock: clock.clone(),
         arrived: intake::hint(server.directory().clone()),

@@ -19,11 +19,13 @@ use super::counters::tenant_state;
 use super::exports::{ExportDevices, Exports};
 use super::importer::{ImportInventory, Importer};
 use super::loader::{Load, Loader};
+use super::overdue::Overdue;
 use super::policy::PolicyKeeper;
 use super::reconciler::{ReconcileLicences, Reconciler};
 use super::sweep::{Swept, sweep};
 use crate::clock::SharedClock;
 use crate::errors::Chain;
+use crate::hierarchy::Statuses;
 use crate::intake::PackagesArrived;
 use crate::log::Handle as PackageHandle;
 use crate::node::{Logs, Unsettled};
@@ -37,6 +39,8 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// What the actor needs of the world.
 #[derive(Clone)]
 pub struct ServerWorld {
+    /// What beacons report.
+    pub statuses: Arc<Statuses>,
     /// Its logs.
     pub logs: Logs,
     /// Facts and their view.
@@ -76,6 +80,7 @@ pub struct Server {
     intents: Intents<ServerIntent>,
     /// The youngest package the core was told of.
     seen: Option<PackageHandle>,
+    overdue: Overdue,
     timer: Option<SpawnHandle>,
     stopping: bool,
     _watch: DeathWatch,
@@ -94,7 +99,8 @@ impl Server {
         });
         let durable = ServerDurable { settings: world.settings.clone(), waiting: numbers(waiting), state };
         let core = ServerCore::recover(durable, rng, now);
-        Server { world, core, intents: Intents::default(), seen, timer: None, stopping: false, _watch: watch }
+        let (intents, overdue) = (Intents::default(), Overdue::default());
+        Server { world, core, intents, seen, overdue, timer: None, stopping: false, _watch: watch }
     }
 
     fn pull(&mut self) {
@@ -150,6 +156,8 @@ impl Server {
                 self.run(intent, exports, ExportDevices, ctx);
             }
             ServerIntent::RenewPolicy => {
+                // As often as the beacons report.
+                self.overdue.look(&self.world.statuses.list(), self.world.clock.now());
                 let policy = self.world.policy.clone();
                 let renewed = async move { policy.renew_or_warn().await };
                 ctx.spawn(renewed.into_actor(self).map(|(), server, ctx| server.tell(ServerInput::Done, ctx)));

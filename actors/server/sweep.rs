@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use muster::model::aside::AsideRecord;
 use muster::model::fact::{FactKey, FactKind};
 use muster::model::package::PackageKey;
 use muster::model::settlement::Settlement;
@@ -51,7 +52,30 @@ pub struct Swept {
 /// not come back as one that nobody has settled.
 pub async fn sweep(logs: Logs, books: Books, clock: SharedClock) -> Result<Swept, SweepError> {
     let entries = sweep_entries(&logs, &books, &clock).await?;
+    let entries = entries + sweep_aside(&books, clock.now()).await?;
     Ok(Swept { bodies: sweep_bodies(&logs, &books, &clock).await?, entries })
+}
+
+/// Forgets what beacons set aside when the package has come another way, or no beacon can have it any more.
+async fn sweep_aside(books: &Books, now: Timestamp) -> Result<usize, SweepError> {
+    let own = books.clone();
+    let swept = books.turn(move |draft| {
+        let mut swept = 0;
+        // They are few: the server takes no more than it can look through in one turn.
+        for (encoded, _) in own.facts.keys(&FactKind::Aside.prefix(Some(&own.tenant)), None, usize::MAX) {
+            let Some(fact @ FactKey::Aside(..)) = FactKey::decode(&encoded) else { continue };
+            let FactKey::Aside(tenant, key) = fact.clone() else { continue };
+            let has_come = own.facts.contains(&FactKey::Package(tenant, key).encode());
+            // One that does not read is of no use to anybody.
+            let record = draft.read::<AsideRecord>(&fact).ok().flatten();
+            if has_come || record.is_none_or(|record| record.may_go(now)) {
+                draft.remove(&fact);
+                swept += 1;
+            }
+        }
+        Ok::<_, TurnError>((swept, News::default()))
+    });
+    swept.await.map_err(SweepError::Turn)
 }
 
 async fn sweep_entries(logs: &Logs, books: &Books, clock: &SharedClock) -> Result<usize, SweepError> {

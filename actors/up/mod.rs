@@ -12,3 +12,6 @@ mod chain;
 pub mod command;
 
 pub use chain::{Chain, Places, Seen, UpError};
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Table;
 
+use super::address::{address_parts, base_address};
 use super::{ConfigError, parse_toml, parse_with_overrides};
 use crate::id::shorten;
 
@@ -15,6 +16,8 @@ use crate::id::shorten;
 pub const SHIPPED: &str = include_str!("../../config/agent.toml");
 /// Most servers an agent tries.
 pub const SERVERS_MAX: usize = 64;
+/// Most hosts beside a proxy.
+const NO_PROXY_MAX: usize = 256;
 /// Shortest interval.
 const INTERVAL_SECS_MIN: u64 = 60;
 /// Longest interval: a year.
@@ -38,6 +41,12 @@ pub struct AgentFile {
     /// `[usage]`
     #[serde(default)]
     pub usage: UsageSection,
+    /// `[logs]`
+    #[serde(default)]
+    pub logs: LogsSection,
+    /// `[proxy]`
+    #[serde(default)]
+    pub proxy: ProxySection,
 }
 
 /// `[agent]`
@@ -122,6 +131,54 @@ impl Default for UsageSection {
     }
 }
 
+/// `[logs]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogsSection {
+    /// Whether policy may have the agent's log uploaded.
+    pub allowed: bool,
+}
+
+impl Default for LogsSection {
+    fn default() -> Self {
+        LogsSection { allowed: true }
+    }
+}
+
+/// `[proxy]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProxySection {
+    /// Address; empty for that of the environment, if any.
+    pub url: String,
+    /// What is reached without it.
+    pub no_proxy: Vec<String>,
+    /// Account there; empty for none.
+    pub user: String,
+    /// File with its password.
+    pub password_file: PathBuf,
+}
+
+/// A proxy, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyConfig {
+    /// `http://host:port` or `https://host:port`.
+    pub url: String,
+    /// Hosts, domains and networks that are reached without it.
+    pub no_proxy: Vec<String>,
+    /// Who uses it.
+    pub account: Option<ProxyAccount>,
+}
+
+/// An account at a proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyAccount {
+    /// Its name.
+    pub user: String,
+    /// File with its password, mode 0600.
+    pub password_file: PathBuf,
+}
+
 /// What an agent is set to, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentConfig {
@@ -149,6 +206,10 @@ pub struct AgentConfig {
     pub catch_up_hour: u8,
     /// Whether policy may switch metering on.
     pub is_usage_allowed: bool,
+    /// Whether policy may have the agent's log uploaded.
+    pub is_log_allowed: bool,
+    /// The proxy that beacons and servers are reached through; `None` for that of the environment, if any.
+    pub proxy: Option<ProxyConfig>,
 }
 
 impl AgentConfig {
@@ -164,7 +225,7 @@ impl AgentConfig {
 
     /// Checks what was read, or filled in by a program.
     pub fn checked(read: AgentFile, file: &str) -> Result<AgentConfig, ConfigError> {
-        let AgentFile { agent, inventory, policy, upload, usage } = read;
+        let AgentFile { agent, inventory, policy, upload, usage, logs, proxy } = read;
         let wrong =
             |key: &str, problem: String| ConfigError { file: file.into(), line: None, key: key.into(), problem };
         if agent.data.as_os_str().is_empty() {
@@ -194,6 +255,7 @@ impl AgentConfig {
             let problem = format!("is {}, it must be 0 to 23", upload.catch_up_hour);
             return Err(wrong("upload.catch_up_hour", problem));
         }
+        let proxy = check_proxy(proxy).map_err(|(key, problem)| wrong(key, problem))?;
         Ok(AgentConfig {
             data: agent.data,
             servers: agent.servers.iter().map(|server| server.trim_end_matches('/').to_owned()).collect(),
@@ -207,6 +269,8 @@ impl AgentConfig {
             policy_interval: Duration::from_secs(policy.interval_secs),
             catch_up_hour: upload.catch_up_hour,
             is_usage_allowed: usage.allowed,
+            is_log_allowed: logs.allowed,
+            proxy,
         })
     }
 
@@ -214,6 +278,47 @@ impl AgentConfig {
     pub fn servers(&self) -> Arc<[String]> {
         self.servers.clone()
     }
+}
+
+/// The proxy that a section asks for, or which key is wrong and how.
+fn check_proxy(section: ProxySection) -> Result<Option<ProxyConfig>, (&'static str, String)> {
+    let ProxySection { url, no_proxy, user, password_file } = section;
+    if url.is_empty() {
+        let without = [
+            ("proxy.no_proxy", no_proxy.is_empty()),
+            ("proxy.user", user.is_empty()),
+            ("proxy.password_file", password_file.as_os_str().is_empty()),
+        ];
+        return match without.into_iter().find(|(_, is_empty)| !is_empty) {
+            Some((key, _)) => Err((key, "has no effect without `proxy.url`".into())),
+            None => Ok(None),
+        };
+    }
+    let wrong = |problem: String| ("proxy.url", problem);
+    if url.contains('@') {
+        return Err(wrong("holds an account: write it as `proxy.user`, and its password into a file".into()));
+    }
+    // Plain or not is the proxy's affair: what goes through it is judged by the server's own address.
+    let url = base_address(&url, true).map_err(wrong)?;
+    if address_parts(&url).is_some_and(|parts| !parts.path.is_empty()) {
+        return Err(wrong(format!("`{}` has a path: write only http://host:port", shorten(&url))));
+    }
+    if no_proxy.len() > NO_PROXY_MAX {
+        let problem = format!("names {} hosts, at most {NO_PROXY_MAX} are looked at", no_proxy.len());
+        return Err(("proxy.no_proxy", problem));
+    }
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/".contains(&byte);
+    if let Some(bad) = no_proxy.iter().find(|host| host.is_empty() || !host.bytes().all(is_plain)) {
+        let problem = format!("`{}` is no host, .domain, address or network (10.0.0.0/8)", shorten(bad));
+        return Err(("proxy.no_proxy", problem));
+    }
+    let account = match (user.is_empty(), password_file.as_os_str().is_empty()) {
+        (true, true) => None,
+        (false, false) => Some(ProxyAccount { user, password_file }),
+        (false, true) => return Err(("proxy.password_file", "is empty: the account of `proxy.user` needs it".into())),
+        (true, false) => return Err(("proxy.user", "is empty: whose password is in `proxy.password_file`?".into())),
+    };
+    Ok(Some(ProxyConfig { url, no_proxy, account }))
 }
 
 /// What is wrong with the base address of a server.
@@ -265,6 +370,23 @@ mod tests {
         assert_eq!(parse(short).unwrap(), shipped);
     }
 
+    fn proxy(lines: &str) -> String {
+        format!("[agent]\ndata = \"d\"\nservers = [\"https://a\"]\n[proxy]\n{lines}")
+    }
+
+    #[test]
+    fn a_proxy_may_have_an_account_and_hosts_beside_it() {
+        let text = "url = \"http://proxy.example:3128/\"\nno_proxy = [\".lab.example\", \"10.0.0.0/8\", \"fd00::/8\"]\n\
+                    user = \"u\"\npassword_file = \"/etc/muster/proxy\"";
+        let wanted = ProxyConfig {
+            url: "http://proxy.example:3128".into(),
+            no_proxy: vec![".lab.example".into(), "10.0.0.0/8".into(), "fd00::/8".into()],
+            account: Some(ProxyAccount { user: "u".into(), password_file: "/etc/muster/proxy".into() }),
+        };
+        assert_eq!(parse(&proxy(text)).unwrap().proxy, Some(wanted));
+        assert_eq!(parse(&proxy("")).unwrap().proxy, None);
+    }
+
     #[test]
     fn a_mistake_names_file_key_and_remedy() {
         for (text, wanted) in [
@@ -281,6 +403,14 @@ mod tests {
             ("[agent]\ndata = \"d\"\nservers = [\"http://127.0.0.1.example\"]", "plain text"),
             ("[agent]\ndata = \"d\"\nservers = [\"https://a\"]\n[policy]\ninterval_secs = 5", "it must be 60 to"),
             ("[agent]\ndata = \"d\"\nservers = [\"https://a\"]\n[upload]\ncatch_up_hour = 24", "it must be 0 to 23"),
+            (&proxy("url = \"socks5://p:1\""), "`proxy.url`: `socks5://p:1` is no address"),
+            (&proxy("url = \"http://u:p@p:1\""), "`proxy.url`: holds an account"),
+            (&proxy("url = \"http://p:1/x\""), "has a path: write only"),
+            (&proxy("url = \"http://p:1\"\nno_proxy = [\"a,b\"]"), "`a,b` is no host, .domain, address"),
+            (&proxy("url = \"http://p:1\"\nuser = \"u\""), "`proxy.password_file`: is empty"),
+            (&proxy("url = \"http://p:1\"\npassword_file = \"f\""), "`proxy.user`: is empty"),
+            (&proxy("no_proxy = [\"a\"]"), "`proxy.no_proxy`: has no effect without `proxy.url`"),
+            (&proxy("url = \"http://p:1\"\npassword = \"x\""), "unknown key"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(wanted), "{error}");

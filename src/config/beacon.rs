@@ -27,6 +27,8 @@ struct BeaconFile {
     limits: LimitsSection,
     #[serde(default)]
     disk: DiskSection,
+    #[serde(default)]
+    spool: SpoolSection,
 }
 
 #[derive(Deserialize)]
@@ -49,6 +51,19 @@ struct BeaconSection {
     endpoint: String,
     #[serde(default)]
     site: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SpoolSection {
+    packages_max: u64,
+    bytes_max: u64,
+}
+
+impl Default for SpoolSection {
+    fn default() -> SpoolSection {
+        SpoolSection { packages_max: 2_000_000, bytes_max: 20 << 30 }
+    }
 }
 
 #[derive(Deserialize)]
@@ -116,6 +131,10 @@ pub struct BeaconConfig {
     pub limits: LimitsSection,
     /// Room that uploads must leave.
     pub disk: DiskSection,
+    /// Packages that it holds at most; 0 for no limit.
+    pub spool_packages_max: u64,
+    /// Bytes of them; 0 for no limit.
+    pub spool_bytes_max: u64,
 }
 
 impl BeaconConfig {
@@ -164,6 +183,8 @@ impl BeaconConfig {
             policy_every_ms: milliseconds(read.relay.policy_interval_secs, 1, file, "relay.policy_interval_secs")?,
             status_every_ms: milliseconds(read.relay.status_interval_secs, 1, file, "relay.status_interval_secs")?,
             limits: read.limits,
+            spool_packages_max: read.spool.packages_max,
+            spool_bytes_max: read.spool.bytes_max,
             disk: read.disk,
         })
     }

@@ -6,12 +6,14 @@
 //! Source: `agent-beacon-batch` reference, sections 2.1 and 7.
 
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
+use super::wire;
 use super::xml::{Kept, MissingAttribute, Tag, XmlError, XmlReader, XmlWriter};
-use crate::id::{Guid, IdError, shorten};
+use crate::id::{Digest, Guid, IdError, shorten};
 
 /// Packages of one policy. The product has about five; a list past this one is an attack or a mistake.
 pub const PACKAGES_MAX: usize = 1_000;
@@ -180,6 +182,19 @@ pub fn policy_guid<'a>(catalogs: impl IntoIterator<Item = (&'a str, &'a str)>) -
     hex.parse().expect("32 hexadecimal digits are a GUID")
 }
 
+/// The file in which a beacon has the policy of a device: `{machine}-{uid}.npl`. The uid are the first 16 hexadecimal
+/// digits of the SHA-256 of the sorted addresses joined by `,`; an address counts once, in its canonical form, an IPv4
+/// address that is written as IPv6 as the former.
+///
+/// Source: `agent-beacon-batch` reference, sections 2.1 and 8.2.
+pub fn policy_file_name(machine: &str, addresses: impl IntoIterator<Item = IpAddr>) -> String {
+    let mut addresses: Vec<String> = addresses.into_iter().map(|address| address.to_canonical().to_string()).collect();
+    addresses.sort();
+    addresses.dedup();
+    let digest = Digest::of(addresses.join(",").as_bytes()).to_string();
+    format!("{}-{}.npl", wire::name_part(machine), &digest[..16])
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -200,6 +215,18 @@ mod tests {
 
     fn reason(document: &str) -> String {
         Npl::read(document.as_bytes()).expect_err(document).to_string()
+    }
+
+    #[test]
+    fn a_policy_is_named_after_machine_and_addresses_whatever_their_order_and_spelling() {
+        let name =
+            |addresses: &[&str]| policy_file_name("web 07", addresses.iter().map(|address| address.parse().unwrap()));
+        // printf '10.20.4.17,2001:db8::7' | sha256sum
+        let wanted = "web=2007-43ae3a246e62e80a.npl";
+        assert_eq!(name(&["10.20.4.17", "2001:db8::7"]), wanted);
+        assert_eq!(name(&["2001:DB8:0::7", "::ffff:10.20.4.17", "10.20.4.17"]), wanted);
+        // printf '' | sha256sum
+        assert_eq!(name(&[]), "web=2007-e3b0c44298fc1c14.npl");
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub const NAME_BYTES_MAX: usize = 200;
 /// Most nodes a package may pass.
 pub const HOPS_MAX: usize = 8;
 /// Most bytes of an origin: `anon/`, a GUID, `/` and a file name.
-const ORIGIN_BYTES_MAX: usize = 5 + 36 + 1 + NAME_BYTES_MAX;
+pub const ORIGIN_BYTES_MAX: usize = 5 + 36 + 1 + NAME_BYTES_MAX;
 /// Most bytes of a stream's name.
 const STREAM_BYTES_MAX: usize = 256;
 
@@ -101,7 +101,7 @@ impl FirstBytes {
 }
 
 /// The folders of `ManageSoftRL`. Source: `agent-beacon-batch` reference, section 4.4.
-const FOLDERS: [Folder; 7] = [
+const FOLDERS: [Folder; 8] = [
     Folder { name: "Discovery", endings: &[(".disco", FirstBytes::Markup)] },
     Folder { name: "Inventories", endings: &[(".ndi.gz", FirstBytes::Gzip)] },
     Folder { name: "UsageData", endings: &[(".mmi.gz", FirstBytes::Gzip)] },
@@ -109,12 +109,14 @@ const FOLDERS: [Folder; 7] = [
     Folder { name: "ActivityStatus", endings: &[(".xml.gz", FirstBytes::Gzip), (".xml", FirstBytes::Markup)] },
     Folder { name: "ActiveDirectory", endings: &[(".xml.gz", FirstBytes::Gzip), (".xml", FirstBytes::Markup)] },
     Folder { name: "VdiAccess", endings: &[(".xml.gz", FirstBytes::Gzip), (".xml", FirstBytes::Markup)] },
+    // Of other tools and of the business; beacons take them at an address of their own too.
+    Folder { name: "IntermediateData", endings: &[(".ndi.gz", FirstBytes::Gzip), (".csv.gz", FirstBytes::Gzip)] },
 ];
 
 /// A checked upload name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadName {
-    /// The folder, one of the seven.
+    /// The folder, one of the eight.
     pub folder: &'static str,
     /// The decoded name.
     pub name: String,

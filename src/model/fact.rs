@@ -43,6 +43,8 @@ pub enum FactKey {
     Usage(TenantId, RecordKey),
     /// What was discovered of one record's machine: `Discoveries`.
     Discovery(TenantId, RecordKey),
+    /// A package that a beacon set aside and that has not arrived otherwise: `AsideRecord`.
+    Aside(TenantId, PackageKey),
 }
 
 /// The kinds of [`FactKey`], for scans.
@@ -73,10 +75,12 @@ pub enum FactKind {
     Usage = 11,
     /// [`FactKey::Discovery`].
     Discovery = 12,
+    /// [`FactKey::Aside`].
+    Aside = 16,
 }
 
 impl FactKind {
-    const ALL: [FactKind; 12] = [
+    const ALL: [FactKind; 13] = [
         FactKind::Node,
         FactKind::Setting,
         FactKind::Ledger,
@@ -89,6 +93,7 @@ impl FactKind {
         FactKind::Beacon,
         FactKind::Usage,
         FactKind::Discovery,
+        FactKind::Aside,
     ];
 
     /// What every key of this kind begins with, of all tenants or of one.
@@ -143,6 +148,7 @@ impl FactKey {
             FactKey::Beacon(..) => FactKind::Beacon,
             FactKey::Usage(..) => FactKind::Usage,
             FactKey::Discovery(..) => FactKind::Discovery,
+            FactKey::Aside(..) => FactKind::Aside,
         }
     }
 
@@ -160,7 +166,7 @@ impl FactKey {
                 put(&mut out, origin.as_str());
                 put(&mut out, stream.as_str());
             }
-            FactKey::Package(tenant, key) => {
+            FactKey::Package(tenant, key) | FactKey::Aside(tenant, key) => {
                 put(&mut out, tenant.as_str());
                 out.extend_from_slice(&key.encode(tenant));
             }
@@ -200,10 +206,11 @@ impl FactKey {
             FactKind::Ledger => {
                 FactKey::Ledger(reader.tenant()?, Origin(reader.text()?.into()), Stream(reader.text()?.into()))
             }
-            FactKind::Package => {
+            FactKind::Package | FactKind::Aside => {
                 let tenant = reader.tenant()?;
                 let (named, key) = PackageKey::decode(std::mem::take(&mut reader.0))?;
-                (named == tenant).then_some(FactKey::Package(tenant, key))?
+                let of = if kind == FactKind::Package { FactKey::Package } else { FactKey::Aside };
+                (named == tenant).then_some(of(tenant, key))?
             }
             FactKind::Record => FactKey::Record(reader.tenant()?, reader.record()?),
             FactKind::Usage => FactKey::Usage(reader.tenant()?, reader.record()?),
@@ -237,7 +244,7 @@ mod tests {
             FactKey::Node,
             FactKey::Setting("schedule".into()),
             FactKey::Ledger(tenant.clone(), Origin("o".into()), Stream("Inventories/root/Full".into())),
-            FactKey::Package(tenant.clone(), package),
+            FactKey::Package(tenant.clone(), package.clone()),
             FactKey::Record(tenant.clone(), RecordKey { source: "agent".into(), external_id: "1".into() }),
             FactKey::Device(tenant.clone(), DeviceId(7)),
             FactKey::Tenant(tenant.clone()),
@@ -246,6 +253,7 @@ mod tests {
             FactKey::Beacon(tenant.clone(), Guid::NIL),
             FactKey::Usage(tenant.clone(), RecordKey { source: "agent".into(), external_id: "1".into() }),
             FactKey::Discovery(tenant.clone(), RecordKey { source: "agent".into(), external_id: "1".into() }),
+            FactKey::Aside(tenant.clone(), package),
         ];
         assert_eq!(keys.len(), FactKind::ALL.len());
         for (key, kind) in keys.iter().zip(FactKind::ALL) {

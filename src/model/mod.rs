@@ -2,6 +2,7 @@
 
 pub mod stored;
 
+pub mod aside;
 pub mod beacon_status;
 pub mod package;
 

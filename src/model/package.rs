@@ -28,11 +28,13 @@ pub enum Kind {
     ActiveDirectory,
     /// Access to virtual desktops.
     VdiAccess,
+    /// Third-party inventory and business files.
+    IntermediateData,
 }
 
 impl Kind {
     /// Every kind, in the order in which a beacon takes turns.
-    pub const ALL: [Kind; 7] = [
+    pub const ALL: [Kind; 8] = [
         Kind::Discovery,
         Kind::Inventories,
         Kind::UsageData,
@@ -40,6 +42,7 @@ impl Kind {
         Kind::ActivityStatus,
         Kind::ActiveDirectory,
         Kind::VdiAccess,
+        Kind::IntermediateData,
     ];
 
     /// The number in stored keys; never changed.
@@ -52,6 +55,7 @@ impl Kind {
             Kind::ActivityStatus => 4,
             Kind::ActiveDirectory => 5,
             Kind::VdiAccess => 6,
+            Kind::IntermediateData => 7,
         }
     }
 
@@ -65,6 +69,7 @@ impl Kind {
             Kind::ActivityStatus => "ActivityStatus",
             Kind::ActiveDirectory => "ActiveDirectory",
             Kind::VdiAccess => "VdiAccess",
+            Kind::IntermediateData => "IntermediateData",
         }
     }
 }

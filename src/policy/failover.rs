@@ -40,15 +40,6 @@ pub struct Endpoint {
     pub site: String,
 }
 
-/// An inventory group: its agents may use its beacons.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct InventoryGroup {
-    /// The agents.
-    pub agents: BTreeSet<Guid>,
-    /// The beacons.
-    pub beacons: BTreeSet<Guid>,
-}
-
 /// Which of the two lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -58,26 +49,22 @@ pub enum Direction {
     Uploads,
 }
 
-/// The servers that `agent` is told to use, ascending by beacon: every beacon heard less than `limit_age` ago (zero for
-/// ever) that wants no credentials, and that one of the agent's groups has, when it is in any. An empty list means that
-/// no such beacon was heard: the agent keeps the list it has.
+/// The servers that agents are told to use, ascending by beacon: every beacon heard less than `limit_age` ago (zero for
+/// ever) that wants no credentials. An empty list means that no such beacon was heard: agents keep the list they have.
 ///
 /// Of several endpoints of one beacon the one heard last counts, the first of those heard at once. An endpoint whose
-/// entry an agent could not read is left out. Of more than 500 beacons each agent gets 500, not all the same ones and
-/// always its own.
+/// entry an agent could not read is left out. Of more than 500 beacons those of `first` stay, which are the ones that
+/// somebody would have none without, and a part of the others.
 pub fn failover_list(
     endpoints: &[Endpoint],
     limit_age: Duration,
     now: Timestamp,
-    groups: &[InventoryGroup],
-    agent: Guid,
+    first: &BTreeSet<Guid>,
     direction: Direction,
 ) -> Vec<Server> {
-    let own: Vec<&InventoryGroup> = groups.iter().filter(|group| group.agents.contains(&agent)).collect();
-    let may_use = |beacon: Guid| own.is_empty() || own.iter().any(|group| group.beacons.contains(&beacon));
     let is_heard = |at: Timestamp| limit_age.is_zero() || now.since(at) < limit_age;
     let mut newest: BTreeMap<Guid, &Endpoint> = BTreeMap::new();
-    for endpoint in endpoints.iter().filter(|endpoint| may_use(endpoint.beacon)) {
+    for endpoint in endpoints {
         let known = newest.entry(endpoint.beacon).or_insert(endpoint);
         if endpoint.heard_at > known.heard_at {
             *known = endpoint;
@@ -86,7 +73,7 @@ pub fn failover_list(
     let usable = newest.into_values().filter(|endpoint| is_heard(endpoint.heard_at) && !endpoint.credentials_required);
     let mut servers: Vec<Server> = usable.filter_map(|endpoint| entry(endpoint, direction)).collect();
     if servers.len() > SERVERS_MAX {
-        servers.sort_by_key(|server| (mix(agent.seed(), server.id.seed()), server.id));
+        servers.sort_by_key(|server| (!first.contains(&server.id), mix(0, server.id.seed()), server.id));
         servers.truncate(SERVERS_MAX);
         servers.sort_by_key(|server| server.id);
     }
@@ -156,19 +143,14 @@ mod tests {
         }
     }
 
-    fn group(agents: &[u16], beacons: &[u16]) -> InventoryGroup {
-        let set = |numbers: &[u16]| numbers.iter().map(|number| guid(*number)).collect();
-        InventoryGroup { agents: set(agents), beacons: set(beacons) }
-    }
-
-    fn hosts(endpoints: &[Endpoint], limit_age: Duration, groups: &[InventoryGroup], agent: u16) -> Vec<String> {
-        let list = failover_list(endpoints, limit_age, NOW, groups, guid(agent), Direction::Uploads);
+    fn hosts(endpoints: &[Endpoint], limit_age: Duration) -> Vec<String> {
+        let list = failover_list(endpoints, limit_age, NOW, &BTreeSet::new(), Direction::Uploads);
         list.into_iter().map(|server| server.host.split('.').next().unwrap().to_owned()).collect()
     }
 
     #[test]
     fn an_entry_says_how_to_reach_the_beacon_and_leaves_its_priority_to_the_agent() {
-        let list = |direction| failover_list(&[beacon(1)], LIMIT_AGE, NOW, &[], guid(9), direction);
+        let list = |direction| failover_list(&[beacon(1)], LIMIT_AGE, NOW, &BTreeSet::new(), direction);
         let [download] = &list(Direction::Downloads)[..] else { panic!("one server") };
         let [upload] = &list(Direction::Uploads)[..] else { panic!("one server") };
         assert_eq!((&upload.directory[..], &upload.name[..]), ("ManageSoftRL", "beacon1.lab.example Upload Location"));
@@ -193,43 +175,33 @@ mod tests {
         let aged = |number, ms: i64| Endpoint { heard_at: NOW.plus_ms(-ms), ..beacon(number) };
         let limit = 15 * MINUTE_MS;
         let endpoints = [aged(1, limit - 1), aged(2, limit), aged(3, DAY_MS), aged(4, -limit)];
-        assert_eq!(hosts(&endpoints, LIMIT_AGE, &[], 9), ["beacon1", "beacon4"]);
-        assert_eq!(hosts(&endpoints, Duration::from_secs(3_600), &[], 9), ["beacon1", "beacon2", "beacon4"]);
-        assert_eq!(hosts(&endpoints, Duration::ZERO, &[], 9), ["beacon1", "beacon2", "beacon3", "beacon4"]);
+        assert_eq!(hosts(&endpoints, LIMIT_AGE), ["beacon1", "beacon4"]);
+        assert_eq!(hosts(&endpoints, Duration::from_secs(3_600)), ["beacon1", "beacon2", "beacon4"]);
+        assert_eq!(hosts(&endpoints, Duration::ZERO), ["beacon1", "beacon2", "beacon3", "beacon4"]);
     }
 
     #[test]
     fn without_a_beacon_that_was_heard_lately_the_list_is_empty() {
         let silent = Endpoint { heard_at: Timestamp(0), ..beacon(1) };
-        assert_eq!(hosts(&[silent], LIMIT_AGE, &[], 9), [""; 0]);
-        assert_eq!(hosts(&[], Duration::ZERO, &[], 9), [""; 0]);
+        assert_eq!(hosts(&[silent], LIMIT_AGE), [""; 0]);
+        assert_eq!(hosts(&[], Duration::ZERO), [""; 0]);
     }
 
     #[test]
     fn a_beacon_that_wants_credentials_is_in_no_list() {
         let closed = Endpoint { credentials_required: true, ..beacon(2) };
-        assert_eq!(hosts(&[beacon(1), closed], LIMIT_AGE, &[], 9), ["beacon1"]);
-    }
-
-    #[test]
-    fn groups_restrict_their_agents_to_the_union_of_their_beacons_and_nobody_else() {
-        let endpoints = [beacon(1), beacon(2), beacon(3), beacon(4)];
-        let groups = [group(&[10, 11], &[1]), group(&[11], &[3]), group(&[12], &[])];
-        assert_eq!(hosts(&endpoints, LIMIT_AGE, &groups, 10), ["beacon1"]);
-        assert_eq!(hosts(&endpoints, LIMIT_AGE, &groups, 11), ["beacon1", "beacon3"]);
-        assert_eq!(hosts(&endpoints, LIMIT_AGE, &groups, 12), [""; 0]);
-        assert_eq!(hosts(&endpoints, LIMIT_AGE, &groups, 13), ["beacon1", "beacon2", "beacon3", "beacon4"]);
+        assert_eq!(hosts(&[beacon(1), closed], LIMIT_AGE), ["beacon1"]);
     }
 
     #[test]
     fn of_two_reports_of_one_beacon_the_later_counts_even_if_it_takes_the_beacon_out() {
         let old = Endpoint { heard_at: NOW.plus_ms(-1), host: "old.example".into(), ..beacon(1) };
-        assert_eq!(hosts(&[old.clone(), beacon(1)], LIMIT_AGE, &[], 9), ["beacon1"]);
-        assert_eq!(hosts(&[beacon(1), old.clone()], LIMIT_AGE, &[], 9), ["beacon1"]);
+        assert_eq!(hosts(&[old.clone(), beacon(1)], LIMIT_AGE), ["beacon1"]);
+        assert_eq!(hosts(&[beacon(1), old.clone()], LIMIT_AGE), ["beacon1"]);
         let closed = Endpoint { credentials_required: true, ..beacon(1) };
-        assert_eq!(hosts(&[old, closed], LIMIT_AGE, &[], 9), [""; 0]);
+        assert_eq!(hosts(&[old, closed], LIMIT_AGE), [""; 0]);
         let second = Endpoint { host: "second.example".into(), ..beacon(1) };
-        assert_eq!(hosts(&[beacon(1), second], LIMIT_AGE, &[], 9), ["beacon1"], "of two heard at once the first");
+        assert_eq!(hosts(&[beacon(1), second], LIMIT_AGE), ["beacon1"], "of two heard at once the first");
     }
 
     #[test]
@@ -242,21 +214,21 @@ mod tests {
             Endpoint { upload_path: "../etc".into(), ..beacon(6) },
         ];
         let endpoints = [&broken[..], &[beacon(1)]].concat();
-        assert_eq!(hosts(&endpoints, LIMIT_AGE, &[], 9), ["beacon1"]);
+        assert_eq!(hosts(&endpoints, LIMIT_AGE), ["beacon1"]);
         let ipv6 = Endpoint { host: "2001:db8::7".into(), ..beacon(7) };
-        assert_eq!(hosts(&[ipv6], LIMIT_AGE, &[], 9), ["2001:db8::7"]);
+        assert_eq!(hosts(&[ipv6], LIMIT_AGE), ["2001:db8::7"]);
     }
 
     #[test]
     fn a_label_that_is_too_long_is_dropped_and_not_cut() {
         let long = Endpoint { site: "s".repeat(TEXT_BYTES_MAX + 1), ..beacon(1) };
         let fits = Endpoint { site: "s".repeat(TEXT_BYTES_MAX), ..beacon(2) };
-        let list = failover_list(&[long, fits], LIMIT_AGE, NOW, &[], guid(9), Direction::Uploads);
+        let list = failover_list(&[long, fits], LIMIT_AGE, NOW, &BTreeSet::new(), Direction::Uploads);
         assert_eq!((list[0].site.len(), list[1].site.len()), (0, TEXT_BYTES_MAX));
     }
 
     #[test]
-    fn two_full_lists_fit_into_one_file_and_agents_do_not_all_get_the_same_part() {
+    fn two_full_lists_fit_into_one_file_and_beacons_of_groups_stay_in_them() {
         let long = |number| Endpoint {
             host: format!("b{number}.{}", "x".repeat(240)),
             download_path: "d".repeat(250),
@@ -265,10 +237,12 @@ mod tests {
             ..beacon(number)
         };
         let endpoints: Vec<Endpoint> = (0..700).map(long).collect();
-        let list = |agent, direction| failover_list(&endpoints, LIMIT_AGE, NOW, &[], guid(agent), direction);
-        let (downloads, uploads) = (list(1, Direction::Downloads), list(1, Direction::Uploads));
+        let of_groups: BTreeSet<Guid> = (0..300).map(|number| guid(number * 2 + 1)).collect();
+        let list = |direction| failover_list(&endpoints, LIMIT_AGE, NOW, &of_groups, direction);
+        let (downloads, uploads) = (list(Direction::Downloads), list(Direction::Uploads));
         assert_eq!((downloads.len(), uploads.len()), (SERVERS_MAX, SERVERS_MAX));
-        assert_ne!(list(2, Direction::Uploads), uploads);
+        let ids: BTreeSet<Guid> = uploads.iter().map(|server| server.id).collect();
+        assert!(of_groups.is_subset(&ids) && downloads.iter().all(|server| ids.contains(&server.id)));
         let settings = Failover { selector: Vec::new(), highest_priority: 1, lowest_priority: 100, downloads, uploads };
         let (read, findings) = Failover::read(settings.write().as_bytes()).unwrap();
         assert_eq!((read.uploads.len(), findings.len()), (SERVERS_MAX, 0));
@@ -284,16 +258,16 @@ mod tests {
                     Endpoint { heard_at: NOW.plus_ms(-age * 8 * MINUTE_MS), credentials_required, ..beacon(number) }
                 })
                 .collect();
-            let list = hosts(&endpoints, LIMIT_AGE, &[], 9);
+            let list = hosts(&endpoints, LIMIT_AGE);
             let by = usize::from(turn) % endpoints.len().max(1);
             endpoints.rotate_left(by);
-            prop_assert_eq!(hosts(&endpoints, LIMIT_AGE, &[], 9), list);
+            prop_assert_eq!(hosts(&endpoints, LIMIT_AGE), list);
         }
 
         #[test]
         fn whatever_beacons_report_every_entry_can_be_read(host: String, path: String, port: u16, site: String) {
             let endpoint = Endpoint { host, upload_path: path, port, site, ..beacon(1) };
-            let uploads = failover_list(&[endpoint], LIMIT_AGE, NOW, &[], guid(9), Direction::Uploads);
+            let uploads = failover_list(&[endpoint], LIMIT_AGE, NOW, &BTreeSet::new(), Direction::Uploads);
             if !uploads.is_empty() {
                 let (selector, downloads) = (Vec::new(), Vec::new());
                 let settings = Failover { selector, highest_priority: 1, lowest_priority: 9, downloads, uploads };

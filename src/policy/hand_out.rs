@@ -90,9 +90,10 @@ impl HandOut {
             Some(add("failover", CatalogKind::ClientSettings, "ClientSettings", &name, "ndc", list))
         };
         let of_all = failover("", Some(&content.failover));
+        let whole = Failover::read(content.failover.as_bytes()).ok().map(|(list, _)| list);
         let of_classes: Vec<(Vec<usize>, String, Option<Package>)> = (content.classes().into_iter())
             .map(|(set, beacons)| {
-                let list = restricted(&content.failover, &beacons);
+                let list = whole.clone().and_then(|whole| restricted(whole, &beacons));
                 let class = format!(" {}", &digest(list.as_deref().unwrap_or(""))[..8]);
                 let package = failover(&class, list.as_deref());
                 (set, class, package)
@@ -145,8 +146,7 @@ impl HandOut {
 }
 
 /// The failover list with these beacons only; `None` when none of them is in it: their agents keep the list they have.
-fn restricted(list: &str, beacons: &BTreeSet<Guid>) -> Option<String> {
-    let (mut list, _) = Failover::read(list.as_bytes()).ok()?;
+fn restricted(mut list: Failover, beacons: &BTreeSet<Guid>) -> Option<String> {
     list.uploads.retain(|server| beacons.contains(&server.id));
     list.downloads.retain(|server| beacons.contains(&server.id));
     (!list.uploads.is_empty()).then(|| list.write())

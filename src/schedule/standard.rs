@@ -160,7 +160,7 @@ impl AgentSchedule {
     /// The trigger of a schedule that is made on `today`, a number of days since 1970.
     fn inventory_trigger(&self, today: i64) -> Trigger {
         let (kind, day) = match self.inventory {
-            Frequency::Once { on } => (TriggerKind::Once, midnight(on)),
+            Frequency::Once { on } => (TriggerKind::Once, midnight(on).min(MADE_AT_MAX)),
             Frequency::Daily { every_days } => {
                 // The days do not depend on when the schedule was made: else making it anew would move them.
                 let step = i64::from(every_days).max(1);
@@ -188,6 +188,8 @@ pub fn standard_schedule(settings: &AgentSchedule, made_at: Timestamp) -> Nds {
         name: "Generate Inventory".into(),
         id: event_id(1),
         idle_secs: 60,
+        // A laptop that is off or asleep each night would never be collected by a night's hours alone.
+        catch_up: CatchUp::Always,
         command: command("Tracker", "Report", ""),
         triggers: vec![settings.inventory_trigger(today)],
         ..Event::default()

@@ -3,7 +3,7 @@
 //! Source: delivery contract, section 5, backoff.
 
 use crate::rng::RngStream;
-use crate::time::{HOUR_MS, MINUTE_MS, SECOND_MS, Timestamp};
+use crate::time::{HOUR_MS, MINUTE_MS, SECOND_MS};
 
 /// Full jitter: a wait drawn uniformly from 0 to `min(cap, base * 2^tries)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,57 +62,6 @@ impl RetryBudget {
 /// A clock that steps back by more than this takes all that is planned with it.
 pub const CLOCK_STEP_MS: i64 = 5 * MINUTE_MS;
 
-/// A parent's breaker: after three failures in a row one probe per wait, a success closes it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Breaker {
-    failures: u32,
-    closed_until: Timestamp,
-}
-
-/// Failures in a row that open the breaker.
-const BREAKER_FAILURES: u32 = 3;
-
-impl Breaker {
-    /// Whether something may be sent now. An open breaker lets one probe pass per wait.
-    pub fn lets_pass(&self, now: Timestamp) -> bool {
-        self.failures < BREAKER_FAILURES || now >= self.closed_until
-    }
-
-    /// Whether the parent counts as down.
-    pub fn is_open(&self) -> bool {
-        self.failures >= BREAKER_FAILURES
-    }
-
-    /// When the next probe may pass.
-    pub fn next_probe(&self) -> Timestamp {
-        self.closed_until
-    }
-
-    /// A transfer failed.
-    pub fn fail(&mut self, now: Timestamp, backoff: Backoff, rng: &mut RngStream) {
-        if !self.lets_pass(now) {
-            // Sent before the wait began, with those that opened it: one outage, not the failure of a probe.
-            return;
-        }
-        self.failures = self.failures.saturating_add(1);
-        if self.is_open() {
-            // A probe per wait, the wait never shorter than a second, so that a wait of nothing is no hot loop.
-            let wait = backoff.wait_ms(self.failures - BREAKER_FAILURES, rng).max(SECOND_MS);
-            self.closed_until = now.plus_ms(wait);
-        }
-    }
-
-    /// The clock was set back by so many milliseconds.
-    pub fn step_back(&mut self, ms: i64) {
-        self.closed_until = self.closed_until.plus_ms(-ms);
-    }
-
-    /// A transfer succeeded.
-    pub fn succeed(&mut self) {
-        *self = Breaker::default();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,22 +84,5 @@ mod tests {
         assert_eq!((0..50).filter(|_| budget.spend()).count(), 10, "the burst");
         (0..100).for_each(|_| budget.first_send());
         assert_eq!((0..50).filter(|_| budget.spend()).count(), 10);
-    }
-
-    #[test]
-    fn three_failures_leave_one_probe_per_wait() {
-        let mut rng = RngStream::new(3, 3, 0);
-        let mut breaker = Breaker::default();
-        let now = Timestamp(0);
-        (0..2).for_each(|_| breaker.fail(now, Backoff::BEACON, &mut rng));
-        assert!(breaker.lets_pass(now));
-        breaker.fail(now, Backoff::BEACON, &mut rng);
-        assert!(!breaker.lets_pass(now));
-        assert!(breaker.lets_pass(breaker.next_probe()));
-        let due = breaker.next_probe();
-        (0..5).for_each(|_| breaker.fail(now, Backoff::BEACON, &mut rng));
-        assert_eq!(breaker.next_probe(), due, "those under way when it opened make the wait no longer");
-        breaker.succeed();
-        assert!(breaker.lets_pass(now));
     }
 }

@@ -5,5 +5,8 @@ pub mod admission;
 pub mod answer;
 pub mod backoff;
 pub mod ledger;
+pub mod pace;
 pub mod rates;
 pub mod selector;
+pub mod spool;
+pub mod turns;

@@ -78,19 +78,20 @@ pub struct Node {
 impl Node {
     /// Starts `muster` with these arguments.
     pub fn start(arguments: &[&str]) -> Node {
-        Node::spawn(arguments, Stdio::null())
+        Node::run(command(arguments), Stdio::null())
     }
 
     /// The same as [`Node::ready`], with its log in a file.
     pub fn ready_with_log(role: &str, config: &Path, log: &Path) -> Node {
         let log = File::options().create(true).append(true).open(log).expect("a log file");
-        let node = Node::spawn(&[role, "--config", config.to_str().expect("a path in UTF-8")], log.into());
+        let node = Node::run(command(&[role, "--config", config.to_str().expect("a path in UTF-8")]), log.into());
         node.ready_line(role);
         node
     }
 
-    fn spawn(arguments: &[&str], log: Stdio) -> Node {
-        let mut process = command(arguments).stdout(Stdio::piped()).stderr(log).spawn().expect("muster runs");
+    /// Starts a command that becomes `muster`.
+    pub fn run(mut command: Command, log: Stdio) -> Node {
+        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the command runs");
         let out = BufReader::new(process.stdout.take().expect("piped"));
         let (send, lines) = channel();
         std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));

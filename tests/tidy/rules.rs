@@ -6,13 +6,12 @@ use super::code::{Token, blanked, module_of, named_paths, tokens};
 const LINES_MAX: usize = 400;
 
 /// Files that are longer, with the most lines each may have. The list only shrinks.
-const LONGER: [(&str, usize); 6] = [
+const LONGER: [(&str, usize); 5] = [
     ("actors/log/log.rs", 690),
     ("src/export/run.rs", 610),
     ("src/formats/journal.rs", 460),
     ("src/formats/matcher_xml.rs", 420),
     ("src/formats/servicenow_xml/read.rs", 420),
-    ("src/roles/beacon/mod.rs", 420),
 ];
 
 fn is_test(path: &str) -> bool {

@@ -8,8 +8,8 @@ use super::host_root::HostRoot;
 use super::machine::{Machine, host_name};
 use super::processors::Processors;
 use super::record::HostRecord;
-use super::{Finding, Identity, Options};
-use super::{adapters, deb, disks, memory, rpm, services, tags};
+use super::{Host, Identity, Options};
+use super::{adapters, deb, discovery, disks, homes, memory, rpm, services, tags};
 
 /// Name and domain of the running system.
 pub fn name() -> HostName {
@@ -17,7 +17,7 @@ pub fn name() -> HostName {
 }
 
 /// Reads the host whose files lie below `root`.
-pub fn read(root: &Path, identity: &Identity, options: &Options) -> (HostRecord, Vec<Finding>) {
+pub fn read(root: &Path, identity: &Identity, options: &Options) -> Host {
     let host = HostRoot::new(root);
     let processors = Processors::read(&host);
     let memory_bytes = memory::total_bytes(&host);
@@ -38,7 +38,10 @@ pub fn read(root: &Path, identity: &Identity, options: &Options) -> (HostRecord,
         record.packages.extend(rpm::packages(&host));
         record.tags = tags::tags(&host);
         record.services = services::services(&host);
+        record.in_homes = homes::titles_in_homes(&host, &options.home_technologies);
     }
     record.sort();
-    (record, host.into_findings())
+    let settings = options.inventory_settings.clone();
+    let facts = options.has_software.then(|| discovery::facts(&host, &record, identity, settings));
+    Host { record, facts, findings: host.into_findings() }
 }

@@ -33,6 +33,9 @@
 //! `MGS_Identity`, one `MGS_Processor` a socket, `MGS_PhysicalMemory` a module, `MGS_LogicalDisk` a file system on a
 //! local disk, `MGS_NetworkAdapterConfiguration` an adapter (`IPAddress`, `IPSubnet`: lists of the same order).
 //!
+//! Software in users' homes is looked for only when told by which technologies, see `homes`. The services that stand on
+//! the host are told in a file of their own, and Oracle in a second inventory, see `discovery`.
+//!
 //! A property without value is not written. Of a container nothing of the firmware is written: it is its host's, and a
 //! container must never become one device with its host. Placeholders of vendors are written as they are.
 
@@ -53,7 +56,11 @@ mod adapters;
 #[cfg(target_os = "linux")]
 pub(super) mod deb;
 #[cfg(target_os = "linux")]
+mod discovery;
+#[cfg(target_os = "linux")]
 mod disks;
+#[cfg(target_os = "linux")]
+mod homes;
 #[cfg(target_os = "linux")]
 mod machine;
 #[cfg(target_os = "linux")]
@@ -79,11 +86,16 @@ use other as platform;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use muster::formats::disco::Disco;
+use muster::formats::host::home::Technology;
 use muster::formats::host::host_name::HostName;
+use muster::formats::inventory_settings::InventorySettings;
+use muster::roles::discover::{HostFacts, discover};
 use muster::time::Timestamp;
-use tracing::info;
+use tracing::{debug, info};
 
 pub use finding::Finding;
 #[cfg(target_os = "linux")]
@@ -93,17 +105,26 @@ pub use networks::live_networks;
 use record::HostRecord;
 
 /// What to collect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Packages, tags and services too: a report of type `Full`; without them one of type `Hardware`.
     pub has_software: bool,
     /// The machine id is part of the image this host was made from, so it is not its own and is not reported.
     pub is_machine_id_of_image: bool,
+    /// What may be looked for in the homes of accounts; nothing by default.
+    pub home_technologies: BTreeSet<Technology>,
+    /// What policy says of Oracle; without it Oracle is not looked for.
+    pub inventory_settings: Option<InventorySettings>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { has_software: true, is_machine_id_of_image: false }
+        Options {
+            has_software: true,
+            is_machine_id_of_image: false,
+            home_technologies: BTreeSet::new(),
+            inventory_settings: None,
+        }
     }
 }
 
@@ -114,8 +135,20 @@ pub struct Collected {
     pub ndi: Vec<u8>,
     /// What it was made from; its hardware tells whether the hardware changed since the last time.
     pub record: HostRecord,
+    /// The services of the host, none maybe; `None` when they were not looked for.
+    pub disco: Option<Disco>,
+    /// The second inventory, not compressed; `None` when Oracle was not looked for or is not there.
+    pub oracle_ndi: Option<Vec<u8>>,
     /// What could not be collected.
     pub findings: Vec<Finding>,
+}
+
+/// What a platform read.
+struct Host {
+    record: HostRecord,
+    /// What services are told from; `None` when they were not looked for.
+    facts: Option<HostFacts>,
+    findings: Vec<Finding>,
 }
 
 /// The host in a line, for a log or a terminal.
@@ -174,8 +207,18 @@ pub fn collect(root: &Path, identity: &Identity, now: Timestamp) -> Collected {
 
 /// Like [`collect`], with options.
 pub fn collect_with(root: &Path, identity: &Identity, options: Options, now: Timestamp) -> Collected {
-    let (record, mut findings) = platform::read(root, identity, &options);
+    let Host { record, facts, mut findings } = platform::read(root, identity, &options);
     let ndi = report::write(&record, identity, &options, now, &mut findings);
-    info!(packages = record.packages.len(), findings = findings.len(), ndi_bytes = ndi.len(), "host collected");
-    Collected { ndi, record, findings }
+    let discovered = facts.map(|facts| discover(&facts, now));
+    let oracle = discovered.as_ref().map(|found| &found.oracle);
+    if let Some(Err(why)) = oracle {
+        debug!("{why}");
+    }
+    let oracle = oracle.and_then(|oracle| oracle.as_ref().ok()).filter(|oracle| !oracle.is_empty());
+    let oracle_ndi = oracle.map(|oracle| report::write_oracle(oracle, &record, identity, now, &mut findings));
+    let disco = discovered.map(|found| found.disco);
+    let services = disco.iter().flat_map(|disco| &disco.devices).map(|device| device.services.len()).sum::<usize>();
+    let packages = record.packages.len();
+    info!(packages, services, findings = findings.len(), ndi_bytes = ndi.len(), "host collected");
+    Collected { ndi, record, disco, oracle_ndi, findings }
 }

@@ -6,7 +6,7 @@ use muster::formats::host::host_name::HostName;
 
 use super::firmware::Firmware;
 use super::record::{HardwareObject, HostRecord};
-use super::{Finding, Identity, Options, networks};
+use super::{Finding, Host, Identity, Options, networks};
 
 /// Name and domain of the running system.
 pub fn name() -> HostName {
@@ -16,7 +16,7 @@ pub fn name() -> HostName {
 }
 
 /// Reads the running system; `root` must be it, since there are no files to read elsewhere.
-pub fn read(_root: &Path, identity: &Identity, _options: &Options) -> (HostRecord, Vec<Finding>) {
+pub fn read(_root: &Path, identity: &Identity, _options: &Options) -> Host {
     let mut findings = Vec::new();
     let firmware = Firmware::of_device().unwrap_or_else(|error| {
         findings.push(Finding { source: "firmware tables".into(), problem: error.to_string() });
@@ -98,7 +98,8 @@ pub fn read(_root: &Path, identity: &Identity, _options: &Options) -> (HostRecor
         object.class = class_of_platform(object.class);
     }
     hardware.sort_by(|a, b| (a.class, &a.name).cmp(&(b.class, &b.name)));
-    (HostRecord { name: name.into(), domain: domain.into(), hardware, ..HostRecord::default() }, findings)
+    let record = HostRecord { name: name.into(), domain: domain.into(), hardware, ..HostRecord::default() };
+    Host { record, facts: None, findings }
 }
 
 /// Windows has the same classes under the names its management interface gives them.

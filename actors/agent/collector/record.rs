@@ -1,6 +1,7 @@
 //! What was collected, before it is written: sorted, so that an unchanged host gives unchanged bytes.
 
 use muster::formats::host::InstalledPackage;
+use muster::formats::host::home::Installed;
 
 /// One host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct HostRecord {
     pub packages: Vec<PackageRecord>,
     /// Software identification tags, by path.
     pub tags: Vec<TagRecord>,
+    /// What accounts installed into their homes, by name.
+    pub in_homes: Vec<Installed>,
     /// System services, by name.
     pub services: Vec<ServiceRecord>,
 }
@@ -114,6 +117,7 @@ impl HostRecord {
         self.packages.sort();
         self.packages.dedup();
         self.tags.sort();
+        self.in_homes.sort();
         self.services.sort();
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use muster::formats::host::InstalledPackage;
 use muster::formats::ndi::{File, Hardware, Head, NdiWriter, Package, Property, Service};
+use muster::roles::discover::Oracle;
 use muster::time::{SECOND_MS, Timestamp};
 
 use super::record::{HostRecord, PackageRecord};
@@ -32,6 +33,21 @@ pub fn write(
     out
 }
 
+/// Writes the second inventory.
+pub fn write_oracle(
+    oracle: &Oracle,
+    record: &HostRecord,
+    identity: &Identity,
+    now: Timestamp,
+    findings: &mut Vec<Finding>,
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    if let Err(error) = with_head(record, identity, false, now, |head| oracle.write_ndi(&mut out, head).map(|_| ())) {
+        findings.push(Finding { source: "Oracle inventory file".into(), problem: error.to_string() });
+    }
+    out
+}
+
 fn write_to(
     out: &mut Vec<u8>,
     record: &HostRecord,
@@ -39,28 +55,55 @@ fn write_to(
     options: &Options,
     now: Timestamp,
 ) -> std::io::Result<()> {
+    with_head(record, identity, options.has_software, now, |head| write_full(out, record, head))
+}
+
+/// Gives the head of an inventory of the host to `write`.
+fn with_head<T>(
+    record: &HostRecord,
+    identity: &Identity,
+    has_software: bool,
+    now: Timestamp,
+    write: impl FnOnce(&Head<'_>) -> T,
+) -> T {
     let scope =
         if record.domain.is_empty() { record.name.clone() } else { format!("{}.{}", record.name, record.domain) };
     let (date_time, machine_id) = (now.to_stamp(), format!("{{{}}}", identity.agent));
-    let head = Head {
+    write(&Head {
         tracker: env!("CARGO_PKG_VERSION"),
         audience: identity.audience(),
         scope: &clean(&scope, NAME_BYTES_LIMIT),
         machine_name: &clean(&record.name, NAME_BYTES_LIMIT),
         user_name: &clean(&identity.account, NAME_BYTES_LIMIT),
         has_hardware: true,
-        has_software: options.has_software,
+        has_software: has_software,
         has_service_providers: false,
         date_time: &date_time,
-        kind: if options.has_software { "Full" } else { "Hardware" },
+        kind: if has_software { "Full" } else { "Hardware" },
         machine_id: &machine_id,
         site: &clean(&identity.site, NAME_BYTES_LIMIT),
         tenant_uid: &clean(&identity.tenant_uid, NAME_BYTES_LIMIT),
-    };
-    let mut writer = NdiWriter::new(out, &head)?;
+    })
+}
+
+fn write_full(out: &mut Vec<u8>, record: &HostRecord, head: &Head<'_>) -> std::io::Result<()> {
+    let mut writer = NdiWriter::new(out, head)?;
     write_hardware(&mut writer, record)?;
     for package in &record.packages {
         write_package(&mut writer, package)?;
+    }
+    for title in &record.in_homes {
+        writer.package(
+            &Package {
+                name: &clean(&title.name, NAME_BYTES_LIMIT),
+                version: &clean(&title.version, VALUE_BYTES_LIMIT),
+                publisher: &clean(&title.publisher, VALUE_BYTES_LIMIT),
+                evidence: title.evidence,
+                user_name: &clean(&title.user_name, NAME_BYTES_LIMIT),
+                ..Package::default()
+            },
+            &[],
+        )?;
     }
     for tag in &record.tags {
         writer.file(&File {

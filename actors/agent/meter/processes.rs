@@ -16,6 +16,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -26,7 +27,9 @@ use muster::model::usage::ProcessSample;
 use muster::rng::mix;
 use muster::roles::meter::Sample;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, openat, readlinkat_raw, statat};
+use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
+use tracing::warn;
 
 use super::effects::SampleProcesses;
 
@@ -43,13 +46,19 @@ const ACCOUNTS: &str = "/etc/passwd";
 
 /// See the module's head.
 #[derive(Default)]
-pub struct Processes(Mutex<Memory>);
+pub struct Processes {
+    memory: Mutex<Memory>,
+    /// Said once for each life of the process.
+    has_warned: AtomicBool,
+}
 
 /// What is remembered from one sample to the next.
 #[derive(Default)]
 struct Memory {
     known: BTreeMap<(u32, u64), Known>,
     accounts: Accounts,
+    /// Processes of the last sample whose program the kernel would not tell.
+    hidden: usize,
 }
 
 struct Known {
@@ -63,13 +72,28 @@ struct Known {
 
 impl SampleProcesses for Processes {
     fn sample(&self) -> io::Result<Sample> {
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.sample(boot(), uptime_ms())
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let sample = memory.sample(boot(), uptime_ms())?;
+        let (hidden, seen) = (memory.hidden, memory.known.len());
+        if is_half_blind(hidden, seen) && !self.has_warned.swap(true, Ordering::Relaxed) {
+            warn!(
+                hidden,
+                seen,
+                "programs of other accounts are not seen and not metered: run the agent as root or with CAP_SYS_PTRACE, or \
+                 set `[usage] allowed = false`"
+            );
+        }
+        Ok(sample)
     }
 
     fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Memory::default();
+        *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = Memory::default();
     }
+}
+
+/// Whether what is hidden is more than the odd process that guards itself: one in four, and at least five.
+fn is_half_blind(hidden: usize, seen: usize) -> bool {
+    hidden >= 5 && hidden >= seen / 3
 }
 
 /// Milliseconds since the machine started, time asleep included.
@@ -87,6 +111,7 @@ fn boot() -> u64 {
 impl Memory {
     fn sample(&mut self, boot: u64, uptime_ms: u64) -> io::Result<Sample> {
         self.accounts.refresh();
+        self.hidden = 0;
         let proc = openat(CWD, c"/proc", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let mut names = [MaybeUninit::uninit(); 16 << 10];
         let mut entries = RawDir::new(&proc, &mut names);
@@ -111,7 +136,14 @@ impl Memory {
     fn look(&mut self, proc: &OwnedFd, name: &CStr, pid: u32, boot: u64, uptime_ms: u64) -> Option<ProcessSample> {
         let folder = openat(proc, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
         let mut target = [0; 4_096];
-        let length = readlinkat_raw(&folder, c"exe", &mut target[..]).ok()?;
+        let length = match readlinkat_raw(&folder, c"exe", &mut target[..]) {
+            Ok(length) => length,
+            Err(error) => {
+                // A thread of the kernel has no program, which is another error.
+                self.hidden += usize::from(matches!(error, Errno::ACCESS | Errno::PERM));
+                return None;
+            }
+        };
         let path = std::str::from_utf8(target.get(..length)?).ok()?;
         let ProcessTimes { start_ticks, busy_ticks } = read_times(read(&folder, c"stat", &mut [0; 2_048])?)?;
         let start = mix(boot, start_ticks);
@@ -209,6 +241,13 @@ mod tests {
     }
 
     #[test]
+    fn a_few_that_guard_themselves_are_no_reason_to_warn() {
+        let (most, half, few, small) =
+            (is_half_blind(150, 3), is_half_blind(40, 100), is_half_blind(12, 300), is_half_blind(4, 1));
+        assert_eq!((most, half, few, small), (true, true, false, false));
+    }
+
+    #[test]
     fn this_process_is_seen_with_its_program_its_account_and_its_age_and_stays_the_same_one() {
         let processes = Processes::default();
         let first = processes.sample().unwrap();
@@ -230,13 +269,13 @@ mod tests {
         let pid = cat.id();
         // The child may still be a copy of this process for a moment.
         while of(&processes.sample().unwrap(), pid).is_none_or(|process| !process.path.ends_with("/cat")) {}
-        assert!(processes.0.lock().unwrap().known.keys().any(|(known, _)| *known == pid));
+        assert!(processes.memory.lock().unwrap().known.keys().any(|(known, _)| *known == pid));
         drop(cat.stdin.take());
         cat.wait().unwrap();
         assert_eq!(of(&processes.sample().unwrap(), pid), None);
-        assert!(processes.0.lock().unwrap().known.keys().all(|(known, _)| *known != pid));
+        assert!(processes.memory.lock().unwrap().known.keys().all(|(known, _)| *known != pid));
         processes.forget();
-        assert!(processes.0.lock().unwrap().known.is_empty());
+        assert!(processes.memory.lock().unwrap().known.is_empty());
     }
 
     #[test]

@@ -321,3 +321,54 @@ async fn usage_waits_for_a_server_and_a_newer_report_takes_no_older_ones_place()
     assert!(guids.iter().all(|guid| guids.iter().filter(|other| *other == guid).count() == 1), "{guids:?}");
     second.agent.stop().await;
 }
+
+/// Panics in the actor's own turn when it is to forget, the first time.
+struct Fragile {
+    script: Arc<Script>,
+    left: AtomicUsize,
+}
+
+impl SampleProcesses for Fragile {
+    fn sample(&self) -> io::Result<Sample> {
+        self.script.sample()
+    }
+
+    fn forget(&self) {
+        let panics = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        assert!(!panics, "planted");
+        self.script.forget();
+    }
+}
+
+/// Counts what is asked; a new life of the agent would ask at once.
+struct Counted(Arc<AtomicUsize>);
+
+impl PolicySource for Counted {
+    fn poll(&self, _: Guid, _: String) -> Pending<Polled> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async { Polled::Unchanged })
+    }
+}
+
+#[actix::test]
+async fn a_meter_that_panics_is_built_anew_loses_nothing_and_ends_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&[]);
+    let script = Script::new(&[&[7]]);
+    let fragile = Arc::new(Fragile { script: script.clone(), left: AtomicUsize::new(1) });
+    let polls = Arc::new(AtomicUsize::new(0));
+    let source = Arc::new(Counted(polls.clone()));
+    let bench = Bench::start_as(folder.path(), &server, fragile.clone(), |world| world.policy = source.clone()).await;
+    bench.policy.send_replace(FAST);
+    sampled(&script, 2).await;
+    // The meter forgets as soon as it is off, and dies of it before it has reported.
+    bench.policy.send_replace(OFF);
+    until("it panicked", || fragile.left.load(Ordering::SeqCst) == 0).await;
+    until("its next life reports what was counted", || usage_files(&server).len() == 2).await;
+    assert_eq!(runs(&usage_files(&server)), BTreeMap::from([(("kim".into(), "draw".into()), 1)]));
+    let before = script.taken();
+    bench.policy.send_replace(FAST);
+    sampled(&script, before + 1).await;
+    assert_eq!(polls.load(Ordering::SeqCst), 1, "the agent goes on in its first life");
+    bench.agent.stop().await;
+}

@@ -76,13 +76,15 @@ impl Outbox {
             }
             Err(source) => return Err(OutboxError::Read { name: STATE.into(), source }),
         }
+        // Who is known has told of services maybe; who is new has told nothing.
         let known = found.iter().find_map(|(_, envelope)| envelope.origin.as_str().parse().ok());
+        let has_services = known.is_some();
         let guid = match known {
             Some(guid) => guid,
             None => Guid::from_random(random()?),
         };
         let epoch = u64::from_le_bytes(random()?);
-        self.state = State { guid, epoch, streams: BTreeMap::new(), last_collected: None };
+        self.state = State { guid, epoch, streams: BTreeMap::new(), last_collected: None, has_services };
         store(data.as_ref(), STATE, &stored::pack(&self.state))
     }
 }

@@ -5,6 +5,9 @@ use muster::model::package::{Kind, Stream};
 use muster::roles::meter::upload_name;
 use muster::time::Timestamp;
 
+/// Type of the second inventory.
+pub const ORACLE: &str = "Oracle";
+
 /// What is to be published.
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
@@ -14,11 +17,11 @@ pub struct Report<'a> {
     pub account: &'a str,
     /// Name of the machine.
     pub machine: &'a str,
-    /// `Full`, `Hardware`, `Oracle`; empty for usage.
+    /// `Full`, `Hardware`, [`ORACLE`]; empty for usage, logs and discovery.
     pub kind_type: &'a str,
     /// When it was collected.
     pub collected_at: Timestamp,
-    /// The file, not compressed.
+    /// The file, not compressed. A discovery stays so.
     pub content: &'a [u8],
 }
 
@@ -32,7 +35,13 @@ impl Report<'_> {
         if self.kind == Kind::UsageData {
             return upload_name(self.machine, stamp);
         }
+        if self.kind == Kind::Discovery {
+            return format!("{} at {}.disco", name_part(self.machine), stamp.to_stamp());
+        }
         let (account, machine) = (name_part(self.account), name_part(self.machine));
+        if self.kind == Kind::Logs {
+            return format!("{machine} at {}.log.gz", stamp.to_stamp());
+        }
         format!("{account} on {machine} at {} ({}).ndi.gz", stamp.to_stamp(), self.kind_type)
     }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::log::{DiskFile, Space};
+use muster::formats::disco::{Device, Disco, Service};
 use muster::formats::wire;
 use std::collections::BTreeSet;
 use std::io::IoSlice;
@@ -256,4 +257,76 @@ fn a_disk_that_is_full_at_any_call_loses_nothing_and_repeats_no_sequence() {
         assert_eq!(numbers.len(), kept.len(), "full from call {full_from}");
         assert_eq!(kept.last(), Some(&third.envelope), "the newest comes last");
     }
+}
+
+/// A discovery of this host with this many services.
+fn discovery(services: u16) -> Disco {
+    let service = |port| Service { kind: "MySQL".into(), name: "mysql".into(), port: Some(port), ..Service::default() };
+    let services = (1..=services).map(service).collect();
+    let device = Device { name: "web 07".into(), services, ..Device::default() };
+    Disco { machine_name: "web 07".into(), devices: vec![device], ..Disco::default() }
+}
+
+#[test]
+fn a_discovery_is_queued_as_it_is_and_under_its_own_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path());
+    let queued = outbox.publish_discovery(&discovery(1), "root", NOW, NOW).unwrap().unwrap();
+    let parcel = outbox.load(queued.package).unwrap();
+    let name = "web=2007 at 20250615T150640.disco";
+    assert_eq!((queued.kind, &*parcel.envelope.file_name), (Kind::Discovery, name));
+    assert_eq!(parcel.envelope.stream, Some(Stream::new(Kind::Discovery, "root", "")));
+    assert_eq!(files(&folder.path().join("uploads/Discovery")), [name, &format!("{name}.envelope")]);
+    wire::upload_name("Discovery", &wire::percent_encode(name)).unwrap();
+    assert_eq!(Disco::read(&parcel.bytes[..]).unwrap().0, discovery(1));
+    assert_eq!(files(&folder.path().join("inventories")), [""; 0]);
+}
+
+#[test]
+fn that_no_service_is_left_is_told_once_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let tell = |services| {
+        let mut outbox = open(folder.path());
+        outbox.publish_discovery(&discovery(services), "root", NOW, NOW).unwrap().is_some()
+    };
+    assert_eq!([0, 0, 2, 1, 0, 0, 1, 0, 0].map(tell), [false, false, true, true, true, false, true, true, false]);
+}
+
+#[test]
+fn an_agent_whose_state_is_lost_takes_back_what_it_may_have_told() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path()).publish(report(b"<x/>"), NOW).unwrap();
+    std::fs::write(folder.path().join(STATE), b"torn").unwrap();
+    let mut outbox = open(folder.path());
+    assert!(outbox.publish_discovery(&discovery(0), "root", NOW, NOW).unwrap().is_some());
+    assert!(outbox.publish_discovery(&discovery(0), "root", NOW, NOW).unwrap().is_none());
+}
+
+#[test]
+fn the_state_of_an_agent_that_knew_no_discovery_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let (guid, epoch) = {
+        let outbox = open(folder.path());
+        (outbox.guid(), outbox.epoch())
+    };
+    let before = (guid, epoch, BTreeMap::<Stream, StreamState>::new(), Some(NOW));
+    std::fs::write(folder.path().join(STATE), stored::pack(&before)).unwrap();
+    let outbox = open(folder.path());
+    assert_eq!((outbox.guid(), outbox.epoch(), outbox.last_collected()), (guid, epoch, Some(NOW)));
+    assert!(!outbox.state.has_services);
+}
+
+#[test]
+fn the_inventory_of_oracle_has_a_stream_of_its_own_and_no_readable_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path());
+    let full = outbox.publish(report(b"<full/>"), NOW).unwrap();
+    let oracle = outbox.publish(Report { kind_type: ORACLE, ..report(b"<oracle/>") }, NOW).unwrap();
+    assert_ne!(full.stream, oracle.stream);
+    let envelope = outbox.load(oracle.package).unwrap().envelope;
+    assert_eq!(&*envelope.file_name, "root on web=2007 at 20250615T150640 (Oracle).ndi.gz");
+    assert_eq!(envelope.sequence.unwrap().number, 1);
+    let readable = folder.path().join("inventories");
+    assert_eq!(files(&readable), ["root on web=2007.ndi"]);
+    assert_eq!(std::fs::read(readable.join("root on web=2007.ndi")).unwrap(), b"<full/>");
 }

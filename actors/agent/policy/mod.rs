@@ -9,13 +9,17 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster::formats::npl::policy_file_name;
 use muster::formats::wire::{self, header};
-use muster::id::{Digest, Guid};
+use muster::id::Guid;
 use muster::policy::apply::{Held, Refused, SMALL_BYTES_MAX, Step, Update, begin};
+use muster::upload::pace::secs;
 use reqwest::header::{ETAG, IF_NONE_MATCH};
 use tokio::sync::Mutex;
 use tracing::{debug, info, warn};
 
+use super::host::addresses_of_this_host;
+use super::limits::Limit;
 use super::uploader::Pending;
 use crate::errors::Chain;
 
@@ -49,8 +53,8 @@ pub trait PolicySource: Send + Sync {
 pub struct PolicyClient {
     http: reqwest::Client,
     store: Arc<PolicyStore>,
+    limit: Limit,
     one_at_a_time: Arc<Mutex<()>>,
-    file: String,
 }
 
 /// Why a poll gave nothing.
@@ -74,16 +78,17 @@ enum PollError {
 }
 
 impl PolicyClient {
-    /// For this host, with what `store` holds in force.
-    pub fn new(http: reqwest::Client, store: Arc<PolicyStore>) -> PolicyClient {
-        PolicyClient { http, store, one_at_a_time: Arc::default(), file: policy_file() }
+    /// For this host, with what `store` holds in force, no faster than `limit`.
+    pub fn new(http: reqwest::Client, store: Arc<PolicyStore>, limit: Limit) -> PolicyClient {
+        PolicyClient { http, store, limit, one_at_a_time: Arc::default() }
     }
 }
 
 impl PolicySource for PolicyClient {
     fn poll(&self, agent: Guid, base: String) -> Pending<Polled> {
         let (http, store, turn) = (self.http.clone(), self.store.clone(), self.one_at_a_time.clone());
-        let path = format!("Policies/{}", wire::percent_encode(&self.file));
+        let limit = self.limit.clone();
+        let path = format!("Policies/{}", wire::percent_encode(&policy_file()));
         Box::pin(async move {
             let _turn = turn.lock().await;
             let known = store.clone();
@@ -95,7 +100,7 @@ impl PolicySource for PolicyClient {
                     return Polled::NotTaken;
                 }
             };
-            let source = Source { http, base, agent };
+            let source = Source { http, base, agent, limit };
             let update = match source.follow(&held, path).await {
                 Ok(Some(update)) => update,
                 Ok(None) => return Polled::Unchanged,
@@ -139,6 +144,7 @@ struct Source {
     http: reqwest::Client,
     base: String,
     agent: Guid,
+    limit: Limit,
 }
 
 impl Source {
@@ -156,7 +162,7 @@ impl Source {
     }
 
     async fn policy(&self, held: &Held, path: String) -> Result<Option<(Vec<u8>, String)>, PollError> {
-        let mut request = self.request(&path);
+        let mut request = self.request(&path, SMALL_BYTES_MAX);
         if !held.etag.is_empty() {
             request = request.header(IF_NONE_MATCH, &held.etag);
         }
@@ -169,47 +175,43 @@ impl Source {
         let etag = answer.headers().get(ETAG).and_then(|etag| etag.to_str().ok()).unwrap_or_default();
         // It goes into every later question: one that is too long for a head would be the last that was answered.
         let etag = if etag.len() > ETAG_BYTES_MAX { String::new() } else { etag.to_owned() };
-        Ok(Some((bounded(answer, path, SMALL_BYTES_MAX).await?, etag)))
+        Ok(Some((self.bounded(answer, path, SMALL_BYTES_MAX).await?, etag)))
     }
 
     async fn get(&self, path: String, limit: u64) -> Result<Vec<u8>, PollError> {
-        let answer = self.request(&path).send().await?;
+        let answer = self.request(&path, limit).send().await?;
         match answer.status().as_u16() {
-            200 => bounded(answer, path, limit).await,
+            200 => self.bounded(answer, path, limit).await,
             status => Err(PollError::Status { path, status }),
         }
     }
 
-    fn request(&self, path: &str) -> reqwest::RequestBuilder {
+    /// The answer may have `bytes` and be read as slowly as the limit wants.
+    fn request(&self, path: &str, bytes: u64) -> reqwest::RequestBuilder {
         let address = format!("{}/{path}", self.base.trim_end_matches('/'));
-        self.http.get(address).timeout(ANSWER_TIME).header(header::AGENT, self.agent.to_string())
+        let time = ANSWER_TIME + Duration::from_secs(secs(bytes, self.limit.download_rate()));
+        self.http.get(address).timeout(time).header(header::AGENT, self.agent.to_string())
     }
-}
 
-async fn bounded(mut answer: reqwest::Response, path: String, limit: u64) -> Result<Vec<u8>, PollError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = answer.chunk().await? {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() as u64 > limit {
-            return Err(PollError::Large { path, limit });
+    async fn bounded(&self, mut answer: reqwest::Response, path: String, limit: u64) -> Result<Vec<u8>, PollError> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = answer.chunk().await? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() as u64 > limit {
+                return Err(PollError::Large { path, limit });
+            }
+            // What is not fetched holds the sender back.
+            if let Some(rate) = self.limit.download_rate() {
+                tokio::time::sleep(self.limit.after(chunk.len(), rate)).await;
+            }
         }
+        Ok(bytes)
     }
-    Ok(bytes)
 }
 
-/// `{machine}-{uid}.npl`: uid are the first 16 hexadecimal digits of the digest of the sorted hardware addresses.
+/// The file of this host's policy. Asked anew each time: addresses come and go.
 fn policy_file() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let machine = name.trim().split('.').next().unwrap_or_default().to_owned();
-    let mut addresses: Vec<String> = fs::read_dir("/sys/class/net")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("address")).ok())
-        .map(|address| address.trim().to_ascii_uppercase())
-        .filter(|address| address.bytes().any(|byte| !matches!(byte, b'0' | b':')))
-        .collect();
-    addresses.sort();
-    addresses.dedup();
-    let digest = Digest::of(addresses.join(",").as_bytes()).to_string();
-    format!("{}-{}.npl", wire::name_part(&machine), &digest[..16])
+    let machine = name.trim().split('.').next().unwrap_or_default();
+    policy_file_name(machine, addresses_of_this_host())
 }

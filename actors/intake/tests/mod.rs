@@ -13,6 +13,7 @@ use muster::formats::wire::{self, header};
 use muster::id::{Digest, Guid};
 use muster::model::package::{Receipt, ReceiptState};
 use muster::upload::rates::Rates;
+use muster::upload::spool::SpoolLimit;
 
 use self::node::{Put, agent, answer, body, limits, node, node_with_reserve, send};
 use super::{IntakeLimits, IntakeTimes, routes};
@@ -327,6 +328,19 @@ async fn a_full_disk_is_said_and_so_is_that_the_node_cannot_take_custody() {
     let node = node(limits());
     let answer = node.put(health).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+    node.stop().await;
+}
+
+#[actix::test]
+async fn a_node_that_holds_nearly_what_it_may_asks_for_a_turn_and_then_sends_away() {
+    let spool = SpoolLimit { packages: 10, bytes: 0 };
+    let node = node(IntakeLimits { spool, ..limits() });
+    for number in 0..9u8 {
+        let answer = node.put(|put| put.body.push(number)).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    let answer = node.put(|put| put.body.push(9)).await;
+    assert_eq!((answer.status, answer.header("retry-after").is_some()), (503, true), "{}", answer.body);
     node.stop().await;
 }
 

@@ -10,7 +10,20 @@ use super::problem::Problem;
 use super::{Answer, Api, Question};
 
 const FORM: Form = Form {
-    fields: &["id", "name", "parent", "version", "last_seen", "packages", "oldest_ms", "quarantined"],
+    fields: &[
+        "id",
+        "name",
+        "parent",
+        "version",
+        "last_seen",
+        "packages",
+        "oldest_ms",
+        "overdue",
+        "quarantined",
+        "policy_revision",
+        "site",
+        "endpoint",
+    ],
     parameters: &[],
 };
 
@@ -24,8 +37,12 @@ impl Fields for BeaconStatus {
             "version" => Cell::text(&self.version),
             "last_seen" => Cell::Time(self.at),
             "packages" => Cell::count(waiting().map(|queue| queue.packages).fold(0, u64::saturating_add)),
-            "oldest_ms" => Cell::Number(waiting().map(|queue| queue.oldest_ms).max().unwrap_or(0)),
+            "oldest_ms" => Cell::Number(self.queue.oldest_ms()),
             "quarantined" => Cell::count(self.queue.quarantined),
+            "overdue" => Cell::text(self.queue.is_overdue().to_string()),
+            "policy_revision" => Cell::count(self.policy_revision),
+            "site" => self.endpoint.as_ref().map_or(Cell::Null, |endpoint| Cell::text(&endpoint.site)),
+            "endpoint" => self.endpoint.as_ref().map_or(Cell::Null, |endpoint| Cell::text(&endpoint.address)),
             _ => Cell::Null,
         }
     }
@@ -56,7 +73,12 @@ fn item(status: &BeaconStatus) -> Value {
         .waiting
         .iter()
         .map(|(kind, queue)| {
-            let value = json!({ "packages": queue.packages, "bytes": queue.bytes, "oldest_ms": queue.oldest_ms });
+            let value = json!({
+                "packages": queue.packages,
+                "bytes": queue.bytes,
+                "oldest_ms": queue.oldest_ms,
+                "rejected": queue.rejected,
+            });
             (kind.as_str(), value)
         })
         .collect();
@@ -67,6 +89,10 @@ fn item(status: &BeaconStatus) -> Value {
         "version": status.version,
         "last_seen": status.at.to_rfc3339(),
         "queue": queue,
+        "overdue": status.queue.is_overdue(),
         "quarantined": status.queue.quarantined,
+        "policy_revision": (status.policy_revision > 0).then(|| status.policy_revision.to_string()),
+        "endpoint": status.endpoint.as_ref().map(|endpoint| &endpoint.address),
+        "site": status.endpoint.as_ref().map(|endpoint| &endpoint.site),
     })
 }

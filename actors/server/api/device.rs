@@ -200,6 +200,11 @@ impl Api {
 }
 
 impl NodeNames {
+    /// The name of a node, or its id.
+    pub(super) fn name(&self, node: Guid) -> String {
+        self.0.get(&node).map_or_else(|| node.to_string(), ToString::to_string)
+    }
+
     /// The way of a package.
     pub(super) fn hops(&self, hops: &[Hop]) -> Value {
         let hop = |hop: &Hop| {

@@ -6,6 +6,7 @@
 use std::ops::ControlFlow;
 
 use muster::id::Digest;
+use muster::model::aside::{Aside, AsideRecord};
 use muster::model::fact::{FactKey, FactKind};
 use muster::model::package::{Envelope, Kind, Origin, PackageKey};
 use muster::model::settlement::{FinalState, Settlement};
@@ -40,12 +41,14 @@ enum Package {
     Held(Held, PackageKey, Option<Envelope>),
     /// In a final state; the ledger's entry where it was read.
     Settled(PackageKey, Option<Settlement>),
+    /// Kept for good by a beacon, and never seen here.
+    Aside(PackageKey, AsideRecord),
 }
 
 impl Package {
     fn key(&self) -> &PackageKey {
         match self {
-            Package::Held(_, key, _) | Package::Settled(key, _) => key,
+            Package::Held(_, key, _) | Package::Settled(key, _) | Package::Aside(key, _) => key,
         }
     }
 
@@ -53,12 +56,13 @@ impl Package {
         match self {
             Package::Held(.., envelope) => envelope.as_ref(),
             Package::Settled(_, settlement) => settlement.as_ref().map(|settlement| &settlement.envelope),
+            Package::Aside(..) => None,
         }
     }
 
     fn settlement(&self) -> Option<&Settlement> {
         match self {
-            Package::Held(..) => None,
+            Package::Held(..) | Package::Aside(..) => None,
             Package::Settled(_, settlement) => settlement.as_ref(),
         }
     }
@@ -67,6 +71,27 @@ impl Package {
         match self {
             Package::Held(..) => Some(HELD),
             Package::Settled(_, settlement) => settlement.as_ref().map(|settlement| settlement.state.as_str()),
+            Package::Aside(_, record) if record.why == Aside::Expired => Some(FinalState::Expired.as_str()),
+            Package::Aside(..) => Some(FinalState::Quarantined.as_str()),
+        }
+    }
+
+    /// When it ended.
+    fn settled(&self) -> Option<Timestamp> {
+        match self {
+            Package::Held(..) => None,
+            Package::Settled(_, settlement) => settlement.as_ref().map(|settlement| settlement.settled),
+            Package::Aside(_, record) => Some(record.since),
+        }
+    }
+
+    fn reason(&self, names: &NodeNames) -> Option<String> {
+        match self {
+            Package::Held(..) => None,
+            Package::Settled(_, settlement) => settlement.as_ref()?.reason.clone(),
+            Package::Aside(_, record) => {
+                Some(format!("set aside at beacon {}: {}", names.name(record.beacon), record.why.reason()))
+            }
         }
     }
 
@@ -75,6 +100,7 @@ impl Package {
         match self {
             Package::Held(held, ..) => Some(held.time),
             Package::Settled(..) => self.envelope()?.hops.last().map(|hop| hop.received),
+            Package::Aside(..) => None,
         }
     }
 }
@@ -91,7 +117,7 @@ impl Fields for Package {
             ("size", Package::Held(held, ..)) => Cell::count(u64::from(held.body_bytes)),
             ("size", _) => self.envelope().map_or(Cell::Null, |envelope| Cell::count(envelope.size)),
             ("received", _) => time(self.received()),
-            ("settled", _) => time(self.settlement().map(|settlement| settlement.settled)),
+            ("settled", _) => time(self.settled()),
             _ => Cell::Null,
         }
     }
@@ -144,6 +170,9 @@ fn page(api: &Api, asked: &Asked) -> Result<Page<Package>, Problem> {
             window.offer(&id, Package::Settled(key, settlement), |package| package);
             Ok(())
         })?;
+        for (key, record) in set_aside(api) {
+            window.offer(&key.encode(&api.books.tenant), Package::Aside(key.clone(), record), |package| package);
+        }
     }
     let Page { items, next, total } = window.page();
     let items = items.into_iter().map(|package| whole(api, package)).collect::<Result<_, Problem>>()?;
@@ -164,6 +193,21 @@ fn each_settled(api: &Api, mut each: impl FnMut(PackageKey) -> Result<(), Proble
     }
 }
 
+/// What beacons keep in quarantine and is not here.
+fn set_aside(api: &Api) -> Vec<(PackageKey, AsideRecord)> {
+    let mut aside = Vec::new();
+    // A record that does not read is swept, and told by its beacon anew.
+    api.books.facts.each(&FactKind::Aside.prefix(Some(&api.books.tenant)), |encoded, _, value| {
+        let Some(FactKey::Aside(tenant, key)) = FactKey::decode(encoded) else { return };
+        let is_here = api.logs.package_index.find(&key.encode(&tenant)).is_some()
+            || api.books.facts.contains(&FactKey::Package(tenant, key.clone()).encode());
+        if let (false, Ok(record)) = (is_here, stored::unpack::<AsideRecord>(&value)) {
+            aside.push((key, record));
+        }
+    });
+    aside
+}
+
 fn settlement(api: &Api, key: &PackageKey) -> Result<Option<Settlement>, Problem> {
     Ok(Fleet::of(&api.books).fact(&FactKey::Package(api.books.tenant.clone(), key.clone()))?)
 }
@@ -177,7 +221,7 @@ fn envelope(api: &Api, held: &Held) -> Option<Envelope> {
 /// `package` with all that there is to read; one that was settled meanwhile as it is now.
 fn whole(api: &Api, package: Package) -> Result<Package, Problem> {
     let key = package.key().clone();
-    if let Package::Settled(_, Some(_)) = package {
+    if let Package::Settled(_, Some(_)) | Package::Aside(..) = package {
         return Ok(package);
     }
     if let Some(settlement) = settlement(api, &key)? {
@@ -198,7 +242,7 @@ fn shown(package: &Package, names: &NodeNames) -> Value {
     let time = |at: Option<Timestamp>| at.map(Timestamp::to_rfc3339);
     let size = match package {
         Package::Held(held, ..) => Some(u64::from(held.body_bytes)),
-        Package::Settled(..) => envelope.map(|envelope| envelope.size),
+        Package::Settled(..) | Package::Aside(..) => envelope.map(|envelope| envelope.size),
     };
     json!({
         "digest": key.digest.to_string(),
@@ -211,12 +255,12 @@ fn shown(package: &Package, names: &NodeNames) -> Value {
         "epoch": sequence.map(|sequence| sequence.epoch.to_string()),
         "sequence": sequence.map(|sequence| sequence.number),
         "state": package.state(),
-        "reason": settlement.and_then(|settlement| settlement.reason.as_deref()),
+        "reason": package.reason(names),
         "clock": settlement.and_then(|settlement| settlement.clock),
         "collected_at": time(envelope.and_then(|envelope| envelope.collected_at)),
         "first_received": time(envelope.map(|envelope| envelope.first_received)),
         "received": time(package.received()),
-        "settled": time(settlement.map(|settlement| settlement.settled)),
+        "settled": time(package.settled()),
         "hops": names.hops(envelope.map(|envelope| &envelope.hops[..]).unwrap_or_default()),
     })
 }
@@ -255,6 +299,8 @@ fn of_digest(api: &Api, digest: Digest) -> Result<Vec<Package>, Problem> {
             _ => None,
         }));
     }
+    let aside = set_aside(api).into_iter().filter(|(key, _)| key.digest == digest);
+    found.extend(aside.map(|(key, record)| Package::Aside(key, record)));
     let mut whole = found.into_iter().map(|package| whole(api, package)).collect::<Result<Vec<Package>, Problem>>()?;
     // What was settled between the two looks was found twice.
     whole.sort_by(|a, b| a.key().cmp(b.key()));

@@ -49,7 +49,7 @@ pub(super) async fn put(
         Err(error @ PolicyError::Setting(_)) => {
             Err(Problem::wrong("setting", format!("`{}` is not taken: {}", name.as_str(), Chain(&error))))
         }
-        Err(error @ PolicyError::Turn(_)) => Err(unreadable(error)),
+        Err(error @ (PolicyError::Turn(_) | PolicyError::Stored(..) | PolicyError::Work(_))) => Err(unreadable(error)),
     }
 }
 

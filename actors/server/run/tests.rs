@@ -337,8 +337,8 @@ async fn bad_content_ends_in_quarantine_with_its_reason_and_delays_nobody() {
 async fn kinds_without_a_reader_wait_and_are_not_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let first = server(folder.path()).await;
-    let url = format!("http://{}/ManageSoftRL/Logs/pc.log.gz", first.upload);
-    let answer = reqwest::Client::new().put(url).body(gzip::compress(b"a log")).send().await.unwrap();
+    let url = format!("http://{}/ManageSoftRL/VdiAccess/pc.xml.gz", first.upload);
+    let answer = reqwest::Client::new().put(url).body(gzip::compress(b"<access/>")).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     upload(&first, 1, 1, &report(1, "a")).await;
     models(&first, 1).await;
@@ -350,9 +350,28 @@ async fn kinds_without_a_reader_wait_and_are_not_forgotten() {
     assert_eq!(second.logs.package_index.totals().0, 2);
     let held = second.logs.package_index.after(None, 1).remove(0);
     let record = second.logs.package_index.read(held.handle).unwrap().unwrap();
-    assert_eq!(record.body, gzip::compress(b"a log")[..]);
+    assert_eq!(record.body, gzip::compress(b"<access/>")[..]);
     assert!(stored::unpack::<muster::model::package::Envelope>(&record.head).is_ok());
     second.stop().await;
+}
+
+#[actix::test]
+async fn a_log_is_imported_and_kept_as_it_came_and_what_is_no_log_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path()).await;
+    let log = gzip::compress(b"INFO report delivered\n");
+    import(&server, "Logs/pc%20at%2020250615T150640.log.gz", &log).await;
+    let held = server.logs.package_index.after(None, 1).remove(0);
+    assert_eq!(server.logs.package_index.read(held.handle).unwrap().unwrap().body, log[..]);
+    let url = format!("http://{}/ManageSoftRL/Logs/torn.log.gz", server.upload);
+    let torn = &log[..log.len() - 9];
+    let request = reqwest::Client::new().put(url).header(header::AGENT, agent(1).to_string()).body(torn.to_vec());
+    assert_eq!(request.send().await.unwrap().status(), 200);
+    let key = PackageKey { origin: Origin::agent(agent(1)), kind: Kind::Logs, digest: Digest::of(torn) };
+    let key = FactKey::Package(server.books.tenant.clone(), key);
+    let ended: Settlement = wait_for("a final state", || Fleet::of(&server.books).fact(&key).unwrap()).await;
+    assert_eq!(ended.state, FinalState::Quarantined, "{ended:?}");
+    server.stop().await;
 }
 
 /// Uploads `body` as the first file of agent 1 that is called `name`, and waits until it is imported.

@@ -75,6 +75,22 @@ pub fn local_disks(mounts: &[Mount]) -> Vec<&Mount> {
     disks
 }
 
+/// Whether `path` lies on a file system that is not of this host, such as a share: what stands there is not installed
+/// here, and a look at it may hang. `path` is full and without links; the root is of this host wherever it lies.
+pub fn is_on_share(mounts: &[Mount], path: &str) -> bool {
+    let holds = |mount: &&Mount| match path.strip_prefix(mount.mount_point.trim_end_matches('/')) {
+        Some(rest) => rest.is_empty() || rest.starts_with('/'),
+        None => false,
+    };
+    // Of several at one point the last one hides the others.
+    let innermost = mounts.iter().filter(holds).max_by_key(|mount| mount.mount_point.len());
+    innermost.is_some_and(|mount| {
+        let kind = mount.kind.as_str();
+        let is_local = mount.source.starts_with("/dev/") || LOCAL_KINDS.contains(&kind) || kind == "tmpfs";
+        !is_local && mount.mount_point != "/"
+    })
+}
+
 fn is_local_disk(mount: &Mount) -> bool {
     let kind = mount.kind.as_str();
     if PACKAGE_KINDS.contains(&kind) || mount.kind == "devtmpfs" {
@@ -143,10 +159,31 @@ not a mount
         assert_eq!(points, ["/", "/etc/hostname"]);
     }
 
+    #[test]
+    fn a_share_is_told_from_the_disks_around_it() {
+        let mounts = read_mountinfo(MOUNTS.as_bytes());
+        for (path, is_share) in [
+            ("/home/kim", false),
+            ("/net", true),
+            ("/net/home/kim", true),
+            ("/network/kim", false),
+            ("/mnt/tools/kim", false),
+            ("/srv/my data/kim", false),
+            ("/proc/kim", true),
+        ] {
+            assert_eq!(is_on_share(&mounts, path), is_share, "{path}");
+        }
+        let hidden = format!("{MOUNTS}40 27 254:3 / /net rw - ext4 /dev/vdb rw\n");
+        assert!(!is_on_share(&read_mountinfo(hidden.as_bytes()), "/net/home/kim"));
+        assert!(!is_on_share(&read_mountinfo(b"1 0 0:9 / / rw - nfs4 filer:/root rw\n"), "/home/kim"));
+        assert!(!is_on_share(&[], "/home/kim"));
+    }
+
     proptest! {
         #[test]
         fn any_bytes_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
             local_disks(&read_mountinfo(&bytes));
+            is_on_share(&read_mountinfo(&bytes), "/home/kim");
         }
 
         #[test]

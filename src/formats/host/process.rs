@@ -97,6 +97,13 @@ pub fn read_uids(bytes: &[u8]) -> Option<Uids> {
     })
 }
 
+/// Whether `proc/PID/status` shows a process of a container: one that has a number of its own in an inner namespace.
+/// Kernels before 4.1 do not tell; then it is none.
+pub fn is_in_inner_namespace(bytes: &[u8]) -> bool {
+    let bytes = &bytes[..bytes.len().min(BYTES_LIMIT)];
+    lines(bytes).any(|line| colon_value(&line, "NSpid").is_some_and(|pids| pids.split_ascii_whitespace().count() > 1))
+}
+
 /// Reads `proc/PID/cmdline`, its arguments dropped; see the module's head.
 pub fn read_command(bytes: &[u8]) -> Command {
     let mut arguments = bytes[..bytes.len().min(BYTES_LIMIT)].split(|&byte| byte == 0);
@@ -134,6 +141,14 @@ mod tests {
         assert_eq!(read_stat(STAT.as_bytes()), Some(stat));
         assert_eq!(read_times(STAT.as_bytes()), Some(ProcessTimes { start_ticks: 1_419_441, busy_ticks: 15 }));
         assert_eq!(read_uids(STATUS.as_bytes()), Some(Uids { real: 1001, effective: 1002 }));
+    }
+
+    #[test]
+    fn a_process_with_a_number_in_an_inner_namespace_is_one_of_a_container() {
+        for (line, is_inner) in [("", false), ("NSpid:\t4711\n", false), ("NSpid:\t4711\t1\n", true), ("NSpid:", false)]
+        {
+            assert_eq!(is_in_inner_namespace(format!("{STATUS}{line}").as_bytes()), is_inner, "{line}");
+        }
     }
 
     #[test]
@@ -190,6 +205,7 @@ mod tests {
             for bytes in [&bytes[..], text.as_bytes()] {
                 read_stat(bytes);
                 read_uids(bytes);
+                is_in_inner_namespace(bytes);
                 read_command(bytes);
             }
         }

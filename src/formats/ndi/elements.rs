@@ -65,7 +65,7 @@ pub struct Package<'a> {
     pub version: &'a str,
     /// At most 200 characters.
     pub publisher: &'a str,
-    /// `msi`, `uninstall`, `rpm`, `deb`, `managesoft` or `pkg`.
+    /// `msi`, `uninstall`, `rpm`, `deb`, `managesoft` or `pkg`; in a home the word of its technology.
     pub evidence: &'a str,
     /// At most 55 characters.
     pub product_code: &'a str,

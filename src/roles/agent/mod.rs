@@ -3,19 +3,21 @@
 //! What is done when stands in the schedule: that of the policy, or one made of the agent's own file until there is a
 //! policy. A try is one pass over the ordered servers, one attempt at each, beginning with the one that took the last
 //! package. A package gets three tries by full jitter, then waits for the daily catch-up or the next start. A newer
-//! inventory of a stream supersedes the queued one, but only after it is published. One package is sent at a time.
+//! inventory or discovery of a stream supersedes the queued one, but only after it is published. One package is sent at a time.
 //!
 //! Source: delivery contract, sections 2 and 5; Adopted: Normal Operation, steps 2, 3, 5 and 7.
 
 mod choice;
 mod rules;
 mod sending;
+mod surroundings;
 mod vocabulary;
 
 use std::sync::Arc;
 
 pub use choice::{Listed, PASS_MAX, ServerChoice};
 pub use rules::{AgentRules, AgentServer, AgentSettings, SERVERS_MAX, Task};
+pub use surroundings::Surroundings;
 pub use vocabulary::*;
 
 use sending::{Entry, Pass};
@@ -84,6 +86,9 @@ impl Core for AgentCore {
         queued.sort_by_key(|queued| queued.package);
         let fresh = |queued| Entry { queued, due: now, tries: 0, is_retry: false };
         let mut plan = Plan::begin(rules.timetable.clone(), agent, &ran, now);
+        // Missed while the machine was off: after a power cut a whole site starts together.
+        let is_missed = plan.planned().any(|(event, due)| due <= now && Task::of(event) == Some(Task::Collect));
+        let collect_floor = if is_missed { now.plus_ms(rng.below(MISSED_WITHIN_MS)) } else { Timestamp(i64::MIN) };
         plan.happened(Happening::OnStartup, now);
         let collect_due = match last_collected {
             _ if settings.collect_at_start => now,
@@ -117,7 +122,7 @@ impl Core for AgentCore {
             collect_failures: 0,
             is_collecting: false,
             policy_floor: Timestamp(i64::MIN),
-            collect_floor: Timestamp(i64::MIN),
+            collect_floor,
             is_fresh: true,
         }
     }
@@ -143,16 +148,15 @@ impl Core for AgentCore {
         self.follow_clock(now);
         match input {
             AgentInput::Published(queued) => {
-                // The meter publishes whenever it likes: that ends no collection.
-                if queued.is_empty() || queued.iter().any(|queued| queued.kind != Kind::UsageData) {
+                // The meter publishes whenever it likes, and so does the log: that ends no collection.
+                let is_beside = |queued: &Queued| matches!(queued.kind, Kind::UsageData | Kind::Logs);
+                if queued.is_empty() || !queued.iter().all(is_beside) {
                     (self.is_collecting, self.collect_failures) = (false, 0);
                 }
-                for queued in queued {
-                    self.budget.first_send();
-                    self.queue.push(Entry { queued, due: now, tries: 0, is_retry: false });
-                }
+                self.enqueue(now, queued);
             }
-            AgentInput::CollectionFailed => {
+            AgentInput::CollectionFailed { published } => {
+                self.enqueue(now, published);
                 self.is_collecting = false;
                 let wait = Backoff::AGENT.wait_ms(u32::from(self.collect_failures), &mut self.rng).max(MINUTE_MS);
                 self.collect_failures = self.collect_failures.saturating_add(1);
@@ -169,6 +173,7 @@ impl Core for AgentCore {
                 }
             }
             AgentInput::PolicyAnswered { intent, answer } => self.policy_answered(now, intent, answer, out),
+            AgentInput::Happened(happening) => self.plan.happened(happening, now),
             AgentInput::RulesChanged(rules) => self.follow_rules(now, rules, out),
             AgentInput::Measured { intent, probes } => {
                 self.servers.measured(&self.rules, intent, probes);
@@ -216,6 +221,13 @@ impl AgentCore {
         }
     }
 
+    fn enqueue(&mut self, now: Timestamp, published: Vec<Queued>) {
+        for queued in published {
+            self.budget.first_send();
+            self.queue.push(Entry { queued, due: now, tries: 0, is_retry: false });
+        }
+    }
+
     /// Does what has become due, as far as nothing of its kind is under way.
     fn advance(&mut self, now: Timestamp, out: &mut impl Sink<AgentIntent>) {
         self.supersede(out);
@@ -244,6 +256,10 @@ impl AgentCore {
             (self.is_collecting, self.collect_due) = (true, Timestamp::NEVER);
             self.collect_floor = now.plus_ms(APART_MS);
             out.intend(AgentIntent::Collect);
+            // The rhythm of collections is spread over the fleet, and a host that fails to collect tells why.
+            if self.rules.configuration.are_logs_uploaded {
+                out.intend(AgentIntent::PublishLog);
+            }
         }
     }
 

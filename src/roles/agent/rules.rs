@@ -139,6 +139,12 @@ impl AgentRules {
         AgentRules { number, timetable, failover, configuration, inventory_settings, servers, refused }
     }
 
+    /// Whether an event of its schedule waits for a connection or a logon.
+    pub fn looks_around(&self) -> bool {
+        let is_signal = |trigger: &Trigger| matches!(trigger.kind, TriggerKind::OnConnect | TriggerKind::Logon);
+        self.timetable.events().iter().any(|event| event.triggers.iter().any(is_signal))
+    }
+
     /// Places of the configured servers that are no part of the policy's list, in order: the last resort.
     pub fn bootstrap(&self) -> impl Iterator<Item = u16> {
         let first = self.failover.as_ref().map_or(0, |list| list.uploads.len());
@@ -230,7 +236,7 @@ fn own_schedule(settings: &AgentSettings) -> Nds {
         name: "configuration".into(),
         made_at: Timestamp(0),
         events: vec![
-            event(1, "Generate Inventory", "Tracker", "Report", CatchUp::Never, periodic(settings.inventory_every_ms)),
+            event(1, "Generate Inventory", "Tracker", "Report", CatchUp::Always, periodic(settings.inventory_every_ms)),
             event(
                 2,
                 "Update Machine Policy",

@@ -39,11 +39,11 @@ impl AgentCore {
         self.queue.iter().map(|entry| entry.due).min().unwrap_or(Timestamp::NEVER).max(self.hold_until)
     }
 
-    /// A newer inventory lets the older ones of its stream go. The one being sent goes too: its answer is then nobody's.
+    /// A newer inventory or discovery lets the older ones of its stream go. The one being sent goes too: its answer is then nobody's.
     pub(super) fn supersede(&mut self, out: &mut impl Sink<AgentIntent>) {
         let is_old = |queue: &[Entry], old: Queued| {
             let newer = |entry: &Entry| entry.queued.stream == old.stream && entry.queued.package > old.package;
-            old.kind == Kind::Inventories && queue.iter().any(newer)
+            matches!(old.kind, Kind::Inventories | Kind::Discovery) && queue.iter().any(newer)
         };
         let old: Vec<PackageNumber> = (self.queue.iter().map(|entry| entry.queued))
             .filter(|queued| is_old(&self.queue, *queued))

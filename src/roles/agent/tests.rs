@@ -1,4 +1,5 @@
 use super::*;
+use crate::formats::client_configuration::ClientConfiguration;
 use crate::formats::failover::Failover;
 use crate::model::package::Kind;
 use crate::policy::apply::Content;
@@ -42,6 +43,10 @@ fn inventory(package: u64) -> Queued {
 
 fn usage(package: u64) -> Queued {
     Queued { package: PackageNumber(package), stream: StreamNumber(1), kind: Kind::UsageData }
+}
+
+fn log(package: u64) -> Queued {
+    Queued { package: PackageNumber(package), stream: StreamNumber(2), kind: Kind::Logs }
 }
 
 fn upload(package: u64, to: u16) -> AgentIntent {
@@ -138,7 +143,7 @@ impl Bench {
                 self.policy(true);
             }
             if intents.contains(&AgentIntent::Collect) {
-                self.on(AgentInput::CollectionFailed);
+                self.on(AgentInput::CollectionFailed { published: vec![] });
             }
             let rest: Vec<AgentIntent> = intents
                 .into_iter()
@@ -212,6 +217,16 @@ fn a_newer_inventory_supersedes_the_queued_one_but_no_usage() {
     assert_eq!(bench.on(AgentInput::Published(vec![usage(4)])), []);
     assert_eq!(bench.answer(Verdict::Delivered), [delete(2, LetGo::Delivered), upload(3, 0)]);
     assert_eq!(bench.core.queued(), 2);
+}
+
+#[test]
+fn a_newer_discovery_supersedes_the_queued_one_and_what_a_collection_stored_of_itself_is_sent_although_it_failed() {
+    let discovery = |number| Queued { kind: Kind::Discovery, ..usage(number) };
+    let (mut bench, _) = Bench::holding(1, vec![inventory(1), discovery(2)]);
+    let failed = AgentInput::CollectionFailed { published: vec![discovery(3)] };
+    assert_eq!(bench.on(failed), [delete(2, LetGo::Superseded)]);
+    assert!(bench.core.plan(bench.now).collect <= bench.now.plus_ms(HOUR_MS), "it is tried again");
+    assert_eq!(bench.answer(Verdict::Delivered), [delete(1, LetGo::Delivered), upload(3, 0)]);
 }
 
 #[test]
@@ -687,6 +702,7 @@ proptest! {
                         kept.retain(|queued| queued.package != package);
                     }
                     AgentIntent::Collect
+                    | AgentIntent::PublishLog
                     | AgentIntent::AskPolicy(_)
                     | AgentIntent::Measure(_)
                     | AgentIntent::Remember => {}
@@ -697,4 +713,95 @@ proptest! {
             prop_assert!(inventories <= 1, "at most one inventory of a stream");
         }
     }
+}
+
+#[test]
+fn logs_go_with_each_collection_when_policy_asks_and_supersede_nothing() {
+    let told = ClientConfiguration { are_logs_uploaded: true, ..ClientConfiguration::default() };
+    for (contents, wanted) in [
+        (vec![], vec![AgentIntent::AskPolicy(ServerNumber(0)), AgentIntent::Collect]),
+        (
+            vec![Content::Configuration(told)],
+            vec![AgentIntent::AskPolicy(ServerNumber(0)), AgentIntent::Collect, AgentIntent::PublishLog],
+        ),
+    ] {
+        let mut durable = durable(settings(1), vec![], None);
+        durable.rules = Arc::new(AgentRules::new(0, &settings(1), contents));
+        let mut bench = Bench::of(durable);
+        assert_eq!(bench.wake(), wanted);
+        assert_eq!(bench.on(AgentInput::Published(vec![log(1)])), [upload(1, 0)]);
+        assert_eq!(bench.on(AgentInput::Published(vec![log(2), log(3)])), [], "neither log has let the other go");
+        assert_eq!(bench.core.queued(), 3);
+    }
+}
+
+/// When a laptop that is on from 08:00 to 18:00 is collected, over some days; off or asleep at night.
+fn laptop(agent: u64, is_off: bool) -> Vec<i64> {
+    use crate::schedule::{AgentSchedule, standard_schedule};
+    let nds = standard_schedule(&AgentSchedule::default(), START.plus_ms(-DAY_MS));
+    let rules = Arc::new(AgentRules::new(1, &settings(1), vec![Content::Schedule(nds)]));
+    let durable = |now: Timestamp, ran, last| AgentDurable {
+        rules: rules.clone(),
+        has_policy: true,
+        agent,
+        ran,
+        ..durable(settings(1), vec![], Some(last).filter(|last| *last <= now))
+    };
+    let morning = |day: i64| START.plus_ms(day * DAY_MS + 8 * HOUR_MS);
+    let mut bench = Bench::of(durable(morning(0), vec![], START));
+    let (mut times, mut last) = (Vec::new(), START);
+    for day in 0..14 {
+        bench.now = morning(day);
+        if is_off || day == 0 {
+            let ran = if day == 0 { vec![] } else { bench.core.ran() };
+            let now = bench.now;
+            bench.core = AgentCore::recover(durable(now, ran, last), RngStream::new(agent, agent, day as u64), now);
+        }
+        while bench.now < morning(day).plus_ms(10 * HOUR_MS) {
+            if bench.wake().contains(&AgentIntent::Collect) {
+                times.push(bench.now.ms_since(START));
+                last = bench.now;
+                bench.core.on(bench.now.plus_ms(1), AgentInput::Published(vec![]), &mut bench.out);
+                bench.taken();
+            }
+            if bench.asking.is_some() {
+                bench.policy(true);
+            }
+            bench.now = bench.core.next_due().max(bench.now.plus_ms(1));
+        }
+    }
+    times
+}
+
+#[test]
+fn a_laptop_that_is_off_or_asleep_each_night_is_collected_each_day() {
+    for is_off in [true, false] {
+        let all: Vec<Vec<i64>> = (0..40).map(|agent| laptop(agent, is_off)).collect();
+        for times in &all {
+            let days: Vec<i64> = times.iter().map(|at| at / DAY_MS).collect();
+            // On its first day it has missed nothing.
+            assert_eq!(days, (1..14).collect::<Vec<_>>(), "{is_off} {times:?}");
+            let in_time = 8 * HOUR_MS..=9 * HOUR_MS;
+            assert!(times.iter().all(|at| in_time.contains(&(at % DAY_MS))), "{is_off} {times:?}");
+        }
+        let second: Vec<i64> = all.iter().map(|times| times[1]).collect();
+        let spread = second.iter().max().unwrap() - second.iter().min().unwrap();
+        assert!(!is_off || spread > 40 * MINUTE_MS, "a site that is switched on together does not collect together");
+    }
+}
+
+#[test]
+fn a_logon_or_a_connection_runs_what_waits_for_it() {
+    let nds = "<Schedule SCHEDSCHEMA=\"60\" NAME=\"n\" TIMEDATESTAMP=\"20240101T000000Z\">\
+               <Event NAME=\"e\" ID=\"{22222222-0000-4000-8000-000000000001}\">\
+               <LogicalCommand COMPONENT=\"Tracker\" ACTION=\"Report\" PARAM=\"\"/>\
+               <Trigger TYPE=\"Logon\" TYPE_PARAM=\"0\" TIMEWINDOW=\"0\"/></Event></Schedule>";
+    let nds = crate::formats::nds::Nds::read(nds.as_bytes()).unwrap();
+    let rules = Arc::new(AgentRules::new(1, &settings(1), vec![Content::Schedule(nds)]));
+    assert!(rules.looks_around() && !AgentRules::new(1, &settings(1), vec![]).looks_around());
+    let mut bench = Bench::of(AgentDurable { rules, ..durable(settings(1), vec![], Some(START)) });
+    bench.wake();
+    bench.policy(true);
+    assert_eq!(bench.on(AgentInput::Happened(Happening::OnConnect)), []);
+    assert_eq!(bench.on(AgentInput::Happened(Happening::Logon)), [AgentIntent::Collect]);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::rules::{AgentRules, AgentSettings};
 use crate::model::package::Kind;
 use crate::roles::IntentNumber;
-use crate::schedule::Ran;
+use crate::schedule::{Happening, Ran};
 use crate::time::Timestamp;
 use crate::upload::answer::Verdict;
 use crate::upload::selector::{Device, Measures, Probe};
@@ -29,7 +29,7 @@ pub struct Queued {
     pub package: PackageNumber,
     /// Its stream.
     pub stream: StreamNumber,
-    /// What it is; only inventories supersede each other.
+    /// What it is; inventories and discoveries supersede each other.
     pub kind: Kind,
 }
 
@@ -59,10 +59,13 @@ pub struct AgentDurable {
 /// What can happen to an agent.
 #[derive(Debug)]
 pub enum AgentInput {
-    /// A collection or usage is published: complete, synced, queued. A collection may have given more than one package.
+    /// A collection, usage or a log is published: complete, synced, queued. A collection may have given more than one package.
     Published(Vec<Queued>),
-    /// A collection gave nothing, or could not be stored.
-    CollectionFailed,
+    /// A collection could not be stored, or not all of it.
+    CollectionFailed {
+        /// What of it is published.
+        published: Vec<Queued>,
+    },
     /// An upload ended.
     Uploaded {
         /// Its intent.
@@ -84,6 +87,8 @@ pub enum AgentInput {
         /// How.
         answer: PolicyAnswer,
     },
+    /// Something that events of the schedule may wait for.
+    Happened(Happening),
     /// Another policy is in force.
     RulesChanged(Arc<AgentRules>),
     /// Servers were measured.
@@ -120,6 +125,8 @@ pub enum LetGo {
 pub enum AgentIntent {
     /// Collect this host and publish the report; comes back as `Published` or `CollectionFailed`.
     Collect,
+    /// Publish what the agent has logged since the last time; comes back as `Published`, or not at all.
+    PublishLog,
     /// Send this package to this server; comes back as `Uploaded` or `Unsendable`.
     Upload {
         /// The package.

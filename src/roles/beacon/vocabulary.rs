@@ -1,14 +1,35 @@
 //! What a beacon's core is told, what it may want, and what survives of it.
 
+use std::fmt;
 use std::sync::Arc;
 
+pub use crate::model::aside::Aside;
 use crate::model::package::Kind;
 use crate::roles::IntentNumber;
 use crate::upload::answer::Verdict;
 
-/// Number of a parent in the configured order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ParentNumber(pub usize);
+/// A parent, by its base address, `http://host:port` without a slash at its end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Parent(pub Arc<str>);
+
+impl fmt::Display for Parent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a question to a parent went that carries no package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It has its answer.
+    Answered,
+    /// The parent works and has no answer now (429, 503).
+    Busy,
+    /// The parent is below this beacon, or is this beacon (508).
+    Loop,
+    /// No answer, or one that no parent gives.
+    Failed,
+}
 
 /// Number of a held package in this life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,8 +49,8 @@ pub struct Waiting {
 /// What a beacon is set to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BeaconSettings {
-    /// How many parents there are; at least one.
-    pub parents: usize,
+    /// The parents in order; at least one.
+    pub parents: Arc<[Parent]>,
     /// Length of a cycle.
     pub cycle_ms: i64,
     /// Whether a cycle begins at once when something arrives (one machine), or only on the minute (deployed).
@@ -51,17 +72,6 @@ pub struct BeaconDurable {
     pub held: Vec<Waiting>,
 }
 
-/// Why a package is set aside here for good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Aside {
-    /// The parent will never take it.
-    Refused,
-    /// Its bytes are not the ones that were received.
-    BadDigest,
-    /// Older than any package may live.
-    Expired,
-}
-
 /// What can happen to a beacon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BeaconInput {
@@ -81,10 +91,35 @@ pub enum BeaconInput {
         /// Why.
         why: Aside,
     },
-    /// The policy question was answered (`None`) or failed (`Some` wait).
+    /// A forward was not even tried: the package is held no longer.
+    Gone {
+        /// Its intent.
+        intent: IntentNumber,
+    },
+    /// The policy question ended.
     PolicyAnswered {
-        /// Whether there was an answer.
-        answered: bool,
+        /// The parent that was asked.
+        from: Parent,
+        /// How it went.
+        asked: Asked,
+        /// The parents that are in force now, in order.
+        parents: Arc<[Parent]>,
+    },
+    /// The status was sent, or not.
+    StatusAnswered {
+        /// The parent it was sent to.
+        from: Parent,
+        /// How it went.
+        asked: Asked,
+    },
+    /// A page of what is held and not set aside, oldest first, of what the core was told of before.
+    Rescanned {
+        /// Only younger ones were looked at.
+        after: Option<PackageNumber>,
+        /// The youngest that was looked at; `None` when there was none.
+        through: Option<PackageNumber>,
+        /// What is held.
+        packages: Vec<Waiting>,
     },
     /// A fact or note was made durable; nothing follows from it.
     Done,
@@ -98,7 +133,7 @@ pub enum BeaconIntent {
         /// The package.
         package: PackageNumber,
         /// The parent.
-        to: ParentNumber,
+        to: Parent,
     },
     /// The parent has custody: let go.
     Release(PackageNumber),
@@ -110,7 +145,14 @@ pub enum BeaconIntent {
         why: Aside,
     },
     /// Ask the parent for policy; comes back as `PolicyAnswered`.
-    AskPolicy(ParentNumber),
-    /// Send the newest status to the parent.
-    SendStatus(ParentNumber),
+    AskPolicy(Parent),
+    /// Send the newest status to the parent; comes back as `StatusAnswered`.
+    SendStatus(Parent),
+    /// Let go of what was set aside long enough ago and is known at the server.
+    Purge,
+    /// Look through what is held, a page at a time; comes back as `Rescanned`.
+    Rescan {
+        /// Only what is younger than this.
+        after: Option<PackageNumber>,
+    },
 }

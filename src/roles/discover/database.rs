@@ -53,6 +53,13 @@ const SQL_SERVER: Product = Product {
     is_package: |name| name == "mssql-server",
 };
 
+const PRODUCTS: [&Product; 4] = [&POSTGRESQL, &MYSQL, &MARIADB, &SQL_SERVER];
+
+/// Whether `process` is one of a database server.
+pub(super) fn is_program(process: &Process) -> bool {
+    PRODUCTS.iter().any(|product| product.is_program_of(process))
+}
+
 /// A database server that runs.
 pub(super) struct Database<'f> {
     pub(super) product: &'static Product,
@@ -63,7 +70,7 @@ pub(super) struct Database<'f> {
 /// The database servers that run, by product and number of their first process.
 pub(super) fn databases(facts: &HostFacts) -> Vec<Database<'_>> {
     let mut found = Vec::new();
-    for product in [&POSTGRESQL, &MYSQL, &MARIADB, &SQL_SERVER] {
+    for product in PRODUCTS {
         for family in families(facts, |process| product.is_program_of(process)) {
             let product = product.as_packaged(facts, &family.head.executable);
             let version = product.version(facts, &family.head.executable);

@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 
+use super::oracle::OracleSkipped;
+use super::{database, oracle};
 use crate::formats::disco::Address;
 use crate::formats::host::InstalledPackage;
 use crate::formats::host::net_tcp::ListeningSocket;
 use crate::formats::host::oratab::OratabEntry;
-use crate::formats::inventory_settings::InventorySettings;
+use crate::formats::inventory_settings::{InventorySettings, ORACLE_INVENTORY};
 use crate::id::Guid;
 
 /// What a host is and what runs on it, as the caller read it. Nothing here holds an argument or a variable of the
@@ -26,7 +28,7 @@ pub struct HostFacts {
     pub is_root: bool,
     /// Every address of the host.
     pub addresses: Vec<Address>,
-    /// The processes of the host, those of its containers left out: they are services of the containers.
+    /// The processes of the host that [`HostFacts::concerns`] takes, more do no harm; those of its containers left out: they are services of the containers.
     pub processes: Vec<Process>,
     /// Where they listen.
     pub sockets: Vec<OwnedSocket>,
@@ -36,6 +38,31 @@ pub struct HostFacts {
     pub settings: Option<InventorySettings>,
     /// The installed packages.
     pub packages: Vec<InstalledPackage>,
+}
+
+impl HostFacts {
+    /// Whether Oracle may be looked for, else why not: nothing of it is read before.
+    pub fn may_look_for_oracle(&self) -> Result<(), OracleSkipped> {
+        let settings = self.settings.as_ref().ok_or(OracleSkipped::NoSettings)?;
+        if !settings.feature(ORACLE_INVENTORY).is_some_and(|feature| feature.enabled) {
+            return Err(OracleSkipped::NotEnabled);
+        }
+        if self.is_unix && !self.is_root {
+            return Err(OracleSkipped::NotRoot);
+        }
+        Ok(())
+    }
+
+    /// Whether `process` can be told of, by its name and its program; the facts need no others.
+    pub fn concerns(&self, process: &Process) -> bool {
+        database::is_program(process) || self.needs_title(process)
+    }
+
+    /// Whether it also takes the title of `process` to tell what it is: that of Oracle's, and only where it may be
+    /// looked for.
+    pub fn needs_title(&self, process: &Process) -> bool {
+        oracle::can_be(process) && self.may_look_for_oracle().is_ok()
+    }
 }
 
 /// One process.

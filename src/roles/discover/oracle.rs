@@ -19,6 +19,8 @@ use crate::formats::ndi::{Head, NdiWriter, Property, ServiceProvider};
 /// What the process monitor of an instance is called, the name of the instance left out. `ora` is the usual one, `db`
 /// that of newer releases, `asm` the storage manager, `mdb` the management database, `xe` the express edition.
 const MONITORS: [&str; 5] = ["ora_pmon_", "db_pmon_", "asm_pmon_", "mdb_pmon_", "xe_pmon_"];
+/// The program of an instance.
+const PROGRAM: &str = "oracle";
 /// The listener's program, and its name when it was given none.
 const LISTENER: (&str, &str) = ("tnslsnr", "LISTENER");
 
@@ -81,14 +83,20 @@ pub struct OracleListener {
 
 /// Looks for Oracle, or says why not.
 pub(super) fn oracle(facts: &HostFacts) -> Result<Oracle, OracleSkipped> {
-    let settings = facts.settings.as_ref().ok_or(OracleSkipped::NoSettings)?;
-    if !settings.feature(ORACLE_INVENTORY).is_some_and(|feature| feature.enabled) {
-        return Err(OracleSkipped::NotEnabled);
-    }
-    if facts.is_unix && !facts.is_root {
-        return Err(OracleSkipped::NotRoot);
-    }
+    facts.may_look_for_oracle()?;
     Ok(Oracle { instances: instances(facts), listeners: listeners(facts) })
+}
+
+/// Whether `process` can be a monitor or a listener, its title not known yet. Old releases leave the kernel's name that
+/// of the program.
+pub(super) fn can_be(process: &Process) -> bool {
+    match file_name(&process.executable) {
+        "" => {
+            let is_monitor = MONITORS.iter().any(|prefix| process.name.starts_with(prefix));
+            is_monitor || process.name == PROGRAM || process.name == LISTENER.0
+        }
+        file => file == PROGRAM || file == LISTENER.0,
+    }
 }
 
 /// The instance whose monitor `process` is. Its title has the whole name, the kernel's is cut to 15 bytes; and whose
@@ -96,7 +104,7 @@ pub(super) fn oracle(facts: &HostFacts) -> Result<Oracle, OracleSkipped> {
 fn monitored(process: &Process) -> Option<&str> {
     let titles = [process.title.as_str(), process.name.as_str()];
     let sid = titles.into_iter().find_map(|text| MONITORS.iter().find_map(|prefix| text.strip_prefix(prefix)))?;
-    let is_oracle = process.executable.is_empty() || file_name(&process.executable) == "oracle";
+    let is_oracle = process.executable.is_empty() || file_name(&process.executable) == PROGRAM;
     (is_oracle && is_sid(sid)).then_some(sid)
 }
 

@@ -125,6 +125,32 @@ fn oracle_is_looked_for_only_when_settings_are_there_enable_it_and_the_agent_is_
 }
 
 #[test]
+fn no_process_is_of_concern_but_those_that_tell_something_and_oracle_s_only_where_it_may_be_looked_for() {
+    let (may, may_not) = (oracle_host(), HostFacts { settings: None, ..oracle_host() });
+    // name, program; whether it tells of a server, whether of Oracle
+    for (name, executable, is_database, is_oracle) in [
+        ("postgres", "/usr/lib/postgresql/15/bin/postgres", true, false),
+        ("mysqld", "", true, false),
+        ("mysqld", "/home/kim/bin/sleep", false, false),
+        ("ora_pmon_SALESR", "/u01/19/bin/oracle", false, true),
+        ("oracle", "/u01/19/bin/oracle (deleted)", false, true),
+        ("xe_pmon_XE", "", false, true),
+        ("tnslsnr", "", false, true),
+        ("ora_pmon_SALES", "/usr/bin/sleep", false, false),
+        ("bash", "/usr/bin/bash", false, false),
+        ("", "", false, false),
+    ] {
+        let process = Process { title: String::new(), ..process(2, 1, name, executable) };
+        assert_eq!(
+            (may.concerns(&process), may.needs_title(&process)),
+            (is_database || is_oracle, is_oracle),
+            "{name} {executable}"
+        );
+        assert_eq!((may_not.concerns(&process), may_not.needs_title(&process)), (is_database, false), "{name}");
+    }
+}
+
+#[test]
 fn root_is_needed_on_unix_even_when_the_settings_do_not_ask_for_it() {
     let mut facts = HostFacts { is_root: false, ..oracle_host() };
     facts.settings.as_mut().unwrap().features[0].requires_root = false;
@@ -438,6 +464,13 @@ proptest! {
         let at = turned(other.sockets.len());
         other.sockets.rotate_left(at);
         prop_assert_eq!(discover(&facts, NOW), discover(&other, NOW));
+    }
+
+    #[test]
+    fn the_processes_that_are_of_no_concern_can_be_left_out(facts in facts()) {
+        let mut rest = facts.clone();
+        rest.processes.retain(|process| facts.concerns(process));
+        prop_assert_eq!(discover(&facts, NOW), discover(&rest, NOW));
     }
 
     #[test]

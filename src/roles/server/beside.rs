@@ -5,12 +5,12 @@
 
 use crate::formats::disco::Disco;
 use crate::formats::mmi::Mmi;
-use crate::id::{Guid, TenantId};
+use crate::id::{Guid, TenantId, shorten};
 use crate::model::device::RecordKey;
 use crate::model::discovery::{Discoveries, StagedDiscovery, own_device};
 use crate::model::draft::{Draft, DraftError};
 use crate::model::fact::FactKey;
-use crate::model::package::{Envelope, Origin};
+use crate::model::package::{Envelope, Origin, Stream};
 use crate::model::settlement::FinalState;
 use crate::model::usage_periods::UsagePeriods;
 use crate::time::Timestamp;
@@ -50,6 +50,35 @@ pub(super) fn record_key(origin: &Origin, machine_id: Option<Guid>, full_name: &
         (Some(_), None) => format!("{ANONYMOUS}{}", full_name.to_ascii_lowercase()),
     };
     RecordKey { source: AGENT_SOURCE.into(), external_id: external_id.into() }
+}
+
+/// Name of the source of third-party inventory that names none.
+const THIRD_PARTY_SOURCE: &str = "third-party";
+/// Most bytes of the name of a source.
+const SOURCE_BYTES_MAX: usize = 100;
+
+/// Whether `name` can be the source of third-party inventory: agents' reports are theirs alone.
+pub fn is_source_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
+    (1..=SOURCE_BYTES_MAX).contains(&name.len())
+        && name.chars().all(is_plain)
+        && name.trim() == name
+        && !name.eq_ignore_ascii_case(AGENT_SOURCE)
+}
+
+/// The source that a file of another tool says it comes from: the account of its stream. Error: why it is none.
+pub(super) fn source_of(stream: &Stream) -> Result<&str, String> {
+    match stream.as_str().split('/').nth(1).unwrap_or_default() {
+        "" => Ok(THIRD_PARTY_SOURCE),
+        name if is_source_name(name) => Ok(name),
+        name => Err(format!("`{}` cannot be the source of third-party inventory", shorten(name).escape_debug())),
+    }
+}
+
+/// The record of a third-party report: by its source, and by what the file says of the machine.
+pub(super) fn third_party_key(source: &str, machine_id: Option<Guid>, full_name: &str) -> RecordKey {
+    let external_id = machine_id.map_or_else(|| full_name.to_lowercase(), |guid| guid.to_string());
+    RecordKey { source: source.into(), external_id: external_id.into() }
 }
 
 fn full_name(name: &str, domain: &str) -> String {

@@ -16,7 +16,7 @@ pub mod policy;
 pub mod settle;
 pub mod view;
 
-pub use self::beside::AGENT_SOURCE;
+pub use self::beside::{AGENT_SOURCE, is_source_name};
 pub use self::core::{BATCH_MAX, ServerCore};
 pub use device::{details, unite};
 pub use discovery::{ShownAddress, ShownDiscovery, ShownService, discovery};

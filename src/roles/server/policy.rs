@@ -166,13 +166,15 @@ pub struct MigrationMode {
 pub struct BeaconSettings {
     /// Seconds after which a silent beacon leaves the failover list; 0 for never.
     pub failover_limit_secs: u64,
+    /// The beacons that agents may be told of; `None` for every one that reports.
+    pub approved: Option<BTreeSet<Guid>>,
     /// Parents that beacons are to use from now on, base addresses in order. One that is not here keeps its own.
     pub parents: BTreeMap<Guid, Vec<String>>,
 }
 
 impl Default for BeaconSettings {
     fn default() -> BeaconSettings {
-        BeaconSettings { failover_limit_secs: LIMIT_AGE.as_secs(), parents: BTreeMap::new() }
+        BeaconSettings { failover_limit_secs: LIMIT_AGE.as_secs(), approved: None, parents: BTreeMap::new() }
     }
 }
 
@@ -364,13 +366,24 @@ impl PolicySettings {
                 }
             }));
         }
+        if let Some(approved) = &self.beacons.approved {
+            endpoints.retain(|endpoint| approved.contains(&endpoint.beacon));
+        }
         let limit = Duration::from_secs(self.beacons.failover_limit_secs);
         // Which of them an agent may use is worked out from its groups, where it asks.
-        let list = |direction| failover_list(&endpoints, limit, now, &[], Guid::NIL, direction);
+        let of_groups = self.inventory_groups.iter().flat_map(|group| group.beacons.iter().copied()).collect();
+        let list = |direction| failover_list(&endpoints, limit, now, &of_groups, direction);
         let uploads = list(Direction::Uploads);
         if uploads.is_empty() {
-            // None was heard: agents are better off with the beacons they know.
-            return Ok(last.map(|last| last.failover.clone()).unwrap_or_default());
+            // None was heard: agents are better off with the beacons they know, except those that were taken away.
+            return Ok(match (&self.beacons.approved, before) {
+                (Some(approved), Some(mut before)) => {
+                    before.uploads.retain(|server| approved.contains(&server.id));
+                    before.downloads.retain(|server| approved.contains(&server.id));
+                    if before.uploads.is_empty() { String::new() } else { before.write() }
+                }
+                _ => last.map(|last| last.failover.clone()).unwrap_or_default(),
+            });
         }
         let (selector, downloads) = (self.client_configuration.selector()?, list(Direction::Downloads));
         Ok(Failover { selector, highest_priority: 1, lowest_priority: 100, downloads, uploads }.write())
@@ -423,6 +436,7 @@ mod tests {
                 site: "hq".into(),
                 needs_credentials: false,
             }),
+            aside: Vec::new(),
         }
     }
 
@@ -473,6 +487,25 @@ mod tests {
         let mut forever = settings.clone();
         forever.set(SettingName::Beacons, json!({ "failover_limit_secs": 0 })).unwrap();
         assert_eq!(hosts(&forever.content(&heard, Some(&policy), NOW, minutes(99)).unwrap()).len(), 2);
+    }
+
+    #[test]
+    fn agents_are_told_of_approved_beacons_only_once_the_operator_names_them() {
+        let mut settings = PolicySettings::default();
+        let heard = [(NOW, status(1, "http://b1.lab:7081")), (NOW, status(2, "http://stranger.lab:7081"))];
+        let both = settings.content(&heard, None, NOW, NOW).unwrap();
+        assert_eq!(hosts(&both).len(), 2);
+        let policy = BeaconPolicy::new(1, NOW, both).unwrap();
+        settings.set(SettingName::Beacons, json!({ "approved": [guid(1)] })).unwrap();
+        let of = |heard: &[(Timestamp, BeaconStatus)]| {
+            hosts(&settings.content(heard, Some(&policy), NOW, NOW.plus_ms(MINUTE_MS)).unwrap())
+        };
+        assert_eq!(of(&heard), ["b1.lab:7081/ManageSoftRL"]);
+        // Neither does one that is not approved stay because nobody else is there.
+        assert_eq!(of(&heard[1..]), ["b1.lab:7081/ManageSoftRL"]);
+        settings.set(SettingName::Beacons, json!({ "approved": [guid(3)] })).unwrap();
+        let content = settings.content(&heard, Some(&policy), NOW, NOW).unwrap();
+        assert_eq!(content.failover, "", "agents keep the list they have");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The ledger, the package's final state, the staged record and the tenant's counters change in one commit, so a package
 //! is imported at most once. Source: delivery contract, sections 2, 4 and 5.
 
-use super::beside::{self, Beside, record_key};
+use super::beside::{self, Beside, record_key, source_of, third_party_key};
 use crate::formats::disco::{Disco, DiscoSource};
 use crate::formats::mmi::Mmi;
 use crate::id::TenantId;
@@ -11,7 +11,7 @@ use crate::model::device::RecordKey;
 use crate::model::draft::{Draft, DraftError};
 use crate::model::fact::FactKey;
 use crate::model::inventory::{Installed, Inventory};
-use crate::model::package::{Envelope, Stream};
+use crate::model::package::{Envelope, Kind, Stream};
 use crate::model::settlement::{FinalState, Settlement};
 use crate::model::staged::{StagedRecord, StagedReport};
 use crate::model::tenant::TenantState;
@@ -27,6 +27,8 @@ pub enum Content {
     Usage(Box<Mmi>),
     /// A discovery file.
     Discovery(Box<Disco>),
+    /// A log of an agent: whole, and kept as it came for whoever wants to read it. Nothing is staged of it.
+    Log,
     /// Bytes that are not what they say, and why.
     Bad(String),
 }
@@ -82,10 +84,15 @@ where
     envelope.collected_at = said.or(match &content {
         Content::Inventory(inventory) => inventory.collected_at,
         Content::Discovery(file) => file.collected_at,
-        Content::Usage(_) | Content::Bad(_) => None,
+        Content::Usage(_) | Content::Log | Content::Bad(_) => None,
     });
     let (effective, clock) = effective_date(envelope.collected_at, envelope.first_received);
     let stream = envelope.stream.clone().unwrap_or_else(|| Stream::new(envelope.kind, "", ""));
+    let source = (envelope.kind == Kind::IntermediateData).then(|| source_of(&stream)).transpose();
+    let content = match &source {
+        Ok(_) => content,
+        Err(why) => Content::Bad(why.clone()),
+    };
     let ledger_key = FactKey::Ledger(tenant.clone(), envelope.origin.clone(), stream.clone());
     let mut ledger: StreamLedger = draft.read(&ledger_key)?.unwrap_or_default();
 
@@ -118,7 +125,10 @@ where
             titles: u32::try_from(inventory.software.len()).unwrap_or(u32::MAX),
         };
         let name = if inventory.scope.is_empty() { &inventory.machine } else { &inventory.scope };
-        let record = record_key(&envelope.origin, inventory.machine_id, name);
+        let record = match source {
+            Ok(Some(source)) => third_party_key(source, inventory.machine_id, name),
+            _ => record_key(&envelope.origin, inventory.machine_id, name),
+        };
         match stage(draft, tenant, &record, report)? {
             Some(evicted) => {
                 staged_as = Some(record.clone());

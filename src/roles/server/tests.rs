@@ -333,6 +333,29 @@ fn a_package_is_imported_once_and_its_settlement_names_its_way() {
 }
 
 #[test]
+fn inventory_of_another_tool_is_staged_under_its_source_which_is_never_that_of_agents() {
+    let facts = Facts::default();
+    let of = |number: u64, source: &str| Envelope {
+        kind: Kind::IntermediateData,
+        stream: Some(Stream::new(Kind::IntermediateData, source, "Full")),
+        ..package(&format!("anon/x/{number}.ndi.gz"), 0, -50)
+    };
+    let mut sources = Vec::new();
+    for (number, source) in [(1, "scanner"), (2, "")] {
+        let ended = facts.settle(&of(number, source), content("PC", "m")).unwrap();
+        let record = ended.staged.unwrap().record;
+        assert_eq!(&*record.external_id, "pc.lab");
+        sources.push(record.source.to_string());
+    }
+    assert_eq!(sources, ["scanner", "third-party"]);
+    for (number, source) in [(3, "agent"), (4, "AGENT"), (5, "a;b"), (6, " x")] {
+        let refused = of(number, source);
+        assert_eq!(facts.settle(&refused, content("pc", "m")).unwrap().state, FinalState::Quarantined, "{source}");
+        assert!(facts.settlement(&refused).reason.unwrap().contains("source"));
+    }
+}
+
+#[test]
 fn an_older_package_is_history_and_a_bad_one_is_set_aside_with_its_reason() {
     let facts = Facts::default();
     facts.settle(&package("a", 3, -10), content("pc", "new"));

@@ -158,6 +158,22 @@ impl Health {
         true
     }
 
+    /// A question that carries no package was answered: the server can be reached. That ends a row of failures, and not
+    /// one of refusals, since nothing was taken. Such a question that fails is [`Health::answered`] as a transfer is.
+    pub fn reached(&mut self) {
+        self.failures = 0;
+        if self.refusals >= REFUSALS_MAX {
+            self.abandoned();
+        } else {
+            *self = Health { refusals: self.refusals, ..Health::default() };
+        }
+    }
+
+    /// Whether nothing failed since the last success.
+    pub fn is_sound(&self) -> bool {
+        self.circuit == Circuit::Closed && self.failures == 0
+    }
+
     /// A transfer that was sent was not tried after all: the next one may be.
     pub fn abandoned(&mut self) {
         if let Some(circuit) = self.circuit.next(CircuitEvent::Abandon) {
@@ -315,6 +331,21 @@ mod tests {
         let mut healthy = Health::default();
         healthy.abandoned();
         assert_eq!(healthy, Health::default());
+    }
+
+    #[test]
+    fn an_answered_question_ends_a_row_of_failures_and_none_of_refusals() {
+        let mut health = after(&[BROKEN; 3]);
+        assert!(!health.is_sound());
+        health.reached();
+        assert!(health.is_sound() && health.lets_pass(NOW));
+        let mut choosy = after(&[Verdict::Refused; 5]);
+        let due = choosy.next_probe();
+        choosy.reached();
+        assert_eq!((choosy.circuit(), choosy.next_probe()), (Circuit::Open, due));
+        choosy.sent();
+        choosy.reached();
+        assert!(!choosy.is_sound() && choosy.lets_pass(due.unwrap()), "the probe is a package's to make");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Whole collections: of made-up hosts below a temporary folder, and of the host the tests run on.
 
+mod discovery;
 mod fixture;
 mod guests;
+mod homes;
 mod rpm_databases;
 mod secrets;
 mod software;

@@ -126,7 +126,7 @@ async fn metrics_read_as_prometheus_reads_them_and_say_what_is_there() {
     let fixture = Fixture::plain().await;
     fixture.settle(report(1, 3, &[], &[])).await;
     fixture.settle(package(2, 1, b"\x1f\x8bnonsense")).await;
-    fixture.upload(package(3, 1, &muster::formats::gzip::compress(b"u")).named("Logs/u.log.gz")).await;
+    fixture.upload(package(3, 1, &muster::formats::gzip::compress(b"u")).named("VdiAccess/u.xml.gz")).await;
     fixture.until("/api/v1/ledger/summary", |summary| summary["in_custody"] == 1).await;
     let text = fixture.text("/metrics").await;
     let (mut kinds, mut samples) = (BTreeSet::new(), Vec::new());

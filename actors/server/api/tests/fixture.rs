@@ -182,7 +182,7 @@ impl Fixture {
     pub async fn report_status(&self, beacon: u8, status: Value) {
         let url = format!("http://{}/inventory-beacons/{}/status", self.server.upload, guid(beacon));
         let answer = self.http.put(url).body(status.to_string()).send().await.unwrap();
-        assert_eq!(answer.status(), 204);
+        assert_eq!(answer.status(), 200);
     }
 
     /// Status and body of what the operator listener answers.

@@ -255,8 +255,8 @@ async fn every_state_of_a_package_has_its_reason_and_its_place_in_the_sums() {
     let imported = fixture.settle(report(1, 3, &[MACHINE], &[])).await;
     let stale = fixture.settle(report(1, 1, &[MACHINE], &[])).await;
     let quarantined = fixture.settle(package(2, 1, b"\x1f\x8bnonsense")).await;
-    let log = package(3, 9, &muster::formats::gzip::compress(b"log")).named("Logs/u.log.gz");
-    let held = fixture.upload(log).await;
+    let unread = package(3, 9, &muster::formats::gzip::compress(b"vdi")).named("VdiAccess/u.xml.gz");
+    let held = fixture.upload(unread).await;
     assert_eq!(fixture.upload(report(1, 3, &[MACHINE], &[])).await, imported);
     let names = [(&*imported, "IMPORTED"), (&*stale, "STALE"), (&*quarantined, "QUARANTINED"), (&*held, "HELD")];
 
@@ -296,8 +296,8 @@ async fn every_state_of_a_package_has_its_reason_and_its_place_in_the_sums() {
                   "received": "NOW"
                 }
               ],
-              "kind": "Logs",
-              "name": "u.log.gz",
+              "kind": "VdiAccess",
+              "name": "u.xml.gz",
               "origin": "GUID-3",
               "reason": null,
               "received": "NOW",
@@ -305,7 +305,7 @@ async fn every_state_of_a_package_has_its_reason_and_its_place_in_the_sums() {
               "settled": null,
               "size": 23,
               "state": "held",
-              "stream": "Logs//",
+              "stream": "VdiAccess//",
               "unproven": true
             },
             {
@@ -394,8 +394,8 @@ async fn every_state_of_a_package_has_its_reason_and_its_place_in_the_sums() {
         ("state=imported", vec![&imported]),
         ("state=quarantined", vec![&quarantined]),
         ("state=expired", vec![]),
-        ("kind=logs", vec![&held]),
-        ("filter=name:u.log", vec![&held]),
+        ("kind=vdiaccess", vec![&held]),
+        ("filter=name:u.xml", vec![&held]),
         ("filter=name:h2", vec![&quarantined]),
         (&format!("origin={}&sort=state", guid(1)), vec![&imported, &stale]),
         (&format!("origin={}&state=stale", guid(1)), vec![&stale]),
@@ -426,8 +426,8 @@ async fn every_state_of_a_package_has_its_reason_and_its_place_in_the_sums() {
               "received": "NOW"
             }
           ],
-          "kind": "Logs",
-          "name": "u.log.gz",
+          "kind": "VdiAccess",
+          "name": "u.xml.gz",
           "origin": "GUID-3",
           "others": [],
           "reason": null,
@@ -436,7 +436,7 @@ async fn every_state_of_a_package_has_its_reason_and_its_place_in_the_sums() {
           "settled": null,
           "size": 23,
           "state": "held",
-          "stream": "Logs//",
+          "stream": "VdiAccess//",
           "unproven": true
         }"#]]
     .assert_eq(&fixture.pretty(&one, &names));
@@ -475,18 +475,23 @@ async fn beacons_show_what_they_hold_and_name_the_hops_of_packages() {
         {
           "items": [
             {
+              "endpoint": null,
               "id": "GUID-8",
               "last_seen": "2025-06-15T15:05:40.000Z",
               "name": "basel",
+              "overdue": false,
               "parent": "http://hq:7080",
+              "policy_revision": null,
               "quarantined": 2,
               "queue": {
                 "Inventories": {
                   "bytes": 900,
                   "oldest_ms": 61000,
-                  "packages": 3
+                  "packages": 3,
+                  "rejected": 0
                 }
               },
+              "site": null,
               "version": "0.1.0"
             }
           ],

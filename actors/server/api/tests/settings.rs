@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use muster::formats::client_configuration::ClientConfiguration;
+use muster::model::fact::FactKey;
 use muster::policy::BeaconPolicy;
 use serde_json::{Value, json};
 
-use super::fixture::Fixture;
+use super::fixture::{Fixture, guid};
+use crate::server::books::News;
 
 async fn put(fixture: &Fixture, name: &str, value: &Value) -> (u16, Value) {
     let address = fixture.operator(&format!("/api/v1/settings/{name}"));
@@ -70,4 +72,30 @@ async fn a_setting_that_is_none_is_refused_and_changes_nothing() {
     assert_eq!(elsewhere.status().as_u16(), 403);
     assert_eq!(fixture.get("/api/v1/settings").await, before);
     fixture.stop().await;
+}
+
+#[actix::test]
+async fn a_stored_setting_that_is_not_understood_keeps_the_policy_as_it_is() {
+    let fixture = Fixture::plain().await;
+    let target = json!({ "on": true, "targets": [guid(1)] });
+    assert_eq!(put(&fixture, "migration-mode", &target).await.0, 200);
+    let given = policy(&fixture).await;
+    let books = &fixture.server.books;
+    let key = FactKey::Setting(format!("{}/migration-mode", books.tenant).into());
+    let written = books.turn(move |draft| {
+        draft.write(&key, &"{\"on\":\"of a later version\"}");
+        Ok(((), News::default()))
+    });
+    written.await.unwrap();
+    // Its default would tell the whole fleet.
+    let (status, answer) = put(&fixture, "client-configuration", &json!({ "usage_enabled": true })).await;
+    assert_eq!(status, 500);
+    assert!(answer["error"]["message"].as_str().unwrap().contains("migration-mode"), "{answer}");
+    let again = fixture.restarted().await;
+    assert_eq!(policy(&again).await, given);
+    let (status, answer) = put(&again, "migration-mode", &target).await;
+    assert_eq!(status, 200, "{answer}");
+    let given = policy(&again).await;
+    assert_eq!((given.content.configuration.is_empty(), given.content.targets), (false, Some([guid(1)].into())));
+    again.stop().await;
 }

@@ -1,0 +1,93 @@
+//! How the agent's actor sends a package, and what it says of the answer.
+
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use muster::id::Guid;
+use muster::roles::IntentNumber;
+use muster::roles::agent::{AgentInput, AgentServer, PackageNumber, ServerNumber};
+use muster::upload::answer::{Answer, Verdict, verdict};
+use tracing::{error, info, warn};
+
+use super::Agent;
+use crate::agent::outbox::OutboxError;
+use crate::agent::status::LastReceipt;
+use crate::errors::Chain;
+
+/// Why a server of the agent's own file is asked.
+pub(in crate::agent) const CONFIGURED: &str = "named in the agent's own configuration";
+
+impl Agent {
+    pub(super) fn upload(
+        &mut self,
+        intent: IntentNumber,
+        package: PackageNumber,
+        to: ServerNumber,
+        ctx: &mut Context<Agent>,
+    ) {
+        let (outbox, uploader) = (self.world.outbox.clone(), self.world.uploader.clone());
+        let Some(AgentServer { id, upload: base, .. }) = self.server(to) else {
+            // The list has changed under the intent; the core is told, or it would wait for ever.
+            ctx.spawn(actix::fut::ready(()).map(move |(), agent: &mut Agent, ctx| agent.tell(later(intent), ctx)));
+            return;
+        };
+        let (began, server) = (Instant::now(), base.clone());
+        let sent = async move {
+            let load = move || outbox.lock().unwrap_or_else(PoisonError::into_inner).load(package);
+            let parcel = match tokio::task::spawn_blocking(load).await {
+                Ok(loaded) => loaded?,
+                Err(_) => return Ok((Answer::Nothing("its bytes were not read".into()), None)),
+            };
+            let key = (parcel.envelope.digest, parcel.envelope.size);
+            Ok::<_, OutboxError>((uploader.upload(parcel, base).await, Some(key)))
+        };
+        ctx.spawn(sent.into_actor(self).map(move |sent, agent, ctx| {
+            let input = match sent {
+                Ok((answer, Some((digest, size)))) => {
+                    let verdict = verdict(&answer, digest, size);
+                    agent.note(&answer, verdict, id, server);
+                    let ms = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
+                    AgentInput::Uploaded { intent, verdict, transfer: Some((size, ms)) }
+                }
+                Err(error @ (OutboxError::Damaged { .. } | OutboxError::Gone)) => {
+                    warn!(error = %Chain(&error), "queued report not sent");
+                    AgentInput::Unsendable { intent }
+                }
+                // The disk failed, not the package.
+                Ok((_, None)) => later(intent),
+                Err(error) => {
+                    warn!(error = %Chain(&error), "queued report not sent, tried again later");
+                    later(intent)
+                }
+            };
+            agent.tell(input, ctx);
+        }));
+    }
+
+    fn note(&mut self, answer: &Answer, verdict: Verdict, id: Guid, server: String) {
+        match (verdict, answer) {
+            (Verdict::Delivered, Answer::Status { receipt: Some(receipt), .. }) => {
+                let chosen = self.why(id);
+                info!(digest = %receipt.digest, server, chosen, state = ?receipt.state, "report delivered");
+                let at = self.world.clock.now().to_rfc3339();
+                self.last_receipt = Some(LastReceipt { receipt: *receipt, server, at });
+            }
+            (Verdict::Revoked, _) => error!(server, "this agent's identity is revoked, tried again in a day"),
+            (Verdict::Loop, _) => error!(server, "the server says that reports run in a circle: check its parents"),
+            (Verdict::Refused, _) => warn!(server, why = %answer, "report refused for good"),
+            _ => warn!(server, why = %answer, "report not taken, kept"),
+        }
+    }
+
+    /// Why a server stands where it stands in the agent's order.
+    fn why(&self, id: Guid) -> String {
+        let order = self.core.servers().order();
+        let choice = order.and_then(|order| order.choices.iter().find(|choice| choice.id == id));
+        choice.map_or_else(|| CONFIGURED.to_owned(), |choice| choice.reason.to_string())
+    }
+}
+
+fn later(intent: IntentNumber) -> AgentInput {
+    AgentInput::Uploaded { intent, verdict: Verdict::Later { retry_after_ms: None, broken: true }, transfer: None }
+}

@@ -1,0 +1,160 @@
+//! Beacons that policy moves from one parent to another, a list of parents that is wrong, and files of other tools.
+
+use std::path::{Path, PathBuf};
+
+use muster::formats::gzip;
+use muster::id::Digest;
+use serde_json::{Value, json};
+
+use crate::support::{Node, get, run, shipped, wait_for};
+
+/// A server and its beacons on a loopback address of their own.
+struct Place<'f> {
+    folder: &'f Path,
+    address: &'static str,
+}
+
+impl Place<'_> {
+    fn at(&self, port: u16) -> String {
+        format!("http://{}:{port}", self.address)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.join(format!("{name}.toml"));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn data(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    fn server(&self) -> PathBuf {
+        let changes = [("/var/lib/muster/server", &*self.data("server")), ("127.0.0.1", self.address)];
+        let text = shipped("server.toml", &changes).replace("on_arrival = false", "on_arrival = true");
+        self.write("server", &text)
+    }
+
+    /// A beacon on `port` below the node on `parent`, which asks and reports each second.
+    fn beacon(&self, name: &str, port: u16, parent: u16) -> PathBuf {
+        let changes = [
+            ("/var/lib/muster/beacon", &*self.data(name)),
+            ("listen = \"127.0.0.1:7081\"", &format!("listen = \"{}:{port}\"", self.address)),
+            ("http://127.0.0.1:7080", &self.at(parent)),
+            ("interval_secs = 60", "interval_secs = 1"),
+            ("policy_interval_secs = 900", "policy_interval_secs = 1"),
+            ("on_arrival = false", "on_arrival = true"),
+            ("name = \"beacon\"", &format!("name = \"{name}\"")),
+        ];
+        self.write(name, &shipped("beacon.toml", &changes))
+    }
+
+    /// The beacon of this name as the server lists it.
+    fn listed(&self, name: &str) -> Option<Value> {
+        let list: Value = get(&format!("{}/api/v1/beacons", self.at(8080)))?;
+        list["items"].as_array()?.iter().find(|beacon| beacon["name"] == name).cloned()
+    }
+
+    fn wait_for_parent(&self, name: &str, parent: u16) {
+        let wanted = self.at(parent);
+        wait_for(&format!("{name} below {wanted}"), || self.listed(name).filter(|beacon| beacon["parent"] == *wanted));
+    }
+
+    fn set_parents(&self, parents: Value) {
+        let address = format!("{}/api/v1/settings/beacons", self.at(8080));
+        let body = json!({ "parents": parents }).to_string();
+        assert_eq!(reqwest::blocking::Client::new().put(address).body(body).send().unwrap().status().as_u16(), 200);
+    }
+
+    /// Uploads a file to the node on `port`; the ports of the nodes that it passed, once it is at the server.
+    fn way(&self, port: u16, text: &str) -> Vec<String> {
+        let body = gzip::compress(text.as_bytes());
+        let digest = Digest::of(&body);
+        let address = format!("{}/ManageSoftRL/Inventories/{text}.ndi.gz", self.at(port));
+        assert_eq!(reqwest::blocking::Client::new().put(address).body(body).send().unwrap().status().as_u16(), 200);
+        let package =
+            wait_for("the package at the server", || get(&format!("{}/api/v1/packages/{digest}", self.at(8080))));
+        let hops = package["hops"].as_array().unwrap();
+        hops.iter().map(|hop| hop["name"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+}
+
+#[test]
+fn a_beacon_is_moved_to_another_parent_by_a_setting_and_a_wrong_parent_cuts_nobody_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place { folder: folder.path(), address: "127.77.0.40" };
+    let (_server, _) = Node::ready("server", &place.server());
+    let (_first, _) = Node::ready("beacon", &place.beacon("first", 7081, 7080));
+    let (second, _) = Node::ready("beacon", &place.beacon("second", 7082, 7080));
+    let child_file = place.beacon("child", 7083, 7081);
+    let log = folder.path().join("child.log");
+    let child = Node::ready_with_log("beacon", &child_file, &log);
+    place.wait_for_parent("child", 7081);
+    let id = |name: &str| wait_for("its id", || place.listed(name)?["id"].as_str().map(str::to_owned));
+    let (first_id, child_id) = (id("first"), id("child"));
+
+    place.set_parents(json!({ &child_id: [place.at(7082)] }));
+    place.wait_for_parent("child", 7082);
+    assert_eq!(place.way(7083, "a")[..2], ["child", "second"]);
+    let told = std::fs::read_to_string(&log).unwrap();
+    assert!(told.contains("parents in force") && told.contains("another parent is in use"), "{told}");
+
+    // It knows its parents by itself after a restart; the configured one takes over when they are gone.
+    drop(child);
+    std::fs::remove_file(&log).unwrap();
+    let _child = Node::ready_with_log("beacon", &child_file, &log);
+    assert_eq!(place.way(7083, "b")[..2], ["child", "second"]);
+    second.kill();
+    place.wait_for_parent("child", 7081);
+    assert_eq!(place.way(7083, "c")[..2], ["child", "first"]);
+
+    // A parent below itself is left for the configured one.
+    place.set_parents(json!({ &child_id: [place.at(7081)], &first_id: [place.at(7083)] }));
+    let policy = |port: u16| get(&format!("{}/inventory-beacons/x/policy", place.at(port)));
+    wait_for("the policy at both", || {
+        let holds = |port| policy(port)?["content"]["parents"][&first_id][0].as_str().map(|_| ());
+        holds(7081).and(holds(7083))
+    });
+    assert_eq!(place.way(7083, "d")[..2], ["child", "first"]);
+    place.wait_for_parent("first", 7080);
+}
+
+#[test]
+fn inventory_of_another_tool_is_imported_through_a_beacon_and_business_files_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place { folder: folder.path(), address: "127.77.0.41" };
+    let (_server, _) = Node::ready("server", &place.server());
+    let (_beacon, ready) = Node::ready("beacon", &place.beacon("beacon", 7081, 7080));
+    assert!(ready["upload"].is_string());
+    let file = folder.path().join("scan of pc7.ndi");
+    let ndi = r#"<Inventory Tracker="1" Audience="Machine" Scope="pc7.lab" MachineName="pc7" UserName="scanner"
+        DateTime="20250314T031522" Type="Full"><Hardware Class="MGS_ComputerSystem" Name="x">
+        <Property Name="Model" Value="M7"/></Hardware></Inventory>"#;
+    std::fs::write(&file, ndi).unwrap();
+    let import = |source: &str| {
+        let file = file.to_str().unwrap();
+        run(&["import", file, "--kind", "inventory", "--source", source, "--server", &place.at(7081)])
+    };
+    assert_eq!(import("agent").status.code(), Some(2), "agents' reports are theirs alone");
+    let imported = import("scanner");
+    let told = String::from_utf8(imported.stdout).unwrap();
+    assert!(imported.status.success() && told.trim_end().ends_with(" held"), "{told}");
+    let device = wait_for("the device", || {
+        let list: Value = get(&format!("{}/api/v1/devices", place.at(8080)))?;
+        list["items"].as_array()?.iter().find(|device| device["name"] == "pc7").cloned()
+    });
+    assert_eq!((&device["sources"], &device["model"]), (&json!(["scanner"]), &json!("M7")));
+
+    // A file of the business, at the address that beacons have for such files.
+    let body = gzip::compress(b"Contract No;Name\n");
+    let digest = Digest::of(&body);
+    let put = |address: String| {
+        reqwest::blocking::Client::new().put(address).body(body.clone()).send().unwrap().status().as_u16()
+    };
+    let id = wait_for("its id", || place.listed("beacon")?["id"].as_str().map(str::to_owned));
+    let address = |id: &str| format!("{}/inventory-beacons/{id}/intermediate/contracts.csv.gz", place.at(7081));
+    assert_eq!((put(address("nobody")), put(address(&id))), (400, 200));
+    let package = wait_for("the file at the server", || get(&format!("{}/api/v1/packages/{digest}", place.at(8080))));
+    assert_eq!((&package["state"], &package["kind"]), (&json!("held"), &json!("IntermediateData")));
+    assert_eq!(package["hops"].as_array().unwrap().len(), 2);
+}

@@ -13,3 +13,4 @@ mod kills;
 mod outage;
 mod support;
 mod tidy;
+mod usage;

@@ -16,8 +16,8 @@ fn per_s(outcome: &Outcome) -> f64 {
 fn json_of(outcome: &Outcome) -> Value {
     json!({
         "per_s": round(per_s(outcome)),
-        "p50_ms": outcome.p50_ms,
-        "p99_ms": outcome.p99_ms,
+        "p50_ms": thousandths(outcome.p50_ms),
+        "p99_ms": thousandths(outcome.p99_ms),
         "errors": outcome.errors,
         "client_cpu": outcome.client_cpu.map(thousandths),
     })
@@ -37,8 +37,8 @@ impl Report {
         let round_of = |(node, peer): &(Outcome, Option<Outcome>)| json!({ "node": json_of(node), "peer": peer.as_ref().map(json_of) });
         json!({
             "polls_per_s": of_node(&per_s).map(round),
-            "p50_ms": of_node(&|node| node.p50_ms),
-            "p99_ms": of_node(&|node| node.p99_ms),
+            "p50_ms": of_node(&|node| node.p50_ms).map(thousandths),
+            "p99_ms": of_node(&|node| node.p99_ms).map(thousandths),
             "errors": self.outcomes().flat_map(|outcome| outcome.errors.values()).sum::<u64>(),
             "peer_per_s": of_peer.map(round),
             "ratio": ratio.map(thousandths),

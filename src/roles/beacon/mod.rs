@@ -191,13 +191,15 @@ impl BeaconCore {
     /// The parent for a question, which is on its way from now on.
     fn question(&mut self, now: Timestamp) -> Parent {
         let parent = self.parents.for_question(now);
-        self.parents.sent(now, &parent);
+        self.parents.asked(now, &parent);
         parent
     }
 
     fn question_answered(&mut self, now: Timestamp, from: &Parent, asked: Asked) {
-        if self.parents.question_answered(now, from, asked, &mut self.rng) {
-            self.clear_waits(now);
+        self.parents.question_answered(now, from, asked, &mut self.rng);
+        if self.settings.relay_on_arrival && !self.draining && self.waiting() > 0 {
+            // The probe that an answer lets pass need not wait for the cycle.
+            self.cycle_due = self.cycle_due.min(self.parents.free_at(now));
         }
     }
 

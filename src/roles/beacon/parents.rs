@@ -52,7 +52,10 @@ pub fn parents_in_force(
 /// What is known of one parent.
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
-    health: Health,
+    /// By what became of packages.
+    packages: Health,
+    /// By what became of questions, which a link may carry although it carries no package.
+    questions: Health,
     /// It asked to be left alone until then, or is full, or would send packages in a circle.
     busy_until: Timestamp,
     /// How often in a row it was full or a circle: the exponent of the next wait.
@@ -61,11 +64,25 @@ struct Known {
 
 impl Known {
     fn lets_pass(&self, now: Timestamp) -> bool {
-        now >= self.busy_until && self.health.lets_pass(now)
+        now >= self.busy_until && self.packages.lets_pass(now) && self.questions.lets_pass(now)
+    }
+
+    fn is_closed(&self) -> bool {
+        [self.packages, self.questions].iter().all(|health| health.circuit() == Circuit::Closed)
     }
 
     fn is_sound(&self) -> bool {
-        self.turned_away == 0 && self.health.is_sound()
+        self.turned_away == 0 && self.packages.is_sound() && self.questions.is_sound()
+    }
+
+    /// It is full, or would send in a circle.
+    fn turn_away(&mut self, now: Timestamp, rng: &mut RngStream) {
+        // Those that were under way when the first was turned away say nothing new.
+        if now >= self.busy_until {
+            let wait = Backoff::BEACON.wait_ms(self.turned_away, rng);
+            self.busy_until = now.plus_ms(wait.max(SECOND_MS));
+            self.turned_away = self.turned_away.saturating_add(1);
+        }
     }
 }
 
@@ -118,40 +135,57 @@ impl Parents {
     pub(super) fn next(&self, now: Timestamp) -> Option<(Parent, bool)> {
         let place = self.sticky.pass(now).find(|place| self.at(*place).lets_pass(now))?;
         let known = self.at(place);
-        let is_probe = known.turned_away > 0 || known.health.circuit() != Circuit::Closed;
+        let is_probe = known.turned_away > 0 || !known.is_closed();
         Some((self.list[usize::from(place)].clone(), is_probe))
     }
 
     /// The parent for a question, which is asked also while no package may be sent.
     pub(super) fn for_question(&self, now: Timestamp) -> Parent {
-        let next = self.next(now).map(|(parent, _)| parent);
-        next.unwrap_or_else(|| self.list[usize::from(self.sticky.first(now))].clone())
+        if let Some((parent, _)) = self.next(now) {
+            return parent;
+        }
+        let hears = self.sticky.pass(now).find(|place| self.at(*place).questions.lets_pass(now));
+        self.list[usize::from(hears.unwrap_or_else(|| self.sticky.first(now)))].clone()
     }
 
     /// The soonest moment at which some parent may be asked again; a second from `now` at the soonest.
     pub(super) fn free_at(&self, now: Timestamp) -> Timestamp {
-        let free = |known: &Known| match known.health.circuit() {
-            Circuit::Closed => known.busy_until,
-            Circuit::Open => known.busy_until.max(known.health.next_probe().unwrap_or(now)),
+        let passes_at = |health: &Health| match health.circuit() {
+            Circuit::Closed => now,
+            Circuit::Open => health.next_probe().unwrap_or(now),
             // Its probe is on its way, and may take a minute.
-            Circuit::HalfOpen => known.busy_until.max(now.plus_ms(MINUTE_MS)),
+            Circuit::HalfOpen => now.plus_ms(MINUTE_MS),
         };
+        let free = |known: &Known| known.busy_until.max(passes_at(&known.packages)).max(passes_at(&known.questions));
         self.known.iter().map(free).min().unwrap_or(now).max(now.plus_ms(SECOND_MS))
     }
 
-    /// A package or a question is on its way to `parent`.
+    /// A package is on its way to `parent`.
     pub(super) fn sent(&mut self, now: Timestamp, parent: &Parent) {
-        if let Some(known) = self.place(parent).map(|place| &mut self.known[place])
-            && known.health.lets_pass(now)
-        {
-            known.health.sent();
+        let Some(place) = self.place(parent) else { return };
+        let Known { packages, questions, .. } = &mut self.known[place];
+        // It asks whether there is anybody as well as a question does.
+        for health in [packages, questions] {
+            if health.lets_pass(now) {
+                health.sent();
+            }
         }
     }
 
-    /// What was on its way was not sent after all.
+    /// A question is on its way to `parent`.
+    pub(super) fn asked(&mut self, now: Timestamp, parent: &Parent) {
+        if let Some(place) = self.place(parent)
+            && self.known[place].questions.lets_pass(now)
+        {
+            self.known[place].questions.sent();
+        }
+    }
+
+    /// A package that was on its way was not sent after all.
     pub(super) fn abandoned(&mut self, parent: &Parent) {
         if let Some(place) = self.place(parent) {
-            self.known[place].health.abandoned();
+            self.known[place].packages.abandoned();
+            self.known[place].questions.abandoned();
         }
     }
 
@@ -169,10 +203,13 @@ impl Parents {
         };
         let known = &mut self.known[place];
         let was_sound = known.is_sound();
-        let is_fair = known.health.answered(now, verdict, Backoff::BEACON, rng);
+        let is_fair = known.packages.answered(now, verdict, Backoff::BEACON, rng);
+        if known.questions.circuit() != Circuit::Closed {
+            known.questions.answered(now, verdict, Backoff::BEACON, rng);
+        }
         match verdict {
             Verdict::Delivered => {
-                known.turned_away = 0;
+                (known.turned_away, known.questions) = (0, Health::default());
                 self.sticky.succeeded(now, place as u16, rng);
                 return Change { is_fair, is_back: !was_sound };
             }
@@ -181,64 +218,54 @@ impl Parents {
                 let wait = retry_after_ms.unwrap_or_else(|| Backoff::BEACON.wait_ms(0, rng));
                 known.busy_until = known.busy_until.max(now.plus_ms(wait.max(SECOND_MS)));
             }
-            // Those that were under way when the first was turned away say nothing new.
-            Verdict::Full | Verdict::Loop if now >= known.busy_until => {
-                let wait = Backoff::BEACON.wait_ms(known.turned_away, rng);
-                known.busy_until = now.plus_ms(wait.max(SECOND_MS));
-                known.turned_away = known.turned_away.saturating_add(1);
-            }
-            Verdict::Full
-            | Verdict::Loop
-            | Verdict::Later { .. }
-            | Verdict::Refused
-            | Verdict::Unidentified
-            | Verdict::Revoked => {}
+            Verdict::Full | Verdict::Loop => known.turn_away(now, rng),
+            Verdict::Later { .. } | Verdict::Refused | Verdict::Unidentified | Verdict::Revoked => {}
         }
-        if known.health.circuit() == Circuit::Open {
+        if !self.known[place].is_closed() {
             self.sticky.failed(place as u16);
         }
         Change { is_fair, is_back: false }
     }
 
-    /// A question was answered, or not. Whether the parent is back after failures.
-    pub(super) fn question_answered(
-        &mut self,
-        now: Timestamp,
-        parent: &Parent,
-        asked: Asked,
-        rng: &mut RngStream,
-    ) -> bool {
-        let verdict = match asked {
+    /// A question was answered, or not. An answer tells that the parent is there, and nothing of whether it gets and takes
+    /// packages: after a silence it lets a probe pass at once, and only what comes of that closes the circuit.
+    pub(super) fn question_answered(&mut self, now: Timestamp, parent: &Parent, asked: Asked, rng: &mut RngStream) {
+        let Some(place) = self.place(parent) else { return };
+        let known = &mut self.known[place];
+        match asked {
             Asked::Answered => {
-                let Some(place) = self.place(parent) else { return false };
-                let known = &mut self.known[place];
-                let was_sound = known.health.is_sound();
-                known.health.reached();
-                let is_sound = known.health.is_sound();
-                if is_sound && known.turned_away == 0 {
+                if !known.questions.is_sound() {
+                    known.packages.hurry(now);
+                }
+                known.questions = Health::default();
+                if known.is_sound() {
                     self.sticky.succeeded(now, place as u16, rng);
                 }
-                return is_sound && !was_sound;
             }
-            Asked::Busy => {
-                // It has no answer yet, which says nothing of packages.
-                if let Some(place) = self.place(parent) {
-                    let busy = Verdict::Later { retry_after_ms: None, broken: false };
-                    self.known[place].health.answered(now, busy, Backoff::BEACON, rng);
+            // It has no answer yet, which says nothing of packages.
+            Asked::Busy | Asked::Loop => {
+                let busy = Verdict::Later { retry_after_ms: None, broken: false };
+                known.questions.answered(now, busy, Backoff::BEACON, rng);
+                if asked == Asked::Loop {
+                    known.turn_away(now, rng);
                 }
-                return false;
             }
-            Asked::Loop => Verdict::Loop,
-            Asked::Failed => Verdict::Later { retry_after_ms: None, broken: true },
-        };
-        self.answered(now, parent, verdict, rng).is_back
+            Asked::Failed => {
+                let silent = Verdict::Later { retry_after_ms: None, broken: true };
+                known.questions.answered(now, silent, Backoff::BEACON, rng);
+                if known.questions.circuit() == Circuit::Open {
+                    self.sticky.failed(place as u16);
+                }
+            }
+        }
     }
 
     /// The clock was set back by so many milliseconds.
     pub(super) fn step_back(&mut self, ms: i64) {
         self.sticky.step_back(ms);
         for known in &mut self.known {
-            known.health.step_back(ms);
+            known.packages.step_back(ms);
+            known.questions.step_back(ms);
             known.busy_until = known.busy_until.plus_ms(ms.saturating_neg());
         }
     }
@@ -316,7 +343,7 @@ mod tests {
         for minute in 0..3 {
             let now = Timestamp(minute * MINUTE_MS);
             assert_eq!(parents.for_question(now), a);
-            parents.sent(now, &a);
+            parents.asked(now, &a);
             parents.question_answered(now, &a, Asked::Failed, &mut rng);
         }
         let now = Timestamp(2 * MINUTE_MS + 1);
@@ -325,9 +352,47 @@ mod tests {
         assert_eq!(parents.for_question(now.plus_ms(9 * MINUTE_MS)), b);
         let later = now.plus_ms(25 * MINUTE_MS);
         assert_eq!(parents.for_question(later), a);
-        parents.sent(later, &a);
-        assert!(parents.question_answered(later, &a, Asked::Answered, &mut rng), "it is back");
+        parents.asked(later, &a);
+        parents.question_answered(later, &a, Asked::Answered, &mut rng);
         assert_eq!(parents.next(later), Some((a, false)));
+    }
+
+    #[test]
+    fn a_link_that_carries_questions_but_no_packages_gets_probes_and_no_more() {
+        let (mut parents, [a, _], mut rng) = two();
+        parents.follow([a.clone()].into(), Timestamp(0));
+        let broken = Verdict::Later { retry_after_ms: None, broken: true };
+        let mut sent = 0;
+        for second in 0..3_600 {
+            let now = Timestamp(second * SECOND_MS);
+            parents.asked(now, &a);
+            parents.question_answered(now, &a, Asked::Answered, &mut rng);
+            while let Some((to, _)) = parents.next(now) {
+                parents.sent(now, &to);
+                assert_eq!(parents.answered(now, &to, broken, &mut rng), Change { is_fair: true, is_back: false });
+                sent += 1;
+            }
+        }
+        assert!((4..40).contains(&sent), "three, and a probe for each wait of up to 15 minutes: {sent}");
+    }
+
+    #[test]
+    fn a_parent_that_answers_questions_again_after_a_silence_gets_a_probe_at_once() {
+        let (mut parents, [a, _], mut rng) = two();
+        parents.follow([a.clone()].into(), Timestamp(0));
+        let broken = Verdict::Later { retry_after_ms: None, broken: true };
+        for _ in 0..3 {
+            parents.answered(Timestamp(0), &a, broken, &mut rng);
+            parents.question_answered(Timestamp(0), &a, Asked::Failed, &mut rng);
+        }
+        let now = Timestamp(1);
+        assert_eq!(parents.next(now), None);
+        parents.question_answered(now, &a, Asked::Answered, &mut rng);
+        assert_eq!(parents.next(now), Some((a.clone(), true)));
+        parents.sent(now, &a);
+        assert_eq!(parents.next(now), None, "one");
+        assert!(parents.answered(now, &a, Verdict::Delivered, &mut rng).is_back);
+        assert_eq!(parents.next(now), Some((a, false)));
     }
 
     #[test]

@@ -158,15 +158,10 @@ impl Health {
         true
     }
 
-    /// A question that carries no package was answered: the server can be reached. That ends a row of failures, and not
-    /// one of refusals, since nothing was taken. Such a question that fails is [`Health::answered`] as a transfer is.
-    pub fn reached(&mut self) {
-        self.failures = 0;
-        if self.refusals >= REFUSALS_MAX {
-            self.abandoned();
-        } else {
-            *self = Health { refusals: self.refusals, ..Health::default() };
-        }
+    /// Something else tells that the server is there again: the next transfer may be sent now, and is the probe. What
+    /// came before still counts for the wait after it.
+    pub fn hurry(&mut self, now: Timestamp) {
+        self.until = self.until.min(now);
     }
 
     /// Whether nothing failed since the last success.
@@ -334,18 +329,15 @@ mod tests {
     }
 
     #[test]
-    fn an_answered_question_ends_a_row_of_failures_and_none_of_refusals() {
+    fn a_hurried_circuit_lets_one_probe_pass_and_its_failure_makes_the_wait_longer() {
         let mut health = after(&[BROKEN; 3]);
-        assert!(!health.is_sound());
-        health.reached();
-        assert!(health.is_sound() && health.lets_pass(NOW));
-        let mut choosy = after(&[Verdict::Refused; 5]);
-        let due = choosy.next_probe();
-        choosy.reached();
-        assert_eq!((choosy.circuit(), choosy.next_probe()), (Circuit::Open, due));
-        choosy.sent();
-        choosy.reached();
-        assert!(!choosy.is_sound() && choosy.lets_pass(due.unwrap()), "the probe is a package's to make");
+        health.hurry(NOW);
+        assert!(health.lets_pass(NOW) && !health.is_sound());
+        health.sent();
+        assert!(!health.lets_pass(NOW), "one");
+        health.answered(NOW, BROKEN, Backoff::BEACON, &mut rng());
+        assert!(!health.lets_pass(NOW));
+        assert_eq!(health.openings, 2);
     }
 
     #[test]

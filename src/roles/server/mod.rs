@@ -7,6 +7,7 @@
 mod vocabulary;
 
 mod beside;
+mod client_settings;
 mod core;
 pub mod device;
 pub mod discovery;
@@ -18,6 +19,7 @@ pub mod view;
 
 pub use self::beside::{AGENT_SOURCE, is_source_name};
 pub use self::core::{BATCH_MAX, ServerCore};
+pub use client_settings::ClientSettings;
 pub use device::{details, unite};
 pub use discovery::{ShownAddress, ShownDiscovery, ShownService, discovery};
 pub use import::{ImportRules, Imported, import};

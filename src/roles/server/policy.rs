@@ -13,7 +13,7 @@ use crate::formats::client_configuration::{ClientConfiguration, ClientConfigurat
 use crate::formats::failover::{Failover, Protocol, Server};
 use crate::formats::inventory_settings::{InventorySettings, InventorySettingsError};
 use crate::formats::nds::Nds;
-use crate::id::{Guid, shorten};
+use crate::id::Guid;
 use crate::model::beacon_status::BeaconStatus;
 use crate::policy::beacon_policy::{Content, ContentError};
 use crate::policy::failover::{Direction, Endpoint, LIMIT_AGE, failover_list};

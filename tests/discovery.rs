@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Node, command, get, muster, run, shipped, wait_for};
+use crate::support::{Node, command, get, muster, put, shipped, status, wait_for};
 
 /// This test's own loopback address.
 const ADDRESS: &str = "127.77.0.20";
@@ -29,9 +29,9 @@ for my $family (AF_INET, AF_INET6) {
 open(my $out, ">", $told) or die "$told: $!";
 print $out "$ports[1] $ports[3]\n";
 close($out);
+$0 = $title if $title;
 exit 0 if fork;
 close(STDOUT);
-$0 = $title if $title;
 sleep 600;
 "#;
 
@@ -72,9 +72,10 @@ fn write(folder: &Path, name: &str, text: &str) -> std::path::PathBuf {
     path
 }
 
-fn put(url: &str, value: &Value) {
-    let answer = reqwest::blocking::Client::new().put(url).body(value.to_string()).send().unwrap();
-    assert_eq!(answer.status().as_u16(), 200, "{url}");
+/// Kills an agent in its namespace, and waits until it is gone: what is killed itself is only its parent.
+fn kill(agent: Node, data: &str) {
+    agent.kill();
+    wait_for("the end of the agent", || std::fs::File::open(format!("{data}/lock")).ok()?.try_lock().ok());
 }
 
 /// `type name` of the services that the device's own agent told of last, with what they are.
@@ -119,16 +120,13 @@ fn database_servers_are_shown_on_their_device_until_they_are_gone_and_oracle_has
     let changes = [("/var/lib/muster/agent", &*data("agent")), ("127.0.0.1", ADDRESS)];
     let text = shipped("agent.toml", &changes);
     let agent_file = write(folder, "agent.toml", &text);
-    let status = || -> Option<Value> {
-        let output = run(&["agent", "status", "--json", "--config", agent_file.to_str().unwrap()]);
-        serde_json::from_slice(&output.stdout).ok()
-    };
+    let status = || status(&agent_file);
     let agent = agent_in_namespace(folder, &agent_file, "");
     let device = format!("{operator}/devices/1");
     let first = wait_for("the device", || get(&device));
     assert_eq!(first["discovery"], json!([]), "no services, no file");
     wait_for("the policy at the agent", || status()?["policy_revision"].is_string().then_some(()));
-    agent.kill();
+    kill(agent, &data("agent"));
     std::fs::write(&agent_file, text.replace("collect_at_start = false", "collect_at_start = true")).unwrap();
 
     // While no beacon takes them, all three files are queued.
@@ -177,7 +175,7 @@ fn database_servers_are_shown_on_their_device_until_they_are_gone_and_oracle_has
     assert_eq!(others, software(&first).1);
     let [in_home] = &in_homes[..] else { panic!("{in_homes:?}") };
     assert_eq!((&in_home["name"], &in_home["version"]), (&json!("ripgrep"), &json!("14.1.0")));
-    agent.kill();
+    kill(agent, &data("agent"));
 
     // The servers are gone: that is told too.
     let _agent = agent_in_namespace(folder, &agent_file, "");

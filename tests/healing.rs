@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::support::{Node, get, run, shipped, wait_for};
+use crate::support::{Node, get, shipped, status, wait_for};
 
 /// The loopback address of this file's test.
 const ADDRESS: &str = "127.77.0.50";
@@ -52,8 +52,7 @@ fn a_report_that_a_lost_beacon_disk_took_with_it_is_missing_and_comes_again() {
     let files = Files(tempfile::tempdir().unwrap());
     let (server_file, beacon_file, agent_file) = (files.server(), files.beacon(), files.write("agent", &[]));
     let receipt = || {
-        let status = run(&["agent", "status", "--json", "--config", agent_file.to_str().unwrap()]);
-        let status: Value = serde_json::from_slice(&status.stdout).ok()?;
+        let status = status(&agent_file)?;
         Some(status["last_receipt"].as_object()?.clone()).filter(|_| status["queue"] == json!([]))
     };
     // The beacon has it, and nobody else: the server is away, and the agent has let go of it.
@@ -81,6 +80,9 @@ fn a_report_that_a_lost_beacon_disk_took_with_it_is_missing_and_comes_again() {
         let log = std::fs::read_to_string(&log).unwrap();
         log.lines().filter(|line| line.contains(part) && line.contains(&node)).count()
     };
+    // It is said after it is committed, so the summary may tell first.
+    let alarm = || (says("acknowledged packages never came") > 0).then_some(());
+    wait_for("the alarm in the log", alarm);
     assert_eq!(says("acknowledged packages never came"), 1);
 
     // The next question: its answer asks for the report, and the agent collects anew. An agent asks at a random time of

@@ -247,7 +247,8 @@ impl Agent {
     /// Queues again, or collects anew, what a server says it never got.
     fn send_again(&mut self, asked: &[Mark], ctx: &mut Context<Agent>) {
         let (mut queued, mut collect) = (Vec::new(), false);
-        self.change_queue(|outbox| (queued, collect) = outbox.send_again(asked));
+        let now = self.world.clock.now();
+        self.change_queue(|outbox| (queued, collect) = outbox.send_again(asked, now));
         if !queued.is_empty() {
             self.tell(AgentInput::Requeued(queued), ctx);
         }

@@ -65,6 +65,9 @@ impl CollectorWorld {
                 }
             }
         }
+        if is_whole {
+            outbox.collected();
+        }
         (published, is_whole)
     }
 }

@@ -25,7 +25,7 @@ mod recovery;
 mod report;
 mod sent;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -86,9 +86,12 @@ struct State {
     epoch: u64,
     streams: BTreeMap<Stream, StreamState>,
     last_collected: Option<Timestamp>,
-    /// Whether the last discovery told of services.
+    /// Whether the last discovery told of services, or may have.
     #[serde(default)]
     has_services: bool,
+    /// Streams that were asked for and of which a collection brought nothing: this host has no such report any more.
+    #[serde(default)]
+    ended: BTreeSet<Stream>,
 }
 
 /// The folders of the outbox.
@@ -154,6 +157,8 @@ pub struct Outbox {
     items: Vec<Item>,
     /// Delivered, and kept to be sent again; the oldest first.
     kept: Vec<Kept>,
+    /// Streams that the next collection is to make good, and what was published of them when they were asked for.
+    wanted: BTreeMap<Stream, u64>,
     streams: Vec<Stream>,
     next: u64,
     life: Life,
@@ -162,10 +167,16 @@ pub struct Outbox {
 impl Outbox {
     /// Opens the outbox and reads what it holds.
     pub fn open(disks: OutboxDisks, now: Timestamp) -> Result<Outbox, OutboxError> {
-        let state =
-            State { guid: Guid::NIL, epoch: 0, streams: BTreeMap::new(), last_collected: None, has_services: false };
-        let (items, kept, streams) = (Vec::new(), Vec::new(), Vec::new());
-        let mut outbox = Outbox { disks, state, items, kept, streams, next: 0, life: Life(0) };
+        let state = State {
+            guid: Guid::NIL,
+            epoch: 0,
+            streams: BTreeMap::new(),
+            last_collected: None,
+            has_services: false,
+            ended: BTreeSet::new(),
+        };
+        let (items, kept, wanted, streams) = (Vec::new(), Vec::new(), BTreeMap::new(), Vec::new());
+        let mut outbox = Outbox { disks, state, items, kept, wanted, streams, next: 0, life: Life(0) };
         outbox.recover(now)?;
         Ok(outbox)
     }
@@ -310,6 +321,10 @@ impl Outbox {
     pub fn set_aside(&mut self, package: PackageNumber, now: Timestamp) {
         let Some(item) = self.leave(package) else { return };
         error!(file = item.name, digest = %item.envelope.digest, "queued report is damaged, kept in `damaged`");
+        if item.queued.kind == Kind::Discovery {
+            // It may have been the one that takes back what was told before.
+            self.must_tell_of_services();
+        }
         let (disk, to) = (self.disk(item.queued.kind), self.disks.damaged.clone());
         move_with_envelope(disk.as_ref(), to.as_ref(), &item.name, now, DAMAGED_KEPT);
     }
@@ -346,6 +361,7 @@ impl Outbox {
         let counters = self.state.streams.entry(stream.clone()).or_default();
         counters.published += 1;
         let number = counters.published;
+        self.state.ended.remove(stream);
         store(self.disks.data.as_ref(), STATE, &stored::pack(&self.state))?;
         Ok(Sequence { epoch: self.state.epoch, number })
     }

@@ -10,7 +10,7 @@ use muster::id::{Guid, TenantId};
 use muster::model::aside::{ASIDE_OF_REPORT_MAX, ASIDE_OF_STATUS_MAX, AsideFact, AsideReport, StatusAnswer};
 use muster::model::beacon_status::{BeaconQueue, BeaconStatus, Endpoint};
 use muster::model::fact::FactKey;
-use muster::model::package::PackageKey;
+use muster::model::package::{Envelope, PackageKey};
 use muster::model::stored;
 use muster::policy::BeaconPolicy;
 use muster::policy::beacon_policy::POLICY_BYTES_MAX;
@@ -191,7 +191,12 @@ impl HttpUpward {
         }
         let read = self.logs.fact_index.get(fact).map(|fact| fact.map(|fact| stored::unpack::<AsideFact>(&fact)));
         match read {
-            Ok(Some(Ok(fact @ AsideFact { acknowledged: None, .. }))) => Some(AsideReport::new(key, &fact)),
+            Ok(Some(Ok(fact @ AsideFact { acknowledged: None, .. }))) => {
+                let record = self.logs.package_index.read(handle).and_then(Result::ok);
+                let envelope = record.and_then(|record| stored::unpack::<Envelope>(&record.head).ok());
+                let place = envelope.and_then(|envelope| Some((envelope.stream?, envelope.sequence?)));
+                Some(AsideReport::new(key, &fact, place))
+            }
             Ok(Some(Ok(_))) => {
                 told.insert(handle);
                 None

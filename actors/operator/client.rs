@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::{StatusCode, Url};
 use serde_json::Value;
 
@@ -67,6 +68,22 @@ impl Client {
 
     /// The answer at `/api/v1/` and these segments.
     pub async fn get(&self, path: &[&str], query: &[(&'static str, String)]) -> Result<Value, Failure> {
+        let (status, text) = self.ask(path, query).await?;
+        let value: Value = serde_json::from_slice(&text).map_err(|_| self.strange(status))?;
+        if status.is_success() { Ok(value) } else { Err(self.refused(status, &value)) }
+    }
+
+    /// The file at `/api/v1/` and these segments.
+    pub async fn get_bytes(&self, path: &[&str]) -> Result<Bytes, Failure> {
+        let (status, bytes) = self.ask(path, &[]).await?;
+        if status.is_success() {
+            return Ok(bytes);
+        }
+        let value: Value = serde_json::from_slice(&bytes).map_err(|_| self.strange(status))?;
+        Err(self.refused(status, &value))
+    }
+
+    async fn ask(&self, path: &[&str], query: &[(&'static str, String)]) -> Result<(StatusCode, Bytes), Failure> {
         let mut url = self.server.0.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1"]).extend(path);
@@ -74,27 +91,26 @@ impl Client {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let server = self.server.0.as_str().trim_end_matches('/');
         let unreachable = |error: reqwest::Error| Failure {
             // The address stands in the line already.
-            text: format!("cannot ask the server at {server} (--server): {}", Chain(&error.without_url())),
+            text: format!("cannot ask the server at {} (--server): {}", self.server, Chain(&error.without_url())),
             exit: 1,
         };
         let answer = self.http.get(url).send().await.map_err(unreachable)?;
         let status = answer.status();
-        let text = answer.text().await.map_err(unreachable)?;
-        let strange = || Failure {
-            text: format!("{server} (--server) is no operator listener of muster: it answers {status}"),
-            exit: 1,
-        };
-        let value: Value = serde_json::from_str(&text).map_err(|_| strange())?;
-        if status.is_success() {
-            return Ok(value);
-        }
-        let message = value["error"]["message"].as_str().ok_or_else(strange)?;
+        Ok((status, answer.bytes().await.map_err(unreachable)?))
+    }
+
+    fn strange(&self, status: StatusCode) -> Failure {
+        let text = format!("{} (--server) is no operator listener of muster: it answers {status}", self.server);
+        Failure { text, exit: 1 }
+    }
+
+    fn refused(&self, status: StatusCode, answer: &Value) -> Failure {
+        let Some(message) = answer["error"]["message"].as_str() else { return self.strange(status) };
         // What the server does not understand was written on the command line.
         let exit = if status == StatusCode::BAD_REQUEST { 2 } else { 1 };
-        Err(Failure { text: format!("{}: {message}", server), exit })
+        Failure { text: format!("{}: {message}", self.server), exit }
     }
 
     /// Calls `each` for every item of a list, `limit` of them at most; says how many the list has.

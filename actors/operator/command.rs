@@ -1,6 +1,7 @@
 //! `muster devices`, `muster packages`, `muster beacons`.
 
 use std::io::{BufWriter, Write};
+use std::path::PathBuf;
 
 use clap::Subcommand;
 
@@ -8,6 +9,7 @@ use super::client::{Client, Query, ServerUrl};
 use super::output::{Ended, json, table};
 use super::{devices, packages};
 use crate::command::{Failure, in_system};
+use crate::errors::Chain;
 
 /// Rows of a table unless the command line says otherwise.
 const ROWS: usize = 1_000;
@@ -88,6 +90,15 @@ enum PackagesCommand {
         #[arg(value_parser = digest_or_beginning)]
         digest: String,
     },
+    /// Write the bytes of one package as they came, such as a log that policy asked an agent for
+    Body {
+        /// SHA-256 of its bytes, or how it begins: 6 to 64 hexadecimal digits
+        #[arg(value_parser = digest_or_beginning)]
+        digest: String,
+        /// Write to this file instead of standard output
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 /// Fewer digits of a digest are a slip.
@@ -160,6 +171,17 @@ async fn packages(PackagesArgs { asking, command }: PackagesArgs, out: &mut impl
             let digest = whole_digest(&client, &asking.server, digest).await?;
             let package = client.get(&["packages", &digest], &[]).await?;
             if asking.json { json(out, &package) } else { packages::show(out, &package) }
+        }
+        PackagesCommand::Body { digest, out: file } => {
+            let client = Client::new(&asking.server)?;
+            let digest = whole_digest(&client, &asking.server, digest).await?;
+            let bytes = client.get_bytes(&["packages", &digest, "body"]).await?;
+            let Some(file) = file else { return Ok(out.write_all(&bytes)?) };
+            let failed = |error: std::io::Error| Failure {
+                text: format!("cannot write the package to `{}` (--out): {}", file.display(), Chain(&error)),
+                exit: 1,
+            };
+            Ok(std::fs::write(&file, &bytes).map_err(failed)?)
         }
     }
 }

@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix_web::web::Data;
 use muster::id::{Guid, TenantId};
+use muster::model::aside::AsideRecord;
 use muster::model::draft::{Draft, DraftError};
 use muster::model::fact::{FactKey, FactKind};
-use muster::model::package::{Envelope, Origin, Sequence, Stream};
+use muster::model::package::{Envelope, Origin, PackageKey, Sequence, Stream};
 use muster::model::stored;
 use muster::time::Timestamp;
 use muster::upload::gaps::{Gap, GapReport, OriginGaps, Resends};
@@ -38,7 +39,7 @@ const PAGE_BYTES: usize = 1 << 20;
 /// Facts that are looked at together, and changed in one commit.
 const PAGE: usize = 500;
 
-/// Packages of an origin that wait here for the loader.
+/// Packages of an origin, by their places in its streams.
 type Inbox = BTreeSet<(Stream, Sequence)>;
 
 /// See the module's head. Clones share everything.
@@ -50,8 +51,8 @@ pub struct GapKeeper {
     clock: SharedClock,
     limit_ms: i64,
     settled_to: Arc<SettledTo>,
-    /// Origins with gaps at the last look, and those noted since.
-    noted: Arc<AtomicUsize>,
+    /// Origins with gaps and without a ledger at the last look, and those noted since.
+    strangers: Arc<AtomicUsize>,
     /// One look at a time.
     looking: Arc<Mutex<()>>,
 }
@@ -61,26 +62,48 @@ pub struct GapKeeper {
 struct Seen {
     /// Origins whose fact has to change.
     changed: Vec<Origin>,
-    /// What waits here of origins with something over the limit.
-    inbox: BTreeMap<Origin, Inbox>,
+    /// Of origins with something over the limit, what is accounted for although it is not settled.
+    inboxes: BTreeMap<Origin, Inbox>,
     /// What is to be sent again.
     resends: Resends,
     /// Agents that found no place in it.
     left_out: usize,
-    /// Origins with gaps.
-    noted: usize,
+    /// Origins with gaps of which nothing was ever settled.
+    strangers: usize,
+}
+
+/// What is not settled and not missing either.
+struct Accounted {
+    /// Waits here for the loader.
+    waiting: BTreeMap<Origin, Vec<Handle>>,
+    /// A beacon keeps it for good, and has told so.
+    aside: BTreeMap<Origin, Inbox>,
 }
 
 impl GapKeeper {
     /// The keeper of the gaps in `books`, who asks by `gaps` for what is missing after `limit_ms`.
     pub fn new(books: Books, packages: PackageIndex, gaps: Data<Gaps>, clock: SharedClock, limit_ms: i64) -> GapKeeper {
-        let (settled_to, noted, looking) = (Arc::default(), Arc::default(), Arc::default());
-        GapKeeper { books, packages, gaps, clock, limit_ms, settled_to, noted, looking }
+        let (settled_to, strangers, looking) = (Arc::default(), Arc::default(), Arc::default());
+        GapKeeper { books, packages, gaps, clock, limit_ms, settled_to, strangers, looking }
     }
 
-    /// Notes what `reports` tell of, durably.
+    /// Notes what `reports` tell of, durably, so many in one commit that the loader does not wait long. What is noted stays
+    /// noted when a later commit fails: the same reports note nothing twice.
     async fn note(&self, reports: Vec<GapReport>) -> Result<(), TurnError> {
-        let (tenant, now, noted) = (self.books.tenant.clone(), self.clock.now(), self.noted.clone());
+        let mut refused = 0;
+        let mut reports = reports.into_iter().peekable();
+        while reports.peek().is_some() {
+            refused += self.note_page(reports.by_ref().take(PAGE).collect()).await?;
+        }
+        if refused > 0 {
+            warn!(refused, "too many unknown senders tell of packages that never came, some are not listened to");
+        }
+        Ok(())
+    }
+
+    /// Notes these; gives how many unknown senders were not listened to.
+    async fn note_page(&self, reports: Vec<GapReport>) -> Result<usize, TurnError> {
+        let (tenant, now, strangers) = (self.books.tenant.clone(), self.clock.now(), self.strangers.clone());
         let refused = self.books.turn(move |draft| {
             let mut refused = 0;
             for report in reports {
@@ -89,24 +112,20 @@ impl GapKeeper {
                 let told = acked.iter().map(|mark| Stream(mark.stream.clone()));
                 let ledgers = ledgers_of(draft, &tenant, &origin, told.chain(streams(&gaps)))?;
                 let is_stranger = ledgers.is_empty() && gaps.is_empty();
-                if is_stranger && noted.load(Ordering::Relaxed) >= STRANGERS_MAX {
+                if is_stranger && strangers.load(Ordering::Relaxed) >= STRANGERS_MAX {
                     refused += 1;
                     continue;
                 }
                 let before = gaps.clone();
                 gaps.note(&acked, report.beacon, &ledgers, now);
                 if gaps != before {
-                    noted.fetch_add(usize::from(before.is_empty()), Ordering::Relaxed);
+                    strangers.fetch_add(usize::from(is_stranger), Ordering::Relaxed);
                     draft.write(&FactKey::Gaps(tenant.clone(), origin), &gaps);
                 }
             }
             Ok::<_, TurnError>((refused, News::default()))
         });
-        let refused = refused.await?;
-        if refused > 0 {
-            warn!(refused, "too many unknown senders tell of packages that never came, some are not listened to");
-        }
-        Ok(())
+        refused.await
     }
 
     /// Notes what this server was told itself, then looks at all gaps: what is settled is closed, what is over the limit
@@ -125,19 +144,19 @@ impl GapKeeper {
         }
         let own = self.clone();
         let seen = tokio::task::spawn_blocking(move || own.see()).await;
-        let Seen { changed, inbox, resends, left_out, noted } = match seen {
+        let Seen { changed, inboxes, resends, left_out, strangers } = match seen {
             Ok(Ok(seen)) => seen,
             Ok(Err(error)) => return warn!(error = %Chain(&error), "gaps cannot be read, looked at again later"),
             Err(_) => return error!("the look at gaps panicked, looked at again later"),
         };
-        self.noted.store(noted, Ordering::Relaxed);
+        self.strangers.store(strangers, Ordering::Relaxed);
         if left_out > 0 {
             info!(agents = left_out, "the list of what is to be sent again is full, the rest waits");
         }
         self.gaps.ask_for(resends);
-        let inbox = Arc::new(inbox);
+        let inboxes = Arc::new(inboxes);
         for page in changed.chunks(PAGE) {
-            if let Err(error) = self.change(page.to_vec(), inbox.clone()).await {
+            if let Err(error) = self.change(page.to_vec(), inboxes.clone()).await {
                 return warn!(error = %Chain(&error), "gaps are not noted, looked at again later");
             }
         }
@@ -147,7 +166,7 @@ impl GapKeeper {
     fn see(&self) -> Result<Seen, DraftError<ReadError>> {
         let (draft, tenant, now) = (self.books.draft(), &self.books.tenant, self.clock.now());
         let prefix = FactKind::Gaps.prefix(Some(tenant));
-        let (mut seen, mut after, mut waiting) = (Seen::default(), None::<Box<[u8]>>, None);
+        let (mut seen, mut after, mut accounted) = (Seen::default(), None::<Box<[u8]>>, None);
         loop {
             let page = self.books.facts.keys(&prefix, after.as_deref(), PAGE);
             let Some((last, _)) = page.last() else { return Ok(seen) };
@@ -159,18 +178,16 @@ impl GapKeeper {
                 let mut gaps = before.clone();
                 gaps.close(&ledgers, now);
                 if gaps.is_over(now, self.limit_ms) {
-                    let waiting = waiting.get_or_insert_with(|| self.waiting());
-                    let inbox = self.inbox(waiting.get(&origin));
+                    let accounted = accounted.get_or_insert_with(|| self.accounted());
+                    let inbox = self.inbox(accounted, &origin);
                     gaps.call_missing(&inbox, now, self.limit_ms);
-                    if !inbox.is_empty() {
-                        seen.inbox.insert(origin.clone(), inbox);
-                    }
+                    seen.inboxes.insert(origin.clone(), inbox);
                 }
                 let marks: Vec<_> = gaps.missing().map(Gap::mark).collect();
                 if let Ok(agent) = origin.as_str().parse::<Guid>() {
                     seen.left_out += usize::from(!seen.resends.add(agent, &marks));
                 }
-                seen.noted += usize::from(!gaps.is_empty());
+                seen.strangers += usize::from(!gaps.is_empty() && ledgers.is_empty());
                 if gaps != before || gaps.is_empty() {
                     seen.changed.push(origin);
                 }
@@ -178,35 +195,48 @@ impl GapKeeper {
         }
     }
 
-    /// What has no final state here, by origin.
-    fn waiting(&self) -> BTreeMap<Origin, Vec<Handle>> {
+    /// What has no final state here and what beacons set aside, by origin.
+    fn accounted(&self) -> Accounted {
         let mut waiting: BTreeMap<Origin, Vec<Handle>> = BTreeMap::new();
         self.settled_to.each_unsettled(&self.packages, &self.books, |held, key| {
             waiting.entry(key.origin).or_default().push(held.handle);
             ControlFlow::Continue(())
         });
-        waiting
+        let mut aside: BTreeMap<Origin, Inbox> = BTreeMap::new();
+        let prefix = FactKind::Aside.prefix(Some(&self.books.tenant));
+        // One that does not read is swept, and told by its beacon anew.
+        self.books.facts.each(&prefix, |encoded, _, value| {
+            let Some(FactKey::Aside(_, PackageKey { origin, .. })) = FactKey::decode(encoded) else { return };
+            let record = stored::unpack::<AsideRecord>(&value).ok();
+            if let Some(place) = record.and_then(|record| record.place) {
+                aside.entry(origin).or_default().insert(place);
+            }
+        });
+        Accounted { waiting, aside }
     }
 
-    /// The places of these packages in their streams. One that does not read tells none.
-    fn inbox(&self, handles: Option<&Vec<Handle>>) -> Inbox {
+    /// What of `origin` is accounted for, by place. One that does not read tells none.
+    fn inbox(&self, accounted: &Accounted, origin: &Origin) -> Inbox {
         let envelope =
             |handle: &Handle| -> Option<Envelope> { stored::unpack(&self.packages.read(*handle)?.ok()?.head).ok() };
-        let envelopes = handles.into_iter().flatten().filter_map(envelope);
-        envelopes.filter_map(|envelope| Some((envelope.stream?, envelope.sequence?))).collect()
+        let envelopes = accounted.waiting.get(origin).into_iter().flatten().filter_map(envelope);
+        let places = envelopes.filter_map(|envelope| Some((envelope.stream?, envelope.sequence?)));
+        places.chain(accounted.aside.get(origin).into_iter().flatten().cloned()).collect()
     }
 
     /// Changes the facts of these origins: what [`GapKeeper::see`] saw, from what is committed now.
-    async fn change(&self, origins: Vec<Origin>, inbox: Arc<BTreeMap<Origin, Inbox>>) -> Result<(), TurnError> {
+    async fn change(&self, origins: Vec<Origin>, inboxes: Arc<BTreeMap<Origin, Inbox>>) -> Result<(), TurnError> {
         let (tenant, clock, limit_ms) = (self.books.tenant.clone(), self.clock.clone(), self.limit_ms);
         let changed = self.books.turn(move |draft| {
-            let (now, empty) = (clock.now(), Inbox::new());
+            let now = clock.now();
             let (mut called, mut given_up) = (BTreeMap::<Guid, Alarm>::new(), 0);
             for origin in origins {
                 let mut gaps = gaps_of(draft, &tenant, &origin)?;
                 let ledgers = ledgers_of(draft, &tenant, &origin, streams(&gaps))?;
                 given_up += gaps.close(&ledgers, now);
-                for gap in gaps.call_missing(inbox.get(&origin).unwrap_or(&empty), now, limit_ms) {
+                // Of what went over the limit since, nobody knows yet what waits here: at the next look.
+                let inbox = inboxes.get(&origin);
+                for gap in inbox.map(|inbox| gaps.call_missing(inbox, now, limit_ms)).unwrap_or_default() {
                     called.entry(gap.beacon).or_default().add(&origin, &gap);
                 }
                 let key = FactKey::Gaps(tenant.clone(), origin);

@@ -29,7 +29,8 @@ pub async fn record(books: Books, aside: SetAside, now: Timestamp) -> StatusAnsw
                         continue;
                     }
                     (room, new) = (room - 1, new + 1);
-                    draft.write(&fact, &AsideRecord { beacon, why: report.why, since: report.since, recorded: now });
+                    let (why, since, place) = (report.why, report.since, report.place);
+                    draft.write(&fact, &AsideRecord { beacon, why, since, recorded: now, place });
                 }
                 answer.acknowledged.entry(beacon).or_default().push(key);
             }

@@ -51,7 +51,7 @@ pub const HOPS_MAX: usize = 8;
 /// Most bytes of an origin: `anon/`, a GUID, `/` and a file name.
 pub const ORIGIN_BYTES_MAX: usize = 5 + 36 + 1 + NAME_BYTES_MAX;
 /// Most bytes of a stream's name.
-pub(super) const STREAM_BYTES_MAX: usize = 256;
+pub(crate) const STREAM_BYTES_MAX: usize = 256;
 
 /// Why an upload is not taken: the status of the answer, a word for programs, a sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

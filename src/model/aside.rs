@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::package::{Kind, Origin, PackageKey};
-use crate::formats::wire::ORIGIN_BYTES_MAX;
+use super::package::{Kind, Origin, PackageKey, Sequence, Stream};
+use crate::formats::wire::{ORIGIN_BYTES_MAX, STREAM_BYTES_MAX};
 use crate::id::{Digest, Guid};
 use crate::time::{DAY_MS, Timestamp};
 
@@ -81,13 +81,16 @@ pub struct AsideReport {
     pub why: Aside,
     /// Since when.
     pub since: Timestamp,
+    /// Its place among the packages of its agent, so that it is not called missing beside.
+    #[serde(default)]
+    pub place: Option<(Stream, Sequence)>,
 }
 
 impl AsideReport {
-    /// The report on the package `key`.
-    pub fn new(key: PackageKey, fact: &AsideFact) -> AsideReport {
+    /// The report on the package `key`, which has this place in its stream.
+    pub fn new(key: PackageKey, fact: &AsideFact, place: Option<(Stream, Sequence)>) -> AsideReport {
         let PackageKey { origin, kind, digest } = key;
-        AsideReport { origin, kind, digest, why: fact.why, since: fact.since }
+        AsideReport { origin, kind, digest, why: fact.why, since: fact.since, place }
     }
 
     /// The package.
@@ -95,15 +98,18 @@ impl AsideReport {
         PackageKey { origin: self.origin.clone(), kind: self.kind, digest: self.digest }
     }
 
-    /// Whether its origin is one that a node can have set.
+    /// Whether its origin and stream are ones that a node can have set.
     pub fn is_sound(&self) -> bool {
-        let origin = self.origin.as_str();
-        (1..=ORIGIN_BYTES_MAX).contains(&origin.len()) && !origin.chars().any(char::is_control)
+        let is_plain =
+            |text: &str, most: usize| (1..=most).contains(&text.len()) && !text.chars().any(char::is_control);
+        let stream = self.place.as_ref().map(|(stream, _)| stream.as_str());
+        is_plain(self.origin.as_str(), ORIGIN_BYTES_MAX)
+            && stream.is_none_or(|stream| is_plain(stream, STREAM_BYTES_MAX))
     }
 }
 
 /// Value of a `FactKey::Aside` at the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AsideRecord {
     /// The beacon that keeps it.
     pub beacon: Guid,
@@ -113,6 +119,9 @@ pub struct AsideRecord {
     pub since: Timestamp,
     /// When the server noted it.
     pub recorded: Timestamp,
+    /// Its place among the packages of its agent, where the beacon told it.
+    #[serde(default)]
+    pub place: Option<(Stream, Sequence)>,
 }
 
 impl AsideRecord {

@@ -183,7 +183,7 @@ mod tests {
     use super::*;
     use crate::id::Digest;
     use crate::model::aside::Aside;
-    use crate::model::package::Origin;
+    use crate::model::package::{Origin, Sequence, Stream};
 
     #[test]
     fn what_waits_and_what_is_set_aside_are_counted_by_kind_and_two_hours_are_an_alarm() {
@@ -222,8 +222,10 @@ mod tests {
             digest: Digest::of(b"x"),
             why: Aside::Refused,
             since: Timestamp(1),
+            place: None,
         };
-        odd.aside = vec![aside("x".repeat(5_000))];
+        let place = Some((Stream("x".repeat(5_000).into()), Sequence { epoch: 1, number: 1 }));
+        odd.aside = vec![aside("x".repeat(5_000)), AsideReport { place, ..aside("o".into()) }];
         odd.aside.extend((0..30).map(|number| aside(number.to_string())));
         statuses.take(vec![status(1, 5), odd], Timestamp(9));
         statuses.take(vec![status(1, 4)], Timestamp(9));

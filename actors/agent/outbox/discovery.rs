@@ -8,6 +8,13 @@ use muster::time::Timestamp;
 use super::{Outbox, OutboxError, Report};
 
 impl Outbox {
+    /// The next collection publishes a discovery, also when there is no service: what was told last is not known.
+    pub(super) fn must_tell_of_services(&mut self) {
+        if !std::mem::replace(&mut self.state.has_services, true) {
+            self.note_state();
+        }
+    }
+
     /// Publishes a discovery; `None` when there is nothing to tell: no services, and none were told before.
     pub fn publish_discovery(
         &mut self,

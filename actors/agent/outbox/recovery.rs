@@ -86,7 +86,8 @@ impl Outbox {
             None => Guid::from_random(random()?),
         };
         let epoch = u64::from_le_bytes(random()?);
-        self.state = State { guid, epoch, streams: BTreeMap::new(), last_collected: None, has_services };
+        self.state =
+            State { guid, epoch, streams: BTreeMap::new(), last_collected: None, has_services, ended: BTreeSet::new() };
         store(data.as_ref(), STATE, &stored::pack(&self.state))
     }
 }

@@ -1,8 +1,11 @@
 //! What was delivered and can be sent again: usage and logs, for 8 days.
 //!
-//! *Keep*: bytes and envelope durable in `sent/` under the time of the receipt, then removed from the queue. *Send
-//! again*: durable in the queue, then removed here. A crash between leaves both copies; the one in the queue is sent once
-//! more, which a receiver tells from a new one. An inventory is not kept: it is collected anew.
+//! *Keep*: bytes and envelope durable in `sent/` under the time of the receipt, then removed from the queue. A crash
+//! between leaves both copies; the one in the queue is sent once more, which a receiver tells from a new one. An inventory
+//! is not kept: it is collected anew.
+//!
+//! What was sent again stays kept under its first time, so that it goes one day, and goes again once a day at most: a
+//! server may ask for what waits somewhere for longer, or what a beacon will never let go.
 //!
 //! Source: delivery contract, section 2, promise of the agent, and section 5, gap healing.
 
@@ -27,6 +30,10 @@ use crate::log::{Disk, read_file};
 const KEPT_MS: i64 = 8 * DAY_MS;
 /// Most delivered packages that are kept.
 const KEPT_MAX: usize = 1_000;
+/// What was sent again is not sent once more before this has passed.
+const AGAIN_APART_MS: i64 = DAY_MS;
+/// Most streams that are remembered as ended.
+const ENDED_MAX: usize = 64;
 /// Most bytes of them together.
 const KEPT_BYTES_MAX: u64 = 64 << 20;
 
@@ -39,12 +46,14 @@ pub(super) struct Kept {
     stream: Stream,
     sequence: Sequence,
     bytes: u64,
+    /// When it was last sent again, in this life.
+    again: Option<Timestamp>,
 }
 
 impl Kept {
     fn of(name: String, since: Timestamp, envelope: &Envelope) -> Option<Kept> {
         let (stream, sequence) = (envelope.stream.clone()?, envelope.sequence?);
-        Some(Kept { since, name, stream, sequence, bytes: envelope.size })
+        Some(Kept { since, name, stream, sequence, bytes: envelope.size, again: None })
     }
 
     fn file(&self) -> String {
@@ -69,6 +78,10 @@ impl Outbox {
         let since = Timestamp(now.0 - now.0.rem_euclid(1_000));
         let kept = Kept::of(item.name.clone(), since, &item.envelope);
         let Some(kept) = kept.filter(|kept| !supersedes(&kept.stream)) else { return Ok(None) };
+        if self.kept.iter().any(|known| (&known.stream, known.sequence) == (&kept.stream, kept.sequence)) {
+            // It was sent again.
+            return Ok(None);
+        }
         let (bytes, file) = (self.load(item.queued.package)?.bytes, kept.file());
         store(self.disks.sent.as_ref(), &format!("{file}{ENVELOPE}"), &stored::pack(&item.envelope))?;
         store(self.disks.sent.as_ref(), &file, &bytes)?;
@@ -117,7 +130,9 @@ impl Outbox {
         let last = |stream: &Stream, number| Mark::one(stream.0.clone(), epoch, number);
         let streams = || self.state.streams.iter();
         let published: Vec<Mark> = streams().map(|(stream, counters)| last(stream, counters.published)).collect();
-        let stocks = streams().filter(|(stream, counters)| supersedes(stream) && counters.acked > 0);
+        // Of an ended one nothing can be made good.
+        let is_told = |stream: &Stream| supersedes(stream) && !self.state.ended.contains(stream);
+        let stocks = streams().filter(|(stream, counters)| is_told(stream) && counters.acked > 0);
         let mut acked: Vec<Mark> = stocks.map(|(stream, counters)| last(stream, counters.acked)).collect();
         let mut kept: Vec<(&Stream, Sequence)> = self.kept.iter().map(|kept| (&kept.stream, kept.sequence)).collect();
         kept.sort_unstable();
@@ -135,14 +150,26 @@ impl Outbox {
     }
 
     /// Queues again what is `asked` for and kept. Tells whether the host is to be collected anew.
-    pub fn send_again(&mut self, asked: &[Mark]) -> (Vec<Queued>, bool) {
+    pub fn send_again(&mut self, asked: &[Mark], now: Timestamp) -> (Vec<Queued>, bool) {
         let kept: Vec<(Stream, Sequence)> = self.kept.iter().map(|kept| (kept.stream.clone(), kept.sequence)).collect();
-        let published = |stream: &Stream| self.state.streams.get(stream).map_or(0, |counters| counters.published);
+        let published = |stream: &Stream| match self.state.ended.contains(stream) {
+            true => u64::MAX,
+            false => self.state.streams.get(stream).map_or(0, |counters| counters.published),
+        };
         let Resend { again, collect } = resend(asked, self.state.epoch, published, &kept);
+        let wanted: Vec<(Stream, u64)> = collect.iter().map(|stream| (stream.clone(), published(stream))).collect();
+        if collect.iter().any(|stream| kind_of(stream) == Some(Kind::Discovery)) {
+            self.must_tell_of_services();
+        }
+        self.wanted.extend(wanted);
         let mut queued = Vec::new();
         // From behind, so that places stay what they are.
         for at in again.into_iter().rev() {
-            match self.requeue(at) {
+            // Also after a clock that was set back.
+            if self.kept[at].again.is_some_and(|last| now.ms_since(last).abs() < AGAIN_APART_MS) {
+                continue;
+            }
+            match self.requeue(at, now) {
                 Ok(again) => queued.extend(again),
                 Err(error) => {
                     warn!(file = self.kept[at].name, error = %Chain(&error), "a lost report is not queued again now");
@@ -153,10 +180,30 @@ impl Outbox {
         if !queued.is_empty() {
             info!(reports = queued.len(), "reports that were lost on their way are sent again");
         }
-        (queued, collect)
+        (queued, !collect.is_empty())
     }
 
-    fn requeue(&mut self, at: usize) -> Result<Option<Queued>, OutboxError> {
+    /// A whole collection is published. Wanted streams that it brought nothing of have ended: they are told of no more, and
+    /// asking for them is in vain.
+    pub fn collected(&mut self) {
+        let published = |stream: &Stream| self.state.streams.get(stream).map_or(0, |counters| counters.published);
+        let ended: Vec<Stream> = std::mem::take(&mut self.wanted)
+            .into_iter()
+            .filter(|(stream, before)| published(stream) <= *before)
+            .map(|(stream, _)| stream)
+            .collect();
+        if ended.is_empty() {
+            return;
+        }
+        info!(streams = ?ended, "this host has no such reports any more, they cannot be made good");
+        self.state.ended.extend(ended);
+        while self.state.ended.len() > ENDED_MAX {
+            self.state.ended.pop_first();
+        }
+        self.note_state();
+    }
+
+    fn requeue(&mut self, at: usize, now: Timestamp) -> Result<Option<Queued>, OutboxError> {
         let Kept { name, stream, sequence, .. } = &self.kept[at];
         let is_it =
             |envelope: &Envelope| envelope.stream.as_ref() == Some(stream) && envelope.sequence == Some(*sequence);
@@ -179,8 +226,7 @@ impl Outbox {
         }
         store(disk.as_ref(), &format!("{name}{ENVELOPE}"), &stored::pack(&envelope))?;
         store(disk.as_ref(), &name, &bytes)?;
-        remove(sent.as_ref(), &file);
-        self.kept.remove(at);
+        self.kept[at].again = Some(now);
         Ok(Some(self.enter(name, envelope)))
     }
 }

@@ -3,7 +3,7 @@ use crate::log::{DiskFile, Space};
 use muster::formats::disco::{Device, Disco, Service};
 use muster::formats::marks::{Mark, read_marks};
 use muster::formats::wire;
-use muster::time::DAY_MS;
+use muster::time::{DAY_MS, HOUR_MS};
 use std::collections::BTreeSet;
 use std::io::IoSlice;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -172,25 +172,25 @@ fn delivered_usage_is_sent_again_as_it_was_and_told_of_until_it_is_eight_days_ol
     let told = outbox.told(NOW.plus_ms(4 * DAY_MS));
     let (stock, stream) = (format!("Inventories/root/Full={epoch}:1"), format!("UsageData/root/={epoch}"));
     assert_eq!(told, (format!("{stock},{stream}:6"), format!("{stock},{stream}:1-5")));
-    let (queued, collect) = outbox.send_again(&marks(&format!("{stream}:2-3,{stream}:6,{stock}")));
+    let (queued, collect) = outbox.send_again(&marks(&format!("{stream}:2-3,{stream}:6,{stock}")), NOW);
     assert_eq!((queued.len(), collect), (2, true));
     for (queued, sent) in queued.iter().zip(&sent[1..]) {
         let again = outbox.load(queued.package).unwrap();
         assert_eq!((again.envelope, again.bytes), (sent.envelope.clone(), sent.bytes.clone()));
     }
-    assert_eq!(outbox.told(NOW.plus_ms(4 * DAY_MS)).1, format!("{stock},{stream}:1,{stream}:4-5"));
+    assert_eq!(outbox.told(NOW.plus_ms(4 * DAY_MS)).1, format!("{stock},{stream}:1-5"));
     // They are queued: asked for once more they are not queued twice, also after a restart.
     drop(outbox);
     let mut outbox = open(folder.path());
-    assert_eq!(outbox.send_again(&marks(&format!("{stream}:2-3"))), (vec![], false));
+    assert_eq!(outbox.send_again(&marks(&format!("{stream}:2-3")), NOW), (vec![], false));
     let packages: Vec<PackageNumber> = outbox.queued().iter().map(|queued| queued.package).collect();
     assert_eq!(packages.len(), 3);
     packages.iter().for_each(|package| outbox.deliver(*package, NOW.plus_ms(9 * DAY_MS)));
-    // What is too old is gone, from the disk too.
-    let kept = outbox.told(NOW.plus_ms(11 * DAY_MS)).1;
+    // What is too old is gone, from the disk too; what was sent again is as old as it was.
+    let kept = outbox.told(NOW.plus_ms(9 * DAY_MS)).1;
     assert_eq!(kept, format!("{stock},{stream}:2-6"));
-    assert_eq!(outbox.told(NOW.plus_ms(12 * DAY_MS + 1)).1, format!("{stock},{stream}:2-3,{stream}:6"));
-    assert_eq!(files(&folder.path().join("sent")).len(), 6);
+    assert_eq!(outbox.told(NOW.plus_ms(12 * DAY_MS + 1)).1, format!("{stock},{stream}:6"));
+    assert_eq!(files(&folder.path().join("sent")).len(), 2);
     assert_eq!(waiting.kind, Kind::UsageData);
 }
 
@@ -214,11 +214,29 @@ fn what_is_damaged_of_delivered_usage_is_not_sent_again_and_keeps_nothing_else_b
     let mut outbox = open(folder.path());
     let stream = format!("UsageData/root/={}", outbox.epoch());
     assert_eq!(outbox.told(NOW).1, format!("{stream}:1,{stream}:4"));
-    let (queued, _) = outbox.send_again(&marks(&format!("{stream}:1-4")));
+    let (queued, _) = outbox.send_again(&marks(&format!("{stream}:1-4")), NOW);
     let again: Vec<u64> =
         queued.iter().map(|queued| outbox.load(queued.package).unwrap().envelope.sequence.unwrap().number).collect();
     assert_eq!(again, [4]);
-    assert_eq!(files(&sent), Vec::<String>::new());
+    assert_eq!(files(&sent).len(), 2);
+}
+
+#[test]
+fn what_is_asked_for_all_the_time_goes_once_a_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path());
+    delivered(&mut outbox, b"<u/>", NOW);
+    let asked = marks(&format!("UsageData/root/={}:1", outbox.epoch()));
+    let mut sent = 0;
+    for hour in 0..9 * 24 {
+        let now = NOW.plus_ms(hour * HOUR_MS);
+        outbox.told(now);
+        let (queued, _) = outbox.send_again(&asked, now);
+        sent += queued.len();
+        queued.iter().for_each(|queued| outbox.deliver(queued.package, now));
+    }
+    assert_eq!(sent, 9, "kept for eight days");
+    assert_eq!(outbox.told(NOW.plus_ms(9 * DAY_MS)).1, "");
 }
 
 #[test]
@@ -230,10 +248,59 @@ fn a_stock_that_was_lost_is_collected_anew_and_never_kept() {
     assert_eq!(outbox.told(NOW), (format!("{stream}:1"), String::new()));
     outbox.deliver(first.package, NOW);
     assert_eq!(outbox.told(NOW).1, format!("{stream}:1"));
-    assert_eq!(outbox.send_again(&marks(&format!("{stream}:1"))), (vec![], true));
+    assert_eq!(outbox.send_again(&marks(&format!("{stream}:1")), NOW), (vec![], true));
     outbox.publish(report(b"<y/>"), NOW).unwrap();
-    assert_eq!(outbox.send_again(&marks(&format!("{stream}:1"))), (vec![], false), "a later one is queued");
+    outbox.collected();
+    assert_eq!(outbox.send_again(&marks(&format!("{stream}:1")), NOW), (vec![], false), "a later one is queued");
     assert!(files(&folder.path().join("sent")).is_empty());
+}
+
+#[test]
+fn what_a_collection_does_not_bring_back_is_asked_for_in_vain_until_it_is_there_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path());
+    let oracle = Report { kind_type: ORACLE, ..report(b"<oracle/>") };
+    let queued = outbox.publish(oracle, NOW).unwrap();
+    outbox.deliver(queued.package, NOW);
+    let stream = format!("Inventories/root/Oracle={}", outbox.epoch());
+    let asked = marks(&format!("{stream}:1"));
+    assert_eq!(outbox.send_again(&asked, NOW), (vec![], true));
+    outbox.publish(report(b"<x/>"), NOW).unwrap();
+    outbox.collected();
+    assert_eq!(outbox.send_again(&asked, NOW), (vec![], false));
+    assert_eq!(outbox.told(NOW).1, "");
+    drop(outbox);
+    let mut outbox = open(folder.path());
+    assert_eq!(outbox.send_again(&asked, NOW), (vec![], false), "over a restart");
+    let oracle = Report { kind_type: ORACLE, ..report(b"<oracle/>") };
+    let queued = outbox.publish(oracle, NOW).unwrap();
+    outbox.deliver(queued.package, NOW);
+    assert_eq!(outbox.told(NOW).1, format!("{stream}:2"));
+    assert_eq!(outbox.send_again(&marks(&format!("{stream}:2")), NOW), (vec![], true));
+}
+
+#[test]
+fn a_lost_discovery_of_no_services_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path());
+    let service = Service { kind: "MySQL".into(), name: "mysql".into(), ..Service::default() };
+    let host = |services| Disco {
+        machine_name: "web07".into(),
+        devices: vec![Device { name: "web07".into(), services, ..Device::default() }],
+        ..Disco::default()
+    };
+    for services in [vec![service], vec![]] {
+        let queued = outbox.publish_discovery(&host(services), "root", NOW, NOW).unwrap().unwrap();
+        outbox.deliver(queued.package, NOW);
+    }
+    assert!(outbox.publish_discovery(&host(vec![]), "root", NOW, NOW).unwrap().is_none());
+    let asked = marks(&format!("Discovery/root/={}:2", outbox.epoch()));
+    assert_eq!(outbox.send_again(&asked, NOW), (vec![], true));
+    let again = outbox.publish_discovery(&host(vec![]), "root", NOW, NOW).unwrap().unwrap();
+    outbox.collected();
+    // The same when it is its bytes that are lost.
+    outbox.set_aside(again.package, NOW);
+    assert!(outbox.publish_discovery(&host(vec![]), "root", NOW, NOW).unwrap().is_some());
 }
 
 #[test]

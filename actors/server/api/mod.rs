@@ -34,8 +34,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use actix_web::http::header::{ContentDisposition, DispositionParam, DispositionType};
 use actix_web::web::{self, Data, PathConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use bytes::Bytes;
 use muster::model::package::PackageKey;
 use muster::roles::server::{ImportRules, ServerSettings};
 use serde_json::Value;
@@ -148,12 +150,17 @@ enum Answer {
     Document(&'static str),
     Metrics(String),
     Page(String),
+    /// A file to be kept, never one to be shown: whoever sent it chose what is in it.
+    Bytes {
+        bytes: Bytes,
+        name: String,
+    },
 }
 
 type Handler = fn(&Api, &Question) -> Result<Answer, Problem>;
 
 /// Every address of this listener beside `/health`, and who answers there.
-const ROUTES: [(&str, Handler); 19] = [
+const ROUTES: [(&str, Handler); 20] = [
     ("/", pages::home),
     ("/devices/{id}", pages::device),
     ("/api/v1/devices", devices::list),
@@ -161,6 +168,7 @@ const ROUTES: [(&str, Handler); 19] = [
     ("/api/v1/devices/{id}/explain", explain::list),
     ("/api/v1/packages", packages::list),
     ("/api/v1/packages/{digest}", packages::get),
+    ("/api/v1/packages/{digest}/body", packages::body),
     ("/api/v1/ledger/summary", ledger::summary),
     ("/api/v1/beacons", beacons::list),
     ("/api/v1/software", software::list),
@@ -215,7 +223,20 @@ async fn answer(api: Data<Api>, request: HttpRequest, handler: Handler) -> Resul
             .insert_header(("content-security-policy", pages::SECURITY_POLICY))
             .insert_header(("referrer-policy", "no-referrer"))
             .body(text),
+        Answer::Bytes { bytes, name } => {
+            let disposition = ContentDisposition {
+                disposition: DispositionType::Attachment,
+                parameters: vec![DispositionParam::Filename(plain(&name))],
+            };
+            response.content_type("application/octet-stream").insert_header(disposition).body(bytes)
+        }
     })
+}
+
+/// A file name that every file system and header takes.
+fn plain(name: &str) -> String {
+    let is_plain = |char: &char| char.is_ascii_alphanumeric() || " ._-()@".contains(*char);
+    name.chars().map(|char| if is_plain(&char) { char } else { '_' }).collect()
 }
 
 /// The framework leaves these three encoded in a path.

@@ -1,4 +1,4 @@
-//! `GET /packages` and `GET /packages/{digest}`: where each package is and how it ended.
+//! `GET /packages`, `GET /packages/{digest}` and its `/body`: where each package is, how it ended, and its bytes.
 //!
 //! Without an order of its own the list stands by kind, digest and origin. State, kind, origin, digest, size and time of
 //! a held package are known without reading it; a filter or order by `name` reads every held body once. What is missing is
@@ -272,18 +272,50 @@ fn shown(package: &Package, names: &NodeNames) -> Value {
 }
 
 pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
+    let found = asked_for(api, question)?;
+    let names = api.node_names();
+    let mut shown = found.iter().map(|package| shown(package, &names));
+    let mut answer = shown.next().ok_or_else(nothing_arrived)?;
+    answer["others"] = shown.collect();
+    Ok(Answer::Json(answer))
+}
+
+/// The bytes of a package as they came. They are checked against the digest once more: what is handed out is it.
+pub(super) fn body(api: &Api, question: &Question) -> Result<Answer, Problem> {
+    let found = asked_for(api, question)?;
+    for package in &found {
+        let key = package.key();
+        let Some(held) = api.logs.package_index.find(&key.encode(&api.books.tenant)) else { continue };
+        let Some(Ok(record)) = api.logs.package_index.read(held.handle) else { continue };
+        if Digest::of(&record.body) == key.digest {
+            let name =
+                package.envelope().map_or_else(|| key.digest.to_string(), |envelope| envelope.file_name.to_string());
+            return Ok(Answer::Bytes { bytes: record.body, name });
+        }
+    }
+    match &found[..] {
+        [] => Err(nothing_arrived()),
+        [Package::Aside(..), ..] => {
+            Err(Problem::missing("the bytes of this package are at the beacon that set it aside"))
+        }
+        _ => Err(Problem::missing("the bytes of this package are kept no longer, only what was made of it")),
+    }
+}
+
+fn nothing_arrived() -> Problem {
+    Problem::missing("no package of this digest has arrived here")
+}
+
+/// The packages with the digest that was asked for, newest first; of two of one time the one with the smaller key, so
+/// that there is one answer.
+fn asked_for(api: &Api, question: &Question) -> Result<Vec<Package>, Problem> {
     question.takes_no_parameters()?;
     let digest: Digest = question.id.parse().map_err(|_| {
         Problem::missing("a package is named by its digest: the 64 hexadecimal digits of its bytes' SHA-256")
     })?;
     let mut found = of_digest(api, digest)?;
-    // Newest first; of two of one time the one with the smaller key, so that there is one answer.
     found.sort_by(|a, b| b.received().cmp(&a.received()).then_with(|| a.key().cmp(b.key())));
-    let names = api.node_names();
-    let mut shown = found.iter().map(|package| shown(package, &names));
-    let mut answer = shown.next().ok_or_else(|| Problem::missing("no package of this digest has arrived here"))?;
-    answer["others"] = shown.collect();
-    Ok(Answer::Json(answer))
+    Ok(found)
 }
 
 /// The packages with these bytes, of every kind and origin; of more than [`ORIGINS_MAX`] of a kind the first.

@@ -1,6 +1,9 @@
 use std::sync::atomic::AtomicI64;
 
 use muster::formats::gzip;
+use muster::id::Digest;
+use muster::model::aside::{Aside, AsideReport};
+use muster::model::package::Kind;
 use muster::time::DAY_MS;
 use serde_json::Value;
 
@@ -114,6 +117,24 @@ async fn what_waits_here_without_a_reader_is_not_missing() {
 }
 
 #[actix::test]
+async fn what_a_beacon_set_aside_is_not_missing_beside() {
+    let bench = Bench::new().await;
+    bench.tell(1, "UsageData/root/=7:1-3").await;
+    let place = Some((Stream("UsageData/root/".into()), Sequence { epoch: 7, number: 2 }));
+    let (origin, kind, digest) = (Origin::agent(guid(1)), Kind::UsageData, Digest::of(b"2"));
+    let aside = AsideReport { origin, kind, digest, why: Aside::Refused, since: NOW, place };
+    let status = serde_json::json!([{
+        "id": guid(8), "name": "basel", "parent": "http://hq:7080", "version": "0.1.0", "at": NOW.0,
+        "queue": { "waiting": {}, "quarantined": 1 }, "aside": [aside],
+    }]);
+    bench.fixture.report_status(8, status).await;
+    bench.look_after(DAY_MS).await;
+    let asked = bench.asked(1).unwrap();
+    assert_eq!((bench.missing().await, &*asked), (2.into(), "UsageData/root/=7:1,UsageData/root/=7:3"));
+    bench.fixture.stop().await;
+}
+
+#[actix::test]
 async fn what_the_server_heard_itself_is_noted_at_the_next_look() {
     let bench = Bench::new().await;
     bench.keeper.gaps.keep(vec![GapReport::heard(guid(1), guid(9), "", "UsageData/root/=7:1").0.unwrap()]);
@@ -128,7 +149,7 @@ async fn what_the_server_heard_itself_is_noted_at_the_next_look() {
 async fn unknown_senders_are_not_listened_to_without_end_and_keep_nobody_else_out() {
     let bench = Bench::new().await;
     bench.fixture.settle(report(1, 1, &[], &[])).await;
-    bench.keeper.noted.store(STRANGERS_MAX, Ordering::Relaxed);
+    bench.keeper.strangers.store(STRANGERS_MAX, Ordering::Relaxed);
     bench.tell(2, "UsageData/root/=7:1").await;
     assert_eq!(bench.noted(), 0);
     bench.tell(1, "Inventories/root/Full=7:2").await;

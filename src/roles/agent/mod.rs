@@ -158,13 +158,12 @@ impl Core for AgentCore {
         match input {
             AgentInput::Published(queued) => {
                 // The meter publishes whenever it likes, and so does the log: that ends no collection.
-                let is_beside = |queued: &Queued| matches!(queued.kind, Kind::UsageData | Kind::Logs);
-                if queued.is_empty() || !queued.iter().all(is_beside) {
+                if queued.is_empty() || !queued.iter().all(|queued| is_beside(queued.kind)) {
                     (self.is_collecting, self.collect_failures) = (false, 0);
                 }
                 self.enqueue(now, queued);
             }
-            AgentInput::Requeued(queued) => self.enqueue(now, queued),
+            AgentInput::Requeued(queued) => self.queue_up(now, queued),
             AgentInput::CollectionAsked => {
                 if now >= self.asked_floor {
                     self.asked_floor = now.plus_ms(ASKED_APART_MS);
@@ -182,10 +181,14 @@ impl Core for AgentCore {
             AgentInput::Unsendable { intent } => {
                 let Some(pass) = self.pass.take_if(|pass| pass.intent == intent) else { return };
                 self.servers.abandoned(pass.to);
+                let entry = self.queue.iter().find(|entry| entry.queued.package == pass.package);
+                let is_collected = entry.is_some_and(|entry| !is_beside(entry.queued.kind));
                 if self.leave_queue(pass.package) {
                     out.intend(AgentIntent::SetAside(pass.package));
-                    // What it said is lost; the host can still be asked.
-                    self.collect_soon(now);
+                    if is_collected {
+                        // What it said is lost; the host can still be asked.
+                        self.collect_soon(now);
+                    }
                 }
             }
             AgentInput::PolicyAnswered { intent, answer } => self.policy_answered(now, intent, answer, out),
@@ -238,10 +241,13 @@ impl AgentCore {
     }
 
     fn enqueue(&mut self, now: Timestamp, published: Vec<Queued>) {
-        for queued in published {
-            self.budget.first_send();
-            self.queue.push(Entry { queued, due: now, tries: 0, is_retry: false });
-        }
+        published.iter().for_each(|_| self.budget.first_send());
+        self.queue_up(now, published);
+    }
+
+    /// What is sent again is nothing new: it earns no retries.
+    fn queue_up(&mut self, now: Timestamp, queued: Vec<Queued>) {
+        self.queue.extend(queued.into_iter().map(|queued| Entry { queued, due: now, tries: 0, is_retry: false }));
     }
 
     /// Does what has become due, as far as nothing of its kind is under way.
@@ -389,6 +395,11 @@ fn is_collection(rules: &AgentRules, ran: &Ran) -> bool {
 
 /// Stands for a server of a list that is no longer in force.
 const NOBODY: ServerNumber = ServerNumber(u16::MAX);
+
+/// Whether packages of this kind are published beside collections, which do not bring them back.
+fn is_beside(kind: Kind) -> bool {
+    matches!(kind, Kind::UsageData | Kind::Logs)
+}
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,8 @@
 //! worth the bytes of yesterday: the host is collected anew, and a later report settles all gaps before it. Source:
 //! delivery contract, section 5, gap healing.
 
+use std::collections::BTreeSet;
+
 use crate::formats::marks::Mark;
 use crate::model::package::{Sequence, Stream};
 use crate::upload::gaps::supersedes;
@@ -13,8 +15,8 @@ use crate::upload::gaps::supersedes;
 pub struct Resend {
     /// Places of the kept packages that are queued again.
     pub again: Vec<usize>,
-    /// Whether the host is collected anew.
-    pub collect: bool,
+    /// Streams for which the host is collected anew, each once.
+    pub collect: BTreeSet<Stream>,
 }
 
 /// What `asked` comes to for an agent that counts in `epoch`, has published up to `published` of each stream in it, and
@@ -30,7 +32,7 @@ pub fn resend(asked: &[Mark], epoch: u64, published: impl Fn(&Stream) -> u64, ke
         })
     };
     let again = (0..kept.len()).filter(|&at| is_asked(&kept[at])).collect();
-    let collect = asked.iter().any(|mark| {
+    let is_lost = |mark: &&Mark| {
         let stream = Stream(mark.stream.clone());
         let since = match mark.epoch == epoch {
             true => mark.last,
@@ -38,7 +40,8 @@ pub fn resend(asked: &[Mark], epoch: u64, published: impl Fn(&Stream) -> u64, ke
             false => 0,
         };
         supersedes(&stream) && published(&stream) <= since
-    });
+    };
+    let collect = asked.iter().filter(is_lost).map(|mark| Stream(mark.stream.clone())).collect();
     Resend { again, collect }
 }
 
@@ -70,12 +73,12 @@ mod tests {
         assert_eq!(again(&[usage(EPOCH, 1, 3)]), [1, 2]);
         assert_eq!(again(&[usage(EPOCH, 4, 4), usage(3, 9, 9), usage(EPOCH, 4, 4)]), [0, 3]);
         assert_eq!(again(&[usage(3, 2, 4), usage(EPOCH, 1, 1), mark("UsageData/kim/", EPOCH, 2, 2)]), [0; 0]);
-        assert!(!asked(&[usage(EPOCH, 1, 4096)]).collect);
+        assert!(asked(&[usage(EPOCH, 1, 4096)]).collect.is_empty());
     }
 
     #[test]
     fn a_lost_stock_is_taken_anew_unless_a_later_one_is_published() {
-        let collect = |marks: &[Mark]| asked(marks).collect;
+        let collect = |marks: &[Mark]| !asked(marks).collect.is_empty();
         for stream in ["Inventories/root/Full", "Discovery/root/"] {
             assert!(collect(&[mark(stream, EPOCH, 4, 4)]));
             assert!(collect(&[mark(stream, EPOCH, 1, 1), mark(stream, EPOCH, 3, 4)]));
@@ -84,6 +87,6 @@ mod tests {
         }
         assert!(!collect(&[mark("Logs/root/", EPOCH, 4, 4)]));
         let none = resend(&[mark("Inventories/root/Full", 3, 9, 9)], EPOCH, |_| 0, &[]);
-        assert!(none.collect, "nothing was published since the state was lost");
+        assert_eq!(none.collect.len(), 1, "nothing was published since the state was lost");
     }
 }

@@ -2,6 +2,7 @@
 
 use expect_test::expect;
 use muster::export::{DataType, ExitCode, RunReport, TypeReport};
+use muster::formats::gzip;
 use muster::time::Timestamp;
 use serde_json::json;
 
@@ -440,6 +441,25 @@ async fn every_state_of_a_package_has_its_reason_and_its_place_in_the_sums() {
           "unproven": true
         }"#]]
     .assert_eq(&fixture.pretty(&one, &names));
+    fixture.stop().await;
+}
+
+#[actix::test]
+async fn the_bytes_of_a_package_are_handed_out_as_they_came_and_never_shown() {
+    let fixture = Fixture::plain().await;
+    // Whoever sends chooses the bytes and, within the rules of names, the name.
+    let bytes = gzip::compress(b"<script>alert(1)</script>");
+    let name = "Inventories/root%20on%20h1%20at%2020250615T120000%20(Full).ndi.gz";
+    let digest = fixture.settle(package(1, 1, &bytes).named(name)).await;
+    let answer = reqwest::get(fixture.operator(&format!("/api/v1/packages/{digest}/body"))).await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    assert_eq!(answer.headers()["content-type"], "application/octet-stream");
+    assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+    let disposition = answer.headers()["content-disposition"].to_str().unwrap().to_owned();
+    assert!(disposition.starts_with("attachment; filename=\"") && disposition.contains(".ndi.gz"), "{disposition}");
+    assert_eq!(&answer.bytes().await.unwrap()[..], &bytes[..]);
+    let (status, error) = fixture.refused(&format!("/api/v1/packages/{}/body", "0".repeat(64))).await;
+    assert_eq!((status, &*error["message"].to_string()), (404, "\"no package of this digest has arrived here\""));
     fixture.stop().await;
 }
 

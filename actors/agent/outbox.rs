@@ -21,6 +21,7 @@
 mod discovery;
 mod error;
 mod files;
+mod put_away;
 mod recovery;
 mod report;
 mod sent;
@@ -41,11 +42,11 @@ use muster::time::{SECOND_MS, Timestamp};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
-use tracing::{error, warn};
+use tracing::warn;
 
 use crate::errors::Chain;
 use crate::log::{Disk, FolderDisk, read_file};
-use files::{move_with_envelope, store};
+use files::store;
 use sent::Kept;
 
 pub use error::OutboxError;
@@ -307,26 +308,6 @@ impl Outbox {
         let counters = self.state.streams.entry(stream).or_default();
         counters.acked = counters.acked.max(sequence.number);
         self.note_state();
-    }
-
-    /// Moves a package that will never be taken to `refused/`, where the last 5 are kept.
-    pub fn refuse(&mut self, package: PackageNumber, now: Timestamp) {
-        let Some(item) = self.leave(package) else { return };
-        error!(file = item.name, digest = %item.envelope.digest, "report refused for good, kept in `refused`");
-        let (disk, to) = (self.disk(item.queued.kind), self.disks.refused.clone());
-        move_with_envelope(disk.as_ref(), to.as_ref(), &item.name, now, REFUSED_KEPT);
-    }
-
-    /// Moves a package whose bytes are not the published ones to `damaged/`.
-    pub fn set_aside(&mut self, package: PackageNumber, now: Timestamp) {
-        let Some(item) = self.leave(package) else { return };
-        error!(file = item.name, digest = %item.envelope.digest, "queued report is damaged, kept in `damaged`");
-        if item.queued.kind == Kind::Discovery {
-            // It may have been the one that takes back what was told before.
-            self.must_tell_of_services();
-        }
-        let (disk, to) = (self.disk(item.queued.kind), self.disks.damaged.clone());
-        move_with_envelope(disk.as_ref(), to.as_ref(), &item.name, now, DAMAGED_KEPT);
     }
 
     fn disk(&self, kind: Kind) -> Arc<dyn Disk> {

@@ -25,7 +25,6 @@ pub use vocabulary::*;
 use sending::{Entry, Pass};
 
 use super::{Core, IntentNumber, Sink};
-use crate::model::package::Kind;
 use crate::rng::RngStream;
 use crate::schedule::{Happening, Plan, Ran};
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp};
@@ -158,7 +157,7 @@ impl Core for AgentCore {
         match input {
             AgentInput::Published(queued) => {
                 // The meter publishes whenever it likes, and so does the log: that ends no collection.
-                if queued.is_empty() || !queued.iter().all(|queued| is_beside(queued.kind)) {
+                if queued.is_empty() || !queued.iter().all(Queued::is_beside) {
                     (self.is_collecting, self.collect_failures) = (false, 0);
                 }
                 self.enqueue(now, queued);
@@ -182,7 +181,7 @@ impl Core for AgentCore {
                 let Some(pass) = self.pass.take_if(|pass| pass.intent == intent) else { return };
                 self.servers.abandoned(pass.to);
                 let entry = self.queue.iter().find(|entry| entry.queued.package == pass.package);
-                let is_collected = entry.is_some_and(|entry| !is_beside(entry.queued.kind));
+                let is_collected = entry.is_some_and(|entry| !entry.queued.is_beside());
                 if self.leave_queue(pass.package) {
                     out.intend(AgentIntent::SetAside(pass.package));
                     if is_collected {
@@ -395,11 +394,6 @@ fn is_collection(rules: &AgentRules, ran: &Ran) -> bool {
 
 /// Stands for a server of a list that is no longer in force.
 const NOBODY: ServerNumber = ServerNumber(u16::MAX);
-
-/// Whether packages of this kind are published beside collections, which do not bring them back.
-fn is_beside(kind: Kind) -> bool {
-    matches!(kind, Kind::UsageData | Kind::Logs)
-}
 
 #[cfg(test)]
 mod tests;

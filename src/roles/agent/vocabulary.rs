@@ -33,6 +33,13 @@ pub struct Queued {
     pub kind: Kind,
 }
 
+impl Queued {
+    /// Whether packages of its kind are published beside collections, which do not bring them back.
+    pub(super) fn is_beside(&self) -> bool {
+        matches!(self.kind, Kind::UsageData | Kind::Logs)
+    }
+}
+
 /// What survives: the published packages that are still queued, the policy in force, what was run and measured.
 #[derive(Clone, Debug)]
 pub struct AgentDurable {

@@ -210,7 +210,7 @@ impl Agent {
             }
             AgentIntent::Delete { package, why } => self.change_queue(|outbox| match why {
                 LetGo::Delivered => outbox.deliver(package, now),
-                LetGo::Superseded => outbox.delete(package),
+                LetGo::Superseded => outbox.supersede(package),
             }),
             AgentIntent::Refuse(package) => self.change_queue(|outbox| outbox.refuse(package, now)),
             AgentIntent::SetAside(package) => self.change_queue(|outbox| outbox.set_aside(package, now)),
@@ -224,9 +224,9 @@ impl Agent {
     fn ask_policy(&mut self, intent: IntentNumber, from: ServerNumber, ctx: &mut Context<Agent>) {
         let base = self.server(from).map(|server| server.download).unwrap_or_default();
         let mut outbox = self.world.outbox();
-        let (agent, (published, acked)) = (outbox.guid(), outbox.told(self.world.clock.now()));
+        let (agent, told) = (outbox.guid(), outbox.told(self.world.clock.now()));
         drop(outbox);
-        let answered = self.world.policy.poll(Question { agent, base, published, acked });
+        let answered = self.world.policy.poll(Question { agent, base, told });
         ctx.spawn(answered.into_actor(self).map(move |Answered { polled, resend }, agent, ctx| {
             let answer = match polled {
                 Polled::Unchanged => PolicyAnswer::Taken,

@@ -39,6 +39,7 @@ use muster::model::package::{Envelope, Kind, Origin, Sequence, Stream};
 use muster::model::stored;
 use muster::roles::agent::{PackageNumber, Queued, StreamNumber};
 use muster::time::{SECOND_MS, Timestamp};
+use muster::upload::gaps::Abandoned;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,17 @@ struct State {
     /// Streams that were asked for and of which a collection brought nothing: this host has no such report any more.
     #[serde(default)]
     ended: BTreeSet<Stream>,
+    /// What was published and will never be taken.
+    #[serde(default)]
+    abandoned: Abandoned,
+}
+
+impl State {
+    fn new(guid: Guid, epoch: u64, has_services: bool) -> State {
+        let (streams, last_collected) = (BTreeMap::new(), None);
+        let (ended, abandoned) = (BTreeSet::new(), Abandoned::default());
+        State { guid, epoch, streams, last_collected, has_services, ended, abandoned }
+    }
 }
 
 /// The folders of the outbox.
@@ -168,14 +180,7 @@ pub struct Outbox {
 impl Outbox {
     /// Opens the outbox and reads what it holds.
     pub fn open(disks: OutboxDisks, now: Timestamp) -> Result<Outbox, OutboxError> {
-        let state = State {
-            guid: Guid::NIL,
-            epoch: 0,
-            streams: BTreeMap::new(),
-            last_collected: None,
-            has_services: false,
-            ended: BTreeSet::new(),
-        };
+        let state = State::new(Guid::NIL, 0, false);
         let (items, kept, wanted, streams) = (Vec::new(), Vec::new(), BTreeMap::new(), Vec::new());
         let mut outbox = Outbox { disks, state, items, kept, wanted, streams, next: 0, life: Life(0) };
         outbox.recover(now)?;
@@ -287,8 +292,7 @@ impl Outbox {
         Ok(Parcel { envelope: item.envelope.clone(), bytes: bytes.into() })
     }
 
-    /// Deletes a queued package that is superseded; one that was delivered goes by [`Outbox::deliver`].
-    pub fn delete(&mut self, package: PackageNumber) {
+    fn delete(&mut self, package: PackageNumber) {
         let Some(item) = self.leave(package) else { return };
         let disk = self.disk(item.queued.kind);
         for name in [item.name.clone(), format!("{}{ENVELOPE}", item.name)] {

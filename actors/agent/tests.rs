@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use muster::config::agent::{AgentConfig, AgentFile};
 use muster::formats::client_configuration::ClientConfiguration;
 use muster::formats::gzip;
+use muster::formats::marks::Told;
 use muster::formats::osd::CatalogKind;
 use muster::id::{Digest, Guid};
 use muster::policy::apply::{Held, HeldContent, Update};
@@ -358,7 +359,7 @@ async fn what_is_fetched_comes_no_faster_than_policy_lets_it() {
     let client = PolicyClient::new(reqwest::Client::new(), store, limit);
     let began = Instant::now();
     // No policy, but all of it had to come for that to be seen.
-    let question = Question { agent: Guid::NIL, base, published: String::new(), acked: String::new() };
+    let question = Question { agent: Guid::NIL, base, told: Told::default() };
     assert_eq!(client.poll(question).await.polled, Polled::NotTaken);
     assert!(began.elapsed() >= Duration::from_millis(350), "half a second's bytes came after {:?}", began.elapsed());
     beacon.join().unwrap();

@@ -161,12 +161,17 @@ impl Given {
     fn is_known(&self, request: &HttpRequest, etag: &str) -> bool {
         let text = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         if let Some(tags) = text(header::IF_NONE_MATCH) {
-            let is_it = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag;
-            return tags.split(',').any(|tag| is_it(tag.trim()));
+            return names_tag(tags, etag);
         }
         let since = text(header::IF_MODIFIED_SINCE).and_then(|date| date.parse::<HttpDate>().ok());
         since.is_some_and(|since| self.made_at <= SystemTime::from(since))
     }
+}
+
+/// Whether the tags of an `If-None-Match` name `etag`, weakly: a proxy may have weakened it.
+pub(super) fn names_tag(tags: &str, etag: &str) -> bool {
+    let is_it = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag;
+    tags.split(',').any(|tag| is_it(tag.trim()))
 }
 
 #[cfg(test)]

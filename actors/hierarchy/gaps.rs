@@ -17,10 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use actix_web::http::header::{ETAG, HeaderValue, IF_NONE_MATCH};
 use actix_web::web::{self, Bytes, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
+use muster::formats::marks::Told;
 use muster::formats::wire::{Refusal, header};
 use muster::id::Guid;
 use muster::upload::gaps::{GapReport, GapReports, Resends};
 
+use super::downloads::names_tag;
 use crate::intake::refuse;
 
 /// Most bytes of one body with reports.
@@ -68,9 +70,17 @@ impl Gaps {
 
     /// Hears what `agent` tells in the head of a policy question.
     pub fn hear(&self, agent: Guid, request: &HttpRequest) {
-        let text = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or("not a text"));
-        let Some(acked) = text(header::ACKED) else { return };
-        let (report, bad) = GapReport::heard(agent, self.node, text(header::PUBLISHED).unwrap_or_default(), acked);
+        let text = |name: &str| {
+            let value = request.headers().get(name);
+            value.map(|value| value.to_str().unwrap_or("not a text")).unwrap_or_default().to_owned()
+        };
+        let told = Told {
+            published: text(header::PUBLISHED),
+            acked: text(header::ACKED),
+            refused: text(header::REFUSED),
+            superseded: text(header::SUPERSEDED),
+        };
+        let (report, bad) = GapReport::heard(agent, self.node, &told);
         self.ignored.fetch_add(bad as u64, Ordering::Relaxed);
         if let Some(report) = report {
             self.reports().take(report);
@@ -168,7 +178,7 @@ async fn resend(request: HttpRequest, gaps: Data<Gaps>) -> HttpResponse {
     let given = gaps.given();
     let tags = request.headers().get(IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).unwrap_or_default();
     let tag = (ETAG, given.etag.as_str());
-    match tags.split(',').any(|known| known.trim() == given.etag) {
+    match names_tag(tags, &given.etag) {
         true => HttpResponse::NotModified().insert_header(tag).finish(),
         false => HttpResponse::Ok().insert_header(tag).content_type("application/json").body(given.json.clone()),
     }

@@ -19,7 +19,7 @@ use muster::model::fact::{FactKey, FactKind};
 use muster::model::package::{Envelope, Origin, PackageKey, Sequence, Stream};
 use muster::model::stored;
 use muster::time::Timestamp;
-use muster::upload::gaps::{Gap, GapReport, OriginGaps, Resends};
+use muster::upload::gaps::{Abandoned, Gap, GapReport, OriginGaps, Resends};
 use muster::upload::ledger::StreamLedger;
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
@@ -115,6 +115,14 @@ impl GapKeeper {
                 if is_stranger && strangers.load(Ordering::Relaxed) >= STRANGERS_MAX {
                     refused += 1;
                     continue;
+                }
+                let key = FactKey::Abandoned(tenant.clone(), origin.clone());
+                let read = draft.read::<Abandoned>(&key);
+                let read = readable(read, "what an agent gave up does not read, it is noted anew")?;
+                let (known, mut abandoned) = (read.clone(), read.unwrap_or_default());
+                report.abandon(&mut abandoned);
+                if !abandoned.is_empty() && known.as_ref() != Some(&abandoned) {
+                    draft.write(&key, &abandoned);
                 }
                 let before = gaps.clone();
                 gaps.note(&acked, report.beacon, &ledgers, now);

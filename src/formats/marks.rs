@@ -10,7 +10,9 @@
 
 use std::sync::Arc;
 
-use super::wire::{self, escape_header, unescape_header};
+use serde::{Deserialize, Serialize};
+
+use super::wire::{self, escape_header, header, unescape_header};
 
 /// Most marks of one header.
 pub const MARKS_MAX: usize = 64;
@@ -20,7 +22,7 @@ pub const MARKS_BYTES_MAX: usize = 4 << 10;
 pub const NUMBERS_MAX: u64 = 4_096;
 
 /// The numbers from `first` to `last` of one epoch of a stream.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Mark {
     /// `kind/account/type`.
     pub stream: Arc<str>,
@@ -64,6 +66,32 @@ impl Mark {
             true => format!("{stream}={}:{}", self.epoch, self.first),
             false => format!("{stream}={}:{}-{}", self.epoch, self.first, self.last),
         }
+    }
+}
+
+/// What an agent tells of its streams in the head of a policy question; each text as above.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The last number used of each stream.
+    pub published: String,
+    /// What nodes took and the agent can make good.
+    pub acked: String,
+    /// What no node will ever take, or was damaged before one did.
+    pub refused: String,
+    /// What a later report took the place of before a node took it.
+    pub superseded: String,
+}
+
+impl Told {
+    /// The headers; an empty text is none.
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = [
+            (header::PUBLISHED, &*self.published),
+            (header::ACKED, &self.acked),
+            (header::REFUSED, &self.refused),
+            (header::SUPERSEDED, &self.superseded),
+        ];
+        all.into_iter().filter(|(_, text)| !text.is_empty())
     }
 }
 

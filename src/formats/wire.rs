@@ -32,6 +32,10 @@ pub mod header {
     pub const PUBLISHED: &str = "x-muster-published";
     /// Of an agent's policy question: what nodes took of it, as [`marks`](crate::formats::marks).
     pub const ACKED: &str = "x-muster-acked";
+    /// Of an agent's policy question: what it has given up because no node will take it.
+    pub const REFUSED: &str = "x-muster-refused";
+    /// Of an agent's policy question: what a later report took the place of before a node took it.
+    pub const SUPERSEDED: &str = "x-muster-superseded";
     /// Of a policy answer: what the agent is to send again, as [`marks`](crate::formats::marks).
     pub const RESEND: &str = "x-muster-resend";
 }

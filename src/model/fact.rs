@@ -45,6 +45,8 @@ pub enum FactKey {
     Discovery(TenantId, RecordKey),
     /// What was acknowledged of one origin and has no final state: `OriginGaps`.
     Gaps(TenantId, Origin),
+    /// What one origin gave up before a node took it: `Abandoned`.
+    Abandoned(TenantId, Origin),
     /// A package that a beacon set aside and that has not arrived otherwise: `AsideRecord`.
     Aside(TenantId, PackageKey),
 }
@@ -79,12 +81,14 @@ pub enum FactKind {
     Discovery = 12,
     /// [`FactKey::Gaps`].
     Gaps = 13,
+    /// [`FactKey::Abandoned`].
+    Abandoned = 14,
     /// [`FactKey::Aside`].
     Aside = 16,
 }
 
 impl FactKind {
-    const ALL: [FactKind; 14] = [
+    const ALL: [FactKind; 15] = [
         FactKind::Node,
         FactKind::Setting,
         FactKind::Ledger,
@@ -98,6 +102,7 @@ impl FactKind {
         FactKind::Usage,
         FactKind::Discovery,
         FactKind::Gaps,
+        FactKind::Abandoned,
         FactKind::Aside,
     ];
 
@@ -154,6 +159,7 @@ impl FactKey {
             FactKey::Usage(..) => FactKind::Usage,
             FactKey::Discovery(..) => FactKind::Discovery,
             FactKey::Gaps(..) => FactKind::Gaps,
+            FactKey::Abandoned(..) => FactKind::Abandoned,
             FactKey::Aside(..) => FactKind::Aside,
         }
     }
@@ -172,7 +178,7 @@ impl FactKey {
                 put(&mut out, origin.as_str());
                 put(&mut out, stream.as_str());
             }
-            FactKey::Gaps(tenant, origin) => {
+            FactKey::Gaps(tenant, origin) | FactKey::Abandoned(tenant, origin) => {
                 put(&mut out, tenant.as_str());
                 put(&mut out, origin.as_str());
             }
@@ -217,6 +223,7 @@ impl FactKey {
                 FactKey::Ledger(reader.tenant()?, Origin(reader.text()?.into()), Stream(reader.text()?.into()))
             }
             FactKind::Gaps => FactKey::Gaps(reader.tenant()?, Origin(reader.text()?.into())),
+            FactKind::Abandoned => FactKey::Abandoned(reader.tenant()?, Origin(reader.text()?.into())),
             FactKind::Package | FactKind::Aside => {
                 let tenant = reader.tenant()?;
                 let (named, key) = PackageKey::decode(std::mem::take(&mut reader.0))?;
@@ -265,6 +272,7 @@ mod tests {
             FactKey::Usage(tenant.clone(), RecordKey { source: "agent".into(), external_id: "1".into() }),
             FactKey::Discovery(tenant.clone(), RecordKey { source: "agent".into(), external_id: "1".into() }),
             FactKey::Gaps(tenant.clone(), Origin("o".into())),
+            FactKey::Abandoned(tenant.clone(), Origin("o".into())),
             FactKey::Aside(tenant.clone(), package),
         ];
         assert_eq!(keys.len(), FactKind::ALL.len());

@@ -170,6 +170,17 @@ impl StreamLedger {
         parts
     }
 
+    /// Of these numbers of `epoch`, which their agent gave up, how many have no final state here all the same, and how many
+    /// of those lie above every settled one. A lost answer can leave a number in custody that its agent gave up.
+    pub fn given_up(&self, epoch: u64, first: u64, last: u64) -> (u64, u64) {
+        let highest = self.epoch(epoch).and_then(|epoch| epoch.settled.last()).map_or(0, |range| range.1);
+        self.unsettled(epoch, first, last).into_iter().fold((0u64, 0u64), |(all, above), (first, last)| {
+            let count = (last - first).saturating_add(1);
+            let is_above = first > highest;
+            (all.saturating_add(count), above.saturating_add(if is_above { count } else { 0 }))
+        })
+    }
+
     /// Whether the newest package is later than that of `sequence`, of which is known that a node had taken it at
     /// `taken`. Epochs that are known here stand in their order; one that is not is only as old as that.
     pub fn has_later(&self, sequence: Sequence, taken: Timestamp) -> bool {

@@ -1,6 +1,6 @@
 //! What a start makes of the folders it finds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use muster::formats::wire::BODY_BYTES_MAX;
@@ -86,8 +86,7 @@ impl Outbox {
             None => Guid::from_random(random()?),
         };
         let epoch = u64::from_le_bytes(random()?);
-        self.state =
-            State { guid, epoch, streams: BTreeMap::new(), last_collected: None, has_services, ended: BTreeSet::new() };
+        self.state = State::new(guid, epoch, has_services);
         store(data.as_ref(), STATE, &stored::pack(&self.state))
     }
 }

@@ -11,7 +11,7 @@
 
 use std::io;
 
-use muster::formats::marks::{Mark, marks_text};
+use muster::formats::marks::{Mark, Told, marks_text};
 use muster::formats::wire::BODY_BYTES_MAX;
 use muster::id::Digest;
 use muster::model::package::{Envelope, Kind, Sequence, Stream};
@@ -122,9 +122,8 @@ impl Outbox {
         self.let_go_of_kept(now);
     }
 
-    /// What a policy question tells: the last number used of each stream, and what nodes took that can be made good, both
-    /// as `formats::marks`.
-    pub fn told(&mut self, now: Timestamp) -> (String, String) {
+    /// What a policy question tells of the streams.
+    pub fn told(&mut self, now: Timestamp) -> Told {
         self.let_go_of_kept(now);
         let epoch = self.state.epoch;
         let last = |stream: &Stream, number| Mark::one(stream.0.clone(), epoch, number);
@@ -146,7 +145,13 @@ impl Outbox {
                 _ => acked.push(Mark::one(stream.0.clone(), epoch, number)),
             }
         }
-        (marks_text(&published), marks_text(&acked))
+        let abandoned = &self.state.abandoned;
+        Told {
+            published: marks_text(&published),
+            acked: marks_text(&acked),
+            refused: marks_text(&abandoned.refused().marks()),
+            superseded: marks_text(&abandoned.superseded().marks()),
+        }
     }
 
     /// Queues again what is `asked` for and kept. Tells whether the host is to be collected anew.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::log::{DiskFile, Space};
 use muster::formats::disco::{Device, Disco, Service};
-use muster::formats::marks::{Mark, read_marks};
+use muster::formats::marks::{Mark, Told, read_marks};
 use muster::formats::wire;
 use muster::time::{DAY_MS, HOUR_MS};
 use std::collections::BTreeSet;
@@ -62,7 +62,7 @@ fn a_sequence_is_never_used_twice_and_the_newer_one_has_the_larger_number() {
         let newest = outbox.queued().into_iter().max_by_key(|queued| queued.package).unwrap();
         assert_eq!(newest, queued);
         if life == 2 {
-            outbox.delete(queued.package);
+            outbox.supersede(queued.package);
         }
     }
     assert_eq!(seen.iter().map(|sequence| sequence.number).collect::<Vec<_>>(), [1, 2, 3, 4]);
@@ -171,14 +171,14 @@ fn delivered_usage_is_sent_again_as_it_was_and_told_of_until_it_is_eight_days_ol
     let mut outbox = Outbox::open(OutboxDisks::open(folder.path()).unwrap(), NOW.plus_ms(4 * DAY_MS)).unwrap();
     let told = outbox.told(NOW.plus_ms(4 * DAY_MS));
     let (stock, stream) = (format!("Inventories/root/Full={epoch}:1"), format!("UsageData/root/={epoch}"));
-    assert_eq!(told, (format!("{stock},{stream}:6"), format!("{stock},{stream}:1-5")));
+    assert_eq!((told.published, told.acked), (format!("{stock},{stream}:6"), format!("{stock},{stream}:1-5")));
     let (queued, collect) = outbox.send_again(&marks(&format!("{stream}:2-3,{stream}:6,{stock}")), NOW);
     assert_eq!((queued.len(), collect), (2, true));
     for (queued, sent) in queued.iter().zip(&sent[1..]) {
         let again = outbox.load(queued.package).unwrap();
         assert_eq!((again.envelope, again.bytes), (sent.envelope.clone(), sent.bytes.clone()));
     }
-    assert_eq!(outbox.told(NOW.plus_ms(4 * DAY_MS)).1, format!("{stock},{stream}:1-5"));
+    assert_eq!(outbox.told(NOW.plus_ms(4 * DAY_MS)).acked, format!("{stock},{stream}:1-5"));
     // They are queued: asked for once more they are not queued twice, also after a restart.
     drop(outbox);
     let mut outbox = open(folder.path());
@@ -187,9 +187,9 @@ fn delivered_usage_is_sent_again_as_it_was_and_told_of_until_it_is_eight_days_ol
     assert_eq!(packages.len(), 3);
     packages.iter().for_each(|package| outbox.deliver(*package, NOW.plus_ms(9 * DAY_MS)));
     // What is too old is gone, from the disk too; what was sent again is as old as it was.
-    let kept = outbox.told(NOW.plus_ms(9 * DAY_MS)).1;
+    let kept = outbox.told(NOW.plus_ms(9 * DAY_MS)).acked;
     assert_eq!(kept, format!("{stock},{stream}:2-6"));
-    assert_eq!(outbox.told(NOW.plus_ms(12 * DAY_MS + 1)).1, format!("{stock},{stream}:6"));
+    assert_eq!(outbox.told(NOW.plus_ms(12 * DAY_MS + 1)).acked, format!("{stock},{stream}:6"));
     assert_eq!(files(&folder.path().join("sent")).len(), 2);
     assert_eq!(waiting.kind, Kind::UsageData);
 }
@@ -213,12 +213,29 @@ fn what_is_damaged_of_delivered_usage_is_not_sent_again_and_keeps_nothing_else_b
     drop(outbox);
     let mut outbox = open(folder.path());
     let stream = format!("UsageData/root/={}", outbox.epoch());
-    assert_eq!(outbox.told(NOW).1, format!("{stream}:1,{stream}:4"));
+    assert_eq!(outbox.told(NOW).acked, format!("{stream}:1,{stream}:4"));
     let (queued, _) = outbox.send_again(&marks(&format!("{stream}:1-4")), NOW);
     let again: Vec<u64> =
         queued.iter().map(|queued| outbox.load(queued.package).unwrap().envelope.sequence.unwrap().number).collect();
     assert_eq!(again, [4]);
     assert_eq!(files(&sent).len(), 2);
+}
+
+#[test]
+fn what_is_given_up_is_told_by_number_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path());
+    let mut numbers: Vec<PackageNumber> =
+        (0..5).map(|n| outbox.publish(report(format!("<x n='{n}'/>").as_bytes()), NOW).unwrap().package).collect();
+    let (damaged, refused) = (numbers.remove(4), numbers.remove(3));
+    numbers.into_iter().for_each(|package| outbox.supersede(package));
+    outbox.refuse(refused, NOW);
+    outbox.set_aside(damaged, NOW);
+    drop(outbox);
+    let mut outbox = open(folder.path());
+    let stream = format!("Inventories/root/Full={}", outbox.epoch());
+    let told = outbox.told(NOW);
+    assert_eq!((told.superseded, told.refused), (format!("{stream}:1-3"), format!("{stream}:4-5")));
 }
 
 #[test]
@@ -236,7 +253,7 @@ fn what_is_asked_for_all_the_time_goes_once_a_day() {
         queued.iter().for_each(|queued| outbox.deliver(queued.package, now));
     }
     assert_eq!(sent, 9, "kept for eight days");
-    assert_eq!(outbox.told(NOW.plus_ms(9 * DAY_MS)).1, "");
+    assert_eq!(outbox.told(NOW.plus_ms(9 * DAY_MS)).acked, "");
 }
 
 #[test]
@@ -245,9 +262,9 @@ fn a_stock_that_was_lost_is_collected_anew_and_never_kept() {
     let mut outbox = open(folder.path());
     let first = outbox.publish(report(b"<x/>"), NOW).unwrap();
     let stream = format!("Inventories/root/Full={}", outbox.epoch());
-    assert_eq!(outbox.told(NOW), (format!("{stream}:1"), String::new()));
+    assert_eq!(outbox.told(NOW), Told { published: format!("{stream}:1"), ..Told::default() });
     outbox.deliver(first.package, NOW);
-    assert_eq!(outbox.told(NOW).1, format!("{stream}:1"));
+    assert_eq!(outbox.told(NOW).acked, format!("{stream}:1"));
     assert_eq!(outbox.send_again(&marks(&format!("{stream}:1")), NOW), (vec![], true));
     outbox.publish(report(b"<y/>"), NOW).unwrap();
     outbox.collected();
@@ -268,14 +285,14 @@ fn what_a_collection_does_not_bring_back_is_asked_for_in_vain_until_it_is_there_
     outbox.publish(report(b"<x/>"), NOW).unwrap();
     outbox.collected();
     assert_eq!(outbox.send_again(&asked, NOW), (vec![], false));
-    assert_eq!(outbox.told(NOW).1, "");
+    assert_eq!(outbox.told(NOW).acked, "");
     drop(outbox);
     let mut outbox = open(folder.path());
     assert_eq!(outbox.send_again(&asked, NOW), (vec![], false), "over a restart");
     let oracle = Report { kind_type: ORACLE, ..report(b"<oracle/>") };
     let queued = outbox.publish(oracle, NOW).unwrap();
     outbox.deliver(queued.package, NOW);
-    assert_eq!(outbox.told(NOW).1, format!("{stream}:2"));
+    assert_eq!(outbox.told(NOW).acked, format!("{stream}:2"));
     assert_eq!(outbox.send_again(&marks(&format!("{stream}:2")), NOW), (vec![], true));
 }
 

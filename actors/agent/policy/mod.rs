@@ -9,7 +9,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster::formats::marks::{Mark, read_marks};
+use muster::formats::marks::{Mark, Told, read_marks};
 use muster::formats::npl::policy_file_name;
 use muster::formats::wire::{self, header};
 use muster::id::Guid;
@@ -51,10 +51,8 @@ pub struct Question {
     pub agent: Guid,
     /// Download base address of the server that is asked.
     pub base: String,
-    /// The last number used of each stream, as `formats::marks`.
-    pub published: String,
-    /// What nodes took of it, as `formats::marks`.
-    pub acked: String,
+    /// What became of the packages of each stream.
+    pub told: Told,
 }
 
 /// What was answered.
@@ -194,10 +192,8 @@ impl Source {
 
     async fn policy(&mut self, held: &Held, path: String) -> Result<Option<(Vec<u8>, String)>, PollError> {
         let mut request = self.request(&path, SMALL_BYTES_MAX);
-        for (name, told) in [(header::PUBLISHED, &self.question.published), (header::ACKED, &self.question.acked)] {
-            if !told.is_empty() {
-                request = request.header(name, told);
-            }
+        for (name, told) in self.question.told.headers() {
+            request = request.header(name, told);
         }
         if !held.etag.is_empty() {
             request = request.header(IF_NONE_MATCH, &held.etag);

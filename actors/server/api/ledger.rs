@@ -2,9 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use muster::model::fact::FactKind;
+use muster::formats::marks::Mark;
+use muster::model::fact::{FactKey, FactKind};
+use muster::model::package::Stream;
 use muster::model::stored;
 use muster::time::Timestamp;
+use muster::upload::gaps::Abandoned;
 use muster::upload::ledger::{Counts, StreamLedger};
 use serde_json::{Value, json};
 use tracing::error;
@@ -13,6 +16,7 @@ use super::problem::Problem;
 use super::remembered::Remembered;
 use super::{Answer, Api, Question};
 use crate::errors::{Chain, Hex};
+use crate::server::fleet::Fleet;
 
 /// Sums over all streams, by the version of the facts.
 pub type Sums = Remembered<u64, LedgerSums>;
@@ -26,6 +30,11 @@ pub struct LedgerSums {
     pub gaps: u64,
     /// Packages that were acknowledged by a node and never came: the state of the contract.
     pub missing: u64,
+    /// What agents gave up because no node will take it, and what a later report took the place of; settled ones are not.
+    pub refused: u64,
+    pub superseded: u64,
+    /// How many of those lie above every settled number, so that [`LedgerSums::gaps`] does not count them.
+    above: u64,
     /// When it was summed.
     pub as_of: Timestamp,
 }
@@ -45,11 +54,32 @@ impl Api {
                     Err(error) => error!(key = %Hex(key), error = %Chain(&error), "a ledger does not read, not summed"),
                 });
             sums.missing = self.missing()?;
+            self.add_abandoned(&mut sums);
             match damaged.first() {
                 None => Ok(sums),
                 Some((_, error)) => Err(Problem::internal("store", Chain(error).to_string())),
             }
         })
+    }
+
+    fn add_abandoned(&self, sums: &mut LedgerSums) {
+        let (tenant, fleet) = (&self.books.tenant, Fleet::of(&self.books));
+        // One that does not read is noted anew when its agent tells again.
+        self.books.facts.each(&FactKind::Abandoned.prefix(Some(tenant)), |key, _, value| {
+            let Some(FactKey::Abandoned(_, origin)) = FactKey::decode(key) else { return };
+            let Ok(abandoned) = stored::unpack::<Abandoned>(&value) else { return };
+            let mut count = |range: &Mark| {
+                let key = FactKey::Ledger(tenant.clone(), origin.clone(), Stream(range.stream.clone()));
+                let ledger = fleet.fact::<StreamLedger>(&key).ok().flatten().unwrap_or_default();
+                let (all, above) = ledger.given_up(range.epoch, range.first, range.last);
+                sums.above = sums.above.saturating_add(above);
+                all
+            };
+            let refused = abandoned.refused().ranges().iter().map(&mut count).fold(0, u64::saturating_add);
+            let superseded = abandoned.superseded().ranges().iter().map(&mut count).fold(0, u64::saturating_add);
+            sums.refused = sums.refused.saturating_add(refused);
+            sums.superseded = sums.superseded.saturating_add(superseded);
+        });
     }
 
     /// Deliveries of packages that were known here.
@@ -74,20 +104,20 @@ pub(super) fn summary(api: &Api, question: &Question) -> Result<Answer, Problem>
 
 /// The summary. `published` counts what is settled, what is held here, and what is known to be on its way or lost, because a
 /// later number of its stream was settled. `missing` are packages that an agent has a receipt for and that did not come
-/// within `custody.missing_after_secs`. Only agents know what they gave up, so `refused` and
-/// `superseded` are null until their reports of that reach the server.
+/// within `custody.missing_after_secs`. What agents gave up, `refused` and `superseded`, they tell with their next policy
+/// question.
 pub(super) fn summarise(api: &Api) -> Result<Value, Problem> {
     let sums = api.ledger_sums()?;
     let in_custody = api.unsettled.load(Ordering::Relaxed) as u64;
     Ok(json!({
-        "published": (sums.counts.settled() + in_custody).saturating_add(sums.gaps),
+        "published": (sums.counts.settled() + in_custody).saturating_add(sums.gaps).saturating_add(sums.above),
         "in_custody": in_custody,
         "imported": sums.counts.imported,
         "stale": sums.counts.stale,
         "quarantined": sums.counts.quarantined,
         "expired": sums.counts.expired,
-        "refused": null,
-        "superseded": null,
+        "refused": sums.refused,
+        "superseded": sums.superseded,
         "missing": sums.missing,
         "duplicate_deliveries": api.duplicates(&sums),
         "at_beacons": api.at_beacons().0,

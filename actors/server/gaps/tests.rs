@@ -1,6 +1,7 @@
 use std::sync::atomic::AtomicI64;
 
 use muster::formats::gzip;
+use muster::formats::marks::Told;
 use muster::id::Digest;
 use muster::model::aside::{Aside, AsideReport};
 use muster::model::package::Kind;
@@ -18,6 +19,10 @@ impl Clock for Later {
     fn now(&self) -> Timestamp {
         NOW.plus_ms(self.0.load(Ordering::Relaxed))
     }
+}
+
+fn acknowledged(acked: &str) -> Told {
+    Told { acked: acked.into(), ..Told::default() }
 }
 
 /// A second keeper of a server's gaps, whose clock moves on.
@@ -47,7 +52,7 @@ impl Bench {
     }
 
     async fn tell(&self, agent: u8, acked: &str) {
-        let report = GapReport::heard(guid(agent), guid(8), "", acked).0.unwrap();
+        let report = GapReport::heard(guid(agent), guid(8), &acknowledged(acked)).0.unwrap();
         assert!(self.keeper.take_reports(vec![report]).await);
     }
 
@@ -135,9 +140,34 @@ async fn what_a_beacon_set_aside_is_not_missing_beside() {
 }
 
 #[actix::test]
+async fn what_an_agent_gave_up_is_counted_until_it_comes_all_the_same() {
+    let bench = Bench::new().await;
+    bench.fixture.settle(report(1, 4, &[], &[])).await;
+    let told = Told {
+        published: "Inventories/root/Full=7:6".into(),
+        superseded: "Inventories/root/Full=7:1-2,Inventories/root/Full=7:9".into(),
+        refused: "Inventories/root/Full=7:5-6".into(),
+        ..Told::default()
+    };
+    for _ in 0..2 {
+        let report = GapReport::heard(guid(1), guid(8), &told).0.unwrap();
+        assert!(bench.keeper.take_reports(vec![report]).await);
+    }
+    let summary = bench.fixture.get("/api/v1/ledger/summary").await;
+    let shown = ["published", "imported", "superseded", "refused", "missing"].map(|field| summary[field].as_u64());
+    assert_eq!(shown, [6, 1, 2, 2, 0].map(Some), "{summary}");
+    // Its answer was lost, and a node had it.
+    bench.fixture.settle(report(1, 2, &[], &[("late", "1")])).await;
+    let bench = bench.restarted().await;
+    let summary = bench.fixture.get("/api/v1/ledger/summary").await;
+    assert_eq!((&summary["superseded"], &summary["published"]), (&1.into(), &6.into()), "{summary}");
+    bench.fixture.stop().await;
+}
+
+#[actix::test]
 async fn what_the_server_heard_itself_is_noted_at_the_next_look() {
     let bench = Bench::new().await;
-    bench.keeper.gaps.keep(vec![GapReport::heard(guid(1), guid(9), "", "UsageData/root/=7:1").0.unwrap()]);
+    bench.keeper.gaps.keep(vec![GapReport::heard(guid(1), guid(9), &acknowledged("UsageData/root/=7:1")).0.unwrap()]);
     bench.look_after(0).await;
     bench.look_after(DAY_MS).await;
     assert_eq!((bench.missing().await, bench.asked(1).unwrap()), (1.into(), "UsageData/root/=7:1".to_owned()));

@@ -6,10 +6,12 @@
 //! limit is *missing*: told to the operator once, counted, and asked for again ([`Resends`]) until it is settled, or a
 //! later report of its stream is. Source: delivery contract, section 5, gap healing.
 
+mod abandoned;
 mod origin;
 mod reports;
 mod resends;
 
+pub use abandoned::{ABANDONED_MAX, Abandoned, Numbers};
 pub use origin::{GIVEN_UP_MS, Gap, OriginGaps, supersedes};
 pub use reports::{GapReport, GapReports, REPORTS_MAX};
 pub use resends::{RESENDS_BYTES_MAX, Resends, ResendsError};

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::formats::marks::{Mark, marks_text, read_marks};
+use super::abandoned::Abandoned;
+use crate::formats::marks::{Mark, Told, marks_text, read_marks};
 use crate::id::Guid;
 
 /// Most reports that wait at one node, one of each agent; beyond, the oldest goes. Its agent tells again.
@@ -21,27 +22,50 @@ pub struct GapReport {
     pub published: Box<str>,
     /// What nodes took of it, as `formats::marks`.
     pub acked: Box<str>,
+    /// What it gave up because no node will take it, as `formats::marks`.
+    #[serde(default)]
+    pub refused: Box<str>,
+    /// What a later report took the place of, as `formats::marks`.
+    #[serde(default)]
+    pub superseded: Box<str>,
 }
 
 impl GapReport {
-    /// The report of `agent`, and how many of its parts do not read or cannot be: nothing is acknowledged that was not
-    /// published. `None` when it tells of no acknowledged package.
-    pub fn heard(agent: Guid, beacon: Guid, published: &str, acked: &str) -> (Option<GapReport>, usize) {
-        let ((published, bad), (mut acked, bad_acked)) = (read_marks(published), read_marks(acked));
-        let before = acked.len();
-        acked.retain(|mark| {
-            let same = |other: &&Mark| other.stream == mark.stream && other.epoch == mark.epoch;
-            published.iter().filter(same).all(|published| mark.last <= published.last)
-        });
-        let bad = bad + bad_acked + before - acked.len();
-        let texts = || (marks_text(&published).into(), marks_text(&acked).into());
-        let report = (!acked.is_empty()).then(texts);
-        (report.map(|(published, acked)| GapReport { agent, beacon, published, acked }), bad)
+    /// The report of `agent`, and how many of its parts do not read or cannot be: nothing is acknowledged or given up that
+    /// was not published. `None` when it tells of neither.
+    pub fn heard(agent: Guid, beacon: Guid, told: &Told) -> (Option<GapReport>, usize) {
+        let (published, mut bad) = read_marks(&told.published);
+        let mut possible = |text: &str| -> Box<str> {
+            let (mut marks, wrong) = read_marks(text);
+            let before = marks.len();
+            marks.retain(|mark| {
+                let same = |other: &&Mark| other.stream == mark.stream && other.epoch == mark.epoch;
+                published.iter().filter(same).all(|published| mark.last <= published.last)
+            });
+            bad += wrong + before - marks.len();
+            marks_text(&marks).into()
+        };
+        let (acked, refused, superseded) = (possible(&told.acked), possible(&told.refused), possible(&told.superseded));
+        let is_any = ![&acked, &refused, &superseded].into_iter().all(|text| text.is_empty());
+        let published = marks_text(&published).into();
+        (is_any.then_some(GapReport { agent, beacon, published, acked, refused, superseded }), bad)
     }
 
     /// The same, when a node below has passed it on: judged as if it were heard here.
     pub fn passed_on(&self) -> (Option<GapReport>, usize) {
-        GapReport::heard(self.agent, self.beacon, &self.published, &self.acked)
+        let told = Told {
+            published: self.published.to_string(),
+            acked: self.acked.to_string(),
+            refused: self.refused.to_string(),
+            superseded: self.superseded.to_string(),
+        };
+        GapReport::heard(self.agent, self.beacon, &told)
+    }
+
+    /// Adds what it gave up to `known`.
+    pub fn abandon(&self, known: &mut Abandoned) {
+        read_marks(&self.refused).0.into_iter().for_each(|mark| known.refuse(mark));
+        read_marks(&self.superseded).0.into_iter().for_each(|mark| known.supersede(mark));
     }
 
     /// What nodes took.
@@ -51,7 +75,7 @@ impl GapReport {
 
     /// About how many bytes it takes on its way.
     fn bytes(&self) -> usize {
-        160 + self.published.len() + self.acked.len()
+        200 + self.published.len() + self.acked.len() + self.refused.len() + self.superseded.len()
     }
 }
 

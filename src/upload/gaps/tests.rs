@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::formats::marks::{Mark, read_marks};
+use crate::formats::marks::{Mark, Told, read_marks};
 use crate::id::{Digest, Guid};
 use crate::model::package::{Envelope, Kind, Origin, Sequence, Stream};
 use crate::model::settlement::FinalState;
@@ -17,6 +17,10 @@ const STOCK: &str = "Inventories/root/Full";
 
 fn guid(n: u8) -> Guid {
     Guid::from_random([n; 16])
+}
+
+fn told(published: &str, acked: &str) -> Told {
+    Told { published: published.into(), acked: acked.into(), ..Told::default() }
 }
 
 fn mark(stream: &str, epoch: u64, first: u64, last: u64) -> Mark {
@@ -165,19 +169,18 @@ fn a_report_is_kept_to_what_its_agent_published() {
     let (report, bad) = GapReport::heard(
         guid(1),
         guid(2),
-        "UsageData/root/=1:5,x",
-        "UsageData/root/=1:2-5,UsageData/root/=1:5-6,UsageData/root/=7:9,=",
+        &told("UsageData/root/=1:5,x", "UsageData/root/=1:2-5,UsageData/root/=1:5-6,UsageData/root/=7:9,="),
     );
     let report = report.unwrap();
     assert_eq!((report.acked(), bad), (vec![mark(USAGE, 1, 2, 5), mark(USAGE, 7, 9, 9)], 3));
     assert_eq!(report.passed_on(), (Some(report), 0));
-    assert_eq!(GapReport::heard(guid(1), guid(2), "UsageData/root/=1:5", ""), (None, 0));
+    assert_eq!(GapReport::heard(guid(1), guid(2), &told("UsageData/root/=1:5", "")), (None, 0));
 }
 
 fn report(agent: u64, acked: &str) -> GapReport {
     let mut bytes = [0; 16];
     bytes[8..].copy_from_slice(&agent.to_be_bytes());
-    GapReport::heard(Guid::from_random(bytes), guid(2), "", acked).0.unwrap()
+    GapReport::heard(Guid::from_random(bytes), guid(2), &told("", acked)).0.unwrap()
 }
 
 #[test]

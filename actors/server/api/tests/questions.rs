@@ -274,9 +274,9 @@ async fn every_state_of_a_package_has_its_reason_and_its_place_in_the_sums() {
           "missing": 0,
           "published": 5,
           "quarantined": 1,
-          "refused": null,
+          "refused": 0,
           "stale": 1,
-          "superseded": null
+          "superseded": 0
         }"#]]
     .assert_eq(&fixture.pretty(&summary, &names));
 

@@ -43,8 +43,8 @@ struct Lines {
     bytes: usize,
     /// Number of the first line that is kept, counted from the start of the process.
     first: u64,
-    /// Lines that went before they were published.
-    lost: u64,
+    /// All lines before this one were published, or told of as dropped.
+    told: u64,
 }
 
 impl Lines {
@@ -54,7 +54,6 @@ impl Lines {
         self.bytes += line.len() + LINE_COST;
         while self.bytes > LOG_BYTES_MAX {
             self.drop_first();
-            self.lost += 1;
         }
     }
 
@@ -65,14 +64,19 @@ impl Lines {
         }
     }
 
+    /// Lines that went before they were published.
+    fn lost(&self) -> u64 {
+        self.first.saturating_sub(self.told)
+    }
+
     /// The text of what is kept, and the number of the line after it; `None` when there is nothing.
     fn text(&self) -> Option<(Vec<u8>, u64)> {
         if self.kept.is_empty() {
             return None;
         }
         let mut text = Vec::with_capacity(self.bytes);
-        if self.lost > 0 {
-            text.extend_from_slice(format!("{} older lines were dropped\n", self.lost).as_bytes());
+        if self.lost() > 0 {
+            text.extend_from_slice(format!("{} older lines were dropped\n", self.lost()).as_bytes());
         }
         for line in &self.kept {
             text.extend_from_slice(line);
@@ -83,9 +87,9 @@ impl Lines {
         Some((text, self.first + self.kept.len() as u64))
     }
 
-    /// What stands before line `next` is published.
+    /// What stands before line `next` is published. Lines behind it that were dropped meanwhile are told of the next time.
     fn forget(&mut self, next: u64) {
-        self.lost = 0;
+        self.told = next;
         while self.first < next && !self.kept.is_empty() {
             self.drop_first();
         }
@@ -188,8 +192,22 @@ mod tests {
         writer.write_all(&[b'y'; 2 * LINE_BYTES_MAX]).unwrap();
         let (text, lines) = (text(&log), log.lines());
         assert!(lines.bytes <= LOG_BYTES_MAX && lines.bytes > LOG_BYTES_MAX - 2 * LINE_BYTES_MAX);
-        assert!(text.starts_with(&format!("{} older lines were dropped\nline {} ", lines.lost, lines.lost)));
+        assert!(text.starts_with(&format!("{} older lines were dropped\nline {} ", lines.lost(), lines.lost())));
         assert!(text.ends_with("y\n") && text.lines().last().unwrap().len() == LINE_BYTES_MAX);
+    }
+
+    #[test]
+    fn lines_that_go_while_others_are_published_are_told_of() {
+        let log = OwnLog::default();
+        log.make_writer().write_all(b"one\n").unwrap();
+        let (_, next) = log.lines().text().unwrap();
+        for _ in 0..5_000 {
+            log.make_writer().write_all(&[b'x'; 100]).unwrap();
+        }
+        log.lines().forget(next);
+        let first = log.lines().first;
+        let told = text(&log);
+        assert!(first > 1 && told.starts_with(&format!("{} older lines were dropped\n", first - 1)), "{first}");
     }
 
     #[test]

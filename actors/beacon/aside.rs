@@ -9,6 +9,7 @@ use muster::model::fact::{FactKey, FactKind};
 use muster::model::package::PackageKey;
 use muster::model::stored;
 use muster::time::Timestamp;
+use tokio::sync::Mutex;
 use tracing::info;
 
 use crate::log::{FactWrite, PackageRequest, WriteError};
@@ -40,13 +41,23 @@ pub async fn purge(logs: Logs, tenant: TenantId, now: Timestamp) -> Result<usize
     }
 }
 
-/// Gives up a package that was set aside because its bytes here had rotted: the same one comes again, whole. Whether it was
-/// such a one. The body goes first: a fact without a body is given up the same way.
-pub async fn give_up_rotten(logs: Logs, tenant: TenantId, key: PackageKey) -> Result<bool, WriteError> {
+/// Gives up a package that was set aside because its bytes here had rotted: the same one comes again, whole. Whether the
+/// key is free now. The body goes first: a fact without a body is given up the same way.
+///
+/// One at a time by `turn`: of two uploads of one package the second must not let go of what the first has brought.
+pub async fn give_up_rotten(
+    logs: Logs,
+    turn: Arc<Mutex<()>>,
+    tenant: TenantId,
+    key: PackageKey,
+) -> Result<bool, WriteError> {
+    let _turn = turn.lock().await;
     let fact = FactKey::Package(tenant.clone(), key.clone()).encode();
     // What is to be read here is small, and few packages rot.
-    let aside = logs.fact_index.get(&fact).ok().flatten().and_then(|fact| stored::unpack::<AsideFact>(&fact).ok());
-    if !aside.is_some_and(|aside| aside.why == Aside::BadDigest) {
+    let Ok(read) = logs.fact_index.get(&fact) else { return Ok(false) };
+    // Another upload of it has just given it up, and perhaps nobody holds it yet.
+    let Some(read) = read else { return Ok(true) };
+    if !stored::unpack::<AsideFact>(&read).is_ok_and(|aside| aside.why == Aside::BadDigest) {
         return Ok(false);
     }
     if let Some(held) = logs.package_index.find(&key.encode(&tenant)) {

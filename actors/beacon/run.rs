@@ -146,11 +146,13 @@ pub async fn start(
     };
     let give_up = Rc::new(move |reason: &str| on_fatal(reason));
     let beacon = supervise("beacon", move |watch| Beacon::new(world.clone(), watch), give_up);
-    let gate = Arc::new(Gate::new(options.limits));
-    let (own_logs, own_tenant) = (logs.clone(), options.tenant.clone());
+    let gate = Arc::new(Gate::new(options.limits, logs.rng("gate", clock.now())));
+    let (own_logs, own_tenant, turn) = (logs.clone(), options.tenant.clone(), Arc::default());
     let arrived = intake::hint(beacon.directory().clone());
     let mut intake = Intake::new(&logs, options.tenant, gate.clone(), clock, arrived);
-    intake.give_up = Some(Box::new(move |key| Box::pin(give_up_rotten(own_logs.clone(), own_tenant.clone(), key))));
+    intake.give_up = Some(Box::new(move |key| {
+        Box::pin(give_up_rotten(own_logs.clone(), Arc::clone(&turn), own_tenant.clone(), key))
+    }));
     let intake = Arc::new(intake);
     let routes = Arc::new(move |config: &mut actix_web::web::ServiceConfig| {
         intake::routes(config, intake.clone());

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use muster::formats::gzip;
 use muster::formats::wire::header;
 use muster::id::{Digest, Guid, TenantId};
@@ -14,7 +15,7 @@ use muster::model::package::{Envelope, Kind, Origin, PackageKey, Receipt, Receip
 use muster::model::stored;
 use muster::time::DAY_MS;
 
-pub(crate) use super::aside::purge;
+pub(crate) use super::aside::{give_up_rotten, purge};
 use super::*;
 use crate::clock::{Clock, WallClock};
 use crate::intake::IntakeLimits;
@@ -207,6 +208,23 @@ async fn what_the_server_has_not_heard_of_stays_in_quarantine() {
     assert_eq!(purge(alone.logs.clone(), "default".parse().unwrap(), later).await.unwrap(), 0);
     assert_eq!(alone.logs.package_index.totals().0, 1);
     alone.stop().await;
+}
+
+#[actix::test]
+async fn two_uploads_of_what_rotted_leave_one_whole_package() {
+    let folder = tempfile::tempdir().unwrap();
+    let beacon = beacon(folder.path(), NOBODY).await;
+    let tenant: TenantId = "default".parse().unwrap();
+    let key = set_aside(&beacon, Aside::BadDigest).await;
+    let (turn, encoded) = (Arc::default(), Bytes::from(key.encode(&tenant)));
+    let give_up = || give_up_rotten(beacon.logs.clone(), Arc::clone(&turn), tenant.clone(), key.clone());
+    assert!(give_up().await.unwrap());
+    let (envelope, body) = (Bytes::from_static(b"e"), Bytes::from_static(NO_INVENTORY));
+    beacon.logs.packages.ask(PackageRequest::Hold { key: encoded.clone(), envelope, body }).await.unwrap();
+    // The second one saw the fact before it went: it must hold too, and takes nothing away.
+    assert!(give_up().await.unwrap());
+    assert!(beacon.logs.package_index.find(&encoded).is_some());
+    beacon.stop().await;
 }
 
 #[actix::test]

@@ -170,15 +170,16 @@ fn busy(message: &str) -> Refusal {
 }
 
 impl Gate {
-    /// A gate with nothing under way.
-    pub fn new(limits: IntakeLimits) -> Gate {
+    /// A gate with nothing under way. `rng` spreads the waits of those who are not let in: each node and each of its lives
+    /// has its own.
+    pub fn new(limits: IntakeLimits, rng: RngStream) -> Gate {
         Gate {
             limits,
             bodies: Arc::new(Semaphore::new(limits.bodies)),
             body_bytes: Arc::default(),
             rates: Mutex::new(RateTable::new(limits.rates)),
             served: AtomicU64::new(0),
-            turns: Mutex::new(Waits { busy: Turns::default(), tight: Turns::default(), rng: RngStream::new(0, 0, 0) }),
+            turns: Mutex::new(Waits { busy: Turns::default(), tight: Turns::default(), rng }),
             addresses: Arc::default(),
         }
     }
@@ -251,7 +252,8 @@ mod tests {
 
     #[test]
     fn bodies_and_their_bytes_are_bounded_and_given_back() {
-        let gate = Gate::new(IntakeLimits { bodies: 2, body_bytes: 100, ..IntakeLimits::default() });
+        let gate =
+            Gate::new(IntakeLimits { bodies: 2, body_bytes: 100, ..IntakeLimits::default() }, RngStream::new(1, 2, 3));
         let (mut first, second) = (gate.body().unwrap(), gate.body().unwrap());
         assert_eq!(gate.body().err().unwrap().status, 503);
         drop(second);
@@ -266,7 +268,7 @@ mod tests {
     #[test]
     fn a_node_that_holds_nearly_all_it_may_spreads_senders_and_a_full_one_sends_them_away() {
         let spool = SpoolLimit { packages: 10, bytes: 0 };
-        let gate = Gate::new(IntakeLimits { spool, ..IntakeLimits::default() });
+        let gate = Gate::new(IntakeLimits { spool, ..IntakeLimits::default() }, RngStream::new(1, 2, 3));
         let now = Timestamp(1_750_000_000_000);
         assert!(gate.room(now, (8, 0), 0).is_ok());
         let waits: Vec<u64> = (0..100).map(|_| gate.room(now, (9, 0), 0).unwrap_err().1.unwrap()).collect();
@@ -277,7 +279,8 @@ mod tests {
 
     #[test]
     fn an_address_has_its_share_of_connections_and_loopback_has_no_bound() {
-        let gate = Gate::new(IntakeLimits { connections_per_address: 1, ..IntakeLimits::default() });
+        let gate =
+            Gate::new(IntakeLimits { connections_per_address: 1, ..IntakeLimits::default() }, RngStream::new(1, 2, 3));
         let address: IpAddr = "192.0.2.1".parse().unwrap();
         let first = gate.connected(Some(address));
         assert!(!first.over && gate.connected(Some(address)).over);

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use muster::id::Guid;
 use muster::model::fact::FactKey;
 use muster::model::stored;
+use muster::rng::{RngStream, mix};
+use muster::time::Timestamp;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tracing::{info, warn};
@@ -88,6 +90,13 @@ impl LogThreads {
 }
 
 impl Logs {
+    /// What `name` draws in this life of the node: another life, node or name draws otherwise.
+    pub fn rng(&self, name: &str, now: Timestamp) -> RngStream {
+        let name = name.bytes().fold(0, |mixed, byte| mix(mixed, u64::from(byte)));
+        let seed = self.node.seed();
+        RngStream::new(seed, mix(seed, name), mix(self.incarnation, now.0 as u64))
+    }
+
     /// Opens both logs in `folder`, recovering what is there; `reserve` is the room that uploads must leave.
     pub fn open(
         folder: impl Into<Arc<NodeFolder>>,

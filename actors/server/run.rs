@@ -276,7 +276,7 @@ pub async fn start_prepared(
             });
         }
     });
-    let gate = Arc::new(Gate::new(IntakeLimits::of(&config.limits)));
+    let gate = Arc::new(Gate::new(IntakeLimits::of(&config.limits), logs.rng("gate", clock.now())));
     let arrived = intake::hint(server.directory().clone());
     let intake = Arc::new(Intake::new(&logs, config.tenant.clone(), gate.clone(), clock.clone(), arrived));
     let api = Arc::new(Api {

@@ -3,8 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use muster::formats::marks::Mark;
+use muster::model::aside::{Aside, AsideRecord};
 use muster::model::fact::{FactKey, FactKind};
-use muster::model::package::Stream;
+use muster::model::package::{Sequence, Stream};
 use muster::model::stored;
 use muster::time::Timestamp;
 use muster::upload::gaps::Abandoned;
@@ -12,6 +13,7 @@ use muster::upload::ledger::{Counts, StreamLedger};
 use serde_json::{Value, json};
 use tracing::error;
 
+use super::packages;
 use super::problem::Problem;
 use super::remembered::Remembered;
 use super::{Answer, Api, Question};
@@ -55,6 +57,7 @@ impl Api {
                 });
             sums.missing = self.missing()?;
             self.add_abandoned(&mut sums);
+            self.add_set_aside(&mut sums);
             match damaged.first() {
                 None => Ok(sums),
                 Some((_, error)) => Err(Problem::internal("store", Chain(error).to_string())),
@@ -80,6 +83,25 @@ impl Api {
             sums.refused = sums.refused.saturating_add(refused);
             sums.superseded = sums.superseded.saturating_add(superseded);
         });
+    }
+
+    /// What beacons keep for good: it is final there, and never came here.
+    fn add_set_aside(&self, sums: &mut LedgerSums) {
+        let (tenant, fleet) = (&self.books.tenant, Fleet::of(&self.books));
+        for (key, AsideRecord { why, place, .. }) in packages::set_aside(self) {
+            match why {
+                Aside::Expired => sums.counts.expired = sums.counts.expired.saturating_add(1),
+                Aside::Refused | Aside::BadDigest => {
+                    sums.counts.quarantined = sums.counts.quarantined.saturating_add(1)
+                }
+            }
+            // It is counted as published by its end; where its number lies in a gap, not once more.
+            if let Some((stream, Sequence { epoch, number })) = place {
+                let ledger = fleet.fact::<StreamLedger>(&FactKey::Ledger(tenant.clone(), key.origin, stream));
+                let (all, above) = ledger.ok().flatten().unwrap_or_default().given_up(epoch, number, number);
+                sums.gaps = sums.gaps.saturating_sub(all - above);
+            }
+        }
     }
 
     /// Deliveries of packages that were known here.

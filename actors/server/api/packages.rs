@@ -200,7 +200,7 @@ fn each_settled(api: &Api, mut each: impl FnMut(PackageKey) -> Result<(), Proble
 }
 
 /// What beacons keep in quarantine and is not here.
-fn set_aside(api: &Api) -> Vec<(PackageKey, AsideRecord)> {
+pub(super) fn set_aside(api: &Api) -> Vec<(PackageKey, AsideRecord)> {
     let mut aside = Vec::new();
     // A record that does not read is swept, and told by its beacon anew.
     api.books.facts.each(&FactKind::Aside.prefix(Some(&api.books.tenant)), |encoded, _, value| {

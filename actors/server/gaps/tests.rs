@@ -136,6 +136,8 @@ async fn what_a_beacon_set_aside_is_not_missing_beside() {
     bench.look_after(DAY_MS).await;
     let asked = bench.asked(1).unwrap();
     assert_eq!((bench.missing().await, &*asked), (2.into(), "UsageData/root/=7:1,UsageData/root/=7:3"));
+    let summary = bench.fixture.get("/api/v1/ledger/summary").await;
+    assert_eq!((&summary["quarantined"], &summary["published"]), (&1.into(), &1.into()), "{summary}");
     bench.fixture.stop().await;
 }
 

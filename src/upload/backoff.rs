@@ -116,6 +116,10 @@ mod tests {
         assert_eq!(spend(&mut budget), 1);
         paid = budget.passed(paid, Timestamp(HOUR_MS * 1_000_000));
         assert_eq!(spend(&mut budget), 10);
-        assert_eq!((budget.passed(paid, Timestamp(i64::MIN)), spend(&mut budget)), (paid, 0), "a clock that was set back");
+        assert_eq!(
+            (budget.passed(paid, Timestamp(i64::MIN)), spend(&mut budget)),
+            (paid, 0),
+            "a clock that was set back"
+        );
     }
 }

@@ -48,7 +48,14 @@ mod tests {
                     Host=beacon1.lab.example\nPort=7082\nDirectory=ManageSoftRL\n";
         let first = own_schedule(&policy(7, &usual, ""), beacon);
         assert_eq!(own_schedule(&policy(8, &usual, list), beacon), first);
-        assert_ne!(own_schedule(&policy(7, &usual, ""), Guid::from_random([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16])), first, "each beacon has its hour");
+        assert_ne!(
+            own_schedule(
+                &policy(7, &usual, ""),
+                Guid::from_random([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16])
+            ),
+            first,
+            "each beacon has its hour"
+        );
         let other = AgentSchedule { inventory_start_secs: 60, ..AgentSchedule::default() };
         let moved = Nds::read(own_schedule(&policy(7, &other, ""), beacon).as_bytes()).unwrap();
         let catch_up = |nds: &Nds| nds.events[2].triggers[0].start;

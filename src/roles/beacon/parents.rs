@@ -396,6 +396,34 @@ mod tests {
     }
 
     #[test]
+    fn answers_that_are_of_no_use_stop_no_package() {
+        let (mut parents, [a, _], mut rng) = two();
+        for minute in 0..20 {
+            let now = Timestamp(minute * MINUTE_MS);
+            parents.asked(now, &a);
+            parents.question_answered(now, &a, Asked::Busy { retry_after_ms: None }, &mut rng);
+            assert_eq!(parents.next(now), Some((a.clone(), false)));
+        }
+    }
+
+    #[test]
+    fn a_busy_parent_gets_one_package_after_its_wait_and_is_back_with_what_was_sent_then_only() {
+        for verdict in [Verdict::Later { retry_after_ms: Some(9_000), broken: false }, Verdict::Unidentified] {
+            let (mut parents, [a, _], mut rng) = two();
+            parents.follow([a.clone()].into(), Timestamp(0));
+            assert_eq!(parents.room(&a), PARALLEL_MAX);
+            parents.answered(Timestamp(0), &a, verdict, false, &mut rng);
+            // This one was under way before.
+            let change = parents.answered(Timestamp(1), &a, Verdict::Delivered, false, &mut rng);
+            assert!(!change.is_back, "{verdict:?}");
+            let now = Timestamp(9_000);
+            assert_eq!((parents.next(now), parents.room(&a)), (Some((a.clone(), true)), 1));
+            assert!(parents.answered(now, &a, Verdict::Delivered, true, &mut rng).is_back);
+            assert_eq!((parents.next(now), parents.room(&a)), (Some((a.clone(), false)), 2));
+        }
+    }
+
+    #[test]
     fn a_link_that_carries_questions_but_no_packages_gets_probes_and_no_more() {
         let (mut parents, [a, _], mut rng) = two();
         parents.follow([a.clone()].into(), Timestamp(0));
@@ -407,7 +435,10 @@ mod tests {
             parents.question_answered(now, &a, Asked::Answered, &mut rng);
             while let Some((to, _)) = parents.next(now) {
                 parents.sent(now, &to);
-                assert_eq!(parents.answered(now, &to, broken, false, &mut rng), Change { is_fair: true, is_back: false });
+                assert_eq!(
+                    parents.answered(now, &to, broken, false, &mut rng),
+                    Change { is_fair: true, is_back: false }
+                );
                 sent += 1;
             }
         }

@@ -40,6 +40,12 @@ pub fn upload_time(bytes: usize) -> Duration {
     UPLOAD_TIME + Duration::from_secs(bytes as u64 / BYTES_PER_SECOND)
 }
 
+/// The `Retry-After` of an answer, in milliseconds as it was wished; a date is not understood.
+pub(crate) fn retry_after_ms(headers: &reqwest::header::HeaderMap) -> Option<i64> {
+    let secs = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim().parse::<i64>().ok()?;
+    Some(secs.saturating_mul(SECOND_MS))
+}
+
 impl UploadClient {
     /// A client that goes through the proxy its environment names, if any.
     pub fn new() -> Result<UploadClient, reqwest::Error> {
@@ -100,8 +106,7 @@ impl UploadClient {
             Err(error) => return Answer::Nothing(Chain(&error).to_string()),
         };
         let status = answer.status().as_u16();
-        let wait = answer.headers().get(reqwest::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after_ms = wait.and_then(|secs| secs.trim().parse::<i64>().ok()).map(|s| s.saturating_mul(SECOND_MS));
+        let retry_after_ms = retry_after_ms(answer.headers());
         let mut bytes = Vec::new();
         while bytes.len() <= ANSWER_BYTES_MAX {
             match answer.chunk().await {

@@ -179,6 +179,7 @@ impl Beacon {
                 Outcome::Answered(verdict) => BeaconInput::Forwarded { intent, verdict },
                 // Let go of before: nothing is left to do.
                 Outcome::Gone => BeaconInput::Gone { intent },
+                Outcome::Postponed => BeaconInput::Postponed { intent },
                 Outcome::Unsendable(why) => BeaconInput::Unsendable { intent, why },
             };
             beacon.tell(input, ctx);

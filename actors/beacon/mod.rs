@@ -6,12 +6,14 @@ mod beacon;
 pub mod command;
 mod gaps;
 mod parents;
+mod policy;
 mod relay;
 mod run;
 mod upward;
 
 pub use beacon::{Beacon, BeaconWorld, StopRelaying};
 pub use parents::ParentRules;
+pub use policy::RefusedPolicies;
 pub use relay::{Effect, HttpRelay, Outcome, Relay};
 pub use run::{BeaconError, BeaconOptions, RunningBeacon, start};
 pub use upward::{HttpUpward, Upward};

@@ -31,6 +31,8 @@ pub enum Outcome {
     Answered(Verdict),
     /// The package is held no longer.
     Gone,
+    /// It was not tried: the package could not be read just now.
+    Postponed,
     /// It was not tried: the package itself forbids it.
     Unsendable(Aside),
 }
@@ -117,7 +119,11 @@ impl Relay for HttpRelay {
                     warn!(error = %Chain(&error), "a held package cannot be read");
                     return Outcome::Unsendable(Aside::BadDigest);
                 }
-                Ok(Some(Err(_))) | Err(_) => return later(),
+                Ok(Some(Err(error))) => {
+                    warn!(error = %Chain(&error), "a held package cannot be read now, it is tried again");
+                    return Outcome::Postponed;
+                }
+                Err(_) => return Outcome::Postponed,
             };
             let Ok(envelope) = stored::unpack::<Envelope>(&record.head) else {
                 return Outcome::Unsendable(Aside::BadDigest);
@@ -147,10 +153,6 @@ impl Relay for HttpRelay {
             Outcome::Answered(verdict)
         })
     }
-}
-
-fn later() -> Outcome {
-    Outcome::Answered(Verdict::Later { retry_after_ms: None, broken: false })
 }
 
 /// The envelope as headers. Source: delivery contract, section 1.

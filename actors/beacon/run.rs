@@ -127,6 +127,7 @@ pub async fn start(
         statuses: below.clone(),
         gaps: gap_reports.clone(),
         endpoint,
+        refused_policies: Arc::default(),
         told: Arc::default(),
     };
     let settings = BeaconSettings {

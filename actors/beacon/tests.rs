@@ -1,5 +1,7 @@
 //! Real beacons on loopback: what is received is held, relayed, let go, and found again after a restart.
 
+mod policies;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;

@@ -19,12 +19,14 @@ use tracing::{debug, info, warn};
 
 use super::gaps;
 use super::parents::ParentRules;
+use super::policy::{Cause, RefusedPolicies};
 use super::relay::Effect;
 use crate::clock::SharedClock;
 use crate::errors::Chain;
 use crate::hierarchy::{Downloads, Gaps, Statuses};
 use crate::log::{FolderDisk, Handle, read_file, replace_file};
 use crate::node::Logs;
+use crate::upload_client::retry_after_ms;
 
 /// The policy a beacon keeps, so that it can answer while its parent is away.
 const POLICY_FILE: &str = "policy.json";
@@ -70,6 +72,8 @@ pub struct HttpUpward {
     pub gaps: actix_web::web::Data<Gaps>,
     /// How agents reach it; `None` for one that they are not to use.
     pub endpoint: Option<Endpoint>,
+    /// Policies of a parent that were kept out.
+    pub refused_policies: Arc<RefusedPolicies>,
     /// Packages set aside of which there is nothing to report any more.
     pub told: Arc<Mutex<BTreeSet<Handle>>>,
 }
@@ -100,14 +104,20 @@ pub fn hand_on(downloads: &Downloads, policy: BeaconPolicy, node: Guid) {
 /// How a question failed, and why.
 type Failed = (Asked, String);
 
-/// What the status of an answer means that is not the wanted one.
-fn unwanted(status: u16) -> Failed {
+/// What an answer means that is not the wanted one.
+fn unwanted(answer: &reqwest::Response) -> Failed {
+    let status = answer.status().as_u16();
     let asked = match status {
-        429 | 503 => Asked::Busy,
+        429 | 503 => Asked::Busy { retry_after_ms: retry_after_ms(answer.headers()) },
         508 => Asked::Loop,
         _ => Asked::Failed,
     };
     (asked, format!("the parent answered {status}"))
+}
+
+/// The parent answers, and it is here that its answer is of no use now.
+fn of_no_use(why: String) -> Failed {
+    (Asked::Busy { retry_after_ms: None }, why)
 }
 
 fn failed(why: impl ToString) -> Failed {
@@ -134,28 +144,35 @@ impl HttpUpward {
         }
         let answer = request.send().await.map_err(|error| failed(Chain(&error)))?;
         match answer.status().as_u16() {
-            304 => return Ok(()),
+            304 => {
+                self.refused_policies.is_good(parent);
+                return Ok(());
+            }
             200 => {}
-            status => return Err(unwanted(status)),
+            _ => return Err(unwanted(&answer)),
         }
-        let bytes = read_bounded(answer, POLICY_BYTES_MAX).await?;
+        let bytes = read_bounded(answer, POLICY_BYTES_MAX).await;
+        let bytes = bytes.map_err(|(_, why)| self.refused_policies.refuse(parent, Cause::NotWhole, why))?;
         let (own, parent) = (self.clone(), parent.clone());
         // Reading it and making its files takes too long for a thread that serves others meanwhile.
         let taken = tokio::task::spawn_blocking(move || own.take_policy(&bytes, &parent));
-        taken.await.map_err(|error| (Asked::Busy, format!("the policy was not read: {error}")))?
+        taken.await.map_err(|error| of_no_use(format!("the policy was not read: {error}")))?
     }
 
     fn take_policy(&self, bytes: &[u8], parent: &Parent) -> Result<(), Failed> {
-        let policy = BeaconPolicy::read(bytes).map_err(|error| failed(Chain(&error)))?;
+        let refused = &self.refused_policies;
+        let refuse = |error| refused.refuse(parent, Cause::from(&error), Chain(&error).to_string());
+        let policy = BeaconPolicy::read(bytes).map_err(refuse)?;
+        refused.is_good(parent);
         let held = self.downloads.revision();
         // An alternate may be behind, and is a parent all the same.
         if policy.revision < held {
             let why = format!("the parent's policy has revision {}, the present one {held}", policy.revision);
-            return Err((Asked::Busy, why));
+            return Err(of_no_use(why));
         }
         let kept = FolderDisk::open(&self.folder).and_then(|disk| replace_file(&disk, POLICY_FILE, bytes));
         // A disk that does not take it is no fault of the parent.
-        kept.map_err(|error| (Asked::Busy, format!("cannot keep it: {error}")))?;
+        kept.map_err(|error| of_no_use(format!("cannot keep it: {error}")))?;
         info!(revision = policy.revision, %parent, "a new policy is handed on");
         hand_on(&self.downloads, policy, self.node);
         Ok(())
@@ -241,6 +258,7 @@ impl HttpUpward {
                 at: own.clock.now(),
                 queue,
                 policy_revision: own.downloads.revision(),
+                policies_refused: own.refused_policies.count(),
                 endpoint: own.endpoint.clone(),
                 aside,
             }];
@@ -264,7 +282,7 @@ impl HttpUpward {
                 }
                 Ok(())
             }
-            Ok(answer) => Err(unwanted(answer.status().as_u16())),
+            Ok(answer) => Err(unwanted(&answer)),
             Err(error) => Err(failed(Chain(&error))),
         }
     }

@@ -16,6 +16,11 @@ use muster::policy::{BeaconPolicy, File, HandOut};
 use super::Gaps;
 use crate::intake::refuse;
 
+/// Where there is no policy yet an agent comes again after so long.
+const AGENTS_COME_AGAIN_SECS: u64 = 60;
+/// A beacon, of which there are few, sooner: below it nobody has a policy until it has one.
+const BEACONS_COME_AGAIN_SECS: u64 = 5;
+
 /// What a node hands out: nothing until a policy was made or its parent gave one.
 #[derive(Default)]
 pub struct Downloads {
@@ -83,7 +88,7 @@ impl Downloads {
 
     /// Answers with the file `name` that `find` finds.
     fn answer(&self, request: &HttpRequest, name: &str, find: impl Fn(&HandOut) -> Option<&File>) -> HttpResponse {
-        let Some(given) = self.given() else { return later() };
+        let Some(given) = self.given() else { return later(AGENTS_COME_AGAIN_SECS) };
         let Some(found) = find(&given.hand_out) else {
             return refuse(&Refusal::new(404, "not-found", "no such file to download"), None);
         };
@@ -107,7 +112,7 @@ async fn policy_of_beacons(request: HttpRequest, guid: Path<String>, downloads: 
     }
     match downloads.given() {
         Some(given) => given.answer(&request, &given.etag, "application/json", || given.json.clone()),
-        None => later(),
+        None => later(BEACONS_COME_AGAIN_SECS),
     }
 }
 
@@ -133,8 +138,8 @@ async fn file(
     answer
 }
 /// Nothing was given to this node yet.
-fn later() -> HttpResponse {
-    refuse(&Refusal::new(503, "no-policy", "this node has no policy yet"), Some(60))
+fn later(come_again_secs: u64) -> HttpResponse {
+    refuse(&Refusal::new(503, "no-policy", "this node has no policy yet"), Some(come_again_secs))
 }
 
 impl Given {

@@ -89,7 +89,7 @@ impl Statuses {
     /// Every beacon below with when it was heard last.
     pub fn heard(&self) -> Vec<(Timestamp, BeaconStatus)> {
         let known = self.known.lock().expect("no holder of this lock panics");
-        known.heard().map(|(at, status)| (at, status.clone())).collect()
+        known.iter().map(|status| (status.at, status.clone())).collect()
     }
 
     fn take(&self, report: Vec<BeaconStatus>) {
@@ -115,7 +115,7 @@ async fn put(guid: Path<String>, body: Bytes, statuses: Data<Statuses>) -> HttpR
     let Ok(guid) = guid.parse::<Guid>() else { return wrong("the address names no GUID") };
     match serde_json::from_slice::<Vec<BeaconStatus>>(&body) {
         Ok(report) if report.first().is_some_and(|own| own.id == guid) => {
-            if is_circle(&report, statuses.node, statuses.clock.now()) {
+            if is_circle(&report, statuses.node) {
                 let what = "this node has reported to the sender itself: one of the two has a wrong parent";
                 return refuse(&Refusal::new(508, "loop", what), None);
             }

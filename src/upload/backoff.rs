@@ -3,7 +3,7 @@
 //! Source: delivery contract, section 5, backoff.
 
 use crate::rng::RngStream;
-use crate::time::{HOUR_MS, MINUTE_MS, SECOND_MS};
+use crate::time::{HOUR_MS, MINUTE_MS, SECOND_MS, Timestamp};
 
 /// Full jitter: a wait drawn uniformly from 0 to `min(cap, base * 2^tries)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,9 @@ impl Backoff {
     }
 }
 
-/// The retries of one node together: at most a tenth on top of first sends, ten saved up.
+/// The retries of one node together: at most a tenth on top of first sends, and what time gives; ten saved up.
+///
+/// Only retries that fail use it up: one that is taken has told that others may go too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryBudget {
     /// Tenths of a retry.
@@ -36,6 +38,8 @@ pub struct RetryBudget {
 
 /// Most tenths saved up: a burst of ten retries, so that an agent that sends once a day may still try again.
 const TENTHS_MAX: u16 = 100;
+/// In so long time gives a tenth of a retry.
+const TENTH_MS: i64 = MINUTE_MS / 10;
 
 impl Default for RetryBudget {
     fn default() -> RetryBudget {
@@ -47,6 +51,19 @@ impl RetryBudget {
     /// A first send earns a tenth of a retry.
     pub fn first_send(&mut self) {
         self.tenths = (self.tenths + 1).min(TENTHS_MAX);
+    }
+
+    /// Time has passed since `since`: a retry a minute, so that a node without first sends does not hold for ever what it
+    /// has tried. The moment up to which this is paid.
+    pub fn passed(&mut self, since: Timestamp, now: Timestamp) -> Timestamp {
+        let tenths = now.ms_since(since) / TENTH_MS;
+        self.tenths = self.tenths.saturating_add(tenths.min(i64::from(TENTHS_MAX)) as u16).min(TENTHS_MAX);
+        since.plus_ms(tenths * TENTH_MS)
+    }
+
+    /// A retry was taken: it costs nothing.
+    pub fn taken(&mut self) {
+        self.tenths = (self.tenths + 10).min(TENTHS_MAX);
     }
 
     /// Whether a retry may be spent; it is, when it may.
@@ -84,5 +101,25 @@ mod tests {
         assert_eq!((0..50).filter(|_| budget.spend()).count(), 10, "the burst");
         (0..100).for_each(|_| budget.first_send());
         assert_eq!((0..50).filter(|_| budget.spend()).count(), 10);
+    }
+
+    #[test]
+    fn a_minute_earns_a_retry_ten_are_saved_up_and_one_that_is_taken_costs_nothing() {
+        let mut budget = RetryBudget::default();
+        let spend = |budget: &mut RetryBudget| (0..50).filter(|_| budget.spend()).count();
+        spend(&mut budget);
+        let mut paid = budget.passed(Timestamp(0), Timestamp(59_999));
+        assert_eq!((paid, budget.spend()), (Timestamp(54_000), false));
+        paid = budget.passed(paid, Timestamp(60_000));
+        assert!(budget.spend() && !budget.spend());
+        budget.taken();
+        assert_eq!(spend(&mut budget), 1);
+        paid = budget.passed(paid, Timestamp(HOUR_MS * 1_000_000));
+        assert_eq!(spend(&mut budget), 10);
+        assert_eq!(
+            (budget.passed(paid, Timestamp(i64::MIN)), spend(&mut budget)),
+            (paid, 0),
+            "a clock that was set back"
+        );
     }
 }

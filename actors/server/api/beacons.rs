@@ -21,6 +21,7 @@ const FORM: Form = Form {
         "overdue",
         "quarantined",
         "policy_revision",
+        "policies_refused",
         "site",
         "endpoint",
     ],
@@ -41,6 +42,7 @@ impl Fields for BeaconStatus {
             "quarantined" => Cell::count(self.queue.quarantined),
             "overdue" => Cell::text(self.queue.is_overdue().to_string()),
             "policy_revision" => Cell::count(self.policy_revision),
+            "policies_refused" => Cell::count(self.policies_refused),
             "site" => self.endpoint.as_ref().map_or(Cell::Null, |endpoint| Cell::text(&endpoint.site)),
             "endpoint" => self.endpoint.as_ref().map_or(Cell::Null, |endpoint| Cell::text(&endpoint.address)),
             _ => Cell::Null,
@@ -92,6 +94,7 @@ fn item(status: &BeaconStatus) -> Value {
         "overdue": status.queue.is_overdue(),
         "quarantined": status.queue.quarantined,
         "policy_revision": (status.policy_revision > 0).then(|| status.policy_revision.to_string()),
+        "policies_refused": status.policies_refused,
         "endpoint": status.endpoint.as_ref().map(|endpoint| &endpoint.address),
         "site": status.endpoint.as_ref().map(|endpoint| &endpoint.site),
     })

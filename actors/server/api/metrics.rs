@@ -78,7 +78,11 @@ pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
         text.gauge("muster_disk_bytes", "All bytes of that disk.", bytes(space.f_blocks));
     }
     let (packages, oldest_ms) = api.at_beacons();
-    text.gauge("muster_beacons", "Beacons that have reported since the start.", api.statuses.list().len() as f64);
+    let beacons = api.statuses.list();
+    text.gauge("muster_beacons", "Beacons that have reported since the start.", beacons.len() as f64);
+    let refused = beacons.iter().map(|status| status.policies_refused).fold(0, u64::saturating_add);
+    let help = "Policies of their parents that beacons kept out, each since its own start.";
+    text.gauge("muster_policies_refused_at_beacons", help, refused as f64);
     text.gauge("muster_packages_at_beacons", "Packages that they said they hold.", packages as f64);
     text.gauge("muster_oldest_at_beacons_seconds", "How long the oldest had waited then.", oldest_ms as f64 / 1e3);
     Ok(Answer::Metrics(text.0))

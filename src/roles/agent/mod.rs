@@ -310,6 +310,7 @@ impl AgentCore {
         self.servers.follow(&self.rules, &rules, now);
         self.plan.replace(rules.timetable.clone(), now);
         self.rules = rules;
+        self.follow_catch_up(now);
         out.intend(AgentIntent::Remember);
     }
 

@@ -69,8 +69,7 @@ impl AgentCore {
             let Some(entry) = due.min_by_key(|entry| (entry.due, entry.queued.package)).copied() else { return };
             let package = entry.queued.package;
             if entry.is_retry && !self.budget.spend() {
-                let due = self.at_catch_up(now);
-                self.change(package, |entry| entry.due = due);
+                self.leave_to_catch_up(now, package);
                 continue;
             }
             self.change(package, |entry| entry.is_retry = false);
@@ -101,12 +100,26 @@ impl AgentCore {
         }
         let Some(entry) = self.queue.iter().find(|entry| entry.queued.package == package).copied() else { return };
         let tries = entry.tries.saturating_add(1);
-        let due = if tries < TRIES_MAX {
-            now.plus_ms(Backoff::AGENT.wait_ms(u32::from(entry.tries), &mut self.rng)).max(free)
-        } else {
-            self.at_catch_up(now)
-        };
+        if tries >= TRIES_MAX {
+            self.leave_to_catch_up(now, package);
+            return;
+        }
+        let due = now.plus_ms(Backoff::AGENT.wait_ms(u32::from(entry.tries), &mut self.rng)).max(free);
         self.change(package, |entry| (entry.due, entry.tries, entry.is_retry) = (due, tries, true));
+    }
+
+    /// The next pass of `package` is the catch-up's, or takes its place a day later: no retry, whatever the budget holds.
+    fn leave_to_catch_up(&mut self, now: Timestamp, package: PackageNumber) {
+        let due = self.at_catch_up(now);
+        self.change(package, |entry| (entry.due, entry.tries, entry.is_retry) = (due, 0, false));
+    }
+
+    /// The rules have changed: what was left to a catch-up that is no longer planned goes a day later.
+    pub(super) fn follow_catch_up(&mut self, now: Timestamp) {
+        let due = self.at_catch_up(now);
+        for entry in self.queue.iter_mut().filter(|entry| entry.due == Timestamp::NEVER) {
+            entry.due = due;
+        }
     }
 
     /// When a package goes again whose tries are over: the catch-up says so itself. A schedule without one, or one that is

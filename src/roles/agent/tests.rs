@@ -592,9 +592,8 @@ fn a_collection_that_was_begun_and_never_published_is_made_after_the_restart() {
 
 #[test]
 fn without_a_catch_up_a_package_whose_tries_are_over_waits_a_day_and_not_for_ever() {
-    let off = crate::formats::client_configuration::ClientConfiguration { is_catch_up_on: false, ..Default::default() };
-    let rules = Arc::new(AgentRules::new(1, &settings(1), vec![Content::Configuration(off)]));
-    let mut bench = Bench::of(AgentDurable { rules, ..durable(settings(1), vec![usage(1)], Some(START)) });
+    let queued = vec![usage(1)];
+    let mut bench = Bench::of(AgentDurable { rules: without_catch_up(1), ..durable(settings(1), queued, Some(START)) });
     bench.wake();
     bench.policy(true);
     for _ in 0..3 {
@@ -605,6 +604,61 @@ fn without_a_catch_up_a_package_whose_tries_are_over_waits_a_day_and_not_for_eve
     }
     let upload = bench.core.plan(bench.now).upload.ms_since(bench.now);
     assert!((DAY_MS - MINUTE_MS..=DAY_MS).contains(&upload), "{upload}");
+}
+
+/// Rules of revision `revision` with the catch-up switched off.
+fn without_catch_up(revision: u32) -> Arc<AgentRules> {
+    let off = ClientConfiguration { is_catch_up_on: false, ..Default::default() };
+    Arc::new(AgentRules::new(revision, &settings(1), vec![Content::Configuration(off)]))
+}
+
+#[test]
+fn without_a_catch_up_each_package_is_tried_each_day_whatever_the_retry_budget_holds() {
+    let queued = (1..=30).map(usage).collect();
+    let mut bench = Bench::of(AgentDurable { rules: without_catch_up(1), ..durable(settings(1), queued, Some(START)) });
+    bench.wake();
+    bench.policy(true);
+    let mut by_day = [0; 5];
+    while sends_before(&mut bench, 5 * DAY_MS) {
+        by_day[(bench.now.ms_since(START) / DAY_MS) as usize] += 1;
+        bench.answer(LATER);
+    }
+    assert_eq!(by_day[0], 30 + 10, "each once, and the burst of retries");
+    assert!(by_day[1..].iter().all(|sent| (28..=32).contains(sent)), "each once: {by_day:?}");
+    while sends_before(&mut bench, 7 * DAY_MS) {
+        bench.answer(Verdict::Delivered);
+    }
+    assert_eq!(bench.core.queued(), 0, "gone within a day");
+}
+
+/// Goes on until something is being sent, so many milliseconds after the start at the latest. Whether something is.
+fn sends_before(bench: &mut Bench, end_ms: i64) -> bool {
+    while bench.sending.is_none() {
+        let due = bench.core.next_due().max(bench.now);
+        if due >= START.plus_ms(end_ms) {
+            return false;
+        }
+        bench.now = due;
+        bench.wake();
+        if bench.asking.is_some() {
+            bench.policy(true);
+        }
+    }
+    bench.now < START.plus_ms(end_ms)
+}
+
+#[test]
+fn what_waits_for_a_catch_up_that_is_switched_off_goes_a_day_later() {
+    let (mut bench, _) = Bench::holding(1, vec![usage(1)]);
+    for _ in 0..3 {
+        if bench.sending.is_none() {
+            bench.next();
+        }
+        bench.answer(LATER);
+    }
+    assert_eq!(bench.core.plan(bench.now).upload, Timestamp::NEVER);
+    bench.on(AgentInput::RulesChanged(without_catch_up(1)));
+    assert_eq!(bench.core.plan(bench.now).upload.ms_since(bench.now), DAY_MS);
 }
 
 #[derive(Clone, Debug)]

@@ -1,27 +1,31 @@
 //! The beacon's decisions: what of the held packages goes to which parent, and when.
 //!
 //! Each minute a cycle begins and drains what is waiting as long as a parent takes it: kinds in turn, new and deferred
-//! packages in turn, oldest first. A failed package waits by full jitter; three failures in a row open the parent's
-//! circuit, a success closes it and clears all waits. Once a day everything held is compared with what is known here.
+//! packages in turn, origins in turn, oldest first. A failed package waits by full jitter. A parent that fails three
+//! times in a row, that asks for time or that does not know this beacon gets one package for each wait from then on;
+//! the first that it takes clears all waits, and more go with each that follows. Once a day everything held is compared
+//! with what is known here.
 //! Source: delivery contract, section 5; `agent-beacon-batch` reference, section 9.
 
+mod backlog;
 mod hand_on;
 mod parents;
 mod rescan;
 mod sending;
 mod vocabulary;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use hand_on::own_schedule;
 pub use parents::{ParentsError, parents_in_force};
 pub use vocabulary::*;
 
+use self::backlog::Backlog;
 use self::parents::Parents;
+use self::sending::Sent;
 
 use super::{Core, IntentNumber, Sink};
-use crate::model::package::Kind;
 use crate::rng::RngStream;
 use crate::time::{DAY_MS, SECOND_MS, Timestamp};
 use crate::upload::backoff::{Backoff, CLOCK_STEP_MS, RetryBudget};
@@ -31,29 +35,35 @@ struct Tries {
     waiting: Waiting,
     failures: u32,
     refusals: u8,
+    /// How often a parent that was back cleared its wait.
+    cleared: u8,
 }
 
 /// See the module's head.
 pub struct BeaconCore {
     settings: Arc<BeaconSettings>,
     rng: RngStream,
-    /// Never tried yet, oldest first, by kind.
-    fresh: BTreeMap<Kind, VecDeque<Waiting>>,
+    /// What waits for its turn: never tried, or cleared to go again.
+    backlog: Backlog,
     /// Tried and failed: due time and package.
     deferred: BTreeSet<(Timestamp, PackageNumber)>,
-    /// What is known of each package that was tried.
+    /// What is known of each package that was tried: the active set.
     tries: BTreeMap<PackageNumber, Tries>,
-    /// Under way: intent to package and parent.
-    sending: BTreeMap<IntentNumber, (PackageNumber, Parent)>,
+    /// Under way.
+    sending: BTreeMap<IntentNumber, Sent>,
     /// Refused since a parent last took something.
     suspects: BTreeSet<PackageNumber>,
     parents: Parents,
     budget: RetryBudget,
-    next_kind: usize,
+    /// Up to then time has paid into the budget.
+    budget_paid: Timestamp,
+    /// What a parent was last asked with that took nothing before.
+    last_probe: Option<PackageNumber>,
     deferred_turn: bool,
     cycle_due: Timestamp,
     draining: bool,
     policy_due: Timestamp,
+    policy_failures: u32,
     status_due: Timestamp,
     rescan_due: Timestamp,
     /// Nothing is sent before this: the identity was not accepted, or the node is full of retries.
@@ -79,17 +89,19 @@ impl Core for BeaconCore {
             // Each beacon at an hour of its own.
             rescan_due: now.plus_ms(rng.below(DAY_MS)),
             rng,
-            fresh: BTreeMap::new(),
+            backlog: Backlog::default(),
             deferred: BTreeSet::new(),
             tries: BTreeMap::new(),
             sending: BTreeMap::new(),
             suspects: BTreeSet::new(),
             budget: RetryBudget::default(),
-            next_kind: 0,
+            budget_paid: now,
+            last_probe: None,
             deferred_turn: false,
             cycle_due,
             draining: false,
             policy_due: now,
+            policy_failures: 0,
             status_due: now,
             hold_until: now,
             unidentified: 0,
@@ -145,18 +157,21 @@ impl Core for BeaconCore {
             BeaconInput::Gone { intent } => {
                 self.not_sent(intent);
             }
+            BeaconInput::Postponed { intent } => self.postponed(now, intent, out),
             BeaconInput::PolicyAnswered { from, asked, parents } => {
                 self.question_answered(now, &from, asked);
-                if asked != Asked::Answered {
-                    let wait = Backoff::BEACON.wait_ms(0, &mut self.rng).max(SECOND_MS);
-                    self.policy_due = self.policy_due.min(now.plus_ms(wait));
-                }
+                self.plan_policy(now, asked);
                 if self.parents.follow(parents, now) {
                     // The new parent, and whoever looks at the list of beacons, hears of it at once.
                     self.status_due = now;
                 }
             }
-            BeaconInput::StatusAnswered { from, asked } => self.question_answered(now, &from, asked),
+            BeaconInput::StatusAnswered { from, asked } => {
+                self.question_answered(now, &from, asked);
+                if let Some(ms) = asked.come_again_ms() {
+                    self.status_due = self.status_due.max(now.plus_ms(ms));
+                }
+            }
             BeaconInput::Rescanned { after, through, packages } => self.rescanned(after, through, packages, out),
             BeaconInput::Done => {}
         }
@@ -169,7 +184,7 @@ impl Core for BeaconCore {
 impl BeaconCore {
     /// Packages that wait or are under way.
     pub fn waiting(&self) -> usize {
-        self.fresh.values().map(VecDeque::len).sum::<usize>() + self.deferred.len() + self.sending.len()
+        self.backlog.len() + self.deferred.len() + self.sending.len()
     }
 
     /// A clock that was set back takes the plan with it, so that nothing waits for a time that is far away again.
@@ -183,7 +198,7 @@ impl BeaconCore {
         self.deferred = self.deferred.iter().map(|(due, package)| (due.plus_ms(-step), *package)).collect();
         self.parents.step_back(step);
         let dues = [&mut self.cycle_due, &mut self.policy_due, &mut self.status_due, &mut self.rescan_due];
-        for due in dues.into_iter().chain([&mut self.hold_until]) {
+        for due in dues.into_iter().chain([&mut self.hold_until, &mut self.budget_paid]) {
             *due = due.plus_ms(-step);
         }
     }
@@ -203,10 +218,24 @@ impl BeaconCore {
         }
     }
 
-    fn take(&mut self, packages: Vec<Waiting>) {
-        for waiting in packages {
-            self.fresh.entry(waiting.kind).or_default().push_back(waiting);
+    /// When policy is asked for again: after a failure sooner than usual, by waits that grow to the usual one.
+    fn plan_policy(&mut self, now: Timestamp, asked: Asked) {
+        if asked == Asked::Answered {
+            self.policy_failures = 0;
+            return;
         }
+        let cap_ms = self.settings.policy_every_ms;
+        let backoff = Backoff { base_ms: Backoff::BEACON.base_ms.min(cap_ms), cap_ms };
+        let wait = backoff.wait_ms(self.policy_failures, &mut self.rng).max(SECOND_MS);
+        self.policy_failures = self.policy_failures.saturating_add(1);
+        self.policy_due = self.policy_due.min(now.plus_ms(wait));
+        if let Some(ms) = asked.come_again_ms() {
+            self.policy_due = self.policy_due.max(now.plus_ms(ms));
+        }
+    }
+
+    fn take(&mut self, packages: Vec<Waiting>) {
+        packages.into_iter().for_each(|waiting| self.backlog.push(waiting));
     }
 }
 

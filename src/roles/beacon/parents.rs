@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::sending::PARALLEL_MAX;
 use super::vocabulary::{Asked, Parent};
 use crate::config::address::{address_parts, base_address};
 use crate::rng::RngStream;
@@ -50,7 +51,7 @@ pub fn parents_in_force(
 }
 
 /// What is known of one parent.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Known {
     /// By what became of packages.
     packages: Health,
@@ -60,6 +61,24 @@ struct Known {
     busy_until: Timestamp,
     /// How often in a row it was full or a circle: the exponent of the next wait.
     turned_away: u32,
+    /// It asked for time, was full or a circle, or did not accept this beacon, and has taken nothing since: only what is
+    /// sent from then on can tell that it takes again.
+    is_away: bool,
+    /// Forwards that may be under way to it: one while it is away or down, one more with each that it takes.
+    room: usize,
+}
+
+impl Default for Known {
+    fn default() -> Known {
+        Known {
+            packages: Health::default(),
+            questions: Health::default(),
+            busy_until: Timestamp(i64::MIN),
+            turned_away: 0,
+            is_away: false,
+            room: PARALLEL_MAX,
+        }
+    }
 }
 
 impl Known {
@@ -72,7 +91,7 @@ impl Known {
     }
 
     fn is_sound(&self) -> bool {
-        self.turned_away == 0 && self.packages.is_sound() && self.questions.is_sound()
+        !self.is_away && self.packages.is_sound() && self.questions.is_sound()
     }
 
     /// It is full, or would send in a circle.
@@ -83,6 +102,7 @@ impl Known {
             self.busy_until = now.plus_ms(wait.max(SECOND_MS));
             self.turned_away = self.turned_away.saturating_add(1);
         }
+        self.is_away = true;
     }
 }
 
@@ -135,8 +155,13 @@ impl Parents {
     pub(super) fn next(&self, now: Timestamp) -> Option<(Parent, bool)> {
         let place = self.sticky.pass(now).find(|place| self.at(*place).lets_pass(now))?;
         let known = self.at(place);
-        let is_probe = known.turned_away > 0 || !known.is_closed();
+        let is_probe = known.is_away || !known.is_closed();
         Some((self.list[usize::from(place)].clone(), is_probe))
+    }
+
+    /// Forwards that may be under way while the next one is for `parent`.
+    pub(super) fn room(&self, parent: &Parent) -> usize {
+        self.place(parent).map_or(1, |place| self.known[place].room)
     }
 
     /// The parent for a question, which is asked also while no package may be sent.
@@ -189,12 +214,13 @@ impl Parents {
         }
     }
 
-    /// A package was answered, or not.
+    /// A package was answered, or not. `is_probe`: it was sent alone, after what the parent did before.
     pub(super) fn answered(
         &mut self,
         now: Timestamp,
         parent: &Parent,
         verdict: Verdict,
+        is_probe: bool,
         rng: &mut RngStream,
     ) -> Change {
         let Some(place) = self.place(parent) else {
@@ -209,19 +235,31 @@ impl Parents {
         }
         match verdict {
             Verdict::Delivered => {
-                (known.turned_away, known.questions) = (0, Health::default());
+                known.questions = Health::default();
+                if is_probe {
+                    (known.turned_away, known.is_away) = (0, false);
+                }
+                if !known.is_away {
+                    known.room = (known.room + 1).min(PARALLEL_MAX);
+                }
+                let is_back = !was_sound && !known.is_away;
                 self.sticky.succeeded(now, place as u16, rng);
-                return Change { is_fair, is_back: !was_sound };
+                return Change { is_fair, is_back };
             }
             // Busy, not broken: everything waits as long as it asks.
             Verdict::Later { retry_after_ms, broken: false } => {
                 let wait = retry_after_ms.unwrap_or_else(|| Backoff::BEACON.wait_ms(0, rng));
                 known.busy_until = known.busy_until.max(now.plus_ms(wait.max(SECOND_MS)));
+                known.is_away = true;
             }
             Verdict::Full | Verdict::Loop => known.turn_away(now, rng),
-            Verdict::Later { .. } | Verdict::Refused | Verdict::Unidentified | Verdict::Revoked => {}
+            Verdict::Unidentified | Verdict::Revoked => known.is_away = true,
+            Verdict::Later { .. } | Verdict::Refused => {}
         }
-        if !self.known[place].is_closed() {
+        if known.is_away || !known.is_closed() {
+            known.room = 1;
+        }
+        if !known.is_closed() {
             self.sticky.failed(place as u16);
         }
         Change { is_fair, is_back: false }
@@ -243,7 +281,7 @@ impl Parents {
                 }
             }
             // It has no answer yet, which says nothing of packages.
-            Asked::Busy | Asked::Loop => {
+            Asked::Busy { .. } | Asked::Loop => {
                 let busy = Verdict::Later { retry_after_ms: None, broken: false };
                 known.questions.answered(now, busy, Backoff::BEACON, rng);
                 if asked == Asked::Loop {
@@ -326,12 +364,12 @@ mod tests {
     fn a_parent_that_would_send_in_a_circle_or_is_full_is_left_and_gets_one_package_later() {
         for verdict in [Verdict::Full, Verdict::Loop] {
             let (mut parents, [a, b], mut rng) = two();
-            parents.answered(Timestamp(0), &a, verdict, &mut rng);
+            parents.answered(Timestamp(0), &a, verdict, false, &mut rng);
             assert_eq!(parents.next(Timestamp(0)), Some((b.clone(), false)), "{verdict:?}");
             assert_eq!(parents.for_question(Timestamp(0)), b);
             // Nobody took anything at the other one, so the first is asked again after its wait.
             assert_eq!(parents.next(Timestamp(MINUTE_MS)), Some((a.clone(), true)));
-            let change = parents.answered(Timestamp(MINUTE_MS), &a, Verdict::Delivered, &mut rng);
+            let change = parents.answered(Timestamp(MINUTE_MS), &a, Verdict::Delivered, true, &mut rng);
             assert!(change.is_back);
             assert_eq!(parents.next(Timestamp(MINUTE_MS)), Some((a, false)));
         }
@@ -358,6 +396,34 @@ mod tests {
     }
 
     #[test]
+    fn answers_that_are_of_no_use_stop_no_package() {
+        let (mut parents, [a, _], mut rng) = two();
+        for minute in 0..20 {
+            let now = Timestamp(minute * MINUTE_MS);
+            parents.asked(now, &a);
+            parents.question_answered(now, &a, Asked::Busy { retry_after_ms: None }, &mut rng);
+            assert_eq!(parents.next(now), Some((a.clone(), false)));
+        }
+    }
+
+    #[test]
+    fn a_busy_parent_gets_one_package_after_its_wait_and_is_back_with_what_was_sent_then_only() {
+        for verdict in [Verdict::Later { retry_after_ms: Some(9_000), broken: false }, Verdict::Unidentified] {
+            let (mut parents, [a, _], mut rng) = two();
+            parents.follow([a.clone()].into(), Timestamp(0));
+            assert_eq!(parents.room(&a), PARALLEL_MAX);
+            parents.answered(Timestamp(0), &a, verdict, false, &mut rng);
+            // This one was under way before.
+            let change = parents.answered(Timestamp(1), &a, Verdict::Delivered, false, &mut rng);
+            assert!(!change.is_back, "{verdict:?}");
+            let now = Timestamp(9_000);
+            assert_eq!((parents.next(now), parents.room(&a)), (Some((a.clone(), true)), 1));
+            assert!(parents.answered(now, &a, Verdict::Delivered, true, &mut rng).is_back);
+            assert_eq!((parents.next(now), parents.room(&a)), (Some((a.clone(), false)), 2));
+        }
+    }
+
+    #[test]
     fn a_link_that_carries_questions_but_no_packages_gets_probes_and_no_more() {
         let (mut parents, [a, _], mut rng) = two();
         parents.follow([a.clone()].into(), Timestamp(0));
@@ -369,7 +435,10 @@ mod tests {
             parents.question_answered(now, &a, Asked::Answered, &mut rng);
             while let Some((to, _)) = parents.next(now) {
                 parents.sent(now, &to);
-                assert_eq!(parents.answered(now, &to, broken, &mut rng), Change { is_fair: true, is_back: false });
+                assert_eq!(
+                    parents.answered(now, &to, broken, false, &mut rng),
+                    Change { is_fair: true, is_back: false }
+                );
                 sent += 1;
             }
         }
@@ -382,7 +451,7 @@ mod tests {
         parents.follow([a.clone()].into(), Timestamp(0));
         let broken = Verdict::Later { retry_after_ms: None, broken: true };
         for _ in 0..3 {
-            parents.answered(Timestamp(0), &a, broken, &mut rng);
+            parents.answered(Timestamp(0), &a, broken, false, &mut rng);
             parents.question_answered(Timestamp(0), &a, Asked::Failed, &mut rng);
         }
         let now = Timestamp(1);
@@ -391,7 +460,7 @@ mod tests {
         assert_eq!(parents.next(now), Some((a.clone(), true)));
         parents.sent(now, &a);
         assert_eq!(parents.next(now), None, "one");
-        assert!(parents.answered(now, &a, Verdict::Delivered, &mut rng).is_back);
+        assert!(parents.answered(now, &a, Verdict::Delivered, true, &mut rng).is_back);
         assert_eq!(parents.next(now), Some((a, false)));
     }
 
@@ -400,16 +469,16 @@ mod tests {
         let (mut parents, [a, b], mut rng) = two();
         let c = Parent("http://c".into());
         for _ in 0..3 {
-            parents.answered(Timestamp(0), &a, Verdict::Later { retry_after_ms: None, broken: true }, &mut rng);
+            parents.answered(Timestamp(0), &a, Verdict::Later { retry_after_ms: None, broken: true }, false, &mut rng);
         }
         assert!(parents.follow([c.clone(), a.clone()].into(), Timestamp(0)));
         assert!(
             !parents.follow([c.clone(), a.clone()].into(), Timestamp(0)) && !parents.follow([].into(), Timestamp(0))
         );
         assert_eq!(parents.next(Timestamp(0)), Some((c.clone(), false)));
-        parents.answered(Timestamp(0), &c, Verdict::Full, &mut rng);
+        parents.answered(Timestamp(0), &c, Verdict::Full, false, &mut rng);
         assert_eq!(parents.next(Timestamp(0)), None, "the other is still down");
-        let change = parents.answered(Timestamp(0), &b, Verdict::Refused, &mut rng);
+        let change = parents.answered(Timestamp(0), &b, Verdict::Refused, false, &mut rng);
         assert!(!change.is_fair, "one that is no parent any more");
     }
 }

@@ -19,10 +19,10 @@ impl BeaconCore {
     ) {
         let Some(through) = through else { return };
         let is_of_page = |package: &PackageNumber| Some(*package) > after && *package <= through;
-        let fresh = self.fresh.values().flatten().map(|waiting| waiting.package);
+        let waiting = self.backlog.packages();
         let tried = self.deferred.iter().map(|(_, package)| *package);
-        let sending = self.sending.values().map(|(package, _)| *package);
-        let known: BTreeSet<PackageNumber> = fresh.chain(tried).chain(sending).filter(is_of_page).collect();
+        let sending = self.sending.values().map(|sent| sent.package);
+        let known: BTreeSet<PackageNumber> = waiting.chain(tried).chain(sending).filter(is_of_page).collect();
         packages.retain(|waiting| !known.contains(&waiting.package));
         self.take(packages);
         out.intend(BeaconIntent::Rescan { after: Some(through) });

@@ -1,48 +1,56 @@
 //! What a beacon sends: which package is next, and what becomes of one that was answered.
 
-use std::collections::BTreeMap;
-
 use super::parents::Change;
-use super::vocabulary::{Aside, BeaconIntent, PackageNumber};
+use super::vocabulary::{Aside, BeaconIntent, PackageNumber, Parent};
 use super::{BeaconCore, Tries};
-use crate::model::package::Kind;
 use crate::roles::{IntentNumber, Sink};
-use crate::time::{MINUTE_MS, SECOND_MS, Timestamp};
+use crate::time::{DAY_MS, MINUTE_MS, SECOND_MS, Timestamp};
 use crate::upload::answer::Verdict;
 use crate::upload::backoff::Backoff;
 
 /// Forwards under way at one parent at a time.
 pub const PARALLEL_MAX: usize = 8;
-/// Packages under consideration at once.
-const ACTIVE_MAX: usize = 1_000;
-/// Of these, at most so many of one origin.
-const ACTIVE_OF_ORIGIN_MAX: usize = ACTIVE_MAX / 10;
 /// Refusals of one package after which it is quarantined although nothing else went through.
 const REFUSALS_OF_PACKAGE_MAX: u8 = 3;
+/// So often a parent that is back clears the wait of one package. One that fails again and again while others go through
+/// then waits on its own account, and by the retry budget.
+const CLEARED_MAX: u8 = 2;
 /// A refused identity waits between these.
 const UNIDENTIFIED_MS: (i64, i64) = (5 * MINUTE_MS, 360 * MINUTE_MS);
+
+/// A forward that is under way.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    pub(super) package: PackageNumber,
+    pub(super) to: Parent,
+    /// Whether it asks a parent that took nothing before, alone.
+    is_probe: bool,
+    /// Whether it was taken from the retry budget.
+    is_paid: bool,
+}
 
 impl BeaconCore {
     /// Sends while the parent takes; ends the cycle when nothing is left to send or under way.
     pub(super) fn pump(&mut self, now: Timestamp, out: &mut impl Sink<BeaconIntent>) {
-        while self.sending.len() < PARALLEL_MAX && now >= self.hold_until {
-            // A parent that failed gets one probe, not eight.
+        while now >= self.hold_until {
+            // A parent that failed gets one probe, not eight, and one that is back a few more with each that it takes.
             let Some((to, is_probe)) = self.parents.next(now) else { break };
-            if is_probe && !self.sending.is_empty() {
+            if self.sending.len() >= self.parents.room(&to) {
                 break;
             }
-            let Some(package) = (if is_probe { self.next_probe() } else { self.next(now) }) else { break };
+            let next = if is_probe { self.next_probe().map(|package| (package, false)) } else { self.next(now) };
+            let Some((package, is_paid)) = next else { break };
             self.parents.sent(now, &to);
             let intent = out.intend(BeaconIntent::Forward { package, to: to.clone() });
-            self.sending.insert(intent, (package, to));
+            self.sending.insert(intent, Sent { package, to, is_probe, is_paid });
         }
         if self.sending.is_empty() {
-            self.draining = false;
             self.end_cycle(now, out);
         }
     }
 
     fn end_cycle(&mut self, now: Timestamp, out: &mut impl Sink<BeaconIntent>) {
+        self.draining = false;
         let worn: Vec<PackageNumber> = self.suspects.iter().copied().filter(|p| self.is_worn(*p)).collect();
         for package in worn {
             self.quarantine(package, out);
@@ -52,8 +60,7 @@ impl BeaconCore {
             // Waits of its own end the pause early; the probe of a parent too.
             let due = self.deferred.first().map_or(Timestamp::NEVER, |(due, _)| *due);
             let probe = self.parents.free_at(now);
-            let fresh = self.fresh.values().any(|queue| !queue.is_empty());
-            let soonest = if fresh { probe } else { due.max(probe) };
+            let soonest = if self.backlog.has_next() { probe } else { due.max(probe) };
             self.cycle_due = self.cycle_due.min(soonest.max(now.plus_ms(SECOND_MS)));
         }
     }
@@ -62,52 +69,47 @@ impl BeaconCore {
         self.tries.get(&package).is_some_and(|tries| tries.refusals >= REFUSALS_OF_PACKAGE_MAX)
     }
 
-    /// The next package to send: new and deferred in turn, kinds in turn, oldest first, no origin more than its share.
-    fn next(&mut self, now: Timestamp) -> Option<PackageNumber> {
+    /// The next package to send, and whether the retry budget paid for it: new and deferred in turn.
+    fn next(&mut self, now: Timestamp) -> Option<(PackageNumber, bool)> {
         self.deferred_turn = !self.deferred_turn;
-        if self.deferred_turn {
-            self.next_deferred(now).or_else(|| self.next_fresh())
-        } else {
-            self.next_fresh().or_else(|| self.next_deferred(now))
+        if self.deferred_turn
+            && let Some(package) = self.next_deferred(now)
+        {
+            return Some((package, true));
         }
+        let fresh = self.next_waiting().map(|package| (package, false));
+        fresh.or_else(|| self.next_deferred(now).map(|package| (package, true)))
     }
 
-    /// A package to ask a failed parent with: the wait of a package is none of the parent's, and the circuit bounds
-    /// probes already, so they cost nothing of the retry budget.
+    /// A package to ask a failed parent with: the wait of a package is none of the parent's, and the parent's own wait
+    /// bounds probes already, so they cost nothing of the retry budget. Never the same one twice while there is another,
+    /// which might be at fault itself.
     fn next_probe(&mut self) -> Option<PackageNumber> {
-        let trusted = self.deferred.iter().find(|(_, package)| !self.suspects.contains(package)).copied();
-        if let Some(entry) = trusted {
-            self.deferred.remove(&entry);
-            return Some(entry.1);
-        }
-        self.next_fresh().or_else(|| self.deferred.pop_first().map(|(_, package)| package))
+        let is_fit = |package: &PackageNumber| !self.suspects.contains(package) && self.last_probe != Some(*package);
+        let trusted = self.deferred.iter().find(|(_, package)| is_fit(package)).copied();
+        let probe = match trusted {
+            Some(entry) => {
+                self.deferred.remove(&entry);
+                Some(entry.1)
+            }
+            None => self.next_waiting().or_else(|| self.deferred.pop_first().map(|(_, package)| package)),
+        };
+        self.last_probe = probe;
+        probe
     }
 
-    fn next_fresh(&mut self) -> Option<PackageNumber> {
-        for turn in 0..Kind::ALL.len() {
-            let at = (self.next_kind + turn) % Kind::ALL.len();
-            let Some(queue) = self.fresh.get_mut(&Kind::ALL[at]) else { continue };
-            // One origin may not fill the active set: its surplus steps behind the others of this look.
-            let mut seen: BTreeMap<u64, usize> = BTreeMap::new();
-            let look = queue.len().min(ACTIVE_MAX);
-            let fair = queue.iter().take(look).position(|waiting| {
-                let sending = self.tries.len();
-                let count = seen.entry(waiting.origin).or_default();
-                *count += 1;
-                sending < ACTIVE_MAX || *count <= ACTIVE_OF_ORIGIN_MAX
-            });
-            if let Some(waiting) = fair.and_then(|position| queue.remove(position)) {
-                self.next_kind = at + 1;
-                self.budget.first_send();
-                self.tries.insert(waiting.package, Tries { waiting, failures: 0, refusals: 0 });
-                return Some(waiting.package);
-            }
+    fn next_waiting(&mut self) -> Option<PackageNumber> {
+        let (waiting, is_again) = self.backlog.next()?;
+        if !is_again {
+            self.budget.first_send();
+            self.tries.insert(waiting.package, Tries { waiting, failures: 0, refusals: 0, cleared: 0 });
         }
-        None
+        Some(waiting.package)
     }
 
     fn next_deferred(&mut self, now: Timestamp) -> Option<PackageNumber> {
         let &(due, package) = self.deferred.first().filter(|(due, _)| *due <= now)?;
+        self.budget_paid = self.budget.passed(self.budget_paid, now);
         if !self.budget.spend() {
             return None;
         }
@@ -122,32 +124,56 @@ impl BeaconCore {
         verdict: Verdict,
         out: &mut impl Sink<BeaconIntent>,
     ) {
-        let Some((package, parent)) = self.sending.remove(&intent) else { return };
-        let Change { is_fair, is_back } = self.parents.answered(now, &parent, verdict, &mut self.rng);
+        let Some(Sent { package, to, is_probe, is_paid }) = self.sending.remove(&intent) else { return };
+        let Change { is_fair, is_back } = self.parents.answered(now, &to, verdict, is_probe, &mut self.rng);
         match verdict {
             Verdict::Delivered => {
+                if is_paid {
+                    self.budget.taken();
+                }
                 self.forget(package);
                 out.intend(BeaconIntent::Release(package));
                 self.succeeded(now, is_back, out);
             }
             Verdict::Refused => self.refused(now, package, is_fair),
-            Verdict::Later { broken: false, retry_after_ms } => self.defer(now, package, retry_after_ms.unwrap_or(0)),
-            Verdict::Later { .. } | Verdict::Full | Verdict::Loop => self.defer(now, package, 0),
+            // A parent that asks for time is left alone by itself; its wait is none of the package's.
+            Verdict::Later { .. } | Verdict::Full | Verdict::Loop => self.defer(now, package),
             Verdict::Unidentified | Verdict::Revoked => {
-                let (base_ms, cap_ms) = UNIDENTIFIED_MS;
-                let backoff = Backoff { base_ms, cap_ms };
-                let wait = backoff.wait_ms(self.unidentified, &mut self.rng).max(base_ms);
-                self.unidentified += 1;
-                self.hold_until = now.plus_ms(if verdict == Verdict::Revoked { cap_ms * 4 } else { wait });
-                self.defer(now, package, 0);
+                self.hold(now, verdict == Verdict::Revoked);
+                self.defer(now, package);
             }
+        }
+    }
+
+    /// Nothing is sent for a while: the identity is not accepted. Those that were under way with the first that was told
+    /// so say nothing new.
+    fn hold(&mut self, now: Timestamp, is_revoked: bool) {
+        let (base_ms, cap_ms) = UNIDENTIFIED_MS;
+        if now >= self.hold_until {
+            let wait = Backoff { base_ms, cap_ms }.wait_ms(self.unidentified, &mut self.rng).max(base_ms);
+            self.unidentified = self.unidentified.saturating_add(1);
+            self.hold_until = now.plus_ms(wait);
+        }
+        if is_revoked {
+            self.hold_until = self.hold_until.max(now.plus_ms(DAY_MS));
+        }
+    }
+
+    /// A forward was not tried: its package could not be read just now. No parent is to blame.
+    pub(super) fn postponed(&mut self, now: Timestamp, intent: IntentNumber, out: &mut impl Sink<BeaconIntent>) {
+        let Some(Sent { package, to, .. }) = self.sending.remove(&intent) else { return };
+        self.parents.abandoned(&to);
+        self.defer(now, package);
+        if self.draining && self.sending.is_empty() {
+            // What is left may be this one only, and the disk needs time.
+            self.end_cycle(now, out);
         }
     }
 
     /// A forward was not tried after all, and its package is not waited for any more. The package.
     pub(super) fn not_sent(&mut self, intent: IntentNumber) -> Option<PackageNumber> {
-        let (package, parent) = self.sending.remove(&intent)?;
-        self.parents.abandoned(&parent);
+        let Sent { package, to, .. } = self.sending.remove(&intent)?;
+        self.parents.abandoned(&to);
         self.forget(package);
         Some(package)
     }
@@ -173,12 +199,12 @@ impl BeaconCore {
                 self.tries.entry(suspect).and_modify(|tries| tries.refusals = 0);
             }
         }
-        self.defer(now, package, 0);
+        self.defer(now, package);
     }
 
     fn quarantine(&mut self, package: PackageNumber, out: &mut impl Sink<BeaconIntent>) {
         self.suspects.remove(&package);
-        if self.sending.values().any(|(sending, _)| *sending == package) {
+        if self.sending.values().any(|sent| sent.package == package) {
             return;
         }
         self.forget(package);
@@ -187,25 +213,30 @@ impl BeaconCore {
     }
 
     fn forget(&mut self, package: PackageNumber) {
-        self.tries.remove(&package);
+        if let Some(tries) = self.tries.remove(&package) {
+            self.backlog.settled(tries.waiting.origin);
+        }
         self.suspects.remove(&package);
     }
 
-    fn defer(&mut self, now: Timestamp, package: PackageNumber, least_ms: i64) {
+    fn defer(&mut self, now: Timestamp, package: PackageNumber) {
         let Some(tries) = self.tries.get_mut(&package) else { return };
-        let wait = Backoff::BEACON.wait_ms(tries.failures, &mut self.rng).max(least_ms).max(SECOND_MS);
-        tries.failures += 1;
+        let wait = Backoff::BEACON.wait_ms(tries.failures, &mut self.rng).max(SECOND_MS);
+        tries.failures = tries.failures.saturating_add(1);
         self.deferred.insert((now.plus_ms(wait), package));
     }
 
-    pub(super) fn clear_waits(&mut self, now: Timestamp) {
-        self.deferred = self.deferred.iter().map(|(_, package)| (now, *package)).collect();
-        // Nothing failed on its own account: what waited goes again as a first send would, and before what came later.
-        for (_, package) in std::mem::take(&mut self.deferred).into_iter().rev() {
+    /// A parent is back: nothing failed on its own account, so what waited goes again before what came later.
+    fn clear_waits(&mut self, now: Timestamp) {
+        for (due, package) in std::mem::take(&mut self.deferred) {
+            let Some(tries) = self.tries.get_mut(&package) else { continue };
             if self.suspects.contains(&package) {
                 self.deferred.insert((now, package));
-            } else if let Some(tries) = self.tries.remove(&package) {
-                self.fresh.entry(tries.waiting.kind).or_default().push_front(tries.waiting);
+            } else if tries.cleared >= CLEARED_MAX {
+                self.deferred.insert((due, package));
+            } else {
+                (tries.cleared, tries.failures) = (tries.cleared + 1, 0);
+                self.backlog.push_again(tries.waiting);
             }
         }
     }

@@ -1,5 +1,8 @@
+mod drain;
+
 use super::sending::PARALLEL_MAX;
 use super::*;
+use crate::model::package::Kind;
 use crate::roles::Intents;
 use crate::time::MINUTE_MS;
 use crate::upload::answer::Verdict;
@@ -64,7 +67,7 @@ impl Drill {
                 let at = self.now.ms_since(START);
                 let mut asked = |to: &Parent| match answer(at, u64::MAX, number_of(to)) {
                     Verdict::Delivered => Asked::Answered,
-                    Verdict::Later { broken: false, .. } => Asked::Busy,
+                    Verdict::Later { broken: false, retry_after_ms } => Asked::Busy { retry_after_ms },
                     Verdict::Loop => Asked::Loop,
                     _ => Asked::Failed,
                 };
@@ -323,4 +326,36 @@ fn once_a_day_what_was_lost_sight_of_is_queued_again_and_nothing_twice() {
         drill.log.iter().map(|(_, intent)| intent).filter(|i| matches!(i, BeaconIntent::Rescan { .. })).collect();
     let after = |number| BeaconIntent::Rescan { after: Some(PackageNumber(number)) };
     assert_eq!(next, [&after(4), &after(9)]);
+}
+
+fn times(drill: &Drill, is_wanted: impl Fn(&BeaconIntent) -> bool) -> Vec<i64> {
+    drill.log.iter().filter(|(_, intent)| is_wanted(intent)).map(|(at, _)| *at).collect()
+}
+
+#[test]
+fn a_parent_that_is_gone_is_asked_for_policy_less_and_less_and_soon_when_it_is_back() {
+    let mut drill = Drill::new(1, vec![]);
+    let day = 24 * 60 * MINUTE_MS;
+    drill.run(day + 20 * MINUTE_MS, |at, _, _| if at < day { later() } else { Verdict::Delivered });
+    let asked = times(&drill, |intent| matches!(intent, BeaconIntent::AskPolicy(_)));
+    let within = |from: i64, to: i64| asked.iter().filter(|at| (from..to).contains(*at)).count();
+    assert!(within(0, 2 * MINUTE_MS) >= 2, "at first within a minute or two");
+    assert!((96..250).contains(&within(0, day)), "{} in a day: 7 or 8 minutes on the average", within(0, day));
+    assert!((1..=2).contains(&within(day, day + 15 * MINUTE_MS + 1)), "a usual interval at most");
+    assert!(asked.windows(2).all(|pair| pair[1] - pair[0] <= 15 * MINUTE_MS + 1));
+}
+
+#[test]
+fn a_parent_that_asks_for_time_is_asked_for_policy_and_told_the_status_after_it() {
+    for wish in [5 * MINUTE_MS, 40 * MINUTE_MS] {
+        let mut drill = Drill::new(1, vec![]);
+        let busy = Verdict::Later { retry_after_ms: Some(wish), broken: false };
+        drill.run(120 * MINUTE_MS, |_, _, _| busy);
+        for asked in [
+            times(&drill, |intent| matches!(intent, BeaconIntent::AskPolicy(_))),
+            times(&drill, |intent| matches!(intent, BeaconIntent::SendStatus(_))),
+        ] {
+            assert!(asked.len() >= 2 && asked.windows(2).all(|pair| pair[1] - pair[0] >= wish), "{asked:?}");
+        }
+    }
 }

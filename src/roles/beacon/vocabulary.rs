@@ -6,6 +6,7 @@ use std::sync::Arc;
 pub use crate::model::aside::Aside;
 use crate::model::package::Kind;
 use crate::roles::IntentNumber;
+use crate::time::{HOUR_MS, SECOND_MS};
 use crate::upload::answer::Verdict;
 
 /// A parent, by its base address, `http://host:port` without a slash at its end.
@@ -23,12 +24,26 @@ impl fmt::Display for Parent {
 pub enum Asked {
     /// It has its answer.
     Answered,
-    /// The parent works and has no answer now (429, 503).
-    Busy,
+    /// The parent is there and gives nothing that is of use now: it asks for time (429, 503), or its policy is not whole
+    /// or not sound.
+    Busy {
+        /// When it wants to be asked again, in milliseconds; within 1 s and 1 h.
+        retry_after_ms: Option<i64>,
+    },
     /// The parent is below this beacon, or is this beacon (508).
     Loop,
     /// No answer, or one that no parent gives.
     Failed,
+}
+
+impl Asked {
+    /// When the parent wants to be asked again, within 1 s and 1 h; `None` when it did not say.
+    pub fn come_again_ms(self) -> Option<i64> {
+        match self {
+            Asked::Busy { retry_after_ms } => retry_after_ms.map(|ms| ms.clamp(SECOND_MS, HOUR_MS)),
+            Asked::Answered | Asked::Loop | Asked::Failed => None,
+        }
+    }
 }
 
 /// Number of a held package in this life.
@@ -93,6 +108,11 @@ pub enum BeaconInput {
     },
     /// A forward was not even tried: the package is held no longer.
     Gone {
+        /// Its intent.
+        intent: IntentNumber,
+    },
+    /// A forward was not even tried: the package could not be read just now.
+    Postponed {
         /// Its intent.
         intent: IntentNumber,
     },

@@ -355,6 +355,7 @@ mod tests {
             at: NOW,
             queue: Default::default(),
             policy_revision: 0,
+            policies_refused: 0,
             endpoint: Some(beacon_status::Endpoint {
                 address: address.into(),
                 site: "hq".into(),

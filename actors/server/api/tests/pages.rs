@@ -20,11 +20,16 @@ async fn texts_of_reports_are_shown_and_never_run() {
     let evil = "<script>alert(1)</script>\"'&";
     let properties = [("Manufacturer", evil), ("Name", evil), ("MachineID", "M1")];
     fixture.settle(report(1, 1, &properties, &[("<img src=x>", "1"), ("postgresql-15", "15.6")])).await;
-    let status = json!([{
+    // Its parent says that it has not heard of it for ten minutes.
+    let above = json!({
+        "id": guid(7), "name": "hq", "parent": "", "version": "", "at": NOW,
+        "queue": { "waiting": {}, "quarantined": 0 },
+    });
+    let status = json!([above, {
         "id": guid(8), "name": evil, "parent": "javascript:alert(1)", "version": evil, "at": NOW.0 - 600_000,
         "queue": { "waiting": { "Inventories": { "packages": 2, "bytes": 9, "oldest_ms": 7_200_000 } }, "quarantined": 0 },
     }]);
-    fixture.report_status(8, status).await;
+    fixture.report_status(7, status).await;
     fixture.until("/api/v1/devices", |list| list["total"] == 1).await;
     fixture.reconciled().await;
     let (home, device) = (fixture.text("/").await, fixture.text("/devices/1").await);

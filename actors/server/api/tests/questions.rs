@@ -497,10 +497,11 @@ async fn beacons_show_what_they_hold_and_name_the_hops_of_packages() {
             {
               "endpoint": null,
               "id": "GUID-8",
-              "last_seen": "2025-06-15T15:05:40.000Z",
+              "last_seen": "NOW",
               "name": "basel",
               "overdue": false,
               "parent": "http://hq:7080",
+              "policies_refused": 0,
               "policy_revision": null,
               "quarantined": 2,
               "queue": {

@@ -1,6 +1,6 @@
 //! The processes of this host, from `/proc`.
 //!
-//! Of each process two things are read in every sample: `stat` (start, time of the processor) and where `exe` points.
+//! Of each process two things are read in every sample: `stat` (parent, start, time of the processor) and where `exe` points.
 //! Only of one not seen before, or that runs another program now, `status` too (its account). `cmdline` and `environ`
 //! are never opened. Threads of the kernel have no program and are left out, as are processes that may not be looked at
 //! and programs of another root: what a container runs is its own, not this host's.
@@ -145,7 +145,7 @@ impl Memory {
             }
         };
         let path = std::str::from_utf8(target.get(..length)?).ok()?;
-        let ProcessTimes { start_ticks, busy_ticks } = read_times(read(&folder, c"stat", &mut [0; 2_048])?)?;
+        let ProcessTimes { parent, start_ticks, busy_ticks } = read_times(read(&folder, c"stat", &mut [0; 2_048])?)?;
         let start = mix(boot, start_ticks);
         let age_ms = uptime_ms.saturating_sub(start_ticks.saturating_mul(TICK_MS));
         let replaced = path.strip_suffix(DELETED);
@@ -166,8 +166,8 @@ impl Memory {
         );
         (known.busy_ticks, known.uptime_ms) = (busy_ticks, uptime_ms);
         let is_active = busy_ms > 0 && busy_ms.saturating_mul(ACTIVE_PART) >= passed_ms;
-        let process =
-            ProcessSample { pid, start, age_ms, path: known.path.clone(), user: known.user.clone(), is_active };
+        let (path, user) = (known.path.clone(), known.user.clone());
+        let process = ProcessSample { pid, start, parent, age_ms, path, user, is_active };
         known.is_ours.then_some(process)
     }
 }
@@ -269,6 +269,8 @@ mod tests {
         let pid = cat.id();
         // The child may still be a copy of this process for a moment.
         while of(&processes.sample().unwrap(), pid).is_none_or(|process| !process.path.ends_with("/cat")) {}
+        let parent = of(&processes.sample().unwrap(), pid).map(|process| process.parent);
+        assert_eq!(parent, Some(std::process::id()));
         assert!(processes.memory.lock().unwrap().known.keys().any(|(known, _)| *known == pid));
         drop(cat.stdin.take());
         cat.wait().unwrap();

@@ -55,6 +55,7 @@ impl SampleProcesses for Script {
         let process = |pid: &u32| ProcessSample {
             pid: *pid,
             start: 1,
+            parent: 0,
             age_ms: 60_000,
             path: "/opt/draw/bin/draw".into(),
             user: "kim".into(),

@@ -131,7 +131,8 @@ fn list_of(host: &HostRoot, package: &InstalledPackage) -> Vec<u8> {
 fn home(tag: &str) -> Option<&str> {
     let (folder, _) = tag.rsplit_once('/')?;
     let ends = folder.match_indices('/').map(|(at, _)| at).chain([folder.len()]);
-    let around = ends.filter_map(|end| folder[..end].strip_suffix(TAG_FOLDER)?.strip_suffix('/')).last();
+    // The innermost folder of tags counts.
+    let around = ends.rev().find_map(|end| folder[..end].strip_suffix(TAG_FOLDER)?.strip_suffix('/'));
     Some(around.unwrap_or(folder)).filter(|home| !SHARED.contains(home) && !home.starts_with("/etc/"))
 }
 

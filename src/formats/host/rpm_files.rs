@@ -83,7 +83,7 @@ pub fn programs(blob: &[u8], mut each: impl FnMut(&str)) {
 }
 
 /// The strings of an entry: as many as it has, or as there are.
-fn strings<'a>(data: &'a [u8], entry: Entry) -> impl Iterator<Item = &'a [u8]> {
+fn strings(data: &[u8], entry: Entry) -> impl Iterator<Item = &[u8]> {
     let bytes = data.get(entry.offset..).unwrap_or_default();
     bytes.split(|&byte| byte == 0).take(entry.count)
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::UsageError;
 use super::programs::{Account, Process, Program, SLEEPER, programs};
-use super::reports::{queued, session_start, told};
+use super::reports::{ProgramKey, queued, session_start, told};
 use super::script::{PROGRAMS, Start, Use, draw, is_short, used};
 use super::table::Row;
 use crate::kills::{Node, Place};
@@ -124,45 +124,59 @@ pub fn run(options: &UsageOptions) -> Result<UsageReport, UsageError> {
     agent.stop()?;
     server.stop()?;
     let rows = programs.iter().enumerate().map(|(number, program)| {
-        let of = |known: &BTreeMap<String, Use>| known.get(program.package).copied().unwrap_or_default();
+        let key = (program.package.to_owned(), program.file().to_owned());
+        let of = |known: &BTreeMap<ProgramKey, Use>| known.get(&key).copied().unwrap_or_default();
         Row {
             application: program.package.into(),
-            starts: lives[number].len(),
+            program: program.file().into(),
             was: used(&lives[number]),
             files: of(&in_files),
             device: of(&shown),
             is_short: is_short(number),
-            tolerance: options.sample,
+            // Each of at most two runs by half a sample, and files have whole seconds.
+            tolerance: options.sample + Duration::from_secs(1),
         }
     });
     Ok(UsageReport { rows: rows.collect(), files: files.len(), processes, busy, wall })
 }
 
-/// From when until when each process of a program ran.
+/// From when until when each run of a program lasted.
 type Lives = Vec<(Duration, Duration)>;
 
 /// Starts and ends processes as the script says; what they really did, by program.
 fn perform(script: &[Start], programs: &[Program], account: &Account) -> Result<[Lives; PROGRAMS], UsageError> {
     let mut lives: [Lives; PROGRAMS] = Default::default();
     let mut running: Vec<(Start, Duration, Process)> = Vec::new();
+    let ended_early = |start: &Start| UsageError::Ended { package: programs[start.program].package };
     let (began, mut next) = (Instant::now(), script.iter().peekable());
     while next.peek().is_some() || !running.is_empty() {
         let now = began.elapsed();
         let (ended, still) = running.into_iter().partition(|(start, ..)| start.at + start.life <= now);
         running = still;
         for (start, from, mut process) in ended {
-            if !process.is_alive() {
-                return Err(UsageError::Ended { package: programs[start.program].package });
+            if start.orphans_at.is_none() && !process.is_alive() {
+                return Err(ended_early(&start));
             }
             drop(process);
             lives[start.program].push((from, began.elapsed()));
+        }
+        for (start, _, process) in &mut running {
+            if start.orphans_at.take_if(|at| *at <= now).is_some() {
+                if !process.is_alive() {
+                    return Err(ended_early(start));
+                }
+                process.orphan();
+                // What is left of it are its children.
+                start.orphans_at = Some(Duration::MAX);
+            }
         }
         while let Some(start) = next.next_if(|start| start.at <= now) {
             let process = Process::start(&programs[start.program], account)?;
             running.push((*start, began.elapsed(), process));
         }
         let starts = next.peek().map(|start| start.at);
-        let due = running.iter().map(|(start, ..)| start.at + start.life).chain(starts).min();
+        let ends = running.iter().flat_map(|(start, ..)| [Some(start.at + start.life), start.orphans_at]).flatten();
+        let due = ends.chain(starts).min();
         sleep(due.map_or(Duration::ZERO, |due| due.saturating_sub(began.elapsed())));
     }
     Ok(lives)
@@ -254,15 +268,18 @@ impl Operator {
         id.ok_or_else(|| UsageError::Server { doing: "list the devices".into(), why: "there is none".into() })
     }
 
-    /// The use by `user` that the device shows, by name of the application.
-    fn usage(&self, device: &str, user: &str) -> Result<BTreeMap<String, Use>, UsageError> {
+    /// The use by `user` that the device shows, by program.
+    fn usage(&self, device: &str, user: &str) -> Result<BTreeMap<ProgramKey, Use>, UsageError> {
         let device = self.ask("show the device", self.client.get(format!("{}/devices/{device}", self.base)))?;
         let lines = ["usage", "usage_unmatched"].iter().flat_map(|list| device[list].as_array().into_iter().flatten());
-        let mut shown: BTreeMap<String, Use> = BTreeMap::new();
+        let mut shown: BTreeMap<ProgramKey, Use> = BTreeMap::new();
         for line in lines.filter(|line| line["user"] == user) {
-            let used = shown.entry(line["name"].as_str().unwrap_or_default().to_owned()).or_default();
-            used.runs += line["runs"].as_u64().unwrap_or_default();
-            used.time += Duration::from_secs(line["run_secs"].as_u64().unwrap_or_default());
+            for program in line["programs"].as_array().into_iter().flatten() {
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                let used = shown.entry((text(&line["name"]), text(&program["file_name"]))).or_default();
+                used.runs += program["runs"].as_u64().unwrap_or_default();
+                used.time += Duration::from_secs(program["run_secs"].as_u64().unwrap_or_default());
+            }
         }
         Ok(shown)
     }

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! server -> policy -> agent        then the server stops, so that usage files stay in the agent's queue
-//! script of twelve processes, idle ones beside them; processor time of the agent meanwhile
+//! script of twelve runs, idle processes beside them; processor time of the agent meanwhile
 //! files of the sessions = what ran?        then the server comes back: its device = the files?
 //! ```
 //!
-//! The programs are real ones of packages that dpkg knows, run by an account that runs nothing else. A run counts only
-//! when it is counted exactly; its time may be off by one sample, a minute unless told otherwise.
+//! The programs are real ones of packages that dpkg knows, run by an account that runs nothing else: one after the other
+//! and at one time, two of one package, a parent with children of its own program. Runs have to be counted exactly;
+//! times may be off by one sample, a minute unless told otherwise.
 
 mod drill;
 mod programs;

@@ -1,5 +1,4 @@
-//! The programs of a script: real ones of this host, each the only one of its package, that wait for their standard
-//! input.
+//! The programs of a script: real ones of this host that wait for their standard input.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -8,19 +7,32 @@ use std::process::{Child, Command, Stdio};
 use muster::formats::host::passwd::read_passwd;
 
 use super::UsageError;
-use super::script::PROGRAMS;
+use super::script::{FAMILY, PAIR, PROGRAMS};
 
 /// A program, and the package that dpkg says it is of.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
     /// Name of the package.
     pub package: &'static str,
+    /// Path of the executable, as the kernel tells it.
     path: &'static str,
     arguments: &'static [&'static str],
 }
 
+impl Program {
+    /// Name of its file, as reports give it.
+    pub fn file(&self) -> &'static str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+
+    fn is_here(&self) -> bool {
+        let list = format!("/var/lib/dpkg/info/{}.list", self.package);
+        Path::new(&list).is_file() && Path::new(self.path).is_file()
+    }
+}
+
 /// Essential packages of Debian and a few that most systems have.
-const KNOWN: [Program; 12] = [
+const KNOWN: [Program; 11] = [
     Program { package: "mawk", path: "/usr/bin/mawk", arguments: &["1"] },
     Program { package: "gzip", path: "/usr/bin/gzip", arguments: &["-c"] },
     Program { package: "tar", path: "/usr/bin/tar", arguments: &["-tf", "-"] },
@@ -29,21 +41,31 @@ const KNOWN: [Program; 12] = [
     Program { package: "diffutils", path: "/usr/bin/diff", arguments: &["-", "/etc/passwd"] },
     Program { package: "grep", path: "/usr/bin/grep", arguments: &["x"] },
     Program { package: "perl-base", path: "/usr/bin/perl", arguments: &["-pe", "1"] },
-    Program { package: "dash", path: "/usr/bin/dash", arguments: &[] },
     Program { package: "bash", path: "/usr/bin/bash", arguments: &["--norc"] },
     Program { package: "util-linux", path: "/usr/bin/rev", arguments: &[] },
     Program { package: "xz-utils", path: "/usr/bin/xz", arguments: &["-c"] },
 ];
+/// Two programs of one package, which is that of the sleepers too.
+const TWINS: [Program; 2] = [
+    Program { package: "coreutils", path: "/usr/bin/cat", arguments: &[] },
+    Program { package: "coreutils", path: "/usr/bin/wc", arguments: &[] },
+];
+/// A shell with two shells below it, one of them below the other, that wait until the input ends.
+const SHELLS: Program = Program {
+    package: "dash",
+    path: "/usr/bin/dash",
+    arguments: &["-c", "exec 3<&0; dash -c 'dash -c \"read line; exit\" <&3 & read line; wait' <&3 & read line; wait"],
+};
 /// What waits in great numbers beside them.
 pub const SLEEPER: Program = Program { package: "coreutils", path: "/usr/bin/sleep", arguments: &["1000000"] };
 
-/// As many programs as a script has, of those that this host has.
+/// The programs of a script by their numbers, of those that this host has.
 pub fn programs() -> Result<Vec<Program>, UsageError> {
-    let is_here = |program: &Program| {
-        let list = format!("/var/lib/dpkg/info/{}.list", program.package);
-        Path::new(&list).is_file() && Path::new(program.path).is_file()
-    };
-    let found: Vec<Program> = KNOWN.into_iter().filter(is_here).take(PROGRAMS).collect();
+    let mut found: Vec<Program> = KNOWN.into_iter().filter(Program::is_here).take(PROGRAMS - 3).collect();
+    let special = [(PAIR[0], TWINS[0]), (PAIR[1], TWINS[1]), (FAMILY, SHELLS)];
+    for (number, program) in special.into_iter().filter(|(_, program)| program.is_here()) {
+        found.insert(number.min(found.len()), program);
+    }
     if found.len() == PROGRAMS { Ok(found) } else { Err(UsageError::Programs { found: found.len() }) }
 }
 
@@ -73,14 +95,14 @@ impl Account {
     }
 }
 
-/// A process that is killed when it is dropped.
+/// A process that is killed when it is dropped. Its children, if any, see the end of their input then.
 pub struct Process(Child);
 
 impl Process {
     /// Starts `program` for `account`; it does nothing.
     pub fn start(program: &Program, account: &Account) -> Result<Process, UsageError> {
         let mut command = Command::new(program.path);
-        command.args(program.arguments).current_dir("/").env_clear();
+        command.args(program.arguments).current_dir("/").env_clear().env("PATH", "/usr/bin");
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         if let Some(uid) = account.uid {
             command.uid(uid).gid(uid);
@@ -92,6 +114,16 @@ impl Process {
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.0.try_wait(), Ok(None))
+    }
+
+    /// Ends it and keeps the input of its children open.
+    pub fn orphan(&mut self) {
+        let input = self.0.stdin.take();
+        // It may have ended by itself, which `is_alive` has told.
+        drop(self.0.kill());
+        // Waiting would close the input that is still there.
+        drop(self.0.wait());
+        self.0.stdin = input;
     }
 }
 

@@ -12,6 +12,9 @@ use muster::time::Timestamp;
 use super::UsageError;
 use super::script::Use;
 
+/// Package and file of a program.
+pub type ProgramKey = (String, String);
+
 /// Every usage file in the queue of the agent with this data folder. One that does not read without a finding is an
 /// error: the agent wrote it.
 pub fn queued(data: &Path) -> Result<Vec<Mmi>, UsageError> {
@@ -48,13 +51,13 @@ pub fn session_start(files: &[Mmi]) -> Option<Timestamp> {
     periods.find(|period| period.kind == PeriodType::Session).map(|period| period.start)
 }
 
-/// What the sessions of `user` say together, by name of the application.
-pub fn told(files: &[Mmi], user: &str) -> BTreeMap<String, Use> {
-    let mut told: BTreeMap<String, Use> = BTreeMap::new();
+/// What the sessions of `user` say together, by program.
+pub fn told(files: &[Mmi], user: &str) -> BTreeMap<ProgramKey, Use> {
+    let mut told: BTreeMap<ProgramKey, Use> = BTreeMap::new();
     let periods = files.iter().flat_map(|file| &file.periods);
     for period in periods.filter(|period| period.kind == PeriodType::Session && period.user == user) {
         for application in &period.applications {
-            let used = told.entry(application.name.clone()).or_default();
+            let used = told.entry((application.name.clone(), application.file_name.clone())).or_default();
             used.runs += u64::from(application.runs);
             used.time += Duration::from_secs(application.run_secs.into());
         }
@@ -87,7 +90,7 @@ mod tests {
         let files = [Mmi { periods, ..Mmi::default() }];
         assert_eq!(session_start(&files), Some(Timestamp(60_000)));
         let wanted = Use { runs: 3, time: Duration::from_secs(200) };
-        assert_eq!(told(&files, "kim"), BTreeMap::from([("sed".to_owned(), wanted)]));
+        assert_eq!(told(&files, "kim"), BTreeMap::from([(("sed".to_owned(), String::new()), wanted)]));
     }
 
     #[test]

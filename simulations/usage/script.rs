@@ -3,8 +3,12 @@
 //! | program | starts |
 //! | --- | --- |
 //! | the first four, in turn | one after the other with a pause; two that overlap |
-//! | all others but the last | one |
+//! | the next two, of one package | one each, at one time |
+//! | the family | one, with two children of its own program, which go on for a while when it has ended |
 //! | the last | one, shorter than a sample: a meter may miss it |
+//!
+//! Whatever the script starts is one run, since its parent is the drill, another program; it lasts until the last of its
+//! processes has ended.
 
 use std::time::Duration;
 
@@ -12,10 +16,14 @@ use muster::rng::RngStream;
 
 /// Programs of a script.
 pub const PROGRAMS: usize = 8;
+/// The two programs of one package.
+pub const PAIR: [usize; 2] = [4, 5];
+/// The program that starts children of its own.
+pub const FAMILY: usize = 6;
 /// Samples that a process lives: at the usual minute 2 to 8 minutes.
 const LIVES: (u32, u32) = (2, 8);
 
-/// One process.
+/// One process, or a parent with its children.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Start {
     /// Number of its program.
@@ -24,14 +32,16 @@ pub struct Start {
     pub at: Duration,
     /// For how long.
     pub life: Duration,
+    /// When a parent ends before its children, since the script began.
+    pub orphans_at: Option<Duration>,
 }
 
 /// What a program did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Use {
-    /// Runs: processes that overlap are one.
+    /// Starts.
     pub runs: u64,
-    /// Time during which at least one ran.
+    /// How long they lasted, together.
     pub time: Duration,
 }
 
@@ -51,10 +61,14 @@ pub fn draw(sample: Duration, rng: &mut RngStream) -> Vec<Start> {
     for program in 0..PROGRAMS {
         // Anywhere between two samples.
         let at = between(Duration::ZERO, sample);
-        let mut start = |at, life| starts.push(Start { program, at, life });
+        let mut start = |at, life| starts.push(Start { program, at, life, orphans_at: None });
         if is_short(program) {
             start(at, sample / 2);
-        } else if program >= 4 {
+        } else if program == FAMILY {
+            // A sample shows them together, and a later one the children alone.
+            let life = between(longest / 2, longest);
+            starts.push(Start { program, at, life, orphans_at: Some(at + life / 2) });
+        } else if program >= PAIR[0] {
             start(at, between(shortest, longest));
         } else if program % 2 == 0 {
             let (first, second) = (between(shortest, longest / 2), between(shortest, longest / 2));
@@ -73,17 +87,10 @@ pub fn draw(sample: Duration, rng: &mut RngStream) -> Vec<Start> {
     starts
 }
 
-/// What processes that ran from and until these moments come to.
+/// What runs from and until these moments come to.
 pub fn used(lives: &[(Duration, Duration)]) -> Use {
-    let mut lives = lives.to_vec();
-    lives.sort();
-    let (mut used, mut until) = (Use::default(), Duration::ZERO);
-    for (from, to) in lives {
-        used.runs += u64::from(used.runs == 0 || from > until);
-        used.time += to.saturating_sub(from.max(until));
-        until = until.max(to);
-    }
-    used
+    let time = lives.iter().map(|(from, to)| to.saturating_sub(*from)).sum();
+    Use { runs: lives.len() as u64, time }
 }
 
 #[cfg(test)]
@@ -93,7 +100,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
-    fn a_script_starts_twelve_processes_of_two_to_eight_minutes_and_a_short_one() {
+    fn a_script_starts_eleven_runs_of_two_to_eight_minutes_and_a_short_one() {
         for seed in 0..200 {
             let starts = draw(MINUTE, &mut RngStream::new(seed, 0, 0));
             assert_eq!(starts.len(), 12);
@@ -101,25 +108,30 @@ mod tests {
             for program in 0..PROGRAMS {
                 let of = starts.iter().filter(|start| start.program == program);
                 let lives: Vec<_> = of.clone().map(|start| (start.at, start.at + start.life)).collect();
-                let used = used(&lives);
-                let runs = if program < 4 && program % 2 == 0 { 2 } else { 1 };
-                assert_eq!(used.runs, runs, "{seed}: {program}");
+                assert_eq!(lives.len(), if program < 4 { 2 } else { 1 }, "{seed}: {program}");
                 let in_bounds = |start: &Start| (2 * MINUTE..=8 * MINUTE).contains(&start.life);
                 assert_eq!(of.clone().all(in_bounds), !is_short(program), "{seed}: {program}");
                 if let [first, second] = lives[..] {
                     let overlap = first.1.min(second.1).saturating_sub(second.0);
                     let pause = second.0.saturating_sub(first.1);
                     assert!(overlap >= 2 * MINUTE || pause > 2 * MINUTE, "{seed}: {program}");
+                    assert_eq!(overlap.is_zero(), program % 2 == 0, "{seed}: {program}");
+                }
+                for start in of {
+                    assert_eq!(start.orphans_at.is_some(), program == FAMILY, "{seed}: {program}");
+                    let is_seen =
+                        |at: Duration| at >= start.at + 2 * MINUTE && at + 2 * MINUTE <= start.at + start.life;
+                    assert!(start.orphans_at.is_none_or(is_seen), "{seed}: {program}");
                 }
             }
         }
     }
 
     #[test]
-    fn time_of_processes_that_overlap_counts_once() {
+    fn each_start_is_a_run_whose_time_counts_whatever_else_runs() {
         let at = |secs| Duration::from_secs(secs);
-        let lives = [(at(50), at(90)), (at(0), at(60)), (at(10), at(20)), (at(200), at(230))];
-        assert_eq!(used(&lives), Use { runs: 2, time: at(120) });
+        let lives = [(at(50), at(90)), (at(0), at(60)), (at(200), at(230))];
+        assert_eq!(used(&lives), Use { runs: 3, time: at(130) });
         assert_eq!(used(&[]), Use::default());
     }
 }

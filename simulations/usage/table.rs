@@ -9,8 +9,8 @@ use super::script::Use;
 pub struct Row {
     /// Its package, the name of the application in reports.
     pub application: String,
-    /// Processes that the script started.
-    pub starts: usize,
+    /// Its file.
+    pub program: String,
     /// What it did.
     pub was: Use,
     /// What the usage files say.
@@ -38,15 +38,14 @@ impl Row {
 
     /// The names of the columns.
     pub fn head() -> String {
-        let names = ["starts", "runs", "in files", "at server", "s", "in files", "at server", "off"];
-        names.iter().fold(format!("{:<12}", "application"), |line, name| format!("{line} {name:>9}"))
+        let names = ["runs", "in files", "at server", "s", "in files", "at server", "off"];
+        names.iter().fold(format!("{:<20}", "application"), |line, name| format!("{line} {name:>9}"))
     }
 
     /// Its line below [`Row::head`].
     pub fn line(&self) -> String {
         let secs = |used: Use| format!("{:.1}", used.time.as_secs_f64());
         let cells = [
-            self.starts.to_string(),
             self.was.runs.to_string(),
             self.files.runs.to_string(),
             self.device.runs.to_string(),
@@ -55,7 +54,10 @@ impl Row {
             secs(self.device),
             format!("{:.1}", self.off().as_secs_f64()),
         ];
-        let line = cells.iter().fold(format!("{:<12}", self.application), |line, cell| format!("{line} {cell:>9}"));
+        let line =
+            cells.iter().fold(format!("{:<20}", format!("{} {}", self.application, self.program)), |line, cell| {
+                format!("{line} {cell:>9}")
+            });
         let note = match (self.is_right(), self.is_short) {
             (false, _) => "  WRONG",
             (true, true) => "  shorter than a sample: may be missed",
@@ -74,7 +76,7 @@ mod tests {
         let used = |runs, secs| Use { runs, time: Duration::from_secs(secs) };
         let row = |was, files, device, is_short| {
             let tolerance = Duration::from_secs(60);
-            Row { application: "sed".into(), starts: 1, was, files, device, is_short, tolerance }
+            Row { application: "sed".into(), program: "sed".into(), was, files, device, is_short, tolerance }
         };
         assert!(row(used(2, 300), used(2, 360), used(2, 360), false).is_right());
         assert!(!row(used(2, 300), used(2, 361), used(2, 361), false).is_right());

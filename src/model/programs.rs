@@ -1,8 +1,7 @@
 //! Which package a program belongs to, as lists of files of packages say it.
 //!
-//! A program is kept as a number made of its path, 16 bytes each, and a package as one [`Application`]: 20,000 programs
-//! of 2,000 packages take about 700 KB. All programs of a package are one application, so that time during which two of
-//! them run counts once.
+//! A program is kept as a number made of its path, 16 bytes each, and a package once: 20,000 programs of 2,000 packages
+//! take about 700 KB. Two programs of one package are two programs: they differ in the name of their file.
 
 use std::sync::Arc;
 
@@ -11,58 +10,85 @@ use crate::rng::mix;
 
 /// Programs that are kept. Beyond them the later ones are not attributed.
 pub const PROGRAMS_MAX: usize = 1 << 20;
+/// Folders that are kept. Beyond them the later ones are not.
+pub const FOLDERS_MAX: usize = 1 << 14;
 /// Folders that a system with one folder for all programs has twice: `/bin/sh` is `/usr/bin/sh`.
 const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
 
 /// See the module's head.
 #[derive(Debug, Default)]
 pub struct Programs {
-    packages: Vec<Arc<Application>>,
+    /// Without a file's name.
+    packages: Vec<Application>,
     /// Number of a path and place of its package, ascending.
     programs: Vec<(u64, u32)>,
+    /// Number of a folder and place of the package that everything below is of, ascending.
+    folders: Vec<(u64, u32)>,
 }
 
 impl Programs {
-    /// Adds a package with the paths of its programs. Its application has the file name of the program that is called
-    /// like the package, or of its only one. A path that two packages name belongs to the one that was added first.
-    pub fn add(&mut self, mut application: Application, paths: &[impl AsRef<str>]) {
+    /// Adds a package with the paths of its programs. A path that two packages name belongs to the one that was added
+    /// first.
+    pub fn add(&mut self, application: Application, paths: &[impl AsRef<str>]) {
+        self.add_with_folder(application, paths, None);
+    }
+
+    /// Adds a package with the paths of its programs and the folder in which everything is the package's that no
+    /// package names by its path.
+    pub fn add_with_folder(&mut self, application: Application, paths: &[impl AsRef<str>], folder: Option<&str>) {
         let room = PROGRAMS_MAX.saturating_sub(self.programs.len());
-        if paths.is_empty() || room == 0 {
+        let folder = folder.filter(|_| self.folders.len() < FOLDERS_MAX);
+        if (paths.is_empty() || room == 0) && folder.is_none() {
             return;
         }
-        let file_names = || paths.iter().map(|path| path.as_ref().rsplit('/').next().unwrap_or_default());
-        let own = file_names().find(|name| *name == &*application.name);
-        let only = file_names().next().filter(|_| paths.len() == 1);
-        application.file_name = own.or(only).unwrap_or_default().into();
         let Ok(place) = u32::try_from(self.packages.len()) else { return };
-        self.packages.push(Arc::new(application.bounded()));
+        self.packages.push(application.bounded());
         self.programs.extend(paths.iter().take(room).map(|path| (number(path.as_ref()), place)));
+        self.folders.extend(folder.map(|folder| (number(folder.trim_end_matches('/')), place)));
     }
 
     /// To be called after the last package.
     pub fn sorted(mut self) -> Programs {
-        self.programs.sort_unstable();
-        self.programs.dedup_by_key(|(number, _)| *number);
-        self.programs.shrink_to_fit();
+        for numbers in [&mut self.programs, &mut self.folders] {
+            numbers.sort_unstable();
+            numbers.dedup_by_key(|(number, _)| *number);
+            numbers.shrink_to_fit();
+        }
         self
     }
 
-    /// How many programs it knows.
+    /// How many programs it knows by their paths.
     pub fn len(&self) -> usize {
         self.programs.len()
     }
 
-    /// Whether it knows none.
+    /// Whether it knows none by its path.
     pub fn is_empty(&self) -> bool {
         self.programs.is_empty()
+    }
+
+    /// The package of `path`: the one that names it, else the one with the nearest folder around it.
+    fn package(&self, path: &str) -> Option<&Application> {
+        let place = |numbers: &[(u64, u32)], path: &str| {
+            let wanted = number(path);
+            let found = numbers.binary_search_by_key(&wanted, |(number, _)| *number).ok()?;
+            Some(numbers[found].1)
+        };
+        let around = || {
+            // Relative steps could lead anywhere; a running program's path has none.
+            let is_plain = !self.folders.is_empty() && !path.split('/').any(|part| part == "..");
+            let folders = path.match_indices('/').rev().map(|(end, _)| &path[..end]);
+            folders.filter(|_| is_plain).find_map(|folder| place(&self.folders, folder))
+        };
+        self.packages.get(place(&self.programs, path).or_else(around)? as usize)
     }
 }
 
 impl Attribution for Programs {
     fn application(&self, path: &str) -> Option<Arc<Application>> {
-        let wanted = number(path);
-        let found = self.programs.binary_search_by_key(&wanted, |(number, _)| *number).ok()?;
-        self.packages.get(self.programs[found].1 as usize).cloned()
+        let package = self.package(path)?;
+        let file_name = path.rsplit('/').next().unwrap_or_default().into();
+        Some(Arc::new(Application { file_name, ..package.clone() }.bounded()))
     }
 }
 
@@ -95,7 +121,7 @@ mod tests {
         programs.sorted()
     }
 
-    /// Name of the package and of its main program.
+    /// Name of the package and of the file.
     fn named(programs: &Programs, path: &str) -> Option<(String, String)> {
         programs.application(path).map(|found| (found.name.to_string(), found.file_name.to_string()))
     }
@@ -112,15 +138,37 @@ mod tests {
     }
 
     #[test]
-    fn all_programs_of_a_package_are_one_application_named_after_its_main_one() {
-        let programs = programs(&[
-            ("chromium", &["/usr/bin/chromium", "/usr/lib/chromium/crashpad"]),
-            ("coreutils", &["/bin/cat", "/bin/ls"]),
-            ("openssh-server", &["/usr/sbin/sshd"]),
-        ]);
-        assert_eq!(programs.application("/usr/lib/chromium/crashpad"), programs.application("/usr/bin/chromium"));
-        for (path, file) in [("/usr/bin/chromium", "chromium"), ("/bin/ls", ""), ("/sbin/sshd", "sshd")] {
-            assert_eq!(named(&programs, path).unwrap().1, file);
+    fn two_programs_of_a_package_are_two_that_share_its_name() {
+        let programs = programs(&[("coreutils", &["/bin/cat", "/bin/sleep"]), ("ssh", &["/usr/sbin/sshd"])]);
+        let of = |package: &str, file: &str| Some((package.to_owned(), file.to_owned()));
+        assert_eq!(named(&programs, "/usr/bin/cat"), of("coreutils", "cat"));
+        assert_eq!(named(&programs, "/usr/bin/sleep"), of("coreutils", "sleep"));
+        assert_eq!(named(&programs, "/sbin/sshd"), of("ssh", "sshd"));
+        assert_ne!(programs.application("/bin/cat"), programs.application("/bin/sleep"));
+        assert_eq!(programs.application("/bin/cat"), programs.application("/usr/bin/cat"));
+    }
+
+    #[test]
+    fn a_folder_gives_its_package_what_no_package_names_and_the_nearest_counts() {
+        let mut programs = Programs::default();
+        programs.add(package("deb"), &["/opt/acme/bin/listed"]);
+        programs.add_with_folder(package("suite"), &["/srv/suite"], Some("/opt/acme"));
+        programs.add_with_folder(package("again"), &[] as &[&str], Some("/opt/acme"));
+        programs.add_with_folder(package("draw"), &[] as &[&str], Some("/opt/acme/draw/"));
+        programs.add_with_folder(package("merged"), &[] as &[&str], Some("/usr/lib/merged"));
+        let programs = programs.sorted();
+        for (path, name) in [
+            ("/opt/acme/bin/listed", "deb"),
+            ("/opt/acme/bin/other", "suite"),
+            ("/opt/acme/x", "suite"),
+            ("/srv/suite", "suite"),
+            ("/opt/acme/draw/bin/draw", "draw"),
+            ("/lib/merged/bin/x", "merged"),
+        ] {
+            assert_eq!(named(&programs, path).map(|found| found.0).as_deref(), Some(name), "{path}");
+        }
+        for path in ["/opt/acmes/x", "/opt/acme", "/opt/x", "/srv/suite/x", "/opt/acme/../x", "x", "", "/"] {
+            assert_eq!(named(&programs, path), None, "{path}");
         }
     }
 

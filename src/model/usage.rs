@@ -37,6 +37,8 @@ pub struct ProcessSample {
     pub pid: u32,
     /// Tells it from every other process that has or had the number, on this boot and on others. Means nothing else.
     pub start: u64,
+    /// Number of its parent at this moment; 0 for none.
+    pub parent: u32,
     /// How long it has been running, in milliseconds, by a clock that nobody sets.
     pub age_ms: u64,
     /// Its executable, without arguments.
@@ -47,7 +49,8 @@ pub struct ProcessSample {
     pub is_active: bool,
 }
 
-/// An application as installation data names it. Two executables of equal applications are one application.
+/// A program as installation data names it: an executable and the package that it belongs to. Two executables of equal
+/// values are one.
 ///
 /// In the order of name and version first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,7 +65,7 @@ pub struct Application {
     pub file_name: Box<str>,
     /// Product that the file belongs to.
     pub product: Box<str>,
-    /// Installation data that says so: `deb`, `rpm`, `swid`; empty when none does.
+    /// Installation data that says so, as the inventory names it: `deb`, `rpm`, `swidtag`; empty when none does.
     pub evidence: Box<str>,
 }
 
@@ -91,7 +94,7 @@ impl Application {
     }
 }
 
-/// Says which application an executable belongs to.
+/// Says which package an executable belongs to.
 ///
 /// Asked once for a process, at its first sight; answers should come from memory. Made from installation data (lists of
 /// files of packages), never from a look at the file itself. Any closure of this shape is one.
@@ -106,14 +109,14 @@ impl<F: Fn(&str) -> Option<Arc<Application>> + Send + Sync> Attribution for F {
     }
 }
 
-/// How much one user used one application.
+/// How much one user used one program, or an application of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Usage {
-    /// Starts.
+    /// Starts: runs that began, a run being a process with its descendants of the same program.
     pub runs: u64,
-    /// Seconds during which at least one process of it ran.
+    /// Seconds that its runs lasted, each counted once however many processes it had. More than passed when runs overlap.
     pub run_secs: u64,
-    /// Seconds of them during which one was active.
+    /// Seconds of them during which a process of the run was active.
     pub active_secs: u64,
     /// When it was seen running last.
     pub last_used: Option<Timestamp>,

@@ -1,4 +1,5 @@
 //! What a device page shows of usage: one line for each application, version and user, and whether it is installed.
+//! A line is the sum over the programs of its application, which stand in it one by one: its runs are exactly theirs.
 //!
 //! Usage never makes an installation: the software may have been removed within the time that is metered. So a line is
 //! shown as use of installed software only when a title of the same name and version was reported by an inventory; the
@@ -24,8 +25,10 @@ pub struct UsageLine {
     pub user: Box<str>,
     /// Its domain.
     pub domain: Box<str>,
-    /// Sums over the periods.
+    /// Sums over the periods and programs.
     pub usage: Usage,
+    /// The same of each program, by the names of their files, ascending.
+    pub programs: Vec<(Box<str>, Usage)>,
     /// When the earliest period began.
     pub from: Timestamp,
     /// When the latest one was reported.
@@ -59,10 +62,15 @@ impl DeviceUsage {
                     user: period.user.clone(),
                     domain: period.domain.clone(),
                     usage: Usage::default(),
+                    programs: Vec::new(),
                     from: period.start,
                     until: period.reported,
                 });
                 line.usage = line.usage.plus(*usage);
+                match line.programs.binary_search_by_key(&&*application.file_name, |(name, _)| name) {
+                    Ok(place) => line.programs[place].1 = line.programs[place].1.plus(*usage),
+                    Err(place) => line.programs.insert(place, (application.file_name.clone(), *usage)),
+                }
                 line.from = line.from.min(period.start);
                 line.until = line.until.max(period.reported);
             }
@@ -81,26 +89,31 @@ mod tests {
     use crate::formats::mmi::{AppUsage, Period, PeriodType};
     use crate::id::Guid;
 
+    /// Milliseconds after some moment.
+    fn at(ms: i64) -> Timestamp {
+        Timestamp(1_700_000_000_000).plus_ms(ms)
+    }
+
     fn period(user: &str, start: i64, rows: &[(&str, &str, u32)]) -> UsagePeriod {
         let row = |&(name, version, runs): &(&str, &str, u32)| AppUsage {
             name: name.into(),
             version: version.into(),
-            file_name: format!("file{runs}"),
+            file_name: format!("file{}", runs % 3),
             runs,
             run_secs: 100 * runs,
             active_secs: 10 * runs,
-            last_used: Some(Timestamp(start + 5)),
+            last_used: Some(at(start + 5)),
             ..AppUsage::default()
         };
         let file = Period {
             user: user.into(),
             domain: "lab".into(),
             kind: PeriodType::Session,
-            start: Timestamp(start),
+            start: at(start),
             guid: Guid::NIL,
             applications: rows.iter().map(row).collect(),
         };
-        UsagePeriod::new(&file, Timestamp(start + 9))
+        UsagePeriod::new(&file, at(start + 9))
     }
 
     fn shown(lines: &[UsageLine]) -> Vec<(&str, &str, &str, u64)> {
@@ -122,9 +135,12 @@ mod tests {
         );
         let line = &usage.installed[1];
         assert_eq!((line.usage.run_secs, line.usage.active_secs), (2_600, 260));
-        assert_eq!(line.usage.last_used, Some(Timestamp(205)));
-        assert_eq!((line.from, line.until, &*line.domain), (Timestamp(100), Timestamp(209), "lab"));
+        assert_eq!(line.usage.last_used, Some(at(205)));
+        assert_eq!((line.from, line.until, &*line.domain), (at(100), at(209), "lab"));
         assert_eq!(usage.unmatched, []);
+        // 2 and 8 of one program, 16 of another.
+        let programs: Vec<_> = line.programs.iter().map(|(name, usage)| (&**name, usage.runs)).collect();
+        assert_eq!(programs, [("file1", 16), ("file2", 10)]);
     }
 
     #[test]

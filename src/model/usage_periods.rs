@@ -4,6 +4,11 @@
 //! the same samples, so the summary of a week takes the place of the sessions of its user that began in that week. The
 //! result does not depend on the order in which the reports arrive.
 //!
+//! What a wrong clock dated is kept as well: a period that would begin after it was reported, or before the year 2000,
+//! counts from when it was reported, which is never later than its first custody. What its agent called it is
+//! remembered, so that the summary of such a week still takes the place of its own sessions, and of no others: when the
+//! week comes that the clock ran ahead to, nothing of it is covered.
+//!
 //! Source: agent-beacon-batch reference, section 5.2 (GUID); 13 weeks, a quarter, is a choice of this project.
 
 use std::cmp::Reverse;
@@ -14,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::usage::{Application, Usage, WEEK_MS, week_of};
 use crate::formats::mmi::{self, PeriodType};
 use crate::id::Guid;
-use crate::time::{DAY_MS, Timestamp};
+use crate::time::Timestamp;
 
 /// How long a period is kept, from its start.
 pub const KEPT_MS: i64 = 13 * WEEK_MS;
@@ -26,8 +31,8 @@ pub const ROWS_MAX: usize = 40_000;
 pub const BYTES_MAX: usize = 8 << 20;
 /// Bytes that a row or a period takes beside its texts, at most.
 const OVERHEAD_BYTES: usize = 64;
-/// A period that begins later than this after its arrival was dated by a wrong clock.
-const AHEAD_MAX_MS: i64 = DAY_MS;
+/// 2000-01-01: no period that was metered began before it.
+const CLOCK_BAD_BEFORE: Timestamp = Timestamp(946_684_800_000);
 
 /// One user in one period, as the server keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -40,10 +45,13 @@ pub struct UsagePeriod {
     pub domain: Box<str>,
     /// How long the period is.
     pub kind: PeriodType,
-    /// When it began.
+    /// When it began, never later than it was reported.
     pub start: Timestamp,
     /// Ascending, each application once.
     rows: Vec<(Application, Usage)>,
+    /// When it began by a clock that was wrong; `None` when that can be believed.
+    #[serde(default)]
+    misdated: Option<Timestamp>,
 }
 
 impl UsagePeriod {
@@ -76,7 +84,14 @@ impl UsagePeriod {
         };
         let rows = rows.into_iter().take(ROWS_MAX).take_while(fits).collect();
         let (user, domain) = (period.user.as_str().into(), period.domain.as_str().into());
-        UsagePeriod { reported, user, domain, kind: period.kind, start: period.start, rows }
+        let misdated = Some(period.start).filter(|start| *start > reported || *start < CLOCK_BAD_BEFORE);
+        let start = if misdated.is_some() { reported } else { period.start };
+        UsagePeriod { reported, user, domain, kind: period.kind, start, rows, misdated }
+    }
+
+    /// Whether a wrong clock dated it.
+    pub fn is_misdated(&self) -> bool {
+        self.misdated.is_some()
     }
 
     /// What was used, ascending by application.
@@ -92,7 +107,14 @@ impl UsagePeriod {
     fn covers(&self, session: &UsagePeriod) -> bool {
         (self.kind, session.kind) == (PeriodType::WeeklySummary, PeriodType::Session)
             && (&self.user, &self.domain) == (&session.user, &session.domain)
-            && week_of(self.start) == week_of(session.start)
+            && self.week() == session.week()
+            // A summary begins days before it is reported, so it may seem well dated where its sessions do not.
+            && (session.is_misdated() || !self.is_misdated())
+    }
+
+    /// The week that it is of, as its agent has it.
+    fn week(&self) -> Timestamp {
+        week_of(self.misdated.unwrap_or(self.start))
     }
 }
 
@@ -115,8 +137,15 @@ pub enum Placed {
     Covered,
     /// It began longer ago than is kept.
     Expired,
-    /// It begins in the future.
-    Ahead,
+}
+
+/// What became of the periods of a usage file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlacedFile {
+    /// Those that have a place now.
+    pub placed: usize,
+    /// Those of them that a wrong clock dated: they count from when they were reported.
+    pub misdated: usize,
 }
 
 /// All periods of one agent record that are kept.
@@ -133,27 +162,28 @@ impl UsagePeriods {
         placed
     }
 
-    /// Stages the periods of one usage file that was collected at `reported`; how many of them have a place now.
+    /// Stages the periods of one usage file that was collected at `reported`.
     ///
     /// Of more than [`PERIODS_MAX`] only the latest are looked at, so that no file costs more than that squared.
-    pub fn stage_file(&mut self, file: &[mmi::Period], reported: Timestamp, now: Timestamp) -> usize {
+    pub fn stage_file(&mut self, file: &[mmi::Period], reported: Timestamp, now: Timestamp) -> PlacedFile {
         let mut latest: Vec<&mmi::Period> = file.iter().collect();
         latest.sort_by_key(|period| Reverse((period.start, period.guid)));
         latest.truncate(PERIODS_MAX);
         self.expire(now);
-        let place = |period: &&mmi::Period| {
-            let placed = self.place(period.guid, UsagePeriod::new(period, reported), now);
-            matches!(placed, Placed::Taken | Placed::Replaced)
-        };
-        let placed = latest.iter().copied().filter(place).count();
+        let mut all = PlacedFile::default();
+        for told in latest {
+            let period = UsagePeriod::new(told, reported);
+            let is_misdated = period.is_misdated();
+            if matches!(self.place(told.guid, period, now), Placed::Taken | Placed::Replaced) {
+                all.placed += 1;
+                all.misdated += usize::from(is_misdated);
+            }
+        }
         self.hold_to_bounds();
-        placed
+        all
     }
 
     fn place(&mut self, guid: Guid, period: UsagePeriod, now: Timestamp) -> Placed {
-        if period.start > now.plus_ms(AHEAD_MAX_MS) {
-            return Placed::Ahead;
-        }
         if is_expired(&period, now) {
             return Placed::Expired;
         }
@@ -207,7 +237,7 @@ mod tests {
     use super::*;
     use crate::formats::mmi::AppUsage;
     use crate::model::stored;
-    use crate::time::HOUR_MS;
+    use crate::time::{DAY_MS, HOUR_MS};
     use proptest::prelude::*;
 
     fn monday() -> Timestamp {
@@ -272,17 +302,95 @@ mod tests {
     }
 
     #[test]
-    fn thirteen_weeks_are_kept_and_the_future_is_not_believed() {
+    fn thirteen_weeks_are_kept() {
         let mut staged = UsagePeriods::default();
         let now = monday();
         assert_eq!(staged.stage(guid(1), week("kim", -13, 1), now), Placed::Expired);
         assert_eq!(staged.stage(guid(2), week("kim", -12, 1), now), Placed::Taken);
-        assert_eq!(staged.stage(guid(3), session("kim", 25, 1), now), Placed::Ahead);
         assert_eq!(staged.stage(guid(4), session("kim", 24, 1), now), Placed::Taken);
         staged.expire(now.plus_ms(WEEK_MS));
         assert_eq!(staged.iter().map(|(guid, _)| guid).collect::<Vec<_>>(), [guid(4)]);
         staged.expire(Timestamp::NEVER);
         assert!(staged.is_empty());
+    }
+
+    /// A period as the server makes it of a file: its start is what the agent's clock said, `reported` what is believed.
+    fn told(kind: PeriodType, start: Timestamp, runs: u32, reported: Timestamp) -> UsagePeriod {
+        let row = AppUsage { name: "draw".into(), runs, ..AppUsage::default() };
+        let (user, domain) = ("kim".to_owned(), "lab".to_owned());
+        UsagePeriod::new(&mmi::Period { user, domain, kind, start, guid: guid(0), applications: vec![row] }, reported)
+    }
+
+    #[test]
+    fn what_a_wrong_clock_dated_counts_from_when_it_was_reported() {
+        let now = monday().plus_ms(DAY_MS);
+        let year_ahead = now.plus_ms(365 * DAY_MS);
+        for start in [year_ahead, now.plus_ms(1), Timestamp::NEVER, Timestamp(0), Timestamp(i64::MIN)] {
+            let mut staged = UsagePeriods::default();
+            let period = told(PeriodType::Session, start, 3, now);
+            assert!(period.is_misdated());
+            assert_eq!(staged.stage(guid(1), period.clone(), now), Placed::Taken);
+            assert_eq!(staged.stage(guid(1), period, now), Placed::Older, "twice is once");
+            assert_eq!(staged.0[&guid(1)].start, now);
+            staged.expire(now.plus_ms(KEPT_MS));
+            assert!(staged.is_empty(), "it is kept as long as any other");
+        }
+        assert!(!told(PeriodType::Session, now, 3, now).is_misdated());
+    }
+
+    #[test]
+    fn the_summary_of_a_misdated_week_covers_its_own_sessions_and_never_the_right_ones_of_that_week_or_of_now() {
+        let now = monday().plus_ms(DAY_MS);
+        for ahead in [2 * WEEK_MS, 52 * WEEK_MS] {
+            let wrong = monday().plus_ms(ahead);
+            let then = now.plus_ms(ahead);
+            let all = [
+                // While the clock was ahead.
+                (guid(1), told(PeriodType::Session, wrong.plus_ms(HOUR_MS), 1, now)),
+                (guid(2), told(PeriodType::WeeklySummary, wrong, 2, now)),
+                // Of the true week, after the clock was set right.
+                (guid(3), told(PeriodType::Session, monday(), 4, now)),
+                // Of the week that the clock had run ahead to, when it comes.
+                (guid(4), told(PeriodType::Session, wrong.plus_ms(HOUR_MS), 8, then)),
+            ];
+            for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 0, 3, 2]] {
+                let mut staged = UsagePeriods::default();
+                for (guid, period) in order.map(|at| all[at].clone()) {
+                    staged.stage(guid, period, now);
+                }
+                assert_eq!(runs(&staged), [2, 4, 8], "{ahead} {order:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_summary_that_seems_well_dated_covers_its_sessions_that_do_not() {
+        // Two days ahead: a session begins after its report, the week before it.
+        let reported = monday().plus_ms(5 * DAY_MS);
+        let session = told(PeriodType::Session, reported.plus_ms(DAY_MS), 1, reported);
+        let week = told(PeriodType::WeeklySummary, monday(), 2, reported.plus_ms(HOUR_MS));
+        assert_eq!((session.is_misdated(), week.is_misdated()), (true, false));
+        let mut staged = UsagePeriods::default();
+        staged.stage(guid(1), session, reported);
+        staged.stage(guid(2), week, reported);
+        assert_eq!(runs(&staged), [2]);
+    }
+
+    #[test]
+    fn periods_that_an_older_version_staged_are_read() {
+        let older = (
+            monday().plus_ms(HOUR_MS),
+            "kim",
+            "lab",
+            PeriodType::Session,
+            monday(),
+            vec![(
+                Application { name: "draw".into(), ..Application::default() },
+                Usage { runs: 3, ..Usage::default() },
+            )],
+        );
+        let read: UsagePeriod = stored::unpack(&stored::pack(&older)).unwrap();
+        assert_eq!((read.start, read.is_misdated(), read.rows()[0].1.runs), (monday(), false, 3));
     }
 
     #[test]
@@ -353,10 +461,10 @@ mod tests {
             .collect();
         let mut staged = UsagePeriods::default();
         let now = monday().plus_ms(DAY_MS);
-        assert_eq!(staged.stage_file(&file, now, now), 5);
+        assert_eq!(staged.stage_file(&file, now, now), PlacedFile { placed: 5, misdated: 0 });
         assert_eq!(staged.iter().map(|(guid, _)| guid).collect::<Vec<_>>(), [guid(3), guid(4)]);
         assert!((BYTES_MAX / 2..BYTES_MAX).contains(&stored::pack(&staged).len()));
-        assert_eq!(staged.stage_file(&file[3..], now, now), 0, "twice is once");
+        assert_eq!(staged.stage_file(&file[3..], now, now), PlacedFile::default(), "twice is once");
     }
 
     fn arbitrary() -> impl Strategy<Value = (Guid, UsagePeriod)> {

@@ -68,11 +68,11 @@ mod memory;
 #[cfg(target_os = "linux")]
 mod processors;
 #[cfg(target_os = "linux")]
-mod rpm;
+pub(super) mod rpm;
 #[cfg(target_os = "linux")]
 mod services;
 #[cfg(target_os = "linux")]
-mod tags;
+pub(super) mod tags;
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -84,7 +84,7 @@ mod other;
 use other as platform;
 
 #[cfg(all(test, target_os = "linux"))]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -15,6 +15,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use muster::formats::host::installed_package::{InstalledPackage, PACKAGES_LIMIT, tell_architectures_apart};
+use muster::formats::host::rpm_files;
 use muster::formats::host::rpm_header::read_header;
 use muster::formats::host::rpm_ndb::{HEAD_BYTES, read_blob, read_slots, slot_table_bytes};
 use rusqlite::{Connection, OpenFlags};
@@ -24,6 +25,8 @@ use super::record::PackageRecord;
 
 /// The old place and the one where an image keeps it beside the programs; one may be a link to the other.
 const FOLDERS: [&str; 2] = ["var/lib/rpm", "usr/lib/sysimage/rpm"];
+/// Files of a database that is read.
+const DATABASES: [&str; 3] = ["rpmdb.sqlite", "rpmdb.sqlite-wal", "Packages.db"];
 
 /// Headers are 10 KB to 1 MB; a kernel's with all its files has 3 MB.
 const HEADER_BYTES_LIMIT: i64 = 64 * 1024 * 1024;
@@ -45,27 +48,51 @@ enum RpmError {
 }
 
 /// Reads one kind of database; what was read before an error is kept.
-type Read = fn(&HostRoot, &str, &mut Vec<InstalledPackage>) -> Result<(), RpmError>;
+type Read = fn(&HostRoot, &str, &mut Found) -> Result<(), RpmError>;
+
+/// What is read of a database.
+#[derive(Default)]
+struct Found {
+    packages: Vec<InstalledPackage>,
+    /// Of each of them, when they are wanted.
+    programs: Option<Vec<Vec<String>>>,
+}
 
 /// All installed packages, signing keys left out.
 pub fn packages(host: &HostRoot) -> Vec<PackageRecord> {
+    let found = read(host, Found::default());
+    found.packages.into_iter().map(|package| PackageRecord { evidence: "rpm", package }).collect()
+}
+
+/// The same packages, each with the paths of its files that may be programs.
+pub fn packages_with_programs(host: &HostRoot) -> Vec<(PackageRecord, Vec<String>)> {
+    let found = read(host, Found { programs: Some(Vec::new()), ..Found::default() });
+    let records = found.packages.into_iter().map(|package| PackageRecord { evidence: "rpm", package });
+    records.zip(found.programs.unwrap_or_default()).collect()
+}
+
+/// The files whose change means that other packages are installed.
+pub fn files() -> impl Iterator<Item = String> {
+    let of_folder = |folder| DATABASES.map(|file| format!("{folder}/{file}"));
+    FOLDERS.into_iter().flat_map(of_folder)
+}
+
+fn read(host: &HostRoot, mut found: Found) -> Found {
     let mut read_folders = Vec::new();
-    let mut packages = Vec::new();
     for folder in FOLDERS {
         let Some(true_path) = host.resolve(folder).ok().and_then(|path| fs::canonicalize(path).ok()) else { continue };
         if read_folders.contains(&true_path) {
             continue;
         }
         read_folders.push(true_path);
-        let mut of_folder = Vec::new();
-        read_folder(host, folder, &mut of_folder);
-        tell_architectures_apart(&mut of_folder, '.');
-        packages.append(&mut of_folder);
+        let before = found.packages.len();
+        read_folder(host, folder, &mut found);
+        tell_architectures_apart(&mut found.packages[before..], '.');
     }
-    packages.into_iter().map(|package| PackageRecord { evidence: "rpm", package }).collect()
+    found
 }
 
-fn read_folder(host: &HostRoot, folder: &str, packages: &mut Vec<InstalledPackage>) {
+fn read_folder(host: &HostRoot, folder: &str, found: &mut Found) {
     let kinds: [(&str, Read); 2] = [("rpmdb.sqlite", read_sqlite), ("Packages.db", read_ndb)];
     let mut has_any = false;
     for (file, read) in kinds {
@@ -74,7 +101,7 @@ fn read_folder(host: &HostRoot, folder: &str, packages: &mut Vec<InstalledPackag
             continue;
         }
         has_any = true;
-        if let Err(error) = read(host, &path, packages) {
+        if let Err(error) = read(host, &path, found) {
             host.report_error(&path, &error);
         }
     }
@@ -84,17 +111,17 @@ fn read_folder(host: &HostRoot, folder: &str, packages: &mut Vec<InstalledPackag
     }
 }
 
-fn read_sqlite(host: &HostRoot, path: &str, packages: &mut Vec<InstalledPackage>) -> Result<(), RpmError> {
+fn read_sqlite(host: &HostRoot, path: &str, found: &mut Found) -> Result<(), RpmError> {
     let database = host.resolve(path)?;
     let log = host.resolve(&format!("{path}-wal"))?;
     if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
         match Copy::of(&database, &log) {
-            Ok(copy) => return read_packages(host, path, &copy.open()?, packages),
+            Ok(copy) => return read_packages(host, path, &copy.open()?, found),
             Err(error) => host.report(path, format_args!("read without its write-ahead log: {error}")),
         }
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    read_packages(host, path, &Connection::open_with_flags(immutable_uri(&database), flags)?, packages)
+    read_packages(host, path, &Connection::open_with_flags(immutable_uri(&database), flags)?, found)
 }
 
 /// A database and its write-ahead log in a private folder that goes with this value.
@@ -123,12 +150,7 @@ impl Copy {
     }
 }
 
-fn read_packages(
-    host: &HostRoot,
-    path: &str,
-    connection: &Connection,
-    packages: &mut Vec<InstalledPackage>,
-) -> Result<(), RpmError> {
+fn read_packages(host: &HostRoot, path: &str, connection: &Connection, found: &mut Found) -> Result<(), RpmError> {
     // The schema is part of a file that may be anybody's: nothing in it may run.
     connection.pragma_update(None, "trusted_schema", false)?;
     let tables = "SELECT count(*) FROM sqlite_master \
@@ -143,10 +165,10 @@ fn read_packages(
     while let Some(row) = rows.next()? {
         let number: i64 = row.get(0)?;
         match row.get_ref(1)?.as_blob() {
-            Ok(blob) => add(host, path, number, blob, packages),
+            Ok(blob) => add(host, path, number, blob, found),
             Err(_) => host.report(path, format_args!("header {number} is not read: no bytes, or too many")),
         }
-        if packages.len() >= PACKAGES_LIMIT {
+        if found.packages.len() >= PACKAGES_LIMIT {
             host.report(path, format_args!("{PACKAGES_LIMIT} packages or more, read up to there"));
             break;
         }
@@ -154,7 +176,7 @@ fn read_packages(
     Ok(())
 }
 
-fn read_ndb(host: &HostRoot, path: &str, packages: &mut Vec<InstalledPackage>) -> Result<(), RpmError> {
+fn read_ndb(host: &HostRoot, path: &str, found: &mut Found) -> Result<(), RpmError> {
     let Some(mut file) = host.open(path)? else { return Ok(()) };
     let mut head = [0; HEAD_BYTES];
     file.read_exact(&mut head)?;
@@ -167,7 +189,7 @@ fn read_ndb(host: &HostRoot, path: &str, packages: &mut Vec<InstalledPackage>) -
     let file_bytes = file.metadata()?.len();
     let mut bytes = Vec::new();
     for slot in slots {
-        if slot.length_bytes() > bytes_left || packages.len() >= PACKAGES_LIMIT {
+        if slot.length_bytes() > bytes_left || found.packages.len() >= PACKAGES_LIMIT {
             host.report(path, "more packages than are read");
             break;
         }
@@ -180,17 +202,24 @@ fn read_ndb(host: &HostRoot, path: &str, packages: &mut Vec<InstalledPackage>) -
         file.seek(SeekFrom::Start(slot.offset_bytes()))?;
         file.read_exact(&mut bytes)?;
         match read_blob(slot, &bytes) {
-            Ok(blob) => add(host, path, i64::from(slot.package()), blob, packages),
+            Ok(blob) => add(host, path, i64::from(slot.package()), blob, found),
             Err(error) => host.report(path, format_args!("package {}: {error}", slot.package())),
         }
     }
     Ok(())
 }
 
-fn add(host: &HostRoot, path: &str, number: i64, blob: &[u8], packages: &mut Vec<InstalledPackage>) {
+fn add(host: &HostRoot, path: &str, number: i64, blob: &[u8], found: &mut Found) {
     match read_header(blob) {
         Ok(header) if header.is_public_key() => {}
-        Ok(header) => packages.push(header.into()),
+        Ok(header) => {
+            found.packages.push(header.into());
+            if let Some(programs) = &mut found.programs {
+                let mut of_package = Vec::new();
+                rpm_files::programs(blob, |path| of_package.push(path.to_owned()));
+                programs.push(of_package);
+            }
+        }
         Err(error) => host.report(path, format_args!("package {number}: {error}")),
     }
 }

@@ -1,6 +1,6 @@
 //! Software identification tags wherever a vendor may have put them.
 
-use muster::formats::host::swid::{SWID_BYTES_LIMIT, read_swid};
+use muster::formats::host::swid::{SWID_BYTES_LIMIT, SwidError, SwidTag, read_swid, read_swid_with_files};
 
 use super::host_root::{HostRoot, WalkLimits};
 use super::record::TagRecord;
@@ -35,9 +35,34 @@ const LEFT_OUT: [&str; 12] = [
 const ENTRIES_LIMIT: usize = 150_000;
 const TAGS_LIMIT: usize = 10_000;
 
+/// A tag and the paths of the files that it lists, as it writes them.
+pub struct TagFiles {
+    /// The tag.
+    pub record: TagRecord,
+    /// Absolute, or relative to the tag or its product.
+    pub files: Vec<String>,
+}
+
+/// The folders that are searched.
+pub fn places() -> impl Iterator<Item = &'static str> {
+    PLACES.into_iter().map(|(place, _)| place)
+}
+
 /// The tags of installed products, by path. Tags of media and additions to other tags are left out; a broken one is a
 /// finding.
 pub fn tags(host: &HostRoot) -> Vec<TagRecord> {
+    let tags = read(host, |bytes| Ok((read_swid(bytes)?, Vec::new())));
+    tags.into_iter().map(|(found, _)| found.record).collect()
+}
+
+/// The same tags with their files. Tags of patches are left out too: what they list is another product's.
+pub fn tags_with_files(host: &HostRoot) -> Vec<TagFiles> {
+    let tags = read(host, read_swid_with_files);
+    tags.into_iter().filter(|(_, is_patch)| !is_patch).map(|(found, _)| found).collect()
+}
+
+/// Each tag, and whether it describes a patch.
+fn read(host: &HostRoot, read: impl Fn(&[u8]) -> Result<(SwidTag, Vec<String>), SwidError>) -> Vec<(TagFiles, bool)> {
     let mut out = Vec::new();
     for (place, depth) in PLACES {
         let limits = WalkLimits { depth, entries: ENTRIES_LIMIT };
@@ -48,15 +73,18 @@ pub fn tags(host: &HostRoot) -> Vec<TagRecord> {
                 return out;
             }
             let Some(bytes) = host.read(&path, SWID_BYTES_LIMIT) else { continue };
-            match read_swid(&bytes) {
-                Ok(tag) if tag.is_corpus || tag.is_supplemental => {}
-                Ok(tag) => out.push(TagRecord {
-                    path: format!("/{path}"),
-                    size_bytes: bytes.len() as u64,
-                    product: tag.name,
-                    version: tag.version,
-                    company: tag.software_creator,
-                }),
+            match read(&bytes) {
+                Ok((tag, _)) if tag.is_corpus || tag.is_supplemental => {}
+                Ok((tag, files)) => {
+                    let record = TagRecord {
+                        path: format!("/{path}"),
+                        size_bytes: bytes.len() as u64,
+                        product: tag.name,
+                        version: tag.version,
+                        company: tag.software_creator,
+                    };
+                    out.push((TagFiles { record, files }, tag.is_patch));
+                }
                 Err(error) => host.report_error(&path, &error),
             }
         }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use muster::model::usage::Attribution;
 use muster::roles::meter::Sample;
@@ -16,9 +15,9 @@ pub trait SampleProcesses: Send + Sync {
     fn forget(&self);
 }
 
-/// When installation data changed last, and its length: another one means other data.
+/// Tells one state of the installation data from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Version(pub Option<(SystemTime, u64)>);
+pub struct Version(pub u64);
 
 /// Says which package a program belongs to. Called on the same thread.
 pub trait InstallationData: Send + Sync {
@@ -45,7 +44,7 @@ impl SampleProcesses for Nothing {
 #[cfg(not(target_os = "linux"))]
 impl InstallationData for Nothing {
     fn version(&self) -> Version {
-        Version(None)
+        Version(0)
     }
 
     fn read(&self) -> Arc<dyn Attribution> {

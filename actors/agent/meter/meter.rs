@@ -70,6 +70,8 @@ pub struct Meter {
     timer: Option<SpawnHandle>,
     /// Of what installation data the core has the programs; `None` when it has none.
     version: Option<Version>,
+    /// Whether a look at the processes is under way. It brings no programs when it began with those of `version`.
+    is_looking: bool,
     _watch: DeathWatch,
 }
 
@@ -84,7 +86,16 @@ impl Meter {
         let durable = MeterDurable { agent: guid, policy, programs: no_programs(), state };
         let now = world.clock.now();
         let core = MeterCore::recover(durable, RngStream::new(guid.seed(), guid.seed(), now.0 as u64), now);
-        Meter { world, agent, core, intents: Intents::default(), timer: None, version: None, _watch: watch }
+        Meter {
+            world,
+            agent,
+            core,
+            intents: Intents::default(),
+            timer: None,
+            version: None,
+            is_looking: false,
+            _watch: watch,
+        }
     }
 
     fn tell(&mut self, input: MeterInput, ctx: &mut Context<Meter>) {
@@ -95,7 +106,8 @@ impl Meter {
     /// Does what the core wants and arms the timer for what it wants next, if anything.
     fn turn(&mut self, ctx: &mut Context<Meter>) {
         let now = self.world.clock.now();
-        if !self.core.policy().is_enabled && self.version.take().is_some() {
+        // Not during a look: if metering is on again by its end, what it saw would be counted without programs.
+        if !self.core.policy().is_enabled && !self.is_looking && self.version.take().is_some() {
             // Megabytes that nobody asks for any more.
             self.core.on(now, MeterInput::Programs(no_programs()), &mut self.intents);
             self.world.processes.forget();
@@ -142,6 +154,7 @@ impl Meter {
         let (send, receive) = oneshot::channel();
         let (processes, packages) = (self.world.processes.clone(), self.world.packages.clone());
         let known = self.version;
+        self.is_looking = true;
         let work = move || {
             lower_priority(LEAST);
             // Nobody waits any more when the meter has died meanwhile.
@@ -151,6 +164,7 @@ impl Meter {
             error!(%error, "the metering thread does not start");
         }
         ctx.spawn(receive.into_actor(self).map(|looked, meter, ctx| {
+            meter.is_looking = false;
             let input = match looked {
                 Ok(Look { programs, sample }) => {
                     if let Some((version, programs)) = programs {

@@ -1,6 +1,6 @@
 //! The processes of this host, from `/proc`.
 //!
-//! Of each process two things are read in every sample: `stat` (start, time of the processor) and where `exe` points.
+//! Of each process two things are read in every sample: `stat` (parent, start, time of the processor) and where `exe` points.
 //! Only of one not seen before, or that runs another program now, `status` too (its account). `cmdline` and `environ`
 //! are never opened. Threads of the kernel have no program and are left out, as are processes that may not be looked at
 //! and programs of another root: what a container runs is its own, not this host's.
@@ -59,6 +59,8 @@ struct Memory {
     accounts: Accounts,
     /// Processes of the last sample whose program the kernel would not tell.
     hidden: usize,
+    /// Number of the last sample. Two may be of one millisecond.
+    samples: u64,
 }
 
 struct Known {
@@ -68,6 +70,8 @@ struct Known {
     is_ours: bool,
     busy_ticks: u64,
     uptime_ms: u64,
+    /// Number of the sample that showed it last.
+    sample: u64,
 }
 
 impl SampleProcesses for Processes {
@@ -112,6 +116,7 @@ impl Memory {
     fn sample(&mut self, boot: u64, uptime_ms: u64) -> io::Result<Sample> {
         self.accounts.refresh();
         self.hidden = 0;
+        self.samples += 1;
         let proc = openat(CWD, c"/proc", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let mut names = [MaybeUninit::uninit(); 16 << 10];
         let mut entries = RawDir::new(&proc, &mut names);
@@ -129,7 +134,7 @@ impl Memory {
             processes.extend(self.look(&proc, entry.file_name(), pid, boot, uptime_ms));
         }
         // What was not seen now has ended.
-        self.known.retain(|_, known| known.uptime_ms == uptime_ms);
+        self.known.retain(|_, known| known.sample == self.samples);
         Ok(Sample { uptime_ms, processes })
     }
 
@@ -145,7 +150,7 @@ impl Memory {
             }
         };
         let path = std::str::from_utf8(target.get(..length)?).ok()?;
-        let ProcessTimes { start_ticks, busy_ticks } = read_times(read(&folder, c"stat", &mut [0; 2_048])?)?;
+        let ProcessTimes { parent, start_ticks, busy_ticks } = read_times(read(&folder, c"stat", &mut [0; 2_048])?)?;
         let start = mix(boot, start_ticks);
         let age_ms = uptime_ms.saturating_sub(start_ticks.saturating_mul(TICK_MS));
         let replaced = path.strip_suffix(DELETED);
@@ -156,7 +161,7 @@ impl Memory {
                 let user = self.accounts.name(read_uids(read(&folder, c"status", &mut [0; BYTES_LIMIT])?)?.real);
                 let is_ours = replaced.is_some() || is_file_of_this_host(&folder, path);
                 let began = uptime_ms.saturating_sub(age_ms);
-                let known = Known { path: path.into(), user, is_ours, busy_ticks: 0, uptime_ms: began };
+                let known = Known { path: path.into(), user, is_ours, busy_ticks: 0, uptime_ms: began, sample: 0 };
                 self.known.entry((pid, start)).insert_entry(known).into_mut()
             }
         };
@@ -164,10 +169,10 @@ impl Memory {
             busy_ticks.saturating_sub(known.busy_ticks).saturating_mul(TICK_MS),
             uptime_ms.saturating_sub(known.uptime_ms),
         );
-        (known.busy_ticks, known.uptime_ms) = (busy_ticks, uptime_ms);
+        (known.busy_ticks, known.uptime_ms, known.sample) = (busy_ticks, uptime_ms, self.samples);
         let is_active = busy_ms > 0 && busy_ms.saturating_mul(ACTIVE_PART) >= passed_ms;
-        let process =
-            ProcessSample { pid, start, age_ms, path: known.path.clone(), user: known.user.clone(), is_active };
+        let (path, user) = (known.path.clone(), known.user.clone());
+        let process = ProcessSample { pid, start, parent, age_ms, path, user, is_active };
         known.is_ours.then_some(process)
     }
 }
@@ -269,11 +274,20 @@ mod tests {
         let pid = cat.id();
         // The child may still be a copy of this process for a moment.
         while of(&processes.sample().unwrap(), pid).is_none_or(|process| !process.path.ends_with("/cat")) {}
+        let parent = of(&processes.sample().unwrap(), pid).map(|process| process.parent);
+        assert_eq!(parent, Some(std::process::id()));
         assert!(processes.memory.lock().unwrap().known.keys().any(|(known, _)| *known == pid));
         drop(cat.stdin.take());
         cat.wait().unwrap();
         assert_eq!(of(&processes.sample().unwrap(), pid), None);
         assert!(processes.memory.lock().unwrap().known.keys().all(|(known, _)| *known != pid));
+        // Two samples of one millisecond are two.
+        let (mut memory, mut cat) = (Memory::default(), child("cat"));
+        memory.sample(1, 1_000_000_000).unwrap();
+        drop(cat.stdin.take());
+        cat.wait().unwrap();
+        memory.sample(1, 1_000_000_000).unwrap();
+        assert!(memory.known.keys().all(|(known, _)| *known != cat.id()));
         processes.forget();
         assert!(processes.memory.lock().unwrap().known.is_empty());
     }

@@ -1,6 +1,6 @@
 //! The meter's actor beside the agent's, over real files, real HTTP and, once, the real processes of this host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use super::effects::Version;
 use super::processes::Processes;
+use super::state_file::StateFile;
 use super::{InstallationData, SampleProcesses};
 use crate::agent::agent::AgentWorld;
 use crate::agent::policy::{Answered, InForce, PolicySource, Polled, Question};
@@ -55,6 +56,8 @@ impl SampleProcesses for Script {
         let process = |pid: &u32| ProcessSample {
             pid: *pid,
             start: 1,
+            // 9 is a child of 8; of the others no parent is known.
+            parent: if *pid == 9 { 8 } else { 0 },
             age_ms: 60_000,
             path: "/opt/draw/bin/draw".into(),
             user: "kim".into(),
@@ -78,7 +81,7 @@ struct AllInstalled {
 
 impl InstallationData for AllInstalled {
     fn version(&self) -> Version {
-        Version(None)
+        Version(0)
     }
 
     fn read(&self) -> Arc<dyn Attribution> {
@@ -166,7 +169,7 @@ async fn sampled(script: &Script, times: usize) {
 async fn what_ran_arrives_as_a_usage_file_that_counts_each_run_once() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(&[]);
-    // Two runs: the second one by two processes that take over from each other.
+    // Two runs: the second one by a process and its child, which outlives it.
     let script = Script::new(&[&[7], &[], &[8], &[8, 9], &[9]]);
     let bench = Bench::start(folder.path(), &server, script.clone()).await;
     bench.policy.send_replace(FAST);
@@ -317,10 +320,66 @@ async fn usage_waits_for_a_server_and_a_newer_report_takes_no_older_ones_place()
     first.agent.stop().await;
     let server = Server::start(&[]);
     let second = Bench::start(folder.path(), &server, script).await;
-    until("all arrive", || usage_files(&server).len() == 4).await;
-    let guids: Vec<_> = usage_files(&server).iter().map(|file| file.periods[0].guid).collect();
-    assert!(guids.iter().all(|guid| guids.iter().filter(|other| *other == guid).count() == 1), "{guids:?}");
+    // One whose publication was not heard of before the stop comes twice, under one GUID.
+    let guids = || usage_files(&server).iter().map(|file| file.periods[0].guid).collect::<BTreeSet<_>>();
+    until("all arrive", || guids().len() == 4).await;
     second.agent.stop().await;
+}
+
+/// Looks that end only when they may.
+struct Gated {
+    script: Arc<Script>,
+    held: Mutex<BTreeSet<usize>>,
+}
+
+impl Gated {
+    fn release(&self, look: usize) {
+        self.held.lock().unwrap().remove(&look);
+    }
+}
+
+impl SampleProcesses for Gated {
+    fn sample(&self) -> io::Result<Sample> {
+        let sample = self.script.sample()?;
+        let look = sample.uptime_ms as usize / 1_000;
+        while self.held.lock().unwrap().contains(&look) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(sample)
+    }
+
+    fn forget(&self) {
+        self.script.forget();
+    }
+}
+
+#[actix::test]
+async fn a_look_that_metering_is_switched_off_and_on_during_counts_with_its_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&[]);
+    let script = Script::new(&[&[7]]);
+    let gated = Arc::new(Gated { script: script.clone(), held: Mutex::new(BTreeSet::from([2, 3])) });
+    let bench = Bench::start(folder.path(), &server, gated.clone()).await;
+    bench.policy.send_replace(FAST);
+    until("the second look is under way", || script.taken() == 2).await;
+    bench.policy.send_replace(OFF);
+    until("both periods arrive", || usage_files(&server).len() == 2).await;
+    let state = StateFile::new(folder.path());
+    let waits = || state.load().is_none_or(|state| !format!("{state:?}").contains("waiting: []"));
+    until("nothing waits", || !waits()).await;
+    std::fs::remove_file(folder.path().join("usage.state")).unwrap();
+    bench.policy.send_replace(FAST);
+    until("the meter follows", || folder.path().join("usage.state").exists()).await;
+    gated.release(2);
+    until("the third look is under way", || script.taken() == 3).await;
+    bench.policy.send_replace(OFF);
+    until("the second look counts", || usage_files(&server).len() == 4).await;
+    assert_eq!(runs(&usage_files(&server)), BTreeMap::from([(("kim".into(), "draw".into()), 2)]));
+    let programs = bench.packages.programs.lock().unwrap().clone().unwrap();
+    assert!(programs.upgrade().is_some());
+    gated.release(3);
+    until("the programs are let go", || programs.upgrade().is_none()).await;
+    bench.agent.stop().await;
 }
 
 /// Panics in the actor's own turn when it is to forget, the first time.

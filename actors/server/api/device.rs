@@ -9,6 +9,7 @@ use muster::model::inventory::Installed;
 use muster::model::package::{Hop, PackageKey};
 use muster::model::settlement::Settlement;
 use muster::model::software::{ApplicationId, Title};
+use muster::model::usage::Usage;
 use muster::model::usage_lines::{DeviceUsage, UsageLine};
 use muster::roles::server::{DeviceRow, ShownDiscovery, discovery};
 use muster::time::{SECOND_MS, Timestamp};
@@ -144,7 +145,16 @@ fn applications(recognition: &Recognition, installed: &[Installed]) -> Value {
 }
 
 fn usage_line(line: &UsageLine) -> Value {
-    let UsageLine { name, version, user, domain, usage, from, until } = line;
+    let UsageLine { name, version, user, domain, usage, programs, from, until } = line;
+    let program = |(file_name, usage): &(Box<str>, Usage)| {
+        json!({
+            "file_name": file_name,
+            "runs": usage.runs,
+            "run_secs": usage.run_secs,
+            "active_secs": usage.active_secs,
+            "last_used": usage.last_used.map(Timestamp::to_rfc3339),
+        })
+    };
     json!({
         "name": name,
         "version": version,
@@ -154,6 +164,7 @@ fn usage_line(line: &UsageLine) -> Value {
         "run_secs": usage.run_secs,
         "active_secs": usage.active_secs,
         "last_used": usage.last_used.map(Timestamp::to_rfc3339),
+        "programs": programs.iter().map(program).collect::<Vec<Value>>(),
         "from": from.to_rfc3339(),
         "to": until.to_rfc3339(),
     })

@@ -20,7 +20,7 @@ pub fn programs(bytes: &[u8], mut each: impl FnMut(&str)) {
 }
 
 /// Whether a file of this path may be a program.
-fn may_run(path: &str) -> bool {
+pub(super) fn may_run(path: &str) -> bool {
     if path.len() > PATH_BYTES_LIMIT || path.chars().any(char::is_control) {
         return false;
     }

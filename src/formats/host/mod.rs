@@ -9,6 +9,7 @@ pub mod installed_package;
 
 pub mod dpkg;
 pub mod dpkg_list;
+pub mod rpm_files;
 pub mod rpm_header;
 pub mod rpm_ndb;
 pub mod swid;

@@ -68,24 +68,27 @@ pub fn read_stat(bytes: &[u8]) -> Option<ProcessStat> {
     })
 }
 
-/// When a process started and how long it has been at work, of `proc/PID/stat`, in clock ticks.
+/// Whose child a process is, when it started and how long it has been at work, of `proc/PID/stat`; times in clock ticks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessTimes {
+    /// Number of its parent; 0 for none.
+    pub parent: u32,
     /// When it started, since the machine did.
     pub start_ticks: u64,
     /// Time of the processor it has taken, that of the kernel for it included.
     pub busy_ticks: u64,
 }
 
-/// Reads the times of `proc/PID/stat` and allocates nothing; `None` when it is not of that form.
+/// Reads parent and times of `proc/PID/stat` and allocates nothing; `None` when it is not of that form.
 pub fn read_times(bytes: &[u8]) -> Option<ProcessTimes> {
     let bytes = &bytes[..bytes.len().min(BYTES_LIMIT)];
     let close = bytes.iter().rposition(|&byte| byte == b')')?;
     let mut fields = std::str::from_utf8(&bytes[close + 1..]).ok()?.split_ascii_whitespace().skip(1);
-    let user: u64 = fields.nth(10)?.parse().ok()?;
+    let parent = fields.next()?.parse().ok()?;
+    let user: u64 = fields.nth(9)?.parse().ok()?;
     let kernel: u64 = fields.next()?.parse().ok()?;
     let start_ticks = fields.nth(6)?.parse().ok()?;
-    Some(ProcessTimes { start_ticks, busy_ticks: user.saturating_add(kernel) })
+    Some(ProcessTimes { parent, start_ticks, busy_ticks: user.saturating_add(kernel) })
 }
 
 /// Reads the accounts of `proc/PID/status`; `None` when it does not tell.
@@ -139,7 +142,8 @@ mod tests {
     fn the_fields_that_matter_are_read() {
         let stat = ProcessStat { pid: 4711, name: "ora_pmon_SALES".into(), parent: 1, start_ticks: 1_419_441 };
         assert_eq!(read_stat(STAT.as_bytes()), Some(stat));
-        assert_eq!(read_times(STAT.as_bytes()), Some(ProcessTimes { start_ticks: 1_419_441, busy_ticks: 15 }));
+        let times = ProcessTimes { parent: 1, start_ticks: 1_419_441, busy_ticks: 15 };
+        assert_eq!(read_times(STAT.as_bytes()), Some(times));
         assert_eq!(read_uids(STATUS.as_bytes()), Some(Uids { real: 1001, effective: 1002 }));
     }
 

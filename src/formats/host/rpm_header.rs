@@ -97,25 +97,53 @@ impl From<RpmHeader> for InstalledPackage {
     }
 }
 
+/// The two parts of a header.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts<'a> {
+    index: &'a [u8],
+    pub(super) data: &'a [u8],
+}
+
+/// One tag of a header: where its values are, and how many.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) tag: u32,
+    pub(super) kind: u32,
+    pub(super) offset: usize,
+    pub(super) count: usize,
+}
+
+impl<'a> Parts<'a> {
+    /// Of a blob; bytes behind the header are ignored.
+    pub(super) fn of(blob: &'a [u8]) -> Result<Parts<'a>, RpmHeaderError> {
+        let entries = number(blob, 0).ok_or(RpmHeaderError::CutOff)? as usize;
+        let data_bytes = number(blob, 4).ok_or(RpmHeaderError::CutOff)? as usize;
+        if entries > ENTRIES_LIMIT || data_bytes > DATA_BYTES_LIMIT {
+            return Err(RpmHeaderError::TooLong);
+        }
+        let data_at = 8 + 16 * entries;
+        let index = blob.get(8..data_at).ok_or(RpmHeaderError::CutOff)?;
+        let data = blob.get(data_at..data_at + data_bytes).ok_or(RpmHeaderError::CutOff)?;
+        Ok(Parts { index, data })
+    }
+
+    /// Its tags that have values.
+    pub(super) fn entries(self) -> impl Iterator<Item = Entry> {
+        self.index.chunks_exact(16).filter_map(|entry| {
+            let (tag, kind) = (number(entry, 0)?, number(entry, 4)?);
+            let (offset, count) = (number(entry, 8)? as usize, number(entry, 12)? as usize);
+            (count > 0).then_some(Entry { tag, kind, offset, count })
+        })
+    }
+}
+
 /// Reads the blob of one installed package. Bytes behind the header are ignored.
 pub fn read_header(blob: &[u8]) -> Result<RpmHeader, RpmHeaderError> {
-    let entries = number(blob, 0).ok_or(RpmHeaderError::CutOff)? as usize;
-    let data_bytes = number(blob, 4).ok_or(RpmHeaderError::CutOff)? as usize;
-    if entries > ENTRIES_LIMIT || data_bytes > DATA_BYTES_LIMIT {
-        return Err(RpmHeaderError::TooLong);
-    }
-    let data_at = 8 + 16 * entries;
-    let index = blob.get(8..data_at).ok_or(RpmHeaderError::CutOff)?;
-    let data = blob.get(data_at..data_at + data_bytes).ok_or(RpmHeaderError::CutOff)?;
-
+    let parts = Parts::of(blob)?;
+    let data = parts.data;
     let mut header = RpmHeader::default();
     let mut packager = String::new();
-    for entry in index.chunks_exact(16) {
-        let field = |at: usize| number(entry, at).expect("entries have 16 bytes");
-        let (tag, kind, offset, count) = (field(0), field(4), field(8) as usize, field(12));
-        if count == 0 {
-            continue;
-        }
+    for Entry { tag, kind, offset, .. } in parts.entries() {
         match tag {
             TAG_NAME => text(data, kind, offset, &mut header.name),
             TAG_VERSION => text(data, kind, offset, &mut header.version),

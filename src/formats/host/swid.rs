@@ -16,6 +16,10 @@ use crate::formats::xml::{Tag, Token, XmlError, XmlReader};
 pub const SWID_BYTES_LIMIT: usize = 4 * 1024 * 1024;
 
 const VALUE_BYTES_LIMIT: usize = 1_024;
+/// Files told of one tag.
+const FILES_LIMIT: usize = 50_000;
+/// Longest path that is told, as the kernel has it.
+const PATH_BYTES_LIMIT: usize = 4_096;
 
 /// Why a tag is not used.
 #[derive(Debug, thiserror::Error)]
@@ -55,15 +59,44 @@ pub struct SwidTag {
 
 /// Reads one tag, to its end: a document that is not well-formed is no evidence.
 pub fn read_swid(bytes: &[u8]) -> Result<SwidTag, SwidError> {
+    read(bytes, |_| {})
+}
+
+/// Reads one tag and the paths of the files that its payload or evidence lists. A path that does not begin with `/` is
+/// told relative to the tag or its product: vendors differ. One of another system (`%PROGRAMFILES%`, `\`) is left out.
+pub fn read_swid_with_files(bytes: &[u8]) -> Result<(SwidTag, Vec<String>), SwidError> {
+    let mut files = Vec::new();
+    let tag = read(bytes, |path| {
+        if files.len() < FILES_LIMIT && path.len() <= PATH_BYTES_LIMIT && !path.contains(['\\', '%']) {
+            files.push(path);
+        }
+    })?;
+    Ok((tag, files))
+}
+
+fn read(bytes: &[u8], mut file: impl FnMut(String)) -> Result<SwidTag, SwidError> {
     if bytes.len() > SWID_BYTES_LIMIT {
         return Err(SwidError::TooLarge(bytes.len()));
     }
     let mut xml = XmlReader::new(bytes);
     let mut swid = SwidTag::default();
     let mut depth = 0;
+    // Of the open elements of a payload or evidence; `None` where no files stand.
+    let mut folders: Vec<Option<String>> = Vec::new();
     loop {
         match xml.next_token()? {
             Token::Open(tag) => {
+                let around = folders.last().and_then(Option::as_deref);
+                let folder = match (local(tag.name()), around) {
+                    ("Payload" | "Evidence", _) if depth == 1 => Some(String::new()),
+                    ("Directory", Some(around)) => Some(item(&tag, around)),
+                    ("File", Some(around)) => {
+                        file(item(&tag, around));
+                        None
+                    }
+                    _ => None,
+                };
+                folders.push(folder);
                 match (depth, local(tag.name())) {
                     (0, "SoftwareIdentity") => swid = read_identity(&tag),
                     (0, _) => return Err(SwidError::NoSoftwareIdentity),
@@ -72,7 +105,10 @@ pub fn read_swid(bytes: &[u8]) -> Result<SwidTag, SwidError> {
                 }
                 depth += 1;
             }
-            Token::Close { .. } => depth -= 1,
+            Token::Close { .. } => {
+                depth -= 1;
+                folders.pop();
+            }
             Token::End if swid.name.is_empty() || swid.tag_id.is_empty() => return Err(SwidError::Nameless),
             Token::End => return Ok(swid),
         }
@@ -97,6 +133,26 @@ fn read_entity(tag: &Tag<'_>, swid: &mut SwidTag) {
     if creates && swid.software_creator.is_empty() {
         swid.software_creator = text(tag, "name");
     }
+}
+
+/// The path of a `File` or `Directory` below `around`: its root, or else what is around it; its location there; its name.
+fn item(tag: &Tag<'_>, around: &str) -> String {
+    let root = text(tag, "root");
+    let mut path = if root.is_empty() { around.to_owned() } else { root };
+    for part in [text(tag, "location"), text(tag, "name")] {
+        // A name is none by the standard that leads elsewhere, but vendors write whole paths into it.
+        if part.starts_with('/') {
+            path = part;
+        } else if !part.is_empty() {
+            if !path.is_empty() && !path.ends_with('/') {
+                path.push('/');
+            }
+            path.push_str(&part);
+        }
+        // Nested folders must not make a path longer than any can be.
+        path.truncate(path.floor_char_boundary(2 * PATH_BYTES_LIMIT));
+    }
+    path
 }
 
 fn text(tag: &Tag<'_>, name: &str) -> String {
@@ -150,6 +206,30 @@ mod tests {
     }
 
     #[test]
+    fn the_files_of_payload_and_evidence_are_told_with_their_folders() {
+        let tag = r#"<SoftwareIdentity name="Acme" tagId="a">
+            <File name="outside"/><Meta><File name="no-file"/></Meta>
+            <Payload>
+              <Directory root="/opt" location="acme" name="bin">
+                <File name="draw" size="1"/>
+                <Directory name="tools"><File name="pick"/></Directory>
+                <File name="/usr/bin/draw"/>
+              </Directory>
+              <File location="lib" name="run"/>
+              <File root="%PROGRAMFILES%" name="draw.exe"/>
+            </Payload>
+            <Evidence date="2025-01-01T00:00:00Z"><File root="/srv" location="/data/" name="serve"/></Evidence>
+            </SoftwareIdentity>"#;
+        let (tag, files) = read_swid_with_files(tag.as_bytes()).unwrap();
+        assert_eq!(tag.name, "Acme");
+        assert_eq!(
+            files,
+            ["/opt/acme/bin/draw", "/opt/acme/bin/tools/pick", "/usr/bin/draw", "lib/run", "/data/serve"]
+        );
+        assert_eq!(read_swid_with_files(RED_HAT.as_bytes()).unwrap().1, ["a"]);
+    }
+
+    #[test]
     fn what_could_expand_fetch_or_fill_memory_is_refused() {
         let refused = |text: &str| read_swid(text.as_bytes()).unwrap_err();
         let subset = refused("<!DOCTYPE a [<!ENTITY b 'c'>]><SoftwareIdentity name='&b;' tagId='b'/>");
@@ -167,7 +247,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
-            let _ = read_swid(&bytes);
+            let _ = read_swid_with_files(&bytes);
         }
 
         #[test]

@@ -106,6 +106,6 @@ pub struct AppUsage {
     pub active_secs: u32,
     /// When it was seen running last, in whole seconds.
     pub last_used: Option<Timestamp>,
-    /// Installation data that names it: `deb`, `rpm`, `swid`.
+    /// Installation data that names it: `deb`, `rpm`, `swidtag`.
     pub evidence: String,
 }

@@ -1,9 +1,9 @@
 //! The meter's decisions: when to look at the processes, what each look adds, when to report.
 //!
-//! Each minute one sample of all processes, summed per user and application (see [`tally`]) for two periods at once:
-//! the session (8 hours by default, at the agent's own offset) and the week (from Monday 00:00 UTC). A period that
-//! ended is one report, kept until it is published; a report sent twice has the same GUIDs, so the server replaces and
-//! never adds.
+//! Each minute one sample of all processes, summed per user and program (see [`tally`], which says what a run is) for
+//! two periods at once: the session (8 hours by default, at the agent's own offset) and the week (from Monday 00:00
+//! UTC). A period that ended is one report, kept until it is published; a report sent twice has the same GUIDs, so the
+//! server replaces and never adds.
 //!
 //! A restart loses nothing but the time until the next sample: the state is remembered each minute, and a process that
 //! still runs is not a new run. Times between samples are measured by the machine's uptime, so a clock that is set
@@ -14,6 +14,7 @@
 
 mod period;
 mod report;
+mod run;
 mod state;
 pub mod tally;
 mod vocabulary;

@@ -1,31 +1,38 @@
 //! Runs and times: what one sample of the processes adds to what was counted before.
 //!
-//! Processes of one user and one application that overlap are one run: a browser with twenty children was started
-//! once. A run goes on as long as one of the processes that a sample shows was there in the sample before; when none
-//! was, it is a new run. Time counts once, however many processes there are:
+//! A *run* (see [`run`](super::run)) is a process together with its descendants of the same program and user: a process
+//! whose parent, when it is first seen, is a live process of the same user and program belongs to its parent's run;
+//! every other new process begins one. So a browser with twenty children of its own program was started once, and two
+//! shells that each start `sleep` started it twice, one after the other or at one time. A run goes on while any of its
+//! processes lives: that of a launcher which starts itself again and ends goes on if one sample showed both.
 //!
-//! | between two samples | counts |
+//! Time counts once for a run, however many processes it has, and no run counts longer in a period than the period. The
+//! time of a program is the sum over its runs, so it may pass the period's length when they overlap.
+//!
+//! | between two samples | counts for the run |
 //! | --- | --- |
 //! | one process was there in both | the whole time between |
-//! | a process is new and younger than that time | its age |
-//! | the last process ended | half of what is left, so the error is at most half a sample |
+//! | the run is new and its oldest process younger than that time | the age of that |
+//! | its last process ended | half, so the error is at most half a sample |
 //!
 //! A process that lives only between two samples is never seen. When the time between is no sample's (the machine
 //! slept, the agent was down, the machine started anew), only the age of a process younger than one sample counts.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::report::Dropped;
+use super::run::Run;
 use crate::model::usage::{Application, Attribution, ProcessSample, USER_CHARS_MAX, Usage};
 use crate::rng::mix;
 use crate::time::{SECOND_MS, Timestamp};
 
 /// Live processes that are kept. Beyond them new ones are dropped.
 pub const PROCESSES_MAX: usize = 4_096;
-/// Pairs of user and application within one week, the longest period.
+/// Pairs of user and program within one week, the longest period.
 pub const PAIRS_MAX: usize = 2_000;
 /// Users within one week.
 pub const USERS_MAX: usize = 200;
@@ -52,31 +59,33 @@ pub(super) struct Tally {
     /// By number and start.
     live: BTreeMap<(u32, u64), Live>,
     pairs: BTreeMap<u32, Pair>,
-    /// Processes without a pair are asked for again at the next sample.
+    /// Processes without a run are asked for again at the next sample.
     ask_again: bool,
     dropped: Dropped,
+    /// What goes on. Versions that knew one run of a pair at a time left none, and numbers of pairs in its place.
+    #[serde(default)]
+    runs: BTreeMap<u32, Run>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Live {
     /// `None` when it is not metered.
-    pair: Option<u32>,
+    run: Option<u32>,
     /// Executable and user, mixed: both may change under one number and start, and then it is another program.
     program: u64,
     #[serde(skip)]
     is_seen: bool,
 }
 
-/// One user and one application.
+/// One user and one program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Pair {
     user: Box<str>,
     application: Arc<Application>,
     session: Sums,
     week: Sums,
+    /// Stands where older versions kept it, so that what they left is read; each run has its own.
     was_active: bool,
-    #[serde(skip)]
-    sighting: Sighting,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,23 +103,9 @@ pub(super) enum Span {
     Week,
 }
 
-/// What a sample shows of a pair.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Sighting {
-    /// A process that the sample before showed too.
-    goes_on: bool,
-    /// A process that it did not show.
-    is_new: bool,
-    /// How long the oldest of those that began since has been running.
-    fresh_ms: u64,
-    /// A process that only the sample before showed.
-    has_ended: bool,
-    is_active: bool,
-}
-
 impl Tally {
     /// Counts one sample. `within` gives, for each span, the moment of the sample as that period has it and the
-    /// period's length, which no sum passes. One pass over the processes; nothing is allocated for a known one.
+    /// period's length, which no run passes. One pass over the processes; nothing is allocated for a known one.
     pub(super) fn count(
         &mut self,
         processes: &[ProcessSample],
@@ -120,21 +115,22 @@ impl Tally {
     ) {
         self.recognise(processes);
         self.admit(processes, elapsed, naming);
-        for pair in self.pairs.values_mut() {
-            let sighting = std::mem::take(&mut pair.sighting);
-            let (run_ms, active_ms) = sighting.times(elapsed.counted_ms, pair.was_active);
-            let is_running = sighting.goes_on || sighting.is_new;
+        let Tally { runs, pairs, .. } = self;
+        runs.retain(|_, run| {
+            let Some(pair) = pairs.get_mut(&run.pair) else { return false };
+            let added = run.turn(elapsed.counted_ms);
             for (span, sums) in [(Span::Session, &mut pair.session), (Span::Week, &mut pair.week)] {
                 let (at, length_ms) = within(span);
-                sums.runs = sums.runs.saturating_add(u64::from(sighting.is_new && !sighting.goes_on));
-                sums.run_ms = sums.run_ms.saturating_add(run_ms).min(length_ms);
-                sums.active_ms = sums.active_ms.saturating_add(active_ms).min(sums.run_ms);
-                if is_running || run_ms > 0 {
+                let run_ms = run.fill(span, added.run_ms, length_ms);
+                sums.runs = sums.runs.saturating_add(added.is_begun.into());
+                sums.run_ms = sums.run_ms.saturating_add(run_ms);
+                sums.active_ms = sums.active_ms.saturating_add(added.active_ms.min(run_ms)).min(sums.run_ms);
+                if added.is_running || added.run_ms > 0 {
                     sums.last_used = sums.last_used.max(Some(at));
                 }
             }
-            pair.was_active = sighting.is_active;
-        }
+            added.is_running
+        });
     }
 
     /// Finds the known processes in the sample and lets those go that are not in it.
@@ -145,46 +141,80 @@ impl Tally {
                 continue;
             }
             live.is_seen = true;
-            if let Some(pair) = live.pair.and_then(|pair| self.pairs.get_mut(&pair)) {
-                pair.sighting.goes_on = true;
-                pair.sighting.is_active |= process.is_active;
+            if let Some(run) = live.run.and_then(|run| self.runs.get_mut(&run)) {
+                run.see_again(process);
             }
         }
-        let Tally { live, pairs, .. } = self;
+        let Tally { live, runs, .. } = self;
         live.retain(|_, process| {
             let is_seen = std::mem::take(&mut process.is_seen);
-            if !is_seen && let Some(pair) = process.pair.and_then(|pair| pairs.get_mut(&pair)) {
-                pair.sighting.has_ended = true;
+            if !is_seen && let Some(run) = process.run.and_then(|run| runs.get_mut(&run)) {
+                run.miss();
             }
             is_seen
         });
     }
 
-    /// Takes up the processes that are new, and asks again for those that had no place.
+    /// Takes up the processes that are new, and asks again for those that had no place: parents before their children,
+    /// in whatever order the sample has them.
     fn admit(&mut self, processes: &[ProcessSample], elapsed: Elapsed, naming: &Naming<'_>) {
         let ask_again = std::mem::take(&mut self.ask_again);
+        let live = &self.live;
+        let is_new = |process: &&ProcessSample| match live.get(&(process.pid, process.start)) {
+            Some(known) => known.run.is_none() && ask_again,
+            None => true,
+        };
+        let mut new: Vec<&ProcessSample> = processes.iter().filter(is_new).collect();
+        // A parent is older, or as old: the kernel tells starts in hundredths of a second.
+        new.sort_unstable_by_key(|process| (Reverse(process.age_ms), process.pid, process.start));
+        let mut waiting: BTreeMap<u32, u64> = new.iter().map(|process| (process.pid, program(process))).collect();
         let mut over = 0;
-        for process in processes {
-            let key = (process.pid, process.start);
-            match self.live.get(&key) {
-                Some(known) if known.pair.is_some() || !ask_again => continue,
-                None if self.live.len() >= PROCESSES_MAX => {
-                    over += 1;
-                    continue;
+        while !new.is_empty() {
+            let count = new.len();
+            new.retain(|process| {
+                let has_waiting_parent =
+                    parent(process).is_some_and(|parent| waiting.get(&parent) == Some(&program(process)));
+                if !has_waiting_parent {
+                    waiting.remove(&process.pid);
+                    over += u64::from(!self.take_up(process, elapsed, naming));
                 }
-                _ => {}
-            }
-            let pair = self.pair(process, naming);
-            self.live.insert(key, Live { pair, program: program(process), is_seen: false });
-            let Some(pair) = pair.and_then(|pair| self.pairs.get_mut(&pair)) else { continue };
-            let sighting = &mut pair.sighting;
-            sighting.is_new = true;
-            sighting.is_active |= process.is_active;
-            if process.age_ms <= elapsed.fresh_ms {
-                sighting.fresh_ms = sighting.fresh_ms.max(process.age_ms);
+                has_waiting_parent
+            });
+            if new.len() == count {
+                // Each is its own ancestor, which no system says of a process.
+                waiting.clear();
             }
         }
         self.dropped.processes = self.dropped.processes.max(over);
+    }
+
+    /// Takes up one process; whether there was room.
+    fn take_up(&mut self, process: &ProcessSample, elapsed: Elapsed, naming: &Naming<'_>) -> bool {
+        let key = (process.pid, process.start);
+        if self.live.len() >= PROCESSES_MAX && !self.live.contains_key(&key) {
+            return false;
+        }
+        let program = program(process);
+        let run = self.run_of_parent(process, program).or_else(|| self.begin_run(process, naming));
+        self.live.insert(key, Live { run, program, is_seen: false });
+        if let Some(run) = run.and_then(|run| self.runs.get_mut(&run)) {
+            run.see_new(process, elapsed.fresh_ms);
+        }
+        true
+    }
+
+    /// The run of the parent when that is a live process of the same program and user.
+    fn run_of_parent(&self, process: &ProcessSample, program: u64) -> Option<u32> {
+        let parent = parent(process)?;
+        let mut of_number = self.live.range((parent, 0)..=(parent, u64::MAX));
+        of_number.find(|(_, live)| live.program == program).and_then(|(_, live)| live.run)
+    }
+
+    fn begin_run(&mut self, process: &ProcessSample, naming: &Naming<'_>) -> Option<u32> {
+        let pair = self.pair(process, naming)?;
+        let number = next_number(&self.runs)?;
+        self.runs.insert(number, Run::begun(pair));
+        Some(number)
     }
 
     /// The pair of a new process; `None` when it has no application or there is no room.
@@ -212,20 +242,13 @@ impl Tally {
             self.dropped.users = self.dropped.users.saturating_add(1);
             return None;
         }
-        let number = self.pairs.last_key_value().map_or(Some(0), |(last, _)| last.checked_add(1));
-        let Some(number) = number.filter(|_| self.pairs.len() < PAIRS_MAX) else {
+        let Some(number) = next_number(&self.pairs).filter(|_| self.pairs.len() < PAIRS_MAX) else {
             self.dropped.pairs = self.dropped.pairs.saturating_add(1);
             return None;
         };
         let application = Arc::new(application);
-        let pair = Pair {
-            user: user.into(),
-            application,
-            session: Sums::default(),
-            week: Sums::default(),
-            was_active: false,
-            sighting: Sighting::default(),
-        };
+        let pair =
+            Pair { user: user.into(), application, session: Sums::default(), week: Sums::default(), was_active: false };
         self.pairs.insert(number, pair);
         Some(number)
     }
@@ -242,10 +265,9 @@ impl Tally {
     /// Meters no process any more that no installation data names.
     pub(super) fn forget_unattributed(&mut self) {
         let is_attributed = |pair: &Pair| !pair.application.evidence.is_empty();
-        let pairs = &self.pairs;
-        for live in self.live.values_mut() {
-            live.pair = live.pair.filter(|pair| pairs.get(pair).is_some_and(is_attributed));
-        }
+        let Tally { pairs, runs, live, .. } = self;
+        runs.retain(|_, run| pairs.get(&run.pair).is_some_and(is_attributed));
+        live.values_mut().for_each(|live| live.run = live.run.filter(|run| runs.contains_key(run)));
     }
 
     /// Takes what was counted in `span`, by user and application, and begins it anew. What runs goes on.
@@ -260,7 +282,8 @@ impl Tally {
                 taken.insert((pair.user.clone(), pair.application.clone()), sums.usage());
             }
         }
-        let running: BTreeSet<u32> = self.live.values().filter_map(|live| live.pair).collect();
+        self.runs.values_mut().for_each(|run| run.begin_period(span));
+        let running: BTreeSet<u32> = self.runs.values().map(|run| run.pair).collect();
         let is_idle = |pair: &Pair| pair.session == Sums::default() && pair.week == Sums::default();
         self.pairs.retain(|number, pair| running.contains(number) || !is_idle(pair));
         // Who found no room may find some now.
@@ -276,6 +299,7 @@ impl Tally {
     /// Forgets which processes run.
     pub(super) fn forget_processes(&mut self) {
         self.live.clear();
+        self.runs.clear();
     }
 
     /// What was read from a disk, held to the bounds.
@@ -286,24 +310,20 @@ impl Tally {
         while self.live.len() > PROCESSES_MAX {
             self.live.pop_last();
         }
-        let pairs = &self.pairs;
-        self.live.values_mut().for_each(|live| live.pair = live.pair.filter(|pair| pairs.contains_key(pair)));
+        let Tally { pairs, runs, live, .. } = &mut self;
+        if runs.is_empty() {
+            let of_pair = |pair: u32| (pair, Run::going_on(pair));
+            runs.extend(live.values().filter_map(|live| live.run).map(of_pair));
+        }
+        runs.retain(|_, run| pairs.contains_key(&run.pair));
+        live.values_mut().for_each(|live| live.run = live.run.filter(|run| runs.contains_key(run)));
         self
     }
 }
 
-impl Sighting {
-    /// Milliseconds that it ran and was active since the sample before; the second is never more than the first.
-    fn times(self, counted_ms: u64, was_active: bool) -> (u64, u64) {
-        let active = |is_active: bool, ms: u64| if is_active { ms } else { 0 };
-        if self.goes_on {
-            return (counted_ms, active(self.is_active, counted_ms));
-        }
-        // When it ended is not known: in the middle, as far as anyone can tell.
-        let ended_ms = if self.has_ended { counted_ms.saturating_sub(self.fresh_ms) / 2 } else { 0 };
-        let active_ms = active(self.is_active, self.fresh_ms).saturating_add(active(was_active, ended_ms));
-        (self.fresh_ms.saturating_add(ended_ms), active_ms)
-    }
+/// A number that nothing in `numbered` has; `None` when all are used up.
+fn next_number<T>(numbered: &BTreeMap<u32, T>) -> Option<u32> {
+    numbered.last_key_value().map_or(Some(0), |(last, _)| last.checked_add(1))
 }
 
 impl Sums {
@@ -316,6 +336,11 @@ impl Sums {
             last_used: self.last_used,
         }
     }
+}
+
+/// Number of the parent, which is never the process itself.
+fn parent(process: &ProcessSample) -> Option<u32> {
+    Some(process.parent).filter(|parent| ![0, process.pid].contains(parent))
 }
 
 /// Executable and user of a process in one number, the same in every life of the agent.

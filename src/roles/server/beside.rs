@@ -12,7 +12,7 @@ use crate::model::draft::{Draft, DraftError};
 use crate::model::fact::FactKey;
 use crate::model::package::{Envelope, Origin, Stream};
 use crate::model::settlement::FinalState;
-use crate::model::usage_periods::UsagePeriods;
+use crate::model::usage_periods::{PlacedFile, UsagePeriods};
 use crate::time::Timestamp;
 
 /// The name of the agents among the inventory sources.
@@ -29,15 +29,17 @@ pub(super) struct Beside {
     pub reason: Option<String>,
     /// The record it was staged beside.
     pub record: Option<RecordKey>,
+    /// Whether its content was dated by a clock that was wrong, whatever the package's own time says.
+    pub has_wrong_clock: bool,
 }
 
 impl Beside {
     fn imported(record: RecordKey, reason: Option<String>) -> Beside {
-        Beside { state: FinalState::Imported, reason, record: Some(record) }
+        Beside { state: FinalState::Imported, reason, record: Some(record), has_wrong_clock: false }
     }
 
     fn ended(state: FinalState, reason: String) -> Beside {
-        Beside { state, reason: Some(reason), record: None }
+        Beside { state, reason: Some(reason), record: None, has_wrong_clock: false }
     }
 }
 
@@ -86,7 +88,8 @@ fn full_name(name: &str, domain: &str) -> String {
 }
 
 /// Stages the periods of a usage file that was collected at `effective`. A file of which nothing found a place is
-/// history: later files have told it already, or it tells of a time that is not kept.
+/// history: later files have told it already, or it tells of a time that is not kept. A clock that was ahead takes
+/// nothing away: what it dated counts from `effective`, which is told.
 pub(super) fn usage<L, V, E>(
     draft: &mut Draft<L>,
     tenant: &TenantId,
@@ -103,15 +106,20 @@ where
     let key = FactKey::Usage(tenant.clone(), record.clone());
     let mut periods: UsagePeriods = draft.read(&key)?.unwrap_or_default();
     let all = file.periods.len();
-    let placed = periods.stage_file(&file.periods, effective, now);
+    let PlacedFile { placed, misdated } = periods.stage_file(&file.periods, effective, now);
     if placed > 0 {
         draft.write(&key, &periods);
     }
-    let rest = format!("{} of its {all} periods were told before, are too old, or begin in the future", all - placed);
-    Ok(match placed {
-        0 if all > 0 => Beside::ended(FinalState::Stale, rest),
-        _ => Beside::imported(record, (placed < all).then_some(rest)),
-    })
+    let rest = || format!("{} of its {all} periods were told before or are too old", all - placed);
+    let wrong = || {
+        format!("{misdated} of its {all} periods were dated by a wrong clock and count from when they were reported")
+    };
+    if placed == 0 && all > 0 {
+        return Ok(Beside::ended(FinalState::Stale, rest()));
+    }
+    let reasons = [(placed < all).then(rest), (misdated > 0).then(wrong)];
+    let reason = reasons.into_iter().flatten().reduce(|one, other| format!("{one}; {other}"));
+    Ok(Beside { has_wrong_clock: misdated > 0, ..Beside::imported(record, reason) })
 }
 
 /// Stages what an agent's discovery file says of its own machine, when nothing newer of its finder is there.

@@ -12,7 +12,7 @@ use crate::model::draft::{Draft, DraftError};
 use crate::model::fact::FactKey;
 use crate::model::inventory::{Installed, Inventory};
 use crate::model::package::{Envelope, Kind, Stream};
-use crate::model::settlement::{FinalState, Settlement};
+use crate::model::settlement::{ClockFlag, FinalState, Settlement};
 use crate::model::staged::{StagedRecord, StagedReport};
 use crate::model::tenant::TenantState;
 use crate::time::Timestamp;
@@ -86,7 +86,7 @@ where
         Content::Discovery(file) => file.collected_at,
         Content::Usage(_) | Content::Log | Content::Bad(_) => None,
     });
-    let (effective, clock) = effective_date(envelope.collected_at, envelope.first_received);
+    let (effective, mut clock) = effective_date(envelope.collected_at, envelope.first_received);
     let stream = envelope.stream.clone().unwrap_or_else(|| Stream::new(envelope.kind, "", ""));
     let source = (envelope.kind == Kind::IntermediateData).then(|| source_of(&stream)).transpose();
     let content = match &source {
@@ -144,7 +144,11 @@ where
             _ => None,
         };
         if let Some(ended) = beside {
-            Beside { state, reason, record: staged_as } = ended;
+            if ended.has_wrong_clock {
+                // The clock may have been set right between the end of the period and its report.
+                clock = clock.or(Some(ClockFlag::ClockBad));
+            }
+            Beside { state, reason, record: staged_as, .. } = ended;
         }
     }
     ledger.settle(&envelope, state);

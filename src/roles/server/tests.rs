@@ -507,14 +507,33 @@ fn a_period_told_again_replaces_and_one_that_has_no_place_is_history_with_its_re
     assert_eq!(facts.settle(&usage_package(2, -8), usage(10, 4)).unwrap().state, FinalState::Stale);
     assert!(facts.settlement(&usage_package(2, -8)).reason.unwrap().starts_with("1 of its 1 periods"));
     assert_eq!(facts.runs(), [5]);
-    // Longer ago than 13 weeks, and in the future.
-    for (number, hours) in [(4, 24 * 92), (5, -48)] {
-        assert_eq!(facts.settle(&usage_package(number, -6), usage(hours, 1)).unwrap().state, FinalState::Stale);
-    }
+    // Longer ago than 13 weeks.
+    assert_eq!(facts.settle(&usage_package(4, -6), usage(24 * 92, 1)).unwrap().state, FinalState::Stale);
     let bad = facts.settle(&usage_package(6, -5), Content::Bad("no gzip".into())).unwrap();
     assert_eq!((bad.state, bad.staged, facts.runs()), (FinalState::Quarantined, None, vec![5]));
     let old = Envelope { first_received: START.plus_ms(-31 * DAY_MS), ..usage_package(7, -31 * DAY_MS) };
     assert_eq!(facts.settle(&old, usage(24 * 31, 1)).unwrap().state, FinalState::Expired);
+}
+
+#[test]
+fn use_that_a_clock_ahead_dated_is_taken_and_flagged_and_takes_no_place_of_what_comes_later() {
+    let year = 365 * 24;
+    let facts = Facts::default();
+    let ahead = usage_package(1, year * HOUR_MS);
+    assert_eq!(facts.settle(&ahead, usage(-year + 8, 3)).unwrap().state, FinalState::Imported);
+    let settlement = facts.settlement(&ahead);
+    assert_eq!((settlement.clock, settlement.record), (Some(ClockFlag::ClockAhead), Some(beside("a"))));
+    assert!(settlement.reason.unwrap().starts_with("1 of its 1 periods were dated by a wrong clock"));
+    // The clock was set right before it was reported.
+    let corrected = usage_package(2, -1);
+    assert_eq!(facts.settle(&corrected, usage(-50, 5)).unwrap().state, FinalState::Imported);
+    assert_eq!(facts.settlement(&corrected).clock, Some(ClockFlag::ClockBad));
+    let right = usage_package(3, 0);
+    assert_eq!(facts.settle(&right, usage(8, 7)).unwrap().state, FinalState::Imported);
+    assert_eq!((facts.settlement(&right).clock, facts.settlement(&right).reason), (None, None));
+    assert_eq!(facts.runs(), [3, 5, 7]);
+    let periods: UsagePeriods = facts.get(&FactKey::Usage(tenant(), beside("a"))).unwrap();
+    assert!(periods.iter().all(|(_, period)| period.start <= START && START.ms_since(period.start) <= DAY_MS));
 }
 
 #[test]

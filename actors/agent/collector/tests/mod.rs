@@ -4,7 +4,7 @@ mod discovery;
 mod fixture;
 mod guests;
 mod homes;
-mod rpm_databases;
+pub(crate) mod rpm_databases;
 mod secrets;
 mod software;
 mod this_host;

@@ -19,11 +19,15 @@ fn run(program: &str, arguments: &[&str]) -> String {
 
 /// Builds an empty package for `architecture` and gives its file.
 fn build(folder: &Path, name: &str, epoch: Option<u32>, architecture: &str) -> PathBuf {
+    build_with(folder, name, epoch, architecture, "%files\n")
+}
+
+fn build_with(folder: &Path, name: &str, epoch: Option<u32>, architecture: &str, rest: &str) -> PathBuf {
     let spec = folder.join(format!("{name}.spec"));
     let epoch = epoch.map(|epoch| format!("Epoch: {epoch}\n")).unwrap_or_default();
     let text = format!(
         "Name: {name}\nVersion: 1.2\nRelease: 4\n{epoch}Summary: Test\nLicense: MIT\nVendor: Acme <a@acme.example>\n\
-        Group: System/Test\n%description\nTest.\n%files\n"
+        Group: System/Test\n%description\nTest.\n{rest}"
     );
     fs::write(&spec, text).unwrap();
     let top = format!("_topdir {}", folder.display());
@@ -40,14 +44,39 @@ fn host_with_database() -> Fixture {
         build(build_folder.path(), "acme-lib", None, "x86_64"),
         build(build_folder.path(), "acme-lib", None, "i686"),
     ];
-    let folder = host.path("var/lib/rpm/x").parent().unwrap().to_owned();
+    install(host.path("var/lib/rpm/x").parent().unwrap(), &files);
+    host
+}
+
+/// Makes a database of these packages, whose files are put nowhere.
+fn install(folder: &Path, files: &[PathBuf]) {
     let folder = folder.to_str().unwrap();
     let sqlite = "_db_backend sqlite";
     run("rpm", &["--define", sqlite, "--dbpath", folder, "--initdb"]);
     let mut install = vec!["--define", sqlite, "--dbpath", folder, "-i", "--justdb", "--nodeps", "--ignorearch"];
     install.extend(files.iter().map(|file| file.to_str().unwrap()));
     run("rpm", &install);
-    host
+}
+
+/// Makes a database below `root` with a package `acme-tool` of programs, a link, and data.
+pub(crate) fn install_programs(root: &Path) {
+    const FILES: &str = "%install
+for file in usr/bin/acme-tool sbin/acme-daemon usr/libexec/acme/helper; do
+    install -D -m 755 /dev/null %{buildroot}/$file
+done
+for file in usr/bin/acme-data usr/share/acme/readme; do install -D -m 644 /dev/null %{buildroot}/$file; done
+ln -s acme-tool %{buildroot}/usr/bin/acme-link
+%files
+/usr/bin/*
+/sbin/acme-daemon
+/usr/libexec/acme
+/usr/share/acme
+";
+    let build_folder = tempfile::tempdir().unwrap();
+    let file = build_with(build_folder.path(), "acme-tool", Some(3), "noarch", FILES);
+    let folder = root.join("var/lib/rpm");
+    fs::create_dir_all(&folder).unwrap();
+    install(&folder, &[file]);
 }
 
 /// What the collector saw; install times are only checked to be of today or so.

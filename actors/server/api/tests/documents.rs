@@ -108,6 +108,9 @@ async fn usage_and_discovery_have_the_fields_that_the_document_names_and_tables_
         assert_eq!(keys(&device["discovery"][0][list][0]), properties(&document, described), "{list}");
     }
     let line = &device["usage"][0];
+    let described = &schemas["Usage"]["properties"]["programs"]["items"];
+    assert_eq!(keys(&line["programs"][0]), properties(&document, described));
+    assert_eq!(line["programs"][0]["runs"], line["runs"]);
     assert_eq!([&line["from"], &line["last_used"]], ["2025-06-09T00:00:00.000Z", "2025-06-13T16:42:00.000Z"]);
     assert_eq!(
         [&device["discovery"][0]["digest"], &device["discovery"][0]["seen"]],

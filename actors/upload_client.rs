@@ -5,10 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use muster::formats::wire;
 use muster::model::package::Receipt;
-use muster::time::SECOND_MS;
 use muster::upload::answer::Answer;
+use muster::upload::retry_after::retry_after_ms;
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
+use crate::clock::{Clock, WallClock};
 use crate::errors::Chain;
 
 /// Longest wait for a connection.
@@ -38,6 +40,13 @@ struct Error {
 /// How long an upload of so many bytes may take, as fast as it goes.
 pub fn upload_time(bytes: usize) -> Duration {
     UPLOAD_TIME + Duration::from_secs(bytes as u64 / BYTES_PER_SECOND)
+}
+
+/// How long an answer with these headers wants its sender to wait, in milliseconds; `None` when it does not say. The one
+/// reader of `Retry-After` for uploads, questions for policy and reports.
+pub fn wait_wanted(headers: &HeaderMap) -> Option<i64> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    retry_after_ms(text(RETRY_AFTER)?, text(DATE), WallClock.now())
 }
 
 impl UploadClient {
@@ -100,8 +109,7 @@ impl UploadClient {
             Err(error) => return Answer::Nothing(Chain(&error).to_string()),
         };
         let status = answer.status().as_u16();
-        let wait = answer.headers().get(reqwest::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after_ms = wait.and_then(|secs| secs.trim().parse::<i64>().ok()).map(|s| s.saturating_mul(SECOND_MS));
+        let retry_after_ms = wait_wanted(answer.headers());
         let mut bytes = Vec::new();
         while bytes.len() <= ANSWER_BYTES_MAX {
             match answer.chunk().await {

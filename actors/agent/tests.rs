@@ -14,6 +14,7 @@ use muster::formats::gzip;
 use muster::formats::osd::CatalogKind;
 use muster::id::{Digest, Guid};
 use muster::policy::apply::{Held, HeldContent, Update};
+use muster::policy::{Findings, Reach};
 use muster::roles::agent::AgentRules;
 use muster::time::Timestamp;
 use muster::upload::answer::Answer;
@@ -320,9 +321,9 @@ fn configure(data: &Path, configuration: &ClientConfiguration) {
     let sha256 = Digest::of(text.as_bytes());
     let content = HeldContent { sha256, size: text.len() as u64 };
     let contents = BTreeMap::from([(CatalogKind::ClientConfiguration.to_string(), content)]);
-    let held = Held { revision: 1, guid: Guid::from_random([1; 16]), etag: String::new(), contents };
+    let held = Held { revision: 1, guid: Guid::from_random([1; 16]), contents, ..Held::default() };
     let fetched = BTreeMap::from([(sha256, text.into_bytes())]);
-    PolicyStore::open(data).unwrap().put(&Update { held, fetched }).unwrap();
+    PolicyStore::open(data).unwrap().put(&Update { held, fetched, findings: Findings::default() }).unwrap();
 }
 
 #[actix::test]
@@ -355,7 +356,7 @@ async fn what_is_fetched_comes_no_faster_than_policy_lets_it() {
     let limit = Limit::default();
     limit.set(32 << 10);
     let store = Arc::new(PolicyStore::open(folder.path()).unwrap());
-    let client = PolicyClient::new(reqwest::Client::new(), store, limit);
+    let client = PolicyClient::new(reqwest::Client::new(), store, limit, Reach::default(), Arc::new(WallClock));
     let began = Instant::now();
     // No policy, but all of it had to come for that to be seen.
     let question = Question { agent: Guid::NIL, base, published: String::new(), acked: String::new() };

@@ -3,8 +3,9 @@ use crate::formats::client_configuration::ClientConfiguration;
 use crate::formats::failover::Failover;
 use crate::model::package::Kind;
 use crate::policy::apply::Content;
-use crate::roles::Intents;
+use crate::roles::{IntentNumber, Intents};
 use crate::time::{DAY_MS, SECOND_MS};
+use crate::upload::answer::Verdict;
 use crate::upload::selector::{Measures, Ping, Probe};
 use proptest::prelude::*;
 

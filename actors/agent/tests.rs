@@ -150,8 +150,9 @@ fn start(config: &AgentConfig) -> RunningAgent {
     start_in(world(config, clock, Arc::new(FakeHost(AtomicUsize::new(0)))).unwrap(), fatal())
 }
 
+/// Waits longer than the longest wait after a first failure, of 30 s: which upload meets a server that drops it is chance.
 pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..2_000 {
+    for _ in 0..4_500 {
         if holds() {
             return;
         }

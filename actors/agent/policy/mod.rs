@@ -143,8 +143,14 @@ impl PolicySource for PolicyClient {
         let (limit, clock, reach) = (self.limit.clone(), self.clock.clone(), self.reach);
         Box::pin(async move {
             let _turn = turn.lock().await;
-            let host = name_of_this_host();
-            let path = policy_path(&host.name);
+            // Files are read for it, and packages wait for this thread.
+            let look = || {
+                let host = name_of_this_host();
+                (policy_path(&host.name), host)
+            };
+            let Ok((path, host)) = tokio::task::spawn_blocking(look).await else {
+                return Answered { polled: Polled::NotTaken, resend: Vec::new(), refused: None };
+            };
             let recipient = Recipient { agent: question.agent, host, reach, present: clock.now() };
             let mut source = Source { http, question, limit, path, recipient, resend: Vec::new(), refused: None };
             let polled = source.poll(store).await;

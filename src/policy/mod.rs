@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod beacon_policy;
 pub mod believable;
+pub mod content;
 pub mod failover;
 pub mod finding;
 pub mod hand_out;

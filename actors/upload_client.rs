@@ -5,10 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use muster::formats::wire;
 use muster::model::package::Receipt;
-use muster::time::SECOND_MS;
 use muster::upload::answer::Answer;
+use muster::upload::retry_after::retry_after_ms;
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
+use crate::clock::{Clock, WallClock};
 use crate::errors::Chain;
 
 /// Longest wait for a connection.
@@ -40,10 +42,11 @@ pub fn upload_time(bytes: usize) -> Duration {
     UPLOAD_TIME + Duration::from_secs(bytes as u64 / BYTES_PER_SECOND)
 }
 
-/// The `Retry-After` of an answer, in milliseconds as it was wished; a date is not understood.
-pub(crate) fn retry_after_ms(headers: &reqwest::header::HeaderMap) -> Option<i64> {
-    let secs = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim().parse::<i64>().ok()?;
-    Some(secs.saturating_mul(SECOND_MS))
+/// How long an answer with these headers wants its sender to wait, in milliseconds; `None` when it does not say. The one
+/// reader of `Retry-After` for uploads, questions for policy and reports.
+pub fn wait_wanted(headers: &HeaderMap) -> Option<i64> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    retry_after_ms(text(RETRY_AFTER)?, text(DATE), WallClock.now())
 }
 
 impl UploadClient {
@@ -106,7 +109,7 @@ impl UploadClient {
             Err(error) => return Answer::Nothing(Chain(&error).to_string()),
         };
         let status = answer.status().as_u16();
-        let retry_after_ms = retry_after_ms(answer.headers());
+        let retry_after_ms = wait_wanted(answer.headers());
         let mut bytes = Vec::new();
         while bytes.len() <= ANSWER_BYTES_MAX {
             match answer.chunk().await {

@@ -76,6 +76,17 @@ impl Timestamp {
         text.parse::<jiff::Timestamp>().ok().map(|at| Timestamp(at.as_millisecond()))
     }
 
+    /// Reads a date of HTTP as everybody has to write it (`Fri, 14 Mar 2025 03:15:22 GMT`). `None` for anything else.
+    /// Source: RFC 9110, section 5.6.7, IMF-fixdate.
+    pub fn from_http_date(text: &str) -> Option<Timestamp> {
+        // Mail has the same form with more freedom: folded lines, comments, other zones.
+        if text.len() != 29 || !text.ends_with(" GMT") {
+            return None;
+        }
+        let read = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text);
+        read.ok().map(|at| Timestamp(at.as_millisecond()))
+    }
+
     fn civil(self) -> jiff::Zoned {
         // What jiff holds of the years 0000 to 9999, so that the text keeps its fixed width.
         let ms = self.0.clamp(-62_167_219_200_000, 253_402_207_199_999);
@@ -102,6 +113,24 @@ mod tests {
         assert_eq!(Timestamp::from_stamp("20250314T031522Z"), Some(at));
         assert_eq!(at.to_rfc3339(), "2025-03-14T03:15:22.000Z");
         assert_eq!(Timestamp::from_rfc3339("2025-03-14T04:15:22+01:00"), Some(at));
+    }
+
+    #[test]
+    fn a_date_of_http_is_read_in_its_one_form_only() {
+        let at = Timestamp::from_stamp("20250314T031522");
+        assert_eq!(Timestamp::from_http_date("Fri, 14 Mar 2025 03:15:22 GMT"), at);
+        for text in [
+            "",
+            "Fri, 14 Mar 2025 03:15:22 +0100",
+            "Thu, 14 Mar 2025 03:15:22 GMT",
+            "Fri, 14 Mar 2025 03:15:22 UTC",
+            "Friday, 14-Mar-25 03:15:22 GMT",
+            "Fri Mar 14 03:15:22 2025",
+            "Fri, 14 Mar 2025 03:15 (a) GMT",
+            "Fri, 32 Mar 2025 03:15:22 GMT",
+        ] {
+            assert_eq!(Timestamp::from_http_date(text), None, "{text}");
+        }
     }
 
     #[test]

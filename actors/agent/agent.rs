@@ -1,5 +1,6 @@
 //! The agent's actor: the core, its one timer, and the hands that do what it wants.
 
+mod polling;
 mod sending;
 mod watching;
 
@@ -8,18 +9,16 @@ use std::thread;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
-use muster::formats::marks::Mark;
 use muster::policy::apply::Held;
 use muster::rng::{RngStream, mix};
 use muster::roles::agent::{
-    AgentCore, AgentDurable, AgentInput, AgentIntent, AgentRules, AgentServer, AgentSettings, LetGo, PolicyAnswer,
-    Queued, ServerNumber,
+    AgentCore, AgentDurable, AgentInput, AgentIntent, AgentRules, AgentServer, AgentSettings, LetGo, Queued,
+    ServerNumber,
 };
 use muster::roles::meter::UsagePolicy;
 use muster::roles::{Core, IntentNumber, Intents};
-use muster::upload::selector::Device;
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::host::CollectHost;
 use super::limits::Limits;
@@ -28,8 +27,8 @@ use super::meter::MeterWorld;
 use super::outbox::{Life, Outbox};
 use super::own_log::OwnLog;
 use super::pinger::MeasureServers;
-use super::policy::{Answered, InForce, PolicySource, PolicyStore, Polled, Question};
-use super::status::{AgentStatus, LastReceipt, StatusFile};
+use super::policy::{InForce, PolicySource, PolicyStore};
+use super::status::{AgentStatus, LastReceipt, PolicyRefusals, StatusFile};
 use super::surroundings::LookAround;
 use super::uploader::Upload;
 use crate::clock::SharedClock;
@@ -67,11 +66,9 @@ pub struct AgentWorld {
     pub pinger: Arc<dyn MeasureServers>,
     /// What is remembered of schedule and servers.
     pub memory: MemoryFile,
-    /// What is known of this host, to choose servers by.
-    pub device: Arc<Device>,
     /// What it is set to.
     pub settings: Arc<AgentSettings>,
-    /// Sees what happens on this host, when the schedule wants to know.
+    /// Sees what is known of this host, to choose servers by, and what happens on it, when the schedule wants to know.
     pub around: Arc<dyn LookAround>,
     /// Its own log; `None` when the device keeps it to itself.
     pub log: Option<OwnLog>,
@@ -114,6 +111,7 @@ pub struct Agent {
     timer: Option<SpawnHandle>,
     status: StatusFile,
     last_receipt: Option<LastReceipt>,
+    refusals: PolicyRefusals,
     around: Around,
     _watch: DeathWatch,
 }
@@ -130,13 +128,14 @@ impl Agent {
         });
         let (seed, epoch) = (outbox.guid().seed(), outbox.epoch());
         let InForce { held, contents } = world.store.load();
-        let AgentMemory { ran, measures } = world.memory.load();
+        let AgentMemory { ran, measures, policy_by } = world.memory.load();
         let durable = AgentDurable {
             settings: world.settings.clone(),
             rules: Arc::new(AgentRules::new(0, &world.settings, contents)),
-            has_policy: held.revision > 0,
+            has_policy: held.is_some(),
             agent: seed,
-            device: world.device.clone(),
+            device: Arc::new(world.around.device()),
+            policy_by,
             queued: outbox.queued(),
             last_collected: outbox.last_collected(),
             ran,
@@ -157,6 +156,7 @@ impl Agent {
             timer: None,
             status,
             last_receipt: None,
+            refusals: PolicyRefusals::default(),
             around: Around::default(),
             _watch: watch,
         }
@@ -179,9 +179,9 @@ impl Agent {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        let status =
-            AgentStatus::of(&self.world.outbox(), &self.core, self.held.revision, now, self.last_receipt.clone());
-        self.status.show(status);
+        let status = AgentStatus::of(&self.world.outbox(), &self.core, self.held.revision, now);
+        let (last_receipt, refused_policies) = (self.last_receipt.clone(), self.refusals.clone());
+        self.status.show(AgentStatus { last_receipt, refused_policies, ..status });
         let sleep = self.core.next_due().since(self.world.clock.now()).clamp(Duration::from_millis(1), SLEEP_MAX);
         self.timer = Some(ctx.run_later(sleep, |agent, ctx| {
             agent.timer = None;
@@ -205,7 +205,8 @@ impl Agent {
                 }));
             }
             AgentIntent::Remember => {
-                let memory = AgentMemory { ran: self.core.ran(), measures: self.core.servers().measures().clone() };
+                let measures = self.core.servers().measures().clone();
+                let memory = AgentMemory { ran: self.core.ran(), measures, policy_by: Some(self.core.policy_by()) };
                 self.world.memory.keep(&memory);
             }
             AgentIntent::Delete { package, why } => self.change_queue(|outbox| match why {
@@ -219,55 +220,6 @@ impl Agent {
 
     fn server(&self, number: ServerNumber) -> Option<AgentServer> {
         self.core.rules().servers.get(usize::from(number.0)).cloned()
-    }
-
-    fn ask_policy(&mut self, intent: IntentNumber, from: ServerNumber, ctx: &mut Context<Agent>) {
-        let base = self.server(from).map(|server| server.download).unwrap_or_default();
-        let mut outbox = self.world.outbox();
-        let (agent, told) = (outbox.guid(), outbox.told(self.world.clock.now()));
-        drop(outbox);
-        let answered = self.world.policy.poll(Question { agent, base, told });
-        ctx.spawn(answered.into_actor(self).map(move |Answered { polled, resend }, agent, ctx| {
-            let answer = match polled {
-                Polled::Unchanged => PolicyAnswer::Taken,
-                Polled::Updated(in_force) => {
-                    agent.go_by(*in_force, ctx);
-                    PolicyAnswer::Taken
-                }
-                Polled::NotTaken => PolicyAnswer::NotTaken,
-                Polled::Silent => PolicyAnswer::Silent,
-            };
-            agent.tell(AgentInput::PolicyAnswered { intent, answer }, ctx);
-            if !resend.is_empty() {
-                agent.send_again(&resend, ctx);
-            }
-        }));
-    }
-
-    /// Queues again, or collects anew, what a server says it never got.
-    fn send_again(&mut self, asked: &[Mark], ctx: &mut Context<Agent>) {
-        let (mut queued, mut collect) = (Vec::new(), false);
-        let now = self.world.clock.now();
-        self.change_queue(|outbox| (queued, collect) = outbox.send_again(asked, now));
-        if !queued.is_empty() {
-            self.tell(AgentInput::Requeued(queued), ctx);
-        }
-        if collect {
-            info!("an inventory that was delivered never reached the server");
-            self.tell(AgentInput::CollectionAsked, ctx);
-        }
-    }
-
-    fn go_by(&mut self, in_force: InForce, ctx: &mut Context<Agent>) {
-        let number = self.core.rules().number.wrapping_add(1);
-        let rules = AgentRules::new(number, &self.world.settings, in_force.contents);
-        if rules.refused > 0 {
-            let servers = rules.refused;
-            warn!(servers, "servers of the policy are not used: in plain (see `allow_plain`), or this very host");
-        }
-        self.held = in_force.held;
-        self.world.hand_on(&rules);
-        self.tell(AgentInput::RulesChanged(Arc::new(rules)), ctx);
     }
 
     /// Short calls that sync at most a small file, so they are done here and in order.

@@ -13,7 +13,7 @@ use tracing::warn;
 use super::collect_command::{Shown, collect_command};
 use super::collector::{Identity, Options, account_of_process};
 use super::run::start;
-use super::status::AgentStatus;
+use super::status::{AgentStatus, PolicyRefusals};
 use crate::clock::{Clock, WallClock};
 use crate::command::{Failure, asked_to_stop, environment, exit_when_fatal, in_system, print_ready, read_config};
 
@@ -116,9 +116,14 @@ fn show_status(data: &Path, as_json: bool) -> Result<(), Failure> {
     table.add_row(["server", &status.server]);
     for server in status.servers {
         let state = if server.is_open { "" } else { " (not asked now)" };
-        table.add_row(["", &format!("{}: {}{state}", server.address, server.why)]);
+        let denied = server.denied.map(|denied| format!(" ({denied})")).unwrap_or_default();
+        table.add_row(["", &format!("{}: {}{state}{denied}", server.address, server.why)]);
     }
     table.add_row(["policy", &status.policy_revision.unwrap_or_else(|| "none yet".into())]);
+    let PolicyRefusals { count, reason, at } = status.refused_policies;
+    if let (Some(reason), Some(at)) = (reason, at) {
+        table.add_row(["refused policies", &format!("{count}, the last at {at}: {reason}")]);
+    }
     table.add_row(["last inventory", &status.last_collected.unwrap_or_else(never)]);
     table.add_row(["last receipt", &receipt.unwrap_or_else(never)]);
     table.add_row(["next inventory", &status.next.inventory.unwrap_or_else(never)]);

@@ -1,7 +1,7 @@
 //! What an agent keeps of its schedule and its servers over a restart.
 //!
 //! ```text
-//! DATA/memory.json   the last run of each event, what was measured of each server
+//! DATA/memory.json   the last run of each event, what was measured of each server, when policy is asked for at the latest
 //! ```
 //!
 //! Not synced: what a power cut takes costs a run that is made again, or a few pings.
@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use muster::schedule::Ran;
+use muster::time::Timestamp;
 use muster::upload::selector::Measures;
 use serde::{Deserialize, Serialize};
 use tracing::{debug, warn};
@@ -26,6 +27,8 @@ pub struct AgentMemory {
     pub ran: Vec<Ran>,
     /// What was measured.
     pub measures: Measures,
+    /// When policy is asked for at the latest, whatever the schedule says.
+    pub policy_by: Option<Timestamp>,
 }
 
 /// Where it is kept.
@@ -70,7 +73,6 @@ impl MemoryFile {
 #[cfg(test)]
 mod tests {
     use muster::id::Guid;
-    use muster::time::Timestamp;
 
     use super::*;
 
@@ -80,7 +82,8 @@ mod tests {
         let file = MemoryFile::new(folder.path());
         assert_eq!(file.load(), AgentMemory::default());
         let ran = vec![Ran { event: Guid::from_random([1; 16]), occurrence: Timestamp(7) }];
-        let mut memory = AgentMemory { ran, ..AgentMemory::default() };
+        let policy_by = Some(Timestamp(9));
+        let mut memory = AgentMemory { ran, policy_by, ..AgentMemory::default() };
         memory.measures.transferred(Guid::from_random([2; 16]), 1 << 20, 10);
         file.keep(&memory);
         assert_eq!(file.load(), memory);

@@ -4,6 +4,7 @@
 //! passes, and cost a server next to nothing. What lies between is not counted, so `maxHops` never excludes.
 //! Source: `agent-beacon-batch` reference, section 3.3, MgsPing.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,8 @@ use crate::clock::SharedClock;
 const PINGS: usize = 3;
 /// Longest wait for each, and for the address of a name.
 const PING_TIME: Duration = Duration::from_secs(3);
+/// After so long with no answer at all a server with several silent addresses gets no further ping.
+const SILENCE_TIME: Duration = Duration::from_secs(12);
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 4;
 
@@ -67,20 +70,7 @@ async fn probe(host: &str, port: u16) -> (Ping, Vec<IpAddr>) {
     let resolved = timeout(PING_TIME, lookup_host((host, port))).await;
     let Ok(Ok(resolved)) = resolved else { return (Ping::Unreachable, Vec::new()) };
     let sockets: Vec<SocketAddr> = resolved.take(ADDRESSES_MAX).collect();
-    let mut shortest: Option<Duration> = None;
-    for _ in 0..PINGS {
-        for socket in &sockets {
-            let began = Instant::now();
-            if let Ok(Ok(_)) = timeout(PING_TIME, TcpStream::connect(socket)).await {
-                shortest = Some(shortest.map_or(began.elapsed(), |known| known.min(began.elapsed())));
-                break;
-            }
-        }
-        // One that is silent once is not asked twice more: three seconds are long for a server that is there.
-        if shortest.is_none() {
-            break;
-        }
-    }
+    let shortest = pings(&sockets, TcpStream::connect).await;
     let reached = |time: Duration| Ping::Reached {
         round_trip_ms: u32::try_from(time.as_millis()).unwrap_or(u32::MAX),
         hops: None,
@@ -88,8 +78,32 @@ async fn probe(host: &str, port: u16) -> (Ping, Vec<IpAddr>) {
     (shortest.map_or(Ping::Unreachable, reached), sockets.iter().map(SocketAddr::ip).collect())
 }
 
+/// The shortest of three pings; one that is lost on its way is not the whole answer.
+async fn pings<C>(sockets: &[SocketAddr], connect: impl Fn(SocketAddr) -> C) -> Option<Duration>
+where
+    C: Future<Output = io::Result<TcpStream>>,
+{
+    let first = Instant::now();
+    let mut shortest: Option<Duration> = None;
+    for _ in 0..PINGS {
+        for &socket in sockets {
+            if shortest.is_none() && first.elapsed() >= SILENCE_TIME {
+                return None;
+            }
+            let began = Instant::now();
+            if let Ok(Ok(_)) = timeout(PING_TIME, connect(socket)).await {
+                shortest = Some(shortest.map_or(began.elapsed(), |known| known.min(began.elapsed())));
+                break;
+            }
+        }
+    }
+    shortest
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use muster::id::Guid;
 
     use super::*;
@@ -98,6 +112,30 @@ mod tests {
     fn server(number: u16, host: &str, port: u16) -> (ServerNumber, AgentServer) {
         let (upload, download) = (String::new(), String::new());
         (ServerNumber(number), AgentServer { id: Guid::NIL, upload, download, host: host.into(), port })
+    }
+
+    #[actix::test]
+    async fn one_ping_that_is_lost_makes_no_server_unreachable() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let tries = Cell::new(0);
+        let lossy = |socket: SocketAddr| {
+            tries.set(tries.get() + 1);
+            let is_lost = tries.get() < PINGS;
+            async move {
+                match is_lost {
+                    true => Err(io::ErrorKind::TimedOut.into()),
+                    false => TcpStream::connect(socket).await,
+                }
+            }
+        };
+        assert!(pings(&[listener.local_addr().unwrap()], lossy).await.is_some());
+        assert_eq!(tries.get(), PINGS);
+        tries.set(0);
+        let dead = |_: SocketAddr| {
+            tries.set(tries.get() + 1);
+            async { Err(io::ErrorKind::ConnectionRefused.into()) }
+        };
+        assert_eq!((pings(&[listener.local_addr().unwrap(); 2], dead).await, tries.get()), (None, 2 * PINGS));
     }
 
     #[actix::test]

@@ -13,7 +13,7 @@ use tracing::info;
 
 use super::agent::{Agent, AgentWorld, StopAgent};
 use super::collector::{account_of_process, name_of_this_host};
-use super::host::{CollectHost, ThisHost, device_of_this_host};
+use super::host::{CollectHost, ThisHost};
 use super::limits::Limits;
 use super::memory::MemoryFile;
 use super::meter::state_file::StateFile;
@@ -73,7 +73,9 @@ pub fn world(
     let client = proxy::client(config.proxy.as_ref())?;
     let store = Arc::new(PolicyStore::open(folder.path()).map_err(AgentError::Policy)?);
     let limits = Limits::default();
-    let policy = PolicyClient::new(client.http().clone(), store.clone(), limits.download.clone());
+    let settings = Arc::new(settings(config));
+    let (http, limit) = (client.http().clone(), limits.download.clone());
+    let policy = PolicyClient::new(http, store.clone(), limit, settings.reach(), clock.clone());
     let name = name_of_this_host();
     let reporter = Reporter {
         machine: name.name,
@@ -102,13 +104,12 @@ pub fn world(
         policy: Arc::new(policy),
         store,
         limits,
-        around: Arc::new(AroundThisHost::default()),
+        around: Arc::new(AroundThisHost::new(&config.site)),
         log: config.is_log_allowed.then(|| OwnLog::of_process().clone()),
         pinger: Arc::new(Pinger::new(clock.clone())),
         memory: MemoryFile::new(&config.data),
-        device: Arc::new(device_of_this_host(&config.site)),
         clock,
-        settings: Arc::new(settings(config)),
+        settings,
     })
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use muster::model::package::Receipt;
-use muster::roles::agent::{AgentCore, Listed};
+use muster::roles::agent::{AgentCore, Denied, Listed};
 use muster::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use tracing::debug;
@@ -78,6 +78,28 @@ pub struct ServerStatus {
     pub why: String,
     /// Whether it may be asked now; if not, it is down or asked to be left alone for a while.
     pub is_open: bool,
+    /// How it denied this agent's identity, when that was its last word: nothing is sent until `next.upload`.
+    #[serde(default)]
+    pub denied: Option<String>,
+}
+
+/// Policies, or contents of one, that were refused since the agent began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyRefusals {
+    /// How many.
+    pub count: u64,
+    /// Why the last one was; `None` while there was none.
+    pub reason: Option<String>,
+    /// When.
+    pub at: Option<String>,
+}
+
+impl PolicyRefusals {
+    /// One more.
+    pub fn add(&mut self, reason: String, now: Timestamp) {
+        self.count += 1;
+        (self.reason, self.at) = (Some(reason), Some(now.to_rfc3339()));
+    }
 }
 
 /// The whole.
@@ -95,6 +117,9 @@ pub struct AgentStatus {
     /// Revision of the policy in force; text, because it has 64 bits. `None` before the first.
     #[serde(default)]
     pub policy_revision: Option<String>,
+    /// What of policies was refused.
+    #[serde(default)]
+    pub refused_policies: PolicyRefusals,
     /// What is queued.
     pub queue: Vec<QueuedStatus>,
     /// The last receipt of this life.
@@ -106,14 +131,8 @@ pub struct AgentStatus {
 }
 
 impl AgentStatus {
-    /// What `outbox` holds and `core` is about to do at `now`.
-    pub fn of(
-        outbox: &Outbox,
-        core: &AgentCore,
-        policy_revision: u64,
-        now: Timestamp,
-        last_receipt: Option<LastReceipt>,
-    ) -> AgentStatus {
+    /// What `outbox` holds and `core` is about to do at `now`. What was received and refused the caller knows.
+    pub fn of(outbox: &Outbox, core: &AgentCore, policy_revision: u64, now: Timestamp) -> AgentStatus {
         let plan = core.plan(now);
         let servers: Vec<ServerStatus> = core.servers().listed(core.rules(), now).map(server_status).collect();
         let queue = outbox.envelopes().map(|envelope| QueuedStatus {
@@ -136,8 +155,9 @@ impl AgentStatus {
                 .unwrap_or_default(),
             servers,
             policy_revision: (policy_revision > 0).then(|| policy_revision.to_string()),
+            refused_policies: PolicyRefusals::default(),
             queue: queue.collect(),
-            last_receipt,
+            last_receipt: None,
             last_collected: outbox.last_collected().map(Timestamp::to_rfc3339),
             next: NextEvents {
                 inventory: at(plan.collect),
@@ -160,6 +180,13 @@ fn server_status(listed: Listed<'_>) -> ServerStatus {
         address: listed.server.upload.clone(),
         why: listed.reason.map_or_else(|| CONFIGURED.to_owned(), ToString::to_string),
         is_open: listed.is_open,
+        denied: listed.denied.map(|denied| {
+            let denied = match denied {
+                Denied::Unidentified => "401: the identity is not accepted",
+                Denied::Revoked => "403: the identity is revoked",
+            };
+            denied.to_owned()
+        }),
     }
 }
 

@@ -9,8 +9,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use muster::roles::agent::Surroundings;
+use muster::upload::selector::Device;
 
-use super::host::addresses_of_this_host;
+use super::host::{addresses_of_this_host, device_of_this_host};
 
 /// Where sessions are told.
 const SESSIONS: &str = "/run/systemd/sessions";
@@ -25,22 +26,30 @@ const OF_A_PERSON: &str = "CLASS=user";
 pub trait LookAround: Send + Sync {
     /// What is there now.
     fn look(&self) -> Surroundings;
+    /// What is known of the host, to choose servers by.
+    fn device(&self) -> Device;
 }
 
 /// The host this process runs on.
 pub struct AroundThisHost {
     sessions: PathBuf,
+    site: String,
 }
 
-impl Default for AroundThisHost {
-    fn default() -> AroundThisHost {
-        AroundThisHost { sessions: SESSIONS.into() }
+impl AroundThisHost {
+    /// With the site label of its configuration.
+    pub fn new(site: &str) -> AroundThisHost {
+        AroundThisHost { sessions: SESSIONS.into(), site: site.to_owned() }
     }
 }
 
 impl LookAround for AroundThisHost {
     fn look(&self) -> Surroundings {
         Surroundings { addresses: addresses_of_this_host(), sessions: sessions(&self.sessions) }
+    }
+
+    fn device(&self) -> Device {
+        device_of_this_host(&self.site)
     }
 }
 

@@ -15,6 +15,7 @@ use muster::formats::marks::Told;
 use muster::formats::osd::CatalogKind;
 use muster::id::{Digest, Guid};
 use muster::policy::apply::{Held, HeldContent, Update};
+use muster::policy::{Findings, Reach};
 use muster::roles::agent::AgentRules;
 use muster::time::Timestamp;
 use muster::upload::answer::Answer;
@@ -150,8 +151,9 @@ fn start(config: &AgentConfig) -> RunningAgent {
     start_in(world(config, clock, Arc::new(FakeHost(AtomicUsize::new(0)))).unwrap(), fatal())
 }
 
+/// Waits longer than the longest wait after a first failure, of 30 s: which upload meets a server that drops it is chance.
 pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..2_000 {
+    for _ in 0..4_500 {
         if holds() {
             return;
         }
@@ -321,9 +323,9 @@ fn configure(data: &Path, configuration: &ClientConfiguration) {
     let sha256 = Digest::of(text.as_bytes());
     let content = HeldContent { sha256, size: text.len() as u64 };
     let contents = BTreeMap::from([(CatalogKind::ClientConfiguration.to_string(), content)]);
-    let held = Held { revision: 1, guid: Guid::from_random([1; 16]), etag: String::new(), contents };
+    let held = Held { revision: 1, guid: Guid::from_random([1; 16]), contents, ..Held::default() };
     let fetched = BTreeMap::from([(sha256, text.into_bytes())]);
-    PolicyStore::open(data).unwrap().put(&Update { held, fetched }).unwrap();
+    PolicyStore::open(data).unwrap().put(&Update { held, fetched, findings: Findings::default() }).unwrap();
 }
 
 #[actix::test]
@@ -356,7 +358,7 @@ async fn what_is_fetched_comes_no_faster_than_policy_lets_it() {
     let limit = Limit::default();
     limit.set(32 << 10);
     let store = Arc::new(PolicyStore::open(folder.path()).unwrap());
-    let client = PolicyClient::new(reqwest::Client::new(), store, limit);
+    let client = PolicyClient::new(reqwest::Client::new(), store, limit, Reach::default(), Arc::new(WallClock));
     let began = Instant::now();
     // No policy, but all of it had to come for that to be seen.
     let question = Question { agent: Guid::NIL, base, told: Told::default() };

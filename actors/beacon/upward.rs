@@ -26,7 +26,7 @@ use crate::errors::Chain;
 use crate::hierarchy::{Downloads, Gaps, Statuses};
 use crate::log::{FolderDisk, Handle, read_file, replace_file};
 use crate::node::Logs;
-use crate::upload_client::retry_after_ms;
+use crate::upload_client::wait_wanted;
 
 /// The policy a beacon keeps, so that it can answer while its parent is away.
 const POLICY_FILE: &str = "policy.json";
@@ -108,7 +108,7 @@ type Failed = (Asked, String);
 fn unwanted(answer: &reqwest::Response) -> Failed {
     let status = answer.status().as_u16();
     let asked = match status {
-        429 | 503 => Asked::Busy { retry_after_ms: retry_after_ms(answer.headers()) },
+        429 | 503 => Asked::Busy { retry_after_ms: wait_wanted(answer.headers()) },
         508 => Asked::Loop,
         _ => Asked::Failed,
     };

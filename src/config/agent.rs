@@ -1,6 +1,5 @@
 //! `agent.toml`: what an agent is set to.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use toml::Table;
 
 use super::address::{address_parts, base_address};
 use super::{ConfigError, parse_toml, parse_with_overrides};
+use crate::formats::failover::is_loopback_host;
 use crate::id::shorten;
 
 /// The shipped file: complete, so it says which options there are.
@@ -348,11 +348,6 @@ fn is_loopback(authority: &str) -> bool {
         None => authority.split(':').next().unwrap_or_default(),
     };
     is_loopback_host(host)
-}
-
-/// Whether what is sent to `host` (a name or an address without brackets) stays on this machine.
-pub fn is_loopback_host(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@
 //! [ManageSoft\Uploader\CurrentVersion]         NetworkMaxRate UploadLogs CatchUp
 //! [ManageSoft\Launcher\CurrentVersion]         NetworkMaxRate
 //! [ManageSoft\Tracker\CurrentVersion]          HomeTechnologies
-//! [ManageSoft\Policy Client\CurrentVersion]    PolicyPollPeriod PolicyPollWindow
 //! [ManageSoft\NetSelector\CurrentVersion]      SelectorAlgorithm
 //! ```
 //!
 //! Periods are whole seconds, rates bytes a second. Whatever looks into what people do (usage, logs, homes) is off
 //! until the file switches it on: a bad value becomes a finding and the default stays. Names of sections and keys are
 //! compared without regard to ASCII case; unknown ones are skipped. A later value of a key replaces an earlier one.
+//! When policy is asked for is said by the schedule alone.
 //!
 //! Source: `agent-beacon-batch` reference, sections 1.4, 2.3, 3.4 and 7 (the INI form); the names are this project's.
 
@@ -31,12 +31,11 @@ const USAGE_SECTION: &str = r"ManageSoft\Usage Agent\CurrentVersion";
 const UPLOADER_SECTION: &str = r"ManageSoft\Uploader\CurrentVersion";
 const LAUNCHER_SECTION: &str = r"ManageSoft\Launcher\CurrentVersion";
 const TRACKER_SECTION: &str = r"ManageSoft\Tracker\CurrentVersion";
-const POLICY_SECTION: &str = r"ManageSoft\Policy Client\CurrentVersion";
 const SELECTOR_SECTION: &str = r"ManageSoft\NetSelector\CurrentVersion";
 
 /// How often processes may be looked at: each second to each hour.
 const SAMPLE_SECS: RangeInclusive<u32> = 1..=3_600;
-/// How often usage and policy may go over the network: each minute to each 30 days.
+/// How often usage may go over the network: each minute to each 30 days.
 const PERIOD_SECS: RangeInclusive<u32> = 60..=30 * 86_400;
 
 /// Why a client configuration is refused as a whole; the agent then keeps the one it has.
@@ -113,10 +112,6 @@ pub struct ClientConfiguration {
     pub is_catch_up_on: bool,
     /// What may be looked for in the homes of accounts. None by default.
     pub home_technologies: BTreeSet<Technology>,
-    /// Seconds of a period in which policy is asked once; 43,200 by default.
-    pub policy_period_secs: u32,
-    /// Seconds of that period over which the moments are spread, not above it; 43,200 by default.
-    pub policy_window_secs: u32,
     /// How servers are ordered, in place of what the failover settings say; never empty.
     pub selector: Option<Vec<SelectorCall>>,
 }
@@ -132,8 +127,6 @@ impl Default for ClientConfiguration {
             are_logs_uploaded: false,
             is_catch_up_on: true,
             home_technologies: BTreeSet::new(),
-            policy_period_secs: 43_200,
-            policy_window_secs: 43_200,
             selector: None,
         }
     }
@@ -214,8 +207,6 @@ impl ClientConfiguration {
             keys.rate(&mut self.download_rate_limit);
         } else if is(TRACKER_SECTION) {
             self.read_technologies(keys);
-        } else if is(POLICY_SECTION) {
-            self.read_policy(keys);
         } else if is(SELECTOR_SECTION) {
             keys.take("SelectorAlgorithm", &mut self.selector, "algorithm calls separated by `;`", |text| {
                 SelectorCall::read_all(text).map(|calls| Some(calls).filter(|calls| !calls.is_empty()))
@@ -238,21 +229,6 @@ impl ClientConfiguration {
         }
     }
 
-    fn read_policy(&mut self, keys: &mut Keys) {
-        let (mut period, mut window) = (self.policy_period_secs, self.policy_window_secs);
-        keys.secs("PolicyPollPeriod", &mut period, PERIOD_SECS, "60 to 2592000 seconds");
-        // A period without a window is spread over the whole of it.
-        if period != self.policy_period_secs && keys.section.get("PolicyPollWindow").is_none() {
-            window = period;
-        }
-        keys.secs("PolicyPollWindow", &mut window, 0..=*PERIOD_SECS.end(), "0 to 2592000 seconds");
-        if window <= period {
-            (self.policy_period_secs, self.policy_window_secs) = (period, window);
-        } else {
-            keys.find("PolicyPollWindow", &window.to_string(), "at most PolicyPollPeriod");
-        }
-    }
-
     /// Prints the configuration; equal configurations give equal bytes.
     pub fn write(&self) -> String {
         let mut ini = Ini::default();
@@ -270,9 +246,6 @@ impl ClientConfiguration {
         ini.section(TRACKER_SECTION);
         let technologies: Vec<&str> = self.home_technologies.iter().map(|technology| technology.as_str()).collect();
         ini.entry("HomeTechnologies", &technologies.join(";"));
-        ini.section(POLICY_SECTION);
-        ini.entry("PolicyPollPeriod", &self.policy_period_secs.to_string());
-        ini.entry("PolicyPollWindow", &self.policy_window_secs.to_string());
         if let Some(calls) = &self.selector {
             ini.section(SELECTOR_SECTION);
             let calls: Vec<String> = calls.iter().map(SelectorCall::to_string).collect();
@@ -310,8 +283,6 @@ mod tests {
                 are_logs_uploaded: false,
                 is_catch_up_on: true,
                 home_technologies: BTreeSet::new(),
-                policy_period_secs: 43_200,
-                policy_window_secs: 43_200,
                 selector: None,
             }
         );
@@ -333,8 +304,6 @@ mod tests {
                 are_logs_uploaded: true,
                 is_catch_up_on: false,
                 home_technologies: [Technology::Cargo, Technology::Pipx].into(),
-                policy_period_secs: 7_200,
-                policy_window_secs: 3_600,
                 selector: Some(vec![call("MgsPing"), call("MgsSiteMatch")]),
             }
         );
@@ -366,17 +335,6 @@ mod tests {
                 "`HomeTechnologies` is `steam`, which is not a technology that is known here",
             ),
             (
-                POLICY_SECTION,
-                "PolicyPollPeriod=2592001",
-                "`PolicyPollPeriod` is `2592001`, which is not 60 to 2592000 seconds",
-            ),
-            (POLICY_SECTION, "PolicyPollWindow=-1", "`PolicyPollWindow` is `-1`, which is not 0 to 2592000 seconds"),
-            (
-                POLICY_SECTION,
-                "PolicyPollWindow=43201",
-                "`PolicyPollWindow` is `43201`, which is not at most PolicyPollPeriod",
-            ),
-            (
                 SELECTOR_SECTION,
                 "SelectorAlgorithm=MgsPing(",
                 "`SelectorAlgorithm` is `MgsPing(`, which is not algorithm calls separated by `;`",
@@ -394,14 +352,6 @@ mod tests {
             read(&format!("[{TRACKER_SECTION}]\nHomeTechnologies=steam; CARGO;;bea;cargo\n"));
         assert_eq!(configuration.home_technologies, [Technology::Cargo, Technology::Bea].into());
         assert_eq!(findings.len(), 1);
-    }
-
-    #[test]
-    fn a_policy_period_without_a_window_is_spread_over_the_whole_of_it() {
-        for (period, window) in [(60, 60), (86_400, 86_400)] {
-            let (configuration, findings) = read(&format!("[{POLICY_SECTION}]\nPolicyPollPeriod={period}\n"));
-            assert_eq!((configuration.policy_window_secs, &findings[..]), (window, &[][..]));
-        }
     }
 
     #[test]
@@ -436,7 +386,6 @@ mod tests {
             upload in PERIOD_SECS,
             (up, down) in any::<(u64, u64)>(),
             technologies in proptest::collection::btree_set(proptest::sample::select(&Technology::ALL[..]), 0..6),
-            (period, window) in PERIOD_SECS.prop_flat_map(|period| (Just(period), 0..=period)),
             calls in proptest::collection::vec(
                 ("[A-Za-z]{1,9}", proptest::collection::vec("[a-z0-9]{1,4}", 0..4)),
                 0..4,
@@ -453,8 +402,6 @@ mod tests {
                 are_logs_uploaded: logs,
                 is_catch_up_on: catch_up,
                 home_technologies: technologies,
-                policy_period_secs: period,
-                policy_window_secs: window,
                 selector: Some(calls).filter(|calls| !calls.is_empty()),
             };
             let (back, findings) = ClientConfiguration::read(configuration.write().as_bytes()).unwrap();
@@ -465,15 +412,13 @@ mod tests {
         #[test]
         fn whatever_is_read_is_within_its_ranges(
             bytes in proptest::collection::vec(any::<u8>(), 0..200),
-            lines in proptest::collection::vec("(SamplePeriod|UploadPeriod|PolicyPollPeriod|PolicyPollWindow)=-?[0-9]{0,9}", 0..6),
+            lines in proptest::collection::vec("(SamplePeriod|UploadPeriod)=-?[0-9]{0,9}", 0..6),
         ) {
             let _ = ClientConfiguration::read(&bytes);
             let lines = lines.join("\n");
-            let (configuration, _) = read(&format!("[{USAGE_SECTION}]\n{lines}\n[{POLICY_SECTION}]\n{lines}\n"));
+            let (configuration, _) = read(&format!("[{USAGE_SECTION}]\n{lines}\n"));
             prop_assert!(SAMPLE_SECS.contains(&configuration.usage_sample_secs));
             prop_assert!(PERIOD_SECS.contains(&configuration.usage_upload_secs));
-            prop_assert!(PERIOD_SECS.contains(&configuration.policy_period_secs));
-            prop_assert!(configuration.policy_window_secs <= configuration.policy_period_secs);
         }
     }
 }

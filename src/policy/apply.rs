@@ -2,20 +2,27 @@
 //!
 //! ```text
 //! begin(policy) -> Fetch(catalog) -> take -> Fetch(content)? -> take -> ... -> Done(Update)
+//!                                                                           -> Confirm -> confirm -> Done(Update)
 //! ```
 //!
 //! Until [`Step::Done`] nothing is replaced: a policy whose catalog is missing, whose content has another digest or does
 //! not read leaves the agent with what it has. A revision never goes down, and an equal one changes nothing, whichever
-//! beacon it came from. Source: `agent-beacon-batch` reference, sections 2 and 7; delivery contract, I19.
+//! beacon it came from.
+//!
+//! Catalogs may be of a later revision than the policy that named them. Where they give the policy's name, they are not.
+//! Where they do not, it may as well have been named by somebody who puts the pairs into bytes otherwise than
+//! [`policy_guid`]: the policy is asked for once more, and when it is the same as before, so were its catalogs.
+//!
+//! Source: `agent-beacon-batch` reference, sections 2 and 7; delivery contract, I19.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::formats::client_configuration::{ClientConfiguration, ClientConfigurationError};
-use crate::formats::failover::{Failover, FailoverError};
-use crate::formats::inventory_settings::{InventorySettings, InventorySettingsError};
-use crate::formats::nds::{Nds, NdsError};
+use super::believable::{Revision, begins_in_time, revision};
+pub use super::content::{Content, ContentError, read_content};
+use super::finding::{Findings, PolicyFinding};
+use super::recipient::Recipient;
 use crate::formats::npl::{Npl, NplError, policy_guid};
 use crate::formats::osd::{CatalogKind, Osd, OsdError, Target, md5};
 use crate::id::{Digest, Guid, shorten};
@@ -26,6 +33,8 @@ pub const SMALL_BYTES_MAX: u64 = 1 << 20;
 pub const CONTENT_BYTES_MAX: u64 = 4 << 20;
 /// Most catalogs of one policy that are followed; the product has about five.
 const CATALOGS_MAX: usize = 64;
+/// How often one question begins anew because the policy changed while it was followed.
+const ANEW_MAX: u8 = 2;
 /// Most bytes of a link.
 const HREF_BYTES_MAX: usize = 300;
 
@@ -40,6 +49,12 @@ pub enum Refused {
         /// What is in force.
         held: u64,
     },
+    /// It stands for a day that is too far ahead: none could follow it.
+    #[error("revision {0} stands for a day more than a year ahead")]
+    Unbelievable(u64),
+    /// Meant for somebody else.
+    #[error("the policy applies to `{0}`, which is not this device")]
+    Foreign(String),
     /// The policy does not read.
     #[error("the policy does not read")]
     Policy(#[from] NplError),
@@ -63,13 +78,11 @@ pub enum Refused {
     /// Two catalogs of one kind: which one counts?
     #[error("the policy names two catalogs of type `{0}`")]
     Twice(CatalogKind),
-    /// Catalogs of another revision than the policy: the beacon went on between two answers, or it is not true.
-    #[error("the catalogs are not those that the policy was made of: its name is {named}, theirs {found}")]
-    Mixed {
-        /// The policy's name.
-        named: Guid,
-        /// The name of what came.
-        found: Guid,
+    /// Each time the catalogs had come, there was another policy.
+    #[error("the policy changed {} times while it was fetched, last to revision {met}", ANEW_MAX + 1)]
+    Changing {
+        /// The last one.
+        met: u64,
     },
     /// A content that is not the one its catalog tells of.
     #[error("`{href}` is not what its catalog says: {met}")]
@@ -87,23 +100,6 @@ pub enum Refused {
         /// Why.
         source: ContentError,
     },
-}
-
-/// Why a content is not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum ContentError {
-    /// A schedule.
-    #[error(transparent)]
-    Schedule(#[from] NdsError),
-    /// A failover list.
-    #[error(transparent)]
-    Failover(#[from] FailoverError),
-    /// Settings of the agent.
-    #[error(transparent)]
-    Configuration(#[from] ClientConfigurationError),
-    /// Settings of collections.
-    #[error(transparent)]
-    InventorySettings(#[from] InventorySettingsError),
 }
 
 /// A content that is in force.
@@ -124,41 +120,32 @@ pub struct Held {
     pub guid: Guid,
     /// ETag that it came with; empty for none.
     pub etag: String,
+    /// `Last-Modified` that it came with, as it stood there; empty for none.
+    #[serde(default)]
+    pub modified: String,
     /// Contents by kind, [`CatalogKind`] as text.
     pub contents: BTreeMap<String, HeldContent>,
 }
 
 impl Held {
+    /// Whether there is one. A revision may be 0: it is of somebody who does not count them.
+    pub fn is_some(&self) -> bool {
+        self.revision > 0 || self.guid != Guid::NIL
+    }
+
     /// The content of `kind` that is in force.
     pub fn content(&self, kind: CatalogKind) -> Option<&HeldContent> {
         self.contents.get(&kind.to_string())
     }
 }
 
-/// What an agent reads out of a content.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// When it does what.
-    Schedule(Nds),
-    /// Which beacons it may use.
-    Failover(Failover),
-    /// What else it is to do.
-    Configuration(ClientConfiguration),
-    /// What it may look for beyond the ordinary.
-    InventorySettings(InventorySettings),
-    /// Known, but nothing that this version acts on.
-    Unused,
-}
-
-/// Reads a content; the same when it comes and when it is read back at a start.
-pub fn read_content(kind: CatalogKind, bytes: &[u8]) -> Result<Content, ContentError> {
-    match kind {
-        CatalogKind::Schedule => Ok(Content::Schedule(Nds::read(bytes)?)),
-        CatalogKind::ClientSettings => Ok(Content::Failover(Failover::read(bytes)?.0)),
-        CatalogKind::ClientConfiguration => Ok(Content::Configuration(ClientConfiguration::read(bytes)?.0)),
-        CatalogKind::InventorySettings => Ok(Content::InventorySettings(InventorySettings::read(bytes)?)),
-        CatalogKind::AgentUpgrade => Ok(Content::Unused),
-    }
+/// What an answer says of the version of what it carries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamps {
+    /// Its ETag; empty for none.
+    pub etag: String,
+    /// Its `Last-Modified`; empty for none.
+    pub modified: String,
 }
 
 /// A policy that was taken whole.
@@ -168,6 +155,8 @@ pub struct Update {
     pub held: Held,
     /// Bytes of the contents that are new, by digest.
     pub fetched: BTreeMap<Digest, Vec<u8>>,
+    /// What of it was left out.
+    pub findings: Findings,
 }
 
 /// What comes next.
@@ -175,6 +164,8 @@ pub struct Update {
 pub enum Step {
     /// Fetch this path below the download folder, of at most so many bytes, and hand it to [`Following::take`].
     Fetch(Box<Following>, String, u64),
+    /// Ask for the policy once more, and hand what is answered to [`Following::confirm`].
+    Confirm(Box<Following>),
     /// The policy is whole.
     Done(Update),
     /// It is the one in force.
@@ -195,18 +186,27 @@ pub struct Following {
     /// What was asked for.
     href: String,
     before: Held,
+    recipient: Recipient,
+    /// How often it began anew.
+    anew: u8,
     update: Update,
 }
 
-/// Begins with a policy that came with `etag`. An agent without a policy hands in [`Held::default`].
-pub fn begin(before: &Held, policy: &[u8], etag: &str) -> Result<Step, Refused> {
-    let policy = Npl::read(policy)?;
-    if policy.revision < before.revision {
-        return Err(Refused::Older { met: policy.revision, held: before.revision });
+/// Begins with a policy that came with `stamps` to `recipient`. An agent without a policy hands in [`Held::default`].
+pub fn begin(before: &Held, policy: &[u8], stamps: Stamps, recipient: &Recipient) -> Result<Step, Refused> {
+    begin_anew(before, Npl::read(policy)?, stamps, recipient, 0)
+}
+
+fn begin_anew(before: &Held, policy: Npl, stamps: Stamps, recipient: &Recipient, anew: u8) -> Result<Step, Refused> {
+    if !recipient.is_meant(&policy.applies_to) {
+        return Err(Refused::Foreign(shorten(&policy.applies_to)));
     }
-    // Without a name something of it was lost here.
-    if policy.revision == before.revision && before.guid != Guid::NIL {
-        return Ok(Step::Unchanged);
+    match revision(before.revision, policy.revision, recipient.present) {
+        Revision::Older => return Err(Refused::Older { met: policy.revision, held: before.revision }),
+        Revision::Unbelievable => return Err(Refused::Unbelievable(policy.revision)),
+        // Without a name something of it was lost here.
+        Revision::Equal if before.guid != Guid::NIL => return Ok(Step::Unchanged),
+        Revision::Equal | Revision::Newer => {}
     }
     let catalogs: VecDeque<(String, String)> =
         policy.in_order().into_iter().map(|package| (package.object_id.clone(), package.href.clone())).collect();
@@ -220,10 +220,11 @@ pub fn begin(before: &Held, policy: &[u8], etag: &str) -> Result<Step, Refused> 
     let stay = [CatalogKind::Schedule, CatalogKind::ClientSettings].map(|kind| kind.to_string());
     let stays = before.contents.iter().filter(|(kind, _)| stay.contains(kind));
     let contents = stays.map(|(kind, content)| (kind.clone(), content.clone())).collect();
-    let held = Held { revision: policy.revision, guid: policy.guid, etag: etag.into(), contents };
-    let update = Update { held, fetched: BTreeMap::new() };
-    let (seen, kinds, before) = (Vec::new(), Vec::new(), before.clone());
-    Following { catalogs, seen, kinds, target: None, href: String::new(), before, update }.next()
+    let Stamps { etag, modified } = stamps;
+    let held = Held { revision: policy.revision, guid: policy.guid, etag, modified, contents };
+    let update = Update { held, fetched: BTreeMap::new(), findings: Findings::default() };
+    let (seen, kinds, before, recipient) = (Vec::new(), Vec::new(), before.clone(), recipient.clone());
+    Following { catalogs, seen, kinds, target: None, href: String::new(), before, recipient, anew, update }.next()
 }
 
 impl Following {
@@ -231,24 +232,66 @@ impl Following {
     pub fn take(mut self, bytes: Vec<u8>) -> Result<Step, Refused> {
         let href = std::mem::take(&mut self.href);
         let Some((kind, target)) = self.target.take() else {
-            let catalog = Osd::read(bytes.as_slice()).map_err(|source| Refused::Catalog { href, source })?;
+            if let Some((_, digest)) = self.seen.last_mut() {
+                *digest = md5(&bytes);
+            }
+            let catalog = match Osd::read(bytes.as_slice()) {
+                Ok(catalog) => catalog,
+                // Of a later version of the product; what else the policy says is no less true.
+                Err(OsdError::Kind(kind)) => {
+                    self.update.findings.add(PolicyFinding::Kind { href: shorten(&href), kind });
+                    return self.next();
+                }
+                Err(source) => return Err(Refused::Catalog { href, source }),
+            };
             if self.kinds.contains(&catalog.kind) {
                 return Err(Refused::Twice(catalog.kind));
             }
             self.kinds.push(catalog.kind);
-            if let Some((_, digest)) = self.seen.last_mut() {
-                *digest = md5(&bytes);
-            }
             return self.catalog(catalog);
         };
         let met = Digest::of(&bytes);
         if met != target.sha256 {
             return Err(Refused::Other { href, met: format!("its digest is {met}, not {}", target.sha256) });
         }
-        read_content(kind, &bytes).map_err(|source| Refused::Content { href, source })?;
+        let (content, findings) = match read_content(kind, &bytes) {
+            Ok((Content::Schedule(schedule), _)) if !begins_in_time(&schedule, self.recipient.present) => {
+                return Err(Refused::Content { href, source: ContentError::Never });
+            }
+            Ok(read) => read,
+            Err(source) => return Err(Refused::Content { href, source }),
+        };
+        findings.into_iter().for_each(|finding| self.update.findings.add(finding));
+        if let Content::Failover(list) = &content
+            && !self.recipient.reach.can_use(list)
+        {
+            // The one before is among what stays: see `begin`.
+            self.update.findings.add(PolicyFinding::ListKept(list.uploads.len()));
+            return self.next();
+        }
         self.hold(kind, met, bytes.len() as u64);
         self.update.fetched.insert(met, bytes);
         self.next()
+    }
+
+    /// Takes the policy that was asked for once more; `None` when it is answered that it has not changed.
+    pub fn confirm(mut self, answer: Option<(Vec<u8>, Stamps)>) -> Result<Step, Refused> {
+        let Some((policy, stamps)) = answer else { return Ok(Step::Done(self.update)) };
+        let policy = Npl::read(policy.as_slice())?;
+        let held = &mut self.update.held;
+        if (policy.revision, policy.guid) == (held.revision, held.guid) {
+            (held.etag, held.modified) = (stamps.etag, stamps.modified);
+            return Ok(Step::Done(self.update));
+        }
+        if self.anew == ANEW_MAX {
+            return Err(Refused::Changing { met: policy.revision });
+        }
+        begin_anew(&self.before, policy, stamps, &self.recipient, self.anew + 1)
+    }
+
+    /// What the policy came with that is being followed.
+    pub fn stamps(&self) -> Stamps {
+        Stamps { etag: self.update.held.etag.clone(), modified: self.update.held.modified.clone() }
     }
 
     fn catalog(mut self, catalog: Osd) -> Result<Step, Refused> {
@@ -279,8 +322,8 @@ impl Following {
             }
             None => {
                 let found = policy_guid(self.seen.iter().map(|(id, md5)| (id.as_str(), md5.as_str())));
-                let named = self.update.held.guid;
-                if found == named { Ok(Step::Done(self.update)) } else { Err(Refused::Mixed { named, found }) }
+                let is_named = found == self.update.held.guid;
+                Ok(if is_named { Step::Done(self.update) } else { Step::Confirm(Box::new(self)) })
             }
         }
     }
@@ -312,11 +355,22 @@ mod tests {
     use super::super::beacon_policy::tests::content;
     use super::super::{BeaconPolicy, HandOut};
     use super::*;
-    use crate::policy::beacon_policy;
+    use crate::formats::host::host_name::HostName;
+    use crate::policy::{Reach, beacon_policy};
     use crate::time::Timestamp;
 
     const BEACON: &str = "[ManageSoft\\Common\\UploadSettings\\{0d1e5f8a-1f0e-4b4e-a0cf-64f8f1f4c001}]\nProtocol=http\n\
                           Host=b.lab\nPort=7082\nDirectory=ManageSoftRL\n";
+
+    fn recipient() -> Recipient {
+        let host = HostName { name: "web07".into(), domain: String::new() };
+        let reach = Reach { allow_plain: true, is_at_home: false };
+        Recipient { host, reach, ..Recipient::default() }
+    }
+
+    fn stamps(etag: &str) -> Stamps {
+        Stamps { etag: etag.into(), modified: String::new() }
+    }
 
     /// A beacon that may answer one path with something else, and counts what it is asked.
     struct Beacon {
@@ -343,13 +397,14 @@ mod tests {
         /// What an agent with `held` makes of it; `None` when it stays with that.
         fn poll(&mut self, held: &Held) -> Result<Option<Update>, Refused> {
             let policy = self.hand_out.policy(None).unwrap().clone();
-            let mut step = begin(held, policy.text.as_bytes(), &policy.etag)?;
+            let mut step = begin(held, policy.text.as_bytes(), stamps(&policy.etag), &recipient())?;
             loop {
                 step = match step {
                     Step::Fetch(following, href, _) => match self.get(&href) {
                         Some(bytes) => following.take(bytes)?,
                         None => return Ok(None),
                     },
+                    Step::Confirm(following) => following.confirm(None)?,
                     Step::Done(update) => return Ok(Some(update)),
                     Step::Unchanged => return Ok(None),
                 };
@@ -423,7 +478,7 @@ mod tests {
         let mut beacon = Beacon::new(2, with_all());
         beacon.instead = Some(("ClientSettings/Failover%20Settings.osd", Some(osd)));
         let policy = beacon.hand_out.policy(None).unwrap().clone();
-        let mut step = begin(&Held::default(), policy.text.as_bytes(), "").unwrap();
+        let mut step = begin(&Held::default(), policy.text.as_bytes(), Stamps::default(), &recipient()).unwrap();
         let refused = loop {
             let Step::Fetch(following, href, _) = step else { panic!("{step:?}") };
             let answer = if href == "ClientSettings/x.ndc" { bytes.to_vec() } else { beacon.get(&href).unwrap() };
@@ -435,26 +490,150 @@ mod tests {
         assert!(matches!(refused, Refused::Content { source: ContentError::Failover(_), .. }), "{refused:?}");
     }
 
+    /// Follows revision 2 of a beacon that has gone on to 3 when its catalogs are asked for, up to the second question.
+    fn mixed() -> (Box<Following>, Beacon) {
+        let mut later = Beacon::new(3, beacon_policy::Content { configuration: "[b]\n".into(), ..with_all() });
+        let policy = Beacon::new(2, with_all()).hand_out.policy(None).unwrap().clone();
+        let mut step = begin(&Held::default(), policy.text.as_bytes(), stamps("old"), &recipient()).unwrap();
+        loop {
+            step = match step {
+                Step::Fetch(following, href, _) => following.take(later.get(&href).unwrap()).unwrap(),
+                Step::Confirm(following) => return (following, later),
+                other => panic!("{other:?}"),
+            };
+        }
+    }
+
     #[test]
     fn catalogs_of_another_revision_are_not_mixed_in() {
-        let mut beacon = Beacon::new(2, with_all());
-        let later = Beacon::new(3, beacon_policy::Content { configuration: "[b]\n".into(), ..with_all() });
-        let osd = later.hand_out.file("ClientConfiguration/Client Configuration.osd").unwrap().text.as_bytes().to_vec();
-        beacon.instead = Some(("ClientConfiguration/Client%20Configuration.osd", Some(osd)));
-        // Its content is the one of the catalog, so only the name of the whole can tell.
-        beacon.hand_out = Beacon::new(2, with_all()).hand_out;
-        let policy = beacon.hand_out.policy(None).unwrap().clone();
-        let mut step = begin(&Held::default(), policy.text.as_bytes(), "").unwrap();
-        let refused = loop {
-            let Step::Fetch(following, href, _) = step else { panic!("{step:?}") };
-            let is_content = href.ends_with("Configuration.ndc");
-            let answer = if is_content { b"[b]\n".to_vec() } else { beacon.get(&href).unwrap() };
-            match following.take(answer) {
-                Ok(next) => step = next,
-                Err(refused) => break refused,
+        let (following, mut later) = mixed();
+        assert_eq!(following.stamps(), stamps("old"));
+        let now = later.hand_out.policy(None).unwrap().text.as_bytes().to_vec();
+        let mut step = following.confirm(Some((now, stamps("new")))).unwrap();
+        let update = loop {
+            step = match step {
+                Step::Fetch(following, href, _) => following.take(later.get(&href).unwrap()).unwrap(),
+                Step::Done(update) => break update,
+                other => panic!("{other:?}"),
+            };
+        };
+        assert_eq!((update.held.revision, update.held.etag.as_str()), (3, "new"));
+        assert_eq!(later.poll(&update.held).unwrap(), None, "it is the later one in every part");
+    }
+
+    #[test]
+    fn a_policy_that_another_beacon_names_by_a_guid_of_its_own_is_taken_once_it_is_the_same_twice() {
+        // What makes the name is open: whoever names policies otherwise is understood too.
+        let text =
+            String::from_utf8(Beacon::new(2, with_all()).hand_out.policy(None).unwrap().text.as_bytes().to_vec());
+        let (head, rest) = text.as_deref().unwrap().split_once("GUID=\"{").unwrap();
+        let foreign = format!("{head}GUID=\"{{0d1e5f8a-1f0e-4b4e-a0cf-64f8f1f4c001{}", &rest[36..]);
+        let follow = || {
+            let mut beacon = Beacon::new(2, with_all());
+            let mut step = begin(&Held::default(), foreign.as_bytes(), stamps("a"), &recipient()).unwrap();
+            loop {
+                step = match step {
+                    Step::Fetch(following, href, _) => following.take(beacon.get(&href).unwrap()).unwrap(),
+                    Step::Confirm(following) => return following,
+                    other => panic!("{other:?}"),
+                };
             }
         };
-        assert!(matches!(refused, Refused::Mixed { .. }), "{refused:?}");
+        let Ok(Step::Done(update)) = follow().confirm(None) else { panic!("answered 304") };
+        assert_eq!((update.held.etag.as_str(), update.held.contents.len()), ("a", 4));
+        let again = Some((foreign.clone().into_bytes(), stamps("b")));
+        let Ok(Step::Done(same)) = follow().confirm(again) else { panic!("answered with the same") };
+        assert_eq!((same.held.guid, same.held.etag.as_str()), (update.held.guid, "b"));
+        assert!(matches!(begin(&same.held, foreign.as_bytes(), stamps("c"), &recipient()), Ok(Step::Unchanged)));
+    }
+
+    #[test]
+    fn a_policy_that_is_another_one_each_time_is_given_up() {
+        let (mut following, _) = mixed();
+        let mut anew = 0;
+        let refused = loop {
+            // A revision more for each question, whose catalogs give no name that fits.
+            let policy = Beacon::new(4 + anew, with_all()).hand_out.policy(None).unwrap().text.as_bytes().to_vec();
+            let mut other = Beacon::new(100 + anew, with_all());
+            let mut step = match following.confirm(Some((policy, Stamps::default()))) {
+                Ok(step) => step,
+                Err(refused) => break refused,
+            };
+            anew += 1;
+            following = loop {
+                step = match step {
+                    Step::Fetch(following, href, _) => following.take(other.get(&href).unwrap()).unwrap(),
+                    Step::Confirm(following) => break following,
+                    other => panic!("{other:?}"),
+                };
+            };
+        };
+        assert!(matches!(refused, Refused::Changing { .. }), "{refused:?}");
+        assert_eq!(anew, u64::from(ANEW_MAX));
+    }
+
+    #[test]
+    fn a_revision_that_none_could_follow_and_a_policy_of_another_device_are_refused() {
+        let held = Beacon::new(7, with_all()).poll(&Held::default()).unwrap().unwrap().held;
+        let refused = Beacon::new(u64::MAX, with_all()).poll(&held);
+        assert!(matches!(refused, Err(Refused::Unbelievable(u64::MAX))), "{refused:?}");
+        // One that is in force all the same, of a time when nobody looked, is not the last one.
+        let locked = Held { revision: u64::MAX, ..held.clone() };
+        assert_eq!(Beacon::new(8, with_all()).poll(&locked).unwrap().unwrap().held.revision, 8);
+        let text = |applies_to: &str| {
+            let text = Beacon::new(8, with_all()).hand_out.policy(None).unwrap().text.to_string();
+            text.replacen("AppliesTo=\"*\"", &format!("AppliesTo=\"{applies_to}\""), 1)
+        };
+        let taken = |applies_to| begin(&held, text(applies_to).as_bytes(), Stamps::default(), &recipient());
+        assert!(matches!(taken("web08"), Err(Refused::Foreign(name)) if name == "web08"));
+        assert!(matches!(taken("WEB07"), Ok(Step::Fetch(..))) && matches!(taken(""), Ok(Step::Fetch(..))));
+    }
+
+    #[test]
+    fn a_schedule_that_begins_in_the_year_9999_is_refused() {
+        let held = Beacon::new(1, with_all()).poll(&Held::default()).unwrap().unwrap().held;
+        let event = "<Event NAME=\"Update Machine Policy\" ID=\"{11111111-0000-4000-8000-000000000002}\">\
+                     <LogicalCommand COMPONENT=\"PolicyClient\" ACTION=\"Apply\"/><Trigger TYPE=\"Daily\" \
+                     DATESTART=\"99991229\" TIMESTART=\"000000\"/></Event>";
+        let schedule =
+            format!("<Schedule SCHEDSCHEMA=\"60\" NAME=\"s\" TIMEDATESTAMP=\"20250314T000000Z\">{event}</Schedule>");
+        let poll = |schedule: String| Beacon::new(2, beacon_policy::Content { schedule, ..with_all() }).poll(&held);
+        let refused = poll(schedule.clone());
+        assert!(matches!(refused, Err(Refused::Content { source: ContentError::Never, .. })), "{refused:?}");
+        assert!(poll(schedule.replace("99991229", "19700101")).is_ok());
+    }
+
+    #[test]
+    fn a_list_that_this_agent_cannot_use_never_replaces_the_one_it_has() {
+        let held = Beacon::new(1, with_all()).poll(&Held::default()).unwrap().unwrap().held;
+        let home = BEACON.replace("b.lab", "127.0.0.1");
+        let downloads = BEACON.replace("UploadSettings", "DownloadSettings");
+        let kept_out = format!("{BEACON}AutoPriority=False\nPriority=invalid\n");
+        for failover in [home, downloads, kept_out] {
+            let content = beacon_policy::Content { failover, configuration: "[c]\n".into(), ..with_all() };
+            let next = Beacon::new(2, content).poll(&held).unwrap().unwrap();
+            assert!(next.findings.kept[0].is_refusal(), "{:?}", next.findings);
+            assert_eq!(next.held.content(CatalogKind::ClientSettings), held.content(CatalogKind::ClientSettings));
+            // All else of it is in force.
+            assert_eq!((next.held.revision, next.fetched.len()), (2, 1));
+        }
+    }
+
+    #[test]
+    fn what_is_partly_bad_or_of_an_unknown_kind_is_told_and_costs_nothing_else() {
+        let failover = format!("{BEACON}[ManageSoft\\Common\\DownloadSettings\\{{x}}]\nProtocol=http\n");
+        let configuration = "[ManageSoft\\Usage Agent\\CurrentVersion]\nEnabled=perhaps\n".to_owned();
+        let mut beacon = Beacon::new(1, beacon_policy::Content { failover, configuration, ..with_all() });
+        let osd =
+            beacon.hand_out.file("InventorySettingsConfiguration/InventorySettings.osd").unwrap().text.to_string();
+        let osd = osd.replace("TYPE=\"InventorySettings\"", "TYPE=\"FontUpgrade\"");
+        beacon.instead = Some(("InventorySettingsConfiguration/InventorySettings.osd", Some(osd.into_bytes())));
+        let update = beacon.poll(&Held::default()).unwrap().unwrap();
+        let told: Vec<String> = update.findings.kept.iter().map(ToString::to_string).collect();
+        assert_eq!((told.len(), update.findings.count, update.held.contents.len()), (3, 3, 3), "{told:?}");
+        assert!(told.iter().any(|told| told.contains("FontUpgrade")), "{told:?}");
+        assert!(told.iter().any(|told| told.contains("`Enabled` is `perhaps`")), "{told:?}");
+        assert!(!update.findings.kept.iter().any(PolicyFinding::is_refusal));
     }
 
     #[test]
@@ -466,7 +645,7 @@ mod tests {
         assert_eq!(next.content(CatalogKind::ClientConfiguration), None);
         let mut policy = Vec::new();
         Npl { revision: 3, ..Npl::default() }.write(&mut policy).unwrap();
-        assert!(matches!(begin(&held, &policy, ""), Err(Refused::Empty)));
+        assert!(matches!(begin(&held, &policy, Stamps::default(), &recipient()), Err(Refused::Empty)));
     }
 
     #[test]
@@ -500,9 +679,9 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(policy in prop::collection::vec(any::<u8>(), 0..200), catalog: Vec<u8>) {
-            drop(begin(&Held::default(), &policy, "x"));
+            drop(begin(&Held::default(), &policy, stamps("x"), &recipient()));
             let policy = Beacon::new(1, with_all()).hand_out.policy(None).unwrap().clone();
-            let Ok(Step::Fetch(following, ..)) = begin(&Held::default(), policy.text.as_bytes(), "") else { panic!() };
+            let Ok(Step::Fetch(following, ..)) = begin(&Held::default(), policy.text.as_bytes(), Stamps::default(), &recipient()) else { panic!() };
             drop(following.take(catalog));
         }
     }

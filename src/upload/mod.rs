@@ -8,6 +8,7 @@ pub mod gaps;
 pub mod ledger;
 pub mod pace;
 pub mod rates;
+pub mod retry_after;
 pub mod selector;
 pub mod spool;
 pub mod turns;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use muster::roles::agent::{AgentInput, Surroundings};
+use muster::schedule::Happening;
 use tracing::info;
 
 use super::Agent;
@@ -35,6 +36,9 @@ impl Agent {
             let Ok(seen) = seen else { return };
             let happened = agent.around.seen.as_ref().map(|before| seen.happened_since(before)).unwrap_or_default();
             agent.around.seen = Some(seen);
+            if happened.contains(&Happening::OnConnect) {
+                agent.look_at_device(ctx);
+            }
             for happening in happened {
                 info!(?happening, "events that wait for it are due");
                 agent.tell(AgentInput::Happened(happening), ctx);

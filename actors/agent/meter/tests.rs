@@ -241,7 +241,7 @@ impl PolicySource for OnePolicy {
         let held = Held { revision: 1, ..Held::default() };
         let in_force = InForce { held, contents: vec![Content::Configuration(told)] };
         let polled = Polled::Updated(Box::new(in_force));
-        Box::pin(async move { Answered { polled, resend: vec![] } })
+        Box::pin(async move { Answered { polled, resend: vec![], refused: None } })
     }
 }
 
@@ -406,7 +406,7 @@ struct Counted(Arc<AtomicUsize>);
 impl PolicySource for Counted {
     fn poll(&self, _: Question) -> Pending<Answered> {
         self.0.fetch_add(1, Ordering::SeqCst);
-        Box::pin(async { Answered { polled: Polled::Unchanged, resend: vec![] } })
+        Box::pin(async { Answered { polled: Polled::Unchanged, resend: vec![], refused: None } })
     }
 }
 

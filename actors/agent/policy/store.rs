@@ -74,7 +74,7 @@ impl PolicyStore {
         }
         if !lost.is_empty() {
             held.contents.retain(|name, _| !lost.contains(name));
-            (held.guid, held.etag) = (Guid::NIL, String::new());
+            (held.guid, held.etag, held.modified) = (Guid::NIL, String::new(), String::new());
         }
         InForce { held, contents }
     }
@@ -87,7 +87,8 @@ impl PolicyStore {
         if Digest::of(&bytes) != *sha256 {
             return Err("its file was changed".into());
         }
-        read_content(kind, &bytes).map_err(|error| Chain(&error).to_string())
+        // What of it was left out was told when it came.
+        read_content(kind, &bytes).map(|(content, _)| content).map_err(|error| Chain(&error).to_string())
     }
 
     /// Puts `update` in force, durably.
@@ -114,6 +115,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::fs;
 
+    use muster::policy::Findings;
     use muster::policy::apply::HeldContent;
 
     use super::*;
@@ -132,9 +134,11 @@ mod tests {
                 revision,
                 guid: Guid::from_random([revision as u8; 16]),
                 etag: format!("\"r{revision}\""),
+                modified: String::new(),
                 contents: BTreeMap::from([("Schedule".to_owned(), content)]),
             },
             fetched: BTreeMap::from([(sha256, text.to_vec())]),
+            findings: Findings::default(),
         }
     }
 

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! One bad entry must not take the others away, and a bad list must not cut an agent off: an unusable entry becomes a
-//! finding, a list without a usable entry is refused, and then the agent keeps its old one. Names of sections and keys
+//! finding; a list of whose uploads none is usable is refused, and then the agent keeps its old one. Downloads are no
+//! reason to refuse: an upload without one of its own is downloaded from at the usual place. Names of sections and keys
 //! are compared without regard to ASCII case; unknown ones are skipped.
 //!
 //! Source: `agent-beacon-batch` reference, sections 3.2, 3.3 and 7.
@@ -16,7 +17,7 @@ mod server;
 
 use std::fmt;
 
-pub use self::server::{Password, Priority, Protocol, Server};
+pub use self::server::{Password, Priority, Protocol, Server, is_loopback_host};
 use super::ini::{self, Ini, IniError, Section, sections};
 use crate::id::shorten;
 
@@ -188,12 +189,11 @@ impl Failover {
                 return Err(FailoverError::Entries);
             }
         }
-        for (list, met, usable) in
-            [("download", downloads_met, &settings.downloads), ("upload", uploads_met, &settings.uploads)]
-        {
-            if met > 0 && usable.is_empty() {
-                return Err(FailoverError::Unusable { list, met });
-            }
+        if uploads_met > 0 && settings.uploads.is_empty() {
+            return Err(FailoverError::Unusable { list: "upload", met: uploads_met });
+        }
+        if downloads_met > 0 && settings.downloads.is_empty() && settings.uploads.is_empty() {
+            return Err(FailoverError::Unusable { list: "download", met: downloads_met });
         }
         if downloads_met + uploads_met == 0 { Err(FailoverError::Empty) } else { Ok((settings, findings)) }
     }
@@ -394,8 +394,16 @@ mod tests {
         assert_eq!(reason(String::new()), "failover settings name no server");
         assert_eq!(reason(format!("[{SELECTOR_SECTION}]\n")), "failover settings name no server");
         assert_eq!(reason(UPLOAD.into()), "none of the 1 upload entries is usable");
-        assert_eq!(reason(format!("{UPLOAD}{USABLE}{download}Host=b\n")), "none of the 1 download entries is usable");
+        assert_eq!(reason(format!("{download}Host=b\n")), "none of the 1 download entries is usable");
         assert!(Failover::read(format!("{UPLOAD}{USABLE}{download}{USABLE}").as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_bad_download_costs_the_uploads_nothing() {
+        let download = UPLOAD.replace("Upload", "Download");
+        let (settings, findings) = Failover::read(format!("{UPLOAD}{USABLE}{download}Host=b\n").as_bytes()).unwrap();
+        assert_eq!((settings.uploads.len(), settings.downloads.len(), findings.len()), (1, 0, 1));
+        assert_eq!(findings[0].fault, FailoverFault::Missing("Protocol"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One server of a failover list.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::{FailoverFault, fault};
 use crate::formats::ini::{Ini, Section};
@@ -132,6 +132,11 @@ impl Server {
         }
         ini.optional("Site", &self.site);
     }
+}
+
+/// Whether what is sent to `host` (a name or an address without brackets) stays on this machine.
+pub fn is_loopback_host(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn is_host(text: &str) -> bool {

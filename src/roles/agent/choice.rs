@@ -24,6 +24,19 @@ struct Known {
     health: Health,
     /// It asked to be left alone until then.
     busy_until: Timestamp,
+    /// It has nothing to say to a question for policy until then; packages it may take all the same.
+    no_policy_until: Timestamp,
+    /// Its last word on a package was that this agent is nobody, or no longer somebody.
+    denied: Option<Denied>,
+}
+
+/// How a server denies an agent's identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// It does not know it, 401.
+    Unidentified,
+    /// It is revoked, 403.
+    Revoked,
 }
 
 /// A server, for the operator.
@@ -35,6 +48,8 @@ pub struct Listed<'c> {
     pub reason: Option<&'c Reason>,
     /// Whether it may be asked now.
     pub is_open: bool,
+    /// How it denied this agent's identity, when that was its last word.
+    pub denied: Option<Denied>,
 }
 
 /// See the module's head.
@@ -87,6 +102,17 @@ impl ServerChoice {
         self.measuring = None;
     }
 
+    /// Takes what is known of this host now. One that has moved to another network chooses anew, and what was measured
+    /// from the old one tells nothing.
+    pub fn see(&mut self, device: Arc<Device>) {
+        if *device != *self.device {
+            self.device = device;
+            self.measures.forget_probes();
+            self.order = None;
+            self.sticky.failed(self.sticky.chosen());
+        }
+    }
+
     /// Servers that have to be measured before the next transfer. Empty when it may begin: then the list is ordered.
     /// `None` while measurements are under way.
     pub fn ready(&mut self, rules: &AgentRules, now: Timestamp, rng: &mut RngStream) -> Option<Vec<ServerNumber>> {
@@ -130,6 +156,11 @@ impl ServerChoice {
             let mut stream = RngStream::new(self.draw, 0, 0);
             order(list, &list.uploads, &self.device, &self.measures, &mut stream).ok()
         });
+        if ordered.is_none() && self.order.is_some() {
+            // All of the list are foreign now and discarded; the order of this list and this network is the better guess.
+            self.sticky.kept(rules.number, now);
+            return;
+        }
         let listed = ordered.iter().flat_map(|order| order.choices.iter().map(|choice| choice.server));
         let places: Arc<[u16]> = listed.chain(rules.bootstrap()).collect();
         let keep = rules.servers.iter().position(|server| Some(server.id) == self.taken_by).map(|place| place as u16);
@@ -147,18 +178,36 @@ impl ServerChoice {
 
     /// The next server of a pass that has asked `asked`; `None` when the pass is over.
     pub fn next(&self, now: Timestamp, asked: &[u16]) -> Option<ServerNumber> {
+        self.next_of(now, asked, |known| now >= known.busy_until)
+    }
+
+    /// The same for a question for policy.
+    pub fn next_for_policy(&self, now: Timestamp, asked: &[u16]) -> Option<ServerNumber> {
+        self.next_of(now, asked, |known| now >= known.busy_until.max(known.no_policy_until))
+    }
+
+    fn next_of(&self, now: Timestamp, asked: &[u16], is_free: impl Fn(&Known) -> bool) -> Option<ServerNumber> {
         if asked.len() >= PASS_MAX {
             return None;
         }
         let may = |place: &u16| {
             let known = self.known.get(usize::from(*place)).copied().unwrap_or_default();
-            !asked.contains(place) && now >= known.busy_until && known.health.lets_pass(now)
+            !asked.contains(place) && is_free(&known) && known.health.lets_pass(now)
         };
         self.sticky.pass(now).find(may).map(ServerNumber)
     }
 
     /// The soonest moment at which some server of the order may be asked again; a second from `now` at the soonest.
     pub fn free_at(&self, now: Timestamp) -> Timestamp {
+        self.free_of(now, |known| known.busy_until)
+    }
+
+    /// The same for a question for policy.
+    pub fn free_for_policy_at(&self, now: Timestamp) -> Timestamp {
+        self.free_of(now, |known| known.busy_until.max(known.no_policy_until))
+    }
+
+    fn free_of(&self, now: Timestamp, busy_until: impl Fn(&Known) -> Timestamp) -> Timestamp {
         let free = |place: u16| {
             let known = self.known.get(usize::from(place)).copied().unwrap_or_default();
             let health = match known.health.circuit() {
@@ -167,7 +216,7 @@ impl ServerChoice {
                 // Its probe is on its way, and may take a minute.
                 Circuit::HalfOpen => now.plus_ms(MINUTE_MS),
             };
-            known.busy_until.max(health)
+            busy_until(&known).max(health)
         };
         self.sticky.pass(now).map(free).min().unwrap_or(now).max(now.plus_ms(SECOND_MS))
     }
@@ -184,6 +233,13 @@ impl ServerChoice {
         }
     }
 
+    /// A server is not asked for policy until then.
+    pub fn leave_policy(&mut self, server: ServerNumber, until: Timestamp) {
+        if let Some(known) = self.known.get_mut(usize::from(server.0)) {
+            known.no_policy_until = until;
+        }
+    }
+
     /// A server answered, or not. `false` when a final refusal is the link's fault and not the package's.
     pub fn answered(
         &mut self,
@@ -197,17 +253,16 @@ impl ServerChoice {
         let is_fair = known.health.answered(now, verdict, BREAKER, rng);
         match verdict {
             Verdict::Delivered => {
-                known.busy_until = Timestamp::default();
+                (known.busy_until, known.denied) = (Timestamp::default(), None);
                 self.taken_by = rules.servers.get(usize::from(to.0)).map(|server| server.id);
                 self.sticky.succeeded(now, to.0, rng);
             }
             Verdict::Later { retry_after_ms: Some(ms), .. } => known.busy_until = now.plus_ms(ms),
-            Verdict::Later { .. }
-            | Verdict::Refused
-            | Verdict::Full
-            | Verdict::Loop
-            | Verdict::Unidentified
-            | Verdict::Revoked => {}
+            Verdict::Unidentified => known.denied = Some(Denied::Unidentified),
+            Verdict::Revoked => known.denied = Some(Denied::Revoked),
+            // Who judges a package has accepted whose it is.
+            Verdict::Refused => known.denied = None,
+            Verdict::Later { .. } | Verdict::Full | Verdict::Loop => {}
         }
         if known.health.circuit() == Circuit::Open {
             self.sticky.failed(to.0);
@@ -243,7 +298,7 @@ impl ServerChoice {
             let server = rules.servers.get(usize::from(place))?;
             let known = self.known.get(usize::from(place)).copied().unwrap_or_default();
             let is_open = now >= known.busy_until && known.health.lets_pass(now);
-            Some(Listed { server, reason: reasons.get(&place).copied(), is_open })
+            Some(Listed { server, reason: reasons.get(&place).copied(), is_open, denied: known.denied })
         })
     }
 
@@ -263,6 +318,7 @@ impl ServerChoice {
         for known in &mut self.known {
             known.health.step_back(ms);
             known.busy_until = known.busy_until.plus_ms(ms.saturating_neg());
+            known.no_policy_until = known.no_policy_until.plus_ms(ms.saturating_neg());
         }
     }
 }

@@ -8,6 +8,7 @@
 //! Source: delivery contract, sections 2 and 5; Adopted: Normal Operation, steps 2, 3, 5 and 7.
 
 mod choice;
+mod polling;
 mod resend;
 mod rules;
 mod sending;
@@ -16,19 +17,19 @@ mod vocabulary;
 
 use std::sync::Arc;
 
-pub use choice::{Listed, PASS_MAX, ServerChoice};
+pub use choice::{Denied, Listed, PASS_MAX, ServerChoice};
 pub use resend::{Resend, resend};
 pub use rules::{AgentRules, AgentServer, AgentSettings, SERVERS_MAX, Task};
 pub use surroundings::Surroundings;
 pub use vocabulary::*;
 
+use polling::Polling;
 use sending::{Entry, Pass};
 
-use super::{Core, IntentNumber, Sink};
+use super::{Core, Sink};
 use crate::rng::RngStream;
 use crate::schedule::{Happening, Plan, Ran};
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp};
-use crate::upload::answer::Verdict;
 use crate::upload::backoff::{Backoff, CLOCK_STEP_MS, RetryBudget};
 
 /// What was missed while the machine was off, or was lost, is collected within this time.
@@ -41,14 +42,6 @@ const ASKED_APART_MS: i64 = DAY_MS;
 /// not signed yet.
 const APART_MS: i64 = MINUTE_MS;
 
-/// The policy question that is under way: it goes round the servers like a package.
-#[derive(Clone, Debug)]
-struct Poll {
-    intent: IntentNumber,
-    to: ServerNumber,
-    asked: Vec<u16>,
-}
-
 /// See the module's head.
 pub struct AgentCore {
     rules: Arc<AgentRules>,
@@ -57,23 +50,18 @@ pub struct AgentCore {
     servers: Box<ServerChoice>,
     queue: Vec<Entry>,
     pass: Option<Box<Pass>>,
-    poll: Option<Box<Poll>>,
+    polling: Box<Polling>,
     budget: RetryBudget,
     /// When to collect beside the schedule: at a first start, after a failure. `NEVER` for not.
     collect_due: Timestamp,
-    /// When to ask for policy beside the schedule.
-    policy_due: Timestamp,
     /// Nothing is sent before this: the identity was not accepted.
     hold_until: Timestamp,
     /// The latest time this core was told.
     seen: Timestamp,
     unidentified: u8,
-    policy_failures: u8,
     collect_failures: u8,
     is_collecting: bool,
-    /// No sooner than this, whatever a schedule says.
-    policy_floor: Timestamp,
-    /// The same for collections.
+    /// No collection sooner than this, whatever a schedule says.
     collect_floor: Timestamp,
     /// A collection that is asked for is not begun before this.
     asked_floor: Timestamp,
@@ -87,8 +75,8 @@ impl Core for AgentCore {
     type Intent = AgentIntent;
 
     fn recover(durable: AgentDurable, mut rng: RngStream, now: Timestamp) -> AgentCore {
-        let AgentDurable { settings, rules, has_policy, agent, device, mut queued, last_collected, ran, measures } =
-            durable;
+        let AgentDurable { settings, rules, has_policy, agent, device, mut queued, last_collected, .. } = durable;
+        let AgentDurable { ran, policy_by, measures, .. } = durable;
         assert!((1..=SERVERS_MAX).contains(&rules.servers.len()), "an agent has 1 to {SERVERS_MAX} servers");
         queued.sort_by_key(|queued| queued.package);
         let fresh = |queued| Entry { queued, due: now, tries: 0, is_retry: false };
@@ -111,6 +99,7 @@ impl Core for AgentCore {
             Some(_) => Timestamp::NEVER,
         };
         let servers = ServerChoice::new(&rules, device, measures, now, &mut rng);
+        let polling = Polling::begin(has_policy, policy_by, &rules, now, &mut rng);
         AgentCore {
             servers: Box::new(servers),
             queue: queued.into_iter().map(fresh).collect(),
@@ -118,17 +107,14 @@ impl Core for AgentCore {
             rng,
             plan,
             pass: None,
-            poll: None,
+            polling: Box::new(polling),
             budget: RetryBudget::default(),
             collect_due,
-            policy_due: if has_policy { Timestamp::NEVER } else { now },
             hold_until: Timestamp(i64::MIN),
             seen: now,
             unidentified: 0,
-            policy_failures: 0,
             collect_failures: 0,
             is_collecting: false,
-            policy_floor: Timestamp(i64::MIN),
             collect_floor,
             asked_floor: Timestamp(i64::MIN),
             is_fresh: true,
@@ -139,10 +125,7 @@ impl Core for AgentCore {
         let collect = if self.is_collecting { Timestamp::NEVER } else { self.collect_due };
         let (policy, upload) = match self.servers.is_measuring() {
             true => (Timestamp::NEVER, Timestamp::NEVER),
-            false => (
-                if self.poll.is_some() { Timestamp::NEVER } else { self.policy_due },
-                if self.pass.is_some() { Timestamp::NEVER } else { self.upload_due() },
-            ),
+            false => (self.polling.next_due(), if self.pass.is_some() { Timestamp::NEVER } else { self.upload_due() }),
         };
         collect.min(policy).min(upload).min(self.plan.next_due())
     }
@@ -193,6 +176,7 @@ impl Core for AgentCore {
             AgentInput::PolicyAnswered { intent, answer } => self.policy_answered(now, intent, answer, out),
             AgentInput::Happened(happening) => self.plan.happened(happening, now),
             AgentInput::RulesChanged(rules) => self.follow_rules(now, rules, out),
+            AgentInput::DeviceSeen(device) => self.servers.see(device),
             AgentInput::Measured { intent, probes } => {
                 self.servers.measured(&self.rules, intent, probes);
                 out.intend(AgentIntent::Remember);
@@ -231,7 +215,7 @@ impl AgentCore {
         };
         AgentPlan {
             collect: of(Task::Collect, self.collect_due),
-            policy: of(Task::AskPolicy, self.policy_due),
+            policy: of(Task::AskPolicy, self.polling.planned()),
             catch_up: of(Task::CatchUp, Timestamp::NEVER),
             upload: self.upload_due(),
             server: self.servers.first(now),
@@ -256,7 +240,7 @@ impl AgentCore {
         for due in &due {
             match self.plan.timetable().events().get(due.index).and_then(Task::of) {
                 Some(Task::Collect) => self.collect_due = self.collect_due.min(now.max(self.collect_floor)),
-                Some(Task::AskPolicy) => self.policy_due = self.policy_due.min(now.max(self.policy_floor)),
+                Some(Task::AskPolicy) => self.polling.ask_by_schedule(now),
                 Some(Task::CatchUp) if self.rules.configuration.is_catch_up_on => self.catch_up(now),
                 Some(Task::CatchUp) | None => {}
             }
@@ -264,12 +248,11 @@ impl AgentCore {
         if std::mem::take(&mut self.is_fresh) || !due.is_empty() {
             out.intend(AgentIntent::Remember);
         }
-        let wants_policy = now >= self.policy_due && self.poll.is_none();
+        let wants_policy = now >= self.polling.next_due();
         let wants_upload = self.pass.is_none() && self.upload_due() <= now;
         if (wants_policy || wants_upload) && self.is_ready(now, out) {
             if wants_policy {
-                self.policy_due = Timestamp::NEVER;
-                self.ask_policy(now, Vec::new(), out);
+                self.ask_policy(now, out);
             }
             self.send(now, out);
         }
@@ -303,9 +286,8 @@ impl AgentCore {
             self.servers.abandoned(pass.to);
             (pass.to, pass.asked) = (NOBODY, Vec::new());
         }
-        if let Some(poll) = &mut self.poll {
-            self.servers.abandoned(poll.to);
-            (poll.to, poll.asked) = (NOBODY, Vec::new());
+        if let Some(asked) = self.polling.follow(&rules, now) {
+            self.servers.abandoned(asked);
         }
         self.servers.follow(&self.rules, &rules, now);
         self.plan.replace(rules.timetable.clone(), now);
@@ -325,46 +307,6 @@ impl AgentCore {
         }
     }
 
-    /// Asks the next server for policy; when none is left the question waits by full jitter.
-    fn ask_policy(&mut self, now: Timestamp, mut asked: Vec<u16>, out: &mut impl Sink<AgentIntent>) {
-        if let Some(to) = self.servers.next(now, &asked) {
-            asked.push(to.0);
-            self.servers.sent(to);
-            let intent = out.intend(AgentIntent::AskPolicy(to));
-            self.poll = Some(Box::new(Poll { intent, to, asked }));
-            self.policy_floor = now.plus_ms(APART_MS);
-            return;
-        }
-        self.ask_policy_later(now);
-    }
-
-    fn ask_policy_later(&mut self, now: Timestamp) {
-        let wait = Backoff::AGENT.wait_ms(u32::from(self.policy_failures), &mut self.rng).max(MINUTE_MS);
-        self.policy_failures = self.policy_failures.saturating_add(1);
-        self.policy_due = self.policy_due.min(now.plus_ms(wait).max(self.servers.free_at(now)));
-    }
-
-    fn policy_answered(
-        &mut self,
-        now: Timestamp,
-        intent: IntentNumber,
-        answer: PolicyAnswer,
-        out: &mut impl Sink<AgentIntent>,
-    ) {
-        let Some(poll) = self.poll.take_if(|poll| poll.intent == intent) else { return };
-        let is_silent = answer == PolicyAnswer::Silent;
-        // That a server tells its policy says nothing of whether it takes packages.
-        let verdict = Verdict::Later { retry_after_ms: None, broken: is_silent };
-        self.servers.answered(&self.rules, poll.to, now, verdict, &mut self.rng);
-        match answer {
-            PolicyAnswer::Taken => self.policy_failures = 0,
-            PolicyAnswer::NotTaken => self.ask_policy_later(now),
-            // The list it went round is no longer in force.
-            PolicyAnswer::Silent if poll.to == NOBODY => self.ask_policy_later(now),
-            PolicyAnswer::Silent => self.ask_policy(now, poll.asked, out),
-        }
-    }
-
     /// A clock that was set back takes what is planned with it, so that nothing waits for a time that is far away again.
     /// The schedule's own plan follows by itself.
     fn follow_clock(&mut self, now: Timestamp) {
@@ -376,11 +318,9 @@ impl AgentCore {
                 }
             };
             self.queue.iter_mut().for_each(|entry| back(&mut entry.due));
-            let times = [&mut self.collect_due, &mut self.policy_due, &mut self.hold_until];
-            times
-                .into_iter()
-                .chain([&mut self.policy_floor, &mut self.collect_floor, &mut self.asked_floor])
-                .for_each(back);
+            let times = [&mut self.collect_due, &mut self.hold_until];
+            times.into_iter().chain([&mut self.collect_floor, &mut self.asked_floor]).for_each(back);
+            self.polling.step_back(step);
             self.servers.step_back(step);
             self.seen = now;
         }

@@ -4,16 +4,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::address::address_parts;
-use crate::config::agent::is_loopback_host;
 use crate::formats::client_configuration::ClientConfiguration;
-use crate::formats::failover::{Failover, Protocol, Server};
+use crate::formats::failover::{Failover, Protocol, Server, is_loopback_host};
 use crate::formats::inventory_settings::InventorySettings;
 use crate::formats::nds::{CatchUp, Command, Event, Nds, Repeat, Trigger, TriggerKind};
 use crate::id::{Digest, Guid};
+use crate::policy::Reach;
 use crate::policy::apply::Content;
 use crate::schedule::Timetable;
 use crate::time::{DAY_MS, Timestamp};
 
+/// From one question for policy to the next there are at most two days, whatever a schedule says.
+const POLICY_WITHIN_MS: i64 = 2 * DAY_MS;
 /// Most servers that an agent looks at: those of its policy, then those of its configuration.
 pub const SERVERS_MAX: usize = 600;
 
@@ -62,6 +64,9 @@ pub struct AgentRules {
     pub number: u32,
     /// When it does what.
     pub timetable: Arc<Timetable>,
+    /// Longest time from one question for policy to the next, whatever the schedule says: in two periods of the agent's
+    /// own file there is one, so a longer one is not made shorter than somebody chose.
+    pub policy_within_ms: i64,
     /// The list of its policy, with only those servers that it may talk to.
     pub failover: Option<Failover>,
     /// What else its policy tells it to do.
@@ -91,6 +96,14 @@ pub struct AgentSettings {
     pub catch_up_from_ms: i64,
 }
 
+impl AgentSettings {
+    /// Which servers it may talk to when others name them.
+    pub fn reach(&self) -> Reach {
+        let own = |address: &String| address_parts(address).is_some_and(|parts| is_loopback_host(parts.host));
+        Reach { allow_plain: self.allow_plain, is_at_home: self.servers.iter().any(own) }
+    }
+}
+
 impl AgentRules {
     /// The rules of an agent with these settings and these contents of a policy.
     pub fn new(number: u32, settings: &AgentSettings, contents: Vec<Content>) -> AgentRules {
@@ -110,16 +123,10 @@ impl AgentRules {
         }
         let mut refused = 0;
         if let Some(list) = &mut failover {
-            // A list from elsewhere has no business with this very host, unless the agent's own file has.
-            let own = |address: &String| address_parts(address).is_some_and(|parts| is_loopback_host(parts.host));
-            let is_at_home = settings.servers.iter().any(own);
-            let may = |server: &Server| match is_loopback_host(&server.host) {
-                true => is_at_home,
-                false => settings.allow_plain || server.protocol == Protocol::Https,
-            };
+            let reach = settings.reach();
             let before = list.uploads.len();
-            list.uploads.retain(may);
-            list.downloads.retain(may);
+            list.uploads.retain(|server| reach.may_use(server));
+            list.downloads.retain(|server| reach.may_use(server));
             refused = before - list.uploads.len();
             // The agent's own file keeps its place behind the longest list.
             list.uploads.truncate(SERVERS_MAX - settings.servers.len().min(SERVERS_MAX));
@@ -136,7 +143,17 @@ impl AgentRules {
         }
         servers.truncate(SERVERS_MAX);
         let timetable = Arc::new(Timetable::new(with_policy_question(schedule, own_schedule(settings))));
-        AgentRules { number, timetable, failover, configuration, inventory_settings, servers, refused }
+        let policy_within_ms = POLICY_WITHIN_MS.max(settings.policy_every_ms.saturating_mul(2));
+        AgentRules {
+            number,
+            timetable,
+            policy_within_ms,
+            failover,
+            configuration,
+            inventory_settings,
+            servers,
+            refused,
+        }
     }
 
     /// Whether an event of its schedule waits for a connection or a logon.

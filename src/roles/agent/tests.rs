@@ -3,8 +3,9 @@ use crate::formats::client_configuration::ClientConfiguration;
 use crate::formats::failover::Failover;
 use crate::model::package::Kind;
 use crate::policy::apply::Content;
-use crate::roles::Intents;
+use crate::roles::{IntentNumber, Intents};
 use crate::time::{DAY_MS, SECOND_MS};
+use crate::upload::answer::Verdict;
 use crate::upload::selector::{Measures, Ping, Probe};
 use proptest::prelude::*;
 
@@ -30,6 +31,7 @@ fn durable(settings: AgentSettings, queued: Vec<Queued>, last_collected: Option<
         has_policy: false,
         agent: 7,
         device: Arc::default(),
+        policy_by: None,
         queued,
         last_collected,
         ran: vec![],
@@ -893,4 +895,200 @@ fn a_lost_inventory_is_collected_anew_within_a_minute_and_at_most_once_a_day() {
     }
     bench.now = START.plus_ms(DAY_MS + MINUTE_MS);
     assert!(asked(&mut bench).ms_since(bench.now) < MINUTE_MS);
+}
+
+/// A schedule that asks for policy as `trigger` says, and does nothing else.
+fn asking(trigger: &str) -> Content {
+    let nds = format!(
+        "<Schedule SCHEDSCHEMA=\"60\" NAME=\"n\" TIMEDATESTAMP=\"20240101T000000Z\">\
+         <Event NAME=\"e\" ID=\"{{11111111-0000-4000-8000-000000000002}}\">\
+         <LogicalCommand COMPONENT=\"PolicyClient\" ACTION=\"Apply\" PARAM=\"\"/>\
+         <Trigger {trigger}/></Event></Schedule>"
+    );
+    Content::Schedule(crate::formats::nds::Nds::read(nds.as_bytes()).unwrap())
+}
+
+#[test]
+fn whatever_schedule_is_in_force_policy_is_asked_for_within_two_days() {
+    for trigger in [
+        "TYPE=\"Daily\" TYPE_PARAM=\"1\" DATESTART=\"99991229\" TIMESTART=\"000000\"",
+        "TYPE=\"Daily\" TYPE_PARAM=\"366\" DATESTART=\"20240101\" TIMESTART=\"000000\" TIMEWINDOW=\"31622400\"",
+        "TYPE=\"Monthly\" TYPE_PARAM=\"1\" DATESTART=\"20240101\" TIMESTART=\"000000\" TIMEWINDOW=\"0\"",
+    ] {
+        let rules = Arc::new(AgentRules::new(1, &settings(1), vec![asking(trigger)]));
+        let life = |policy_by, now| {
+            let durable = AgentDurable {
+                rules: rules.clone(),
+                has_policy: true,
+                policy_by,
+                ..durable(settings(1), vec![], Some(START))
+            };
+            AgentCore::recover(durable, RngStream::new(7, 7, 0), now)
+        };
+        let mut bench = Bench::new(settings(1), vec![], Some(START));
+        bench.core = life(None, START);
+        let mut last = START;
+        for _ in 0..4 {
+            while bench.asking.is_none() {
+                bench.now = bench.core.next_due();
+                bench.wake();
+                if bench.core.is_collecting {
+                    bench.on(AgentInput::Published(vec![]));
+                }
+            }
+            assert!(bench.now.ms_since(last) <= 2 * DAY_MS, "{trigger}: after {} ms", bench.now.ms_since(last));
+            last = bench.now;
+            bench.policy(true);
+            assert_eq!(
+                bench.core.plan(bench.now).policy.min(last.plus_ms(2 * DAY_MS)),
+                bench.core.plan(bench.now).policy
+            );
+        }
+        // A machine that is never on for two days asks all the same.
+        let (mut by, mut now, mut is_asked) = (bench.core.policy_by(), last, false);
+        for _ in 0..3 {
+            now = now.plus_ms(DAY_MS);
+            bench.core = life(Some(by), now);
+            (bench.now, by) = (now, bench.core.policy_by());
+            is_asked |= bench.core.plan(now).policy <= now.plus_ms(HOUR_MS);
+        }
+        assert!(is_asked, "{trigger}");
+    }
+}
+
+#[test]
+fn what_a_clock_that_was_ahead_remembered_puts_no_question_off() {
+    let durable = AgentDurable {
+        has_policy: true,
+        policy_by: Some(START.plus_ms(3_650 * DAY_MS)),
+        rules: Arc::new(AgentRules::new(
+            1,
+            &settings(1),
+            vec![asking("TYPE=\"Daily\" TYPE_PARAM=\"1\" DATESTART=\"99991229\" TIMESTART=\"000000\"")],
+        )),
+        ..durable(settings(1), vec![], Some(START))
+    };
+    assert!(Bench::of(durable).core.plan(START).policy <= START.plus_ms(2 * DAY_MS));
+}
+
+#[test]
+fn a_beacon_without_a_policy_is_left_alone_by_questions_and_takes_packages_all_the_same() {
+    let busy = |ms| PolicyAnswer::Busy { retry_after_ms: Some(ms) };
+    let mut bench = Bench::new(settings(2), vec![], Some(START));
+    assert_eq!(bench.wake(), [AgentIntent::AskPolicy(ServerNumber(0))]);
+    assert_eq!(bench.policy_answer(busy(10 * MINUTE_MS)), [AgentIntent::AskPolicy(ServerNumber(1))]);
+    let before = bench.now;
+    assert_eq!(bench.policy_answer(busy(4 * MINUTE_MS)), []);
+    // The smallest wish, and jitter.
+    let again = bench.core.plan(bench.now).policy;
+    assert!((4 * MINUTE_MS..=6 * MINUTE_MS + 2).contains(&again.ms_since(before)), "{again}");
+    assert_eq!(bench.on(AgentInput::Published(vec![usage(1)])), [upload(1, 0)]);
+    bench.answer(Verdict::Delivered);
+    bench.now = again;
+    assert_eq!(bench.wake(), [AgentIntent::AskPolicy(ServerNumber(1))], "the other one still wants to be left alone");
+    bench.policy_answer(PolicyAnswer::Busy { retry_after_ms: None });
+    // However often it is asked, the circuit stays closed, and it is asked seldom.
+    let mut questions = 0;
+    let end = bench.now.plus_ms(HOUR_MS);
+    while bench.now < end {
+        bench.now = bench.core.plan(bench.now).policy.max(bench.now);
+        bench.wake();
+        while bench.asking.is_some() {
+            questions += 1;
+            bench.policy_answer(busy(MINUTE_MS));
+        }
+    }
+    assert!((40..=122).contains(&questions), "{questions} questions to two servers in an hour");
+    assert_eq!(bench.on(AgentInput::Published(vec![usage(2)])), [upload(2, 0)]);
+}
+
+#[test]
+fn a_server_that_has_none_for_an_agent_without_policy_is_not_the_last_that_is_asked() {
+    let mut bench = Bench::new(settings(2), vec![], Some(START));
+    assert_eq!(bench.wake(), [AgentIntent::AskPolicy(ServerNumber(0))]);
+    assert_eq!(bench.policy_answer(PolicyAnswer::NoneHere), [AgentIntent::AskPolicy(ServerNumber(1))]);
+    assert_eq!(bench.policy_answer(PolicyAnswer::NoneHere), []);
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        let due = bench.core.plan(bench.now).policy;
+        waits.push(due.ms_since(bench.now));
+        bench.now = due;
+        bench.wake();
+        while bench.asking.is_some() {
+            bench.policy_answer(PolicyAnswer::NoneHere);
+        }
+        if bench.core.is_collecting {
+            bench.on(AgentInput::Published(vec![]));
+        }
+    }
+    assert!(waits[0] <= MINUTE_MS && waits.iter().all(|wait| *wait <= 4 * HOUR_MS), "{waits:?}");
+    assert!(waits.iter().any(|wait| *wait > 30 * MINUTE_MS), "in migration mode it is so for weeks: {waits:?}");
+    // Somebody has one; from then on "none here" is an answer, as it is in migration mode.
+    bench.now = bench.core.plan(bench.now).policy;
+    bench.wake();
+    assert_eq!(bench.policy(true), []);
+    bench.now = bench.core.plan(bench.now).policy;
+    bench.wake();
+    assert_eq!(bench.policy_answer(PolicyAnswer::NoneHere), []);
+}
+
+#[test]
+fn a_host_that_moved_measures_and_chooses_anew() {
+    let at = |address: &str| {
+        let interface = crate::upload::selector::Interface::new(address.parse().unwrap(), 24);
+        Arc::new(crate::upload::selector::Device { interfaces: vec![interface], ..Default::default() })
+    };
+    let settings = settings(1);
+    let rules = Arc::new(AgentRules::new(1, &settings, vec![listed(2, "MgsPing")]));
+    let mut bench = Bench::of(AgentDurable {
+        rules,
+        has_policy: true,
+        device: at("10.1.1.7"),
+        ..durable(settings, vec![usage(1)], Some(START))
+    });
+    let all = [0, 1].map(ServerNumber).to_vec();
+    assert_eq!(bench.wake(), [AgentIntent::Measure(all.clone())]);
+    assert_eq!(bench.measured(&[(0, 1), (1, 9)]), [upload(1, 0)]);
+    bench.answer(Verdict::Delivered);
+    assert_eq!(bench.on(AgentInput::DeviceSeen(at("10.1.1.7"))), []);
+    assert_eq!(bench.on(AgentInput::Published(vec![usage(2)])), [upload(2, 0)], "nothing has changed");
+    bench.answer(Verdict::Delivered);
+    assert_eq!(bench.on(AgentInput::DeviceSeen(at("10.2.2.7"))), []);
+    assert_eq!(bench.on(AgentInput::Published(vec![usage(3)])), [AgentIntent::Measure(all)]);
+    assert_eq!(bench.measured(&[(0, 9), (1, 1)]), [upload(3, 1)], "the near one of here");
+}
+
+#[test]
+fn when_all_are_discarded_the_order_before_stays() {
+    let settings = settings(1);
+    let rules = Arc::new(AgentRules::new(1, &settings, vec![listed(2, "MgsPing(,true)")]));
+    let mut bench =
+        Bench::of(AgentDurable { rules, has_policy: true, ..durable(settings, vec![usage(1)], Some(START)) });
+    bench.wake();
+    assert_eq!(bench.measured(&[(0, 9), (1, 1)]), [upload(1, 1)]);
+    bench.answer(Verdict::Delivered);
+    bench.now = bench.now.plus_ms(2 * HOUR_MS);
+    assert!(matches!(bench.on(AgentInput::Published(vec![usage(2)]))[..], [AgentIntent::Measure(_)]));
+    let at = bench.now;
+    let silent = |place| (ServerNumber(place), Probe { at, ping: Ping::Unreachable, addresses: vec![] });
+    let intent = bench.measuring.take().unwrap();
+    let sent = bench.on(AgentInput::Measured { intent, probes: vec![silent(0), silent(1)] });
+    assert_eq!(sent, [upload(2, 1)], "a network that swallows pings may take packages");
+}
+
+#[test]
+fn a_server_that_denied_the_identity_is_told_until_it_accepts_it() {
+    let (mut bench, _) = Bench::holding(2, vec![usage(1)]);
+    let denied = |bench: &Bench| -> Vec<Option<Denied>> {
+        bench.core.servers().listed(bench.core.rules(), bench.now).map(|listed| listed.denied).collect()
+    };
+    assert_eq!(denied(&bench), [None, None]);
+    bench.answer(Verdict::Unidentified);
+    assert_eq!(denied(&bench), [Some(Denied::Unidentified), None]);
+    bench.next();
+    bench.answer(Verdict::Revoked);
+    assert_eq!(denied(&bench), [Some(Denied::Revoked), None]);
+    bench.next();
+    bench.answer(Verdict::Delivered);
+    assert_eq!(denied(&bench), [None, None]);
 }

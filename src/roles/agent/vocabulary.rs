@@ -53,6 +53,8 @@ pub struct AgentDurable {
     pub agent: u64,
     /// What is known of this host, to choose servers by.
     pub device: Arc<Device>,
+    /// When policy is asked for at the latest, as an earlier life left it; see [`AgentCore::policy_by`](super::AgentCore::policy_by).
+    pub policy_by: Option<Timestamp>,
     /// What is queued, in any order.
     pub queued: Vec<Queued>,
     /// When the last published inventory was collected.
@@ -102,6 +104,8 @@ pub enum AgentInput {
     Happened(Happening),
     /// Another policy is in force.
     RulesChanged(Arc<AgentRules>),
+    /// What is known of this host now; it may have changed since it was looked at last.
+    DeviceSeen(Arc<Device>),
     /// Servers were measured.
     Measured {
         /// Its intent.
@@ -118,6 +122,13 @@ pub enum PolicyAnswer {
     Taken,
     /// What was answered is not taken, or could not be stored: no fault of the link, and asked again later.
     NotTaken,
+    /// The server has no policy for this agent.
+    NoneHere,
+    /// The server is busy, or has no policy yet.
+    Busy {
+        /// How long it wants to be left alone, in milliseconds; `None` when it did not say.
+        retry_after_ms: Option<i64>,
+    },
     /// Nothing that was an answer.
     Silent,
 }

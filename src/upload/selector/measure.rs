@@ -112,6 +112,12 @@ impl Measures {
         self.change(server, |measured| measured.throughput.transferred(bytes, ms));
     }
 
+    /// The device is in another network: what was pinged from the old one tells nothing. What was transferred stays, until
+    /// transfers tell otherwise.
+    pub fn forget_probes(&mut self) {
+        self.0.values_mut().for_each(|measured| measured.probe = None);
+    }
+
     /// Forgets every server that is not in the list.
     pub fn keep_only(&mut self, servers: &[Server]) {
         self.0.retain(|id, _| servers.iter().any(|server| server.id == *id));

@@ -84,12 +84,12 @@ fn old(logs: &Logs, tenant: &TenantId, after: Option<&[u8]>, now: Timestamp) -> 
         let Some(FactKey::Package(tenant, key)) = FactKey::decode(encoded) else { continue };
         // One that does not read stays, with its package: nothing says that the server knows of it.
         let fact = logs.fact_index.get(encoded).ok().flatten().and_then(|fact| stored::unpack::<AsideFact>(&fact).ok());
-        if !fact.is_some_and(|fact| fact.may_go(now)) {
-            continue;
-        }
+        let Some(fact) = fact else { continue };
         match logs.package_index.find(&key.encode(&tenant)) {
-            Some(held) => bodies.push(held.key),
-            None => facts.push((Bytes::copy_from_slice(encoded), None)),
+            Some(held) if fact.may_go(now) => bodies.push(held.key),
+            // One that was handed on while it was being set aside is never told of, so nobody acknowledges it.
+            None if fact.may_go(now) || fact.is_forgotten(now) => facts.push((Bytes::copy_from_slice(encoded), None)),
+            _ => {}
         }
     }
     Old { bodies, facts, last: page.into_iter().next_back().map(|(last, _)| last) }

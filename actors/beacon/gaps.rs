@@ -6,6 +6,7 @@ use muster::id::Guid;
 use muster::upload::gaps::{RESENDS_BYTES_MAX, Resends};
 use reqwest::header::IF_NONE_MATCH;
 
+use super::upward::read_bounded;
 use crate::errors::Chain;
 use crate::hierarchy::Gaps;
 
@@ -38,19 +39,13 @@ pub(super) async fn exchange(client: &reqwest::Client, node: Guid, gaps: &Gaps, 
 async fn fetch(client: &reqwest::Client, node: Guid, gaps: &Gaps, parent: &str) -> Result<(), String> {
     let address = format!("{parent}/inventory-beacons/{node}/resend");
     let asked = client.get(address).timeout(ANSWER_TIME).header(IF_NONE_MATCH, gaps.etag()).send().await;
-    let mut answer = asked.map_err(|error| Chain(&error).to_string())?;
+    let answer = asked.map_err(|error| Chain(&error).to_string())?;
     match answer.status().as_u16() {
         304 => return Ok(()),
         200 => {}
         status => return Err(format!("the parent answered {status} when asked what is to be sent again")),
     }
-    let mut bytes = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|error| Chain(&error).to_string())? {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > RESENDS_BYTES_MAX {
-            return Err("the parent's list of what is to be sent again is too large".into());
-        }
-    }
+    let bytes = read_bounded(answer, RESENDS_BYTES_MAX).await.map_err(|(_, why)| why)?;
     gaps.ask_for(Resends::read(&bytes).map_err(|error| Chain(&error).to_string())?);
     Ok(())
 }

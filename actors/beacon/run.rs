@@ -128,6 +128,7 @@ pub async fn start(
         gaps: gap_reports.clone(),
         endpoint,
         refused_policies: Arc::default(),
+        gaps_turn: Arc::default(),
         told: Arc::default(),
     };
     let settings = BeaconSettings {

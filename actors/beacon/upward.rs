@@ -70,6 +70,8 @@ pub struct HttpUpward {
     pub statuses: actix_web::web::Data<Statuses>,
     /// What agents told of acknowledged packages, and what they are to send again.
     pub gaps: actix_web::web::Data<Gaps>,
+    /// Held while gap reports pass to a parent.
+    pub gaps_turn: Arc<tokio::sync::Mutex<()>>,
     /// How agents reach it; `None` for one that they are not to use.
     pub endpoint: Option<Endpoint>,
     /// Policies of a parent that were kept out.
@@ -110,6 +112,8 @@ fn unwanted(answer: &reqwest::Response) -> Failed {
     let asked = match status {
         429 | 503 => Asked::Busy { retry_after_ms: wait_wanted(answer.headers()) },
         508 => Asked::Loop,
+        // A parent that does not want this question is there all the same, and may take packages.
+        400 | 401 | 403 | 409 | 411 | 413 | 415 | 422 => Asked::Busy { retry_after_ms: None },
         _ => Asked::Failed,
     };
     (asked, format!("the parent answered {status}"))
@@ -124,7 +128,7 @@ fn failed(why: impl ToString) -> Failed {
     (Asked::Failed, why.to_string())
 }
 
-async fn read_bounded(mut answer: reqwest::Response, bytes_max: usize) -> Result<Vec<u8>, Failed> {
+pub(super) async fn read_bounded(mut answer: reqwest::Response, bytes_max: usize) -> Result<Vec<u8>, Failed> {
     let mut bytes = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(|error| failed(Chain(&error)))? {
         if bytes.len() + chunk.len() > bytes_max {
@@ -288,6 +292,20 @@ impl HttpUpward {
     }
 }
 
+impl HttpUpward {
+    /// Behind the status, and nothing waits for it: a slow link may need minutes. One at a time, so that no page goes twice.
+    fn exchange_gaps(&self, parent: Parent) {
+        let Ok(turn) = self.gaps_turn.clone().try_lock_owned() else { return };
+        let (client, node, gaps) = (self.client.clone(), self.node, self.gaps.clone());
+        actix::spawn(async move {
+            let _turn = turn;
+            if let Err(error) = gaps::exchange(&client, node, &gaps, &parent.0).await {
+                debug!(%parent, error, "gap reports or the list of what is to be sent again did not pass");
+            }
+        });
+    }
+}
+
 impl Upward for HttpUpward {
     fn ask_policy(&self, parent: Parent) -> Effect<(Asked, Arc<[Parent]>)> {
         let own = self.clone();
@@ -302,10 +320,8 @@ impl Upward for HttpUpward {
         let own = self.clone();
         Box::pin(async move {
             let sent = own.report(&parent).await;
-            if sent.is_ok()
-                && let Err(error) = gaps::exchange(&own.client, own.node, &own.gaps, &parent.0).await
-            {
-                debug!(%parent, %error, "gap reports or the list of what is to be sent again did not pass");
+            if sent.is_ok() {
+                own.exchange_gaps(parent.clone());
             }
             told(sent, &parent, "the status was not taken")
         })

@@ -164,9 +164,12 @@ async fn put(guid: Path<String>, body: Bytes, gaps: Data<Gaps>, taker: Data<dyn 
     if guid.parse::<Guid>().is_err() {
         return wrong("the address names no GUID");
     }
-    let reports = match serde_json::from_slice::<Vec<GapReport>>(&body) {
-        Ok(reports) => gaps.judge(reports),
-        Err(error) => return wrong(&format!("not a list of gap reports: {error}")),
+    // Megabytes of text: not on a thread that serves others meanwhile.
+    let judged = web::block(move || serde_json::from_slice::<Vec<GapReport>>(&body).map(|reports| gaps.judge(reports)));
+    let reports = match judged.await {
+        Ok(Ok(reports)) => reports,
+        Ok(Err(error)) => return wrong(&format!("not a list of gap reports: {error}")),
+        Err(_) => return refuse(&Refusal::new(503, "gaps", "the reports are not read now"), Some(60)),
     };
     match taker.take_reports(reports).await {
         true => HttpResponse::NoContent().finish(),

@@ -15,8 +15,8 @@ use muster::time::Timestamp;
 use crate::clock::SharedClock;
 use crate::intake::refuse;
 
-/// Most bytes of one report.
-const REPORT_BYTES_MAX: usize = 4 << 20;
+/// Most bytes of one report: room for as many beacons as are known, each with all its queues.
+const REPORT_BYTES_MAX: usize = 16 << 20;
 
 /// The statuses of all beacons below a node; in memory only, they come anew every minute.
 pub struct Statuses {

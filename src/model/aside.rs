@@ -62,6 +62,11 @@ pub struct AsideFact {
 }
 
 impl AsideFact {
+    /// Whether nobody will ever ask for it: its body is gone another way, and no node has a copy any more.
+    pub fn is_forgotten(&self, now: Timestamp) -> bool {
+        now.ms_since(self.since) >= REMEMBERED_MS
+    }
+
     /// Whether the package may go: never before the server knows of it.
     pub fn may_go(&self, now: Timestamp) -> bool {
         self.acknowledged.is_some_and(|at| now.ms_since(at) >= KEPT_MS)
@@ -152,6 +157,7 @@ mod tests {
         let known = AsideFact { acknowledged: Some(Timestamp(5)), ..fact };
         assert!(!known.may_go(Timestamp(KEPT_MS + 4)) && known.may_go(Timestamp(KEPT_MS + 5)));
         assert!(!known.may_go(Timestamp(-1)), "a clock set back");
+        assert!(!fact.is_forgotten(Timestamp(REMEMBERED_MS - 1)) && fact.is_forgotten(Timestamp(REMEMBERED_MS)));
     }
 
     #[test]

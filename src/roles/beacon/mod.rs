@@ -66,6 +66,8 @@ pub struct BeaconCore {
     policy_failures: u32,
     status_due: Timestamp,
     rescan_due: Timestamp,
+    /// While what is held is looked through.
+    rescan: Option<rescan::Known>,
     /// Nothing is sent before this: the identity was not accepted, or the node is full of retries.
     hold_until: Timestamp,
     unidentified: u32,
@@ -88,6 +90,7 @@ impl Core for BeaconCore {
             settings,
             // Each beacon at an hour of its own.
             rescan_due: now.plus_ms(rng.below(DAY_MS)),
+            rescan: None,
             rng,
             backlog: Backlog::default(),
             deferred: BTreeSet::new(),
@@ -143,6 +146,9 @@ impl Core for BeaconCore {
         self.follow_clock(now);
         match input {
             BeaconInput::Arrived(packages) => {
+                if let Some(known) = &mut self.rescan {
+                    known.arrived(&packages);
+                }
                 self.take(packages);
                 if self.settings.relay_on_arrival && !self.draining {
                     self.cycle_due = self.cycle_due.min(now);

@@ -89,11 +89,12 @@ fn full_name(name: &str, domain: &str) -> String {
 
 /// Stages the periods of a usage file that was collected at `effective`. A file of which nothing found a place is
 /// history: later files have told it already, or it tells of a time that is not kept. A clock that was ahead takes
-/// nothing away: what it dated counts from `effective`, which is told.
+/// nothing away: what it dated counts from `effective`, which is told. A file that tells of a time after its own date, and
+/// of none after its first custody, has a wrong date; its periods are right.
 pub(super) fn usage<L, V, E>(
     draft: &mut Draft<L>,
     tenant: &TenantId,
-    origin: &Origin,
+    envelope: &Envelope,
     file: &Mmi,
     effective: Timestamp,
     now: Timestamp,
@@ -102,11 +103,14 @@ where
     L: Fn(&[u8]) -> Result<Option<V>, E>,
     V: AsRef<[u8]>,
 {
-    let record = record_key(origin, file.device.guid, &full_name(&file.device.name, &file.device.domain));
+    let latest = file.periods.iter().map(|period| period.start).max();
+    let is_date_wrong = latest.is_some_and(|latest| latest > effective && latest <= envelope.first_received);
+    let reported = if is_date_wrong { envelope.first_received } else { effective };
+    let record = record_key(&envelope.origin, file.device.guid, &full_name(&file.device.name, &file.device.domain));
     let key = FactKey::Usage(tenant.clone(), record.clone());
     let mut periods: UsagePeriods = draft.read(&key)?.unwrap_or_default();
     let all = file.periods.len();
-    let PlacedFile { placed, misdated } = periods.stage_file(&file.periods, effective, now);
+    let PlacedFile { placed, misdated } = periods.stage_file(&file.periods, reported, now);
     if placed > 0 {
         draft.write(&key, &periods);
     }

@@ -139,7 +139,7 @@ where
         }
     } else {
         let beside = match &content {
-            Some(Content::Usage(file)) => Some(beside::usage(draft, tenant, &envelope.origin, file, effective, now)?),
+            Some(Content::Usage(file)) => Some(beside::usage(draft, tenant, &envelope, file, effective, now)?),
             Some(Content::Discovery(file)) => Some(beside::discovery(draft, tenant, &envelope, file, effective)?),
             _ => None,
         };

@@ -537,6 +537,16 @@ fn use_that_a_clock_ahead_dated_is_taken_and_flagged_and_takes_no_place_of_what_
 }
 
 #[test]
+fn use_whose_file_is_dated_long_before_it_counts_when_it_was() {
+    let facts = Facts::default();
+    let sent = Envelope { first_received: START, ..usage_package(1, -500 * 24 * HOUR_MS) };
+    assert_eq!(facts.settle(&sent, usage(24 * 7, 3)).unwrap().state, FinalState::Imported);
+    let periods: UsagePeriods = facts.get(&FactKey::Usage(tenant(), beside("a"))).unwrap();
+    assert!(periods.iter().all(|(_, period)| START.ms_since(period.start) == 7 * DAY_MS));
+    assert_eq!(facts.settlement(&sent).reason, None);
+}
+
+#[test]
 fn the_newest_discovery_counts_in_whatever_order_they_arrive() {
     for order in [[1, 2], [2, 1]] {
         let facts = Facts::default();

@@ -123,6 +123,16 @@ fn beacons_that_die_during_an_upload_cost_neither_the_report_nor_a_second_copy()
     let says = |parts: [&str; 3]| log.lines().any(|line| parts.iter().all(|part| line.contains(part)));
     assert!(says(["report not taken, kept", &format!(":{}/", cutter.port), "why="]), "{log}");
     assert!(says(["report delivered", ":7083/", "chosen="]), "{log}");
+    // The status agrees: that is the server it stays with, for the reason that the log gives.
+    let server = status(&agent_file).unwrap();
+    assert!(server["server"].as_str().unwrap().contains(":7083/"), "{server}");
+    let servers = server["servers"].as_array().unwrap();
+    let chosen = servers.iter().find(|listed| listed["address"] == server["server"]).expect("the one it stays with");
+    let why = format!("chosen=\"{}\"", chosen["why"].as_str().unwrap());
+    assert!(says(["report delivered", ":7083/", &why]), "{why}: {log}");
+    let down =
+        servers.iter().find(|listed| listed["address"].as_str().unwrap().contains(&format!(":{}/", cutter.port)));
+    assert_eq!(down.expect("the dead one is still listed")["is_open"], false, "{servers:?}");
 }
 
 #[test]

@@ -130,9 +130,6 @@ fn beacons_that_die_during_an_upload_cost_neither_the_report_nor_a_second_copy()
     let chosen = servers.iter().find(|listed| listed["address"] == server["server"]).expect("the one it stays with");
     let why = format!("chosen=\"{}\"", chosen["why"].as_str().unwrap());
     assert!(says(["report delivered", ":7083/", &why]), "{why}: {log}");
-    let down =
-        servers.iter().find(|listed| listed["address"].as_str().unwrap().contains(&format!(":{}/", cutter.port)));
-    assert_eq!(down.expect("the dead one is still listed")["is_open"], false, "{servers:?}");
 }
 
 #[test]

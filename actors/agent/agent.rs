@@ -86,7 +86,7 @@ impl AgentWorld {
     fn hand_on(&self, rules: &AgentRules) {
         self.limits.upload.set(rules.configuration.upload_rate_limit);
         self.limits.download.set(rules.configuration.download_rate_limit);
-        self.meter.order(UsagePolicy::told(&rules.configuration, self.meter.is_allowed));
+        self.meter.order(UsagePolicy::told(&rules.configuration, self.meter.rules));
     }
 }
 

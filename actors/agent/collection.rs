@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use muster::model::package::Kind;
 use muster::roles::agent::{AgentRules, Queued};
-use tracing::{error, warn};
+use tracing::error;
 
 use super::agent::AgentWorld;
 use super::host::{CollectHost, HostReport};
@@ -41,19 +41,21 @@ impl CollectorWorld {
         let collected_at = self.clock.now();
         let collected = self.collector.collect(agent, rules, collected_at);
         let HostReport { account, machine, kind_type, ndi, oracle_ndi, disco } = &collected;
-        let mut outbox = outbox();
-        if let Err(error) = outbox.check(life) {
-            warn!(error = %Chain(&error), "collected for nothing");
-            return (vec![], false);
-        }
         let now = self.clock.now();
-        let mut publish = |kind_type, content| {
+        // Each with a lock of its own, and packed before: this thread is the last to get a processor, and the agent's actor
+        // waits for the outbox.
+        let locked = || {
+            let outbox = outbox();
+            outbox.check(life).map(|()| outbox)
+        };
+        let publish = |kind_type, content| {
             let report = Report { kind: Kind::Inventories, account, machine, kind_type, collected_at, content };
-            outbox.publish(report, now).map(Some)
+            let packed = report.packed();
+            locked()?.publish_packed(report, packed, now).map(Some)
         };
         let mut results = vec![publish(kind_type, ndi)];
         results.extend(oracle_ndi.iter().map(|ndi| publish(ORACLE, ndi)));
-        results.extend(disco.iter().map(|disco| outbox.publish_discovery(disco, account, collected_at, now)));
+        results.extend(disco.iter().map(|disco| locked()?.publish_discovery(disco, account, collected_at, now)));
         let (mut published, mut is_whole) = (Vec::new(), true);
         for result in results {
             match result {
@@ -66,7 +68,7 @@ impl CollectorWorld {
             }
         }
         if is_whole {
-            outbox.collected();
+            outbox().collected();
         }
         (published, is_whole)
     }

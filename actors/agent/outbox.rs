@@ -32,7 +32,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use muster::formats::gzip;
 use muster::formats::wire::BODY_BYTES_MAX;
 use muster::id::{Digest, Guid};
 use muster::model::package::{Envelope, Kind, Origin, Sequence, Stream};
@@ -234,10 +233,17 @@ impl Outbox {
 
     /// Publishes a report. When it returns `Ok`, the package survives everything but the loss of the disk.
     pub fn publish(&mut self, report: Report<'_>, now: Timestamp) -> Result<Queued, OutboxError> {
-        let bytes = match report.kind {
-            Kind::Discovery => report.content.to_vec(),
-            _ => gzip::compress(report.content),
-        };
+        let bytes = report.packed();
+        self.publish_packed(report, bytes, now)
+    }
+
+    /// The same for one whose bytes were packed before: that takes long, and the agent's actor waits for the outbox.
+    pub fn publish_packed(
+        &mut self,
+        report: Report<'_>,
+        bytes: Vec<u8>,
+        now: Timestamp,
+    ) -> Result<Queued, OutboxError> {
         if bytes.len() as u64 > BODY_BYTES_MAX {
             return Err(OutboxError::TooLarge { bytes: bytes.len() as u64 });
         }

@@ -91,7 +91,7 @@ pub fn world(
         packages: packages_of_this_host(),
         state: StateFile::new(folder.path()),
         policy: watch::Sender::new(UsagePolicy::default()),
-        is_allowed: config.is_usage_allowed,
+        rules: config.usage,
         reporter: Arc::new(reporter),
         account: account_of_process().into(),
     };

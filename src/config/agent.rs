@@ -1,5 +1,6 @@
 //! `agent.toml`: what an agent is set to.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub const SHIPPED: &str = include_str!("../../config/agent.toml");
 pub const SERVERS_MAX: usize = 64;
 /// Most hosts beside a proxy.
 const NO_PROXY_MAX: usize = 256;
+/// Seconds from one usage file to the next.
+const USAGE_PERIOD_SECS: RangeInclusive<u64> = 60..=7 * 86_400;
 /// Shortest interval.
 const INTERVAL_SECS_MIN: u64 = 60;
 /// Longest interval: a year.
@@ -123,11 +126,28 @@ impl Default for UploadSection {
 pub struct UsageSection {
     /// Whether policy may switch metering on.
     pub allowed: bool,
+    /// Seconds from one usage file to the next; 0 for those that policy says.
+    pub period_secs: u64,
 }
 
 impl Default for UsageSection {
     fn default() -> Self {
-        UsageSection { allowed: true }
+        UsageSection { allowed: true, period_secs: 0 }
+    }
+}
+
+/// What a device has to say about its metering: policy cannot change it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsageRules {
+    /// Whether policy may switch it on.
+    pub is_allowed: bool,
+    /// From one usage file to the next; `None` for what policy says.
+    pub period_secs: Option<u32>,
+}
+
+impl Default for UsageRules {
+    fn default() -> UsageRules {
+        UsageRules { is_allowed: true, period_secs: None }
     }
 }
 
@@ -204,8 +224,8 @@ pub struct AgentConfig {
     pub policy_interval: Duration,
     /// Hour of the day, UTC, of the catch-up: 0 to 23.
     pub catch_up_hour: u8,
-    /// Whether policy may switch metering on.
-    pub is_usage_allowed: bool,
+    /// What this device has to say about metering.
+    pub usage: UsageRules,
     /// Whether policy may have the agent's log uploaded.
     pub is_log_allowed: bool,
     /// The proxy that beacons and servers are reached through; `None` for that of the environment, if any.
@@ -255,6 +275,11 @@ impl AgentConfig {
             let problem = format!("is {}, it must be 0 to 23", upload.catch_up_hour);
             return Err(wrong("upload.catch_up_hour", problem));
         }
+        if usage.period_secs != 0 && !USAGE_PERIOD_SECS.contains(&usage.period_secs) {
+            let (least, most) = USAGE_PERIOD_SECS.into_inner();
+            let problem = format!("is {}, it must be {least} to {most}, or 0 for what policy says", usage.period_secs);
+            return Err(wrong("usage.period_secs", problem));
+        }
         let proxy = check_proxy(proxy).map_err(|(key, problem)| wrong(key, problem))?;
         Ok(AgentConfig {
             data: agent.data,
@@ -268,7 +293,10 @@ impl AgentConfig {
             collect_at_start: inventory.collect_at_start,
             policy_interval: Duration::from_secs(policy.interval_secs),
             catch_up_hour: upload.catch_up_hour,
-            is_usage_allowed: usage.allowed,
+            usage: UsageRules {
+                is_allowed: usage.allowed,
+                period_secs: u32::try_from(usage.period_secs).ok().filter(|secs| *secs > 0),
+            },
             is_log_allowed: logs.allowed,
             proxy,
         })
@@ -398,6 +426,10 @@ mod tests {
             ("[agent]\ndata = \"d\"\nservers = [\"http://127.0.0.1.example\"]", "plain text"),
             ("[agent]\ndata = \"d\"\nservers = [\"https://a\"]\n[policy]\ninterval_secs = 5", "it must be 60 to"),
             ("[agent]\ndata = \"d\"\nservers = [\"https://a\"]\n[upload]\ncatch_up_hour = 24", "it must be 0 to 23"),
+            (
+                "[agent]\ndata = \"d\"\nservers = [\"https://a\"]\n[usage]\nperiod_secs = 59",
+                "it must be 60 to 604800, or 0",
+            ),
             (&proxy("url = \"socks5://p:1\""), "`proxy.url`: `socks5://p:1` is no address"),
             (&proxy("url = \"http://u:p@p:1\""), "`proxy.url`: holds an account"),
             (&proxy("url = \"http://p:1/x\""), "has a path: write only"),

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
+use muster::config::agent::UsageRules;
 use muster::model::package::Kind;
 use muster::model::usage::Attribution;
 use muster::rng::RngStream;
@@ -48,8 +49,8 @@ pub struct MeterWorld {
     pub state: StateFile,
     /// What the agent's policy says: the agent puts it there, each life of the meter goes by what stands there.
     pub policy: watch::Sender<UsagePolicy>,
-    /// Whether this device lets policy switch metering on.
-    pub is_allowed: bool,
+    /// What this device has to say about it.
+    pub rules: UsageRules,
     /// Who reports; its GUID is that of the outbox.
     pub reporter: Arc<Reporter>,
     /// Account of the agent.

@@ -252,7 +252,7 @@ async fn the_agent_tells_its_meter_what_policy_says_unless_the_device_forbids_it
         let server = Server::start(&[]);
         let script = Script::new(&[&[7]]);
         let change = |world: &mut AgentWorld| {
-            (world.policy, world.meter.is_allowed) = (Arc::new(OnePolicy(is_metered)), is_allowed);
+            (world.policy, world.meter.rules.is_allowed) = (Arc::new(OnePolicy(is_metered)), is_allowed);
         };
         let bench = Bench::start_as(folder.path(), &server, script.clone(), change).await;
         let status = || crate::agent::status::AgentStatus::read(folder.path()).ok();

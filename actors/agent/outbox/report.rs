@@ -1,5 +1,6 @@
 //! What is to be published, and what its files are called.
 
+use muster::formats::gzip;
 use muster::formats::wire;
 use muster::model::package::{Kind, Stream};
 use muster::roles::meter::upload_name;
@@ -26,6 +27,14 @@ pub struct Report<'a> {
 }
 
 impl Report<'_> {
+    /// The bytes of the package.
+    pub fn packed(&self) -> Vec<u8> {
+        match self.kind {
+            Kind::Discovery => self.content.to_vec(),
+            _ => gzip::compress(self.content),
+        }
+    }
+
     pub(super) fn stream(&self) -> Stream {
         Stream::new(self.kind, &name_part(self.account), self.kind_type)
     }

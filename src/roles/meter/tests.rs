@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::tally::{PAIRS_MAX, PROCESSES_MAX, USERS_MAX};
 use super::*;
+use crate::config::agent::UsageRules;
 use crate::formats::client_configuration::ClientConfiguration;
 use crate::id::Digest;
 use crate::model::usage::{Application, ProcessSample};
@@ -196,12 +197,17 @@ fn counted(scripts: &[Script], secs: i64) -> Vec<Row> {
 #[test]
 fn metering_is_on_only_when_policy_says_so_and_the_device_lets_it() {
     let told = ClientConfiguration { is_usage_metered: true, ..ClientConfiguration::default() };
-    assert_eq!(UsagePolicy::told(&told, true), UsagePolicy { is_enabled: true, ..UsagePolicy::default() });
-    assert_eq!(UsagePolicy::told(&told, false), UsagePolicy::default());
-    assert_eq!(UsagePolicy::told(&ClientConfiguration::default(), true), UsagePolicy::default());
+    assert_eq!(
+        UsagePolicy::told(&told, UsageRules::default()),
+        UsagePolicy { is_enabled: true, ..UsagePolicy::default() }
+    );
+    assert_eq!(UsagePolicy::told(&told, UsageRules { is_allowed: false, period_secs: None }), UsagePolicy::default());
+    assert_eq!(UsagePolicy::told(&ClientConfiguration::default(), UsageRules::default()), UsagePolicy::default());
     let told = ClientConfiguration { usage_sample_secs: 30, usage_upload_secs: 3_600, ..told };
     let wanted = UsagePolicy { is_enabled: true, sample_every_ms: 30_000, session_ms: HOUR_MS, unattributed: false };
-    assert_eq!(UsagePolicy::told(&told, true), wanted);
+    assert_eq!(UsagePolicy::told(&told, UsageRules::default()), wanted);
+    let own = UsageRules { is_allowed: true, period_secs: Some(600) };
+    assert_eq!(UsagePolicy::told(&told, own), UsagePolicy { session_ms: 600_000, ..wanted });
 }
 
 #[test]

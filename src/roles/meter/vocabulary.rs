@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::report::UsageReport;
 use super::state::MeterState;
+use crate::config::agent::UsageRules;
 use crate::formats::client_configuration::ClientConfiguration;
 use crate::id::Guid;
 use crate::model::usage::{Attribution, ProcessSample};
@@ -31,15 +32,16 @@ impl Default for UsagePolicy {
 }
 
 impl UsagePolicy {
-    /// What the client configuration of a policy says, on a device that lets it: `is_allowed`.
+    /// What the client configuration of a policy says, on a device with these rules.
     ///
     /// Only programs that installation data names are metered: of others no use can be reported.
-    pub fn told(configuration: &ClientConfiguration, is_allowed: bool) -> UsagePolicy {
+    pub fn told(configuration: &ClientConfiguration, rules: UsageRules) -> UsagePolicy {
+        let period_secs = rules.period_secs.unwrap_or(configuration.usage_upload_secs);
         UsagePolicy {
-            is_enabled: configuration.is_usage_metered && is_allowed,
+            is_enabled: configuration.is_usage_metered && rules.is_allowed,
             unattributed: false,
             sample_every_ms: i64::from(configuration.usage_sample_secs).saturating_mul(SECOND_MS),
-            session_ms: i64::from(configuration.usage_upload_secs).saturating_mul(SECOND_MS),
+            session_ms: i64::from(period_secs).saturating_mul(SECOND_MS),
         }
     }
 

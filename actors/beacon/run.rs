@@ -152,6 +152,7 @@ pub async fn start(
     let (own_logs, own_tenant, turn) = (logs.clone(), options.tenant.clone(), Arc::default());
     let arrived = intake::hint(beacon.directory().clone());
     let mut intake = Intake::new(&logs, options.tenant, gate.clone(), clock, arrived);
+    intake.hands_on = true;
     intake.give_up = Some(Box::new(move |key| {
         Box::pin(give_up_rotten(own_logs.clone(), Arc::clone(&turn), own_tenant.clone(), key))
     }));

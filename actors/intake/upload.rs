@@ -43,6 +43,8 @@ pub struct Intake {
     pub facts: FactIndex,
     /// For a node whose final states are not all final.
     pub give_up: Option<GiveUp>,
+    /// Whether packages go on from here, so that this is one more hop.
+    pub hands_on: bool,
     /// Limits.
     pub gate: Arc<Gate>,
     /// The present.
@@ -117,6 +119,11 @@ async fn take(
     let plain = |refusal| (refusal, None);
     let name = wire::upload_name(folder, name).map_err(plain)?;
     let head = wire::upload_head(name.folder, intake.node, |header| text_header(request, header)).map_err(plain)?;
+    if intake.hands_on && head.via.len() >= wire::HOPS_MAX {
+        let message =
+            format!("{} hops, and this node would be one more than the {} allowed", head.via.len(), wire::HOPS_MAX);
+        return Err(final_refusal(508, "loop", message));
+    }
     if head.via.is_empty() {
         let origin = admission::origin(&head, &name, intake.node);
         let admitted = intake.gate.admit(intake.clock.now(), &origin, length);
@@ -167,6 +174,7 @@ impl Intake {
             packages: logs.packages.clone(),
             facts: logs.fact_index.clone(),
             give_up: None,
+            hands_on: false,
             gate,
             clock,
             arrived,

@@ -164,6 +164,10 @@ fn random() -> Result<u64, LogsError> {
 
 fn tell(log: &'static str, recovery: &Recovery) {
     info!(log, sealed = recovery.sealed, scanned = recovery.scanned, cut_bytes = recovery.cut_bytes, "log opened");
+    if recovery.cut_bytes > 0 {
+        // After a power cut or a kill these were never acknowledged. A disk that lost what it had synced looks the same.
+        warn!(log, bytes = recovery.cut_bytes, "the log's end was not whole and is cut off");
+    }
     for (segment, offset) in &recovery.rotten {
         warn!(log, segment, offset, "a frame that had been synced is damaged; the others are kept");
     }

@@ -104,6 +104,7 @@ impl GapKeeper {
     /// Notes these; gives how many unknown senders were not listened to.
     async fn note_page(&self, reports: Vec<GapReport>) -> Result<usize, TurnError> {
         let (tenant, now, strangers) = (self.books.tenant.clone(), self.clock.now(), self.strangers.clone());
+        let facts = self.books.facts.clone();
         let refused = self.books.turn(move |draft| {
             let mut refused = 0;
             for report in reports {
@@ -116,13 +117,9 @@ impl GapKeeper {
                     refused += 1;
                     continue;
                 }
-                let key = FactKey::Abandoned(tenant.clone(), origin.clone());
-                let read = draft.read::<Abandoned>(&key);
-                let read = readable(read, "what an agent gave up does not read, it is noted anew")?;
-                let (known, mut abandoned) = (read.clone(), read.unwrap_or_default());
-                report.abandon(&mut abandoned);
-                if !abandoned.is_empty() && known.as_ref() != Some(&abandoned) {
-                    draft.write(&key, &abandoned);
+                // Of a stranger nothing is counted: it may claim any number of names, and tells again.
+                if !facts.keys(&FactKey::ledgers_prefix(&tenant, &origin), None, 1).is_empty() {
+                    note_abandoned(draft, &tenant, &origin, &report)?;
                 }
                 let before = gaps.clone();
                 gaps.note(&acked, report.beacon, &ledgers, now);
@@ -295,6 +292,24 @@ impl TakeReports for GapKeeper {
             noted.is_ok()
         })
     }
+}
+
+/// Adds what `report` says was given up.
+fn note_abandoned(
+    draft: &mut Draft<Look>,
+    tenant: &TenantId,
+    origin: &Origin,
+    report: &GapReport,
+) -> Result<(), DraftError<ReadError>> {
+    let key = FactKey::Abandoned(tenant.clone(), origin.clone());
+    let read = draft.read::<Abandoned>(&key);
+    let read = readable(read, "what an agent gave up does not read, it is noted anew")?;
+    let (known, mut abandoned) = (read.clone(), read.unwrap_or_default());
+    report.abandon(&mut abandoned);
+    if !abandoned.is_empty() && known.as_ref() != Some(&abandoned) {
+        draft.write(&key, &abandoned);
+    }
+    Ok(())
 }
 
 fn streams(gaps: &OriginGaps) -> Vec<Stream> {

@@ -164,6 +164,13 @@ impl FactKey {
         }
     }
 
+    /// What the keys of all ledgers of `origin` begin with.
+    pub fn ledgers_prefix(tenant: &TenantId, origin: &Origin) -> Vec<u8> {
+        let mut out = FactKind::Ledger.prefix(Some(tenant));
+        put(&mut out, origin.as_str());
+        out
+    }
+
     /// The key as the log holds it.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![self.kind() as u8];

@@ -241,9 +241,10 @@ pub(super) mod tests {
     }
 
     pub fn content() -> Content {
-        let mut schedule = Vec::new();
-        Nds { schema: 60, name: "s".into(), made_at: Timestamp(0), events: vec![] }.write(&mut schedule).unwrap();
-        Content { schedule: String::from_utf8(schedule).unwrap(), ..Content::default() }
+        let schedule = "<Schedule SCHEDSCHEMA=\"60\" NAME=\"s\" TIMEDATESTAMP=\"19700101T000000Z\"><Event NAME=\"Generate Inventory\" \
+                        ID=\"{11111111-0000-4000-8000-000000000001}\"><LogicalCommand COMPONENT=\"Tracker\" \
+                        ACTION=\"Collect\"/><Trigger TYPE=\"OnStartup\"/></Event></Schedule>";
+        Content { schedule: schedule.into(), ..Content::default() }
     }
 
     pub fn group(name: &str, agents: &[u8], beacons: &[u8]) -> InventoryGroup {

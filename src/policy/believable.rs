@@ -45,12 +45,11 @@ fn is_believable(revision: u64, present: Timestamp) -> bool {
     i64::try_from(revision).is_ok_and(|revision| revision <= latest)
 }
 
-/// Whether a schedule will run anything within a year from `present`. `Now` runs once and is no sign of it; a schedule
-/// that names no trigger beside it says nothing and is left to those who read it.
+/// Whether a schedule will run anything within a year from `present`. `Now` runs once and is no sign of it. One that runs
+/// nothing would silence every agent that takes it.
 pub fn begins_in_time(schedule: &Nds, present: Timestamp) -> bool {
     let mut lasting = schedule.events.iter().flat_map(|event| &event.triggers).filter(|it| it.kind != TriggerKind::Now);
-    let Some(first) = lasting.next() else { return true };
-    is_near(first, present) || lasting.any(|trigger| is_near(trigger, present))
+    lasting.any(|trigger| is_near(trigger, present))
 }
 
 fn is_near(trigger: &Trigger, present: Timestamp) -> bool {
@@ -116,10 +115,10 @@ mod tests {
             (&[("Once", "20231005")], true),
             (&[("Once", "20220101")], false),
             (&[("Daily", "99991229"), ("Now", "20240101")], false),
-            (&[("Now", "20240101")], true),
+            (&[("Now", "20240101")], false),
             (&[("OnStartup", "")], true),
             (&[("OnStartup", "99991229")], false),
-            (&[], true),
+            (&[], false),
         ] {
             assert_eq!(begins_in_time(&schedule(triggers), PRESENT), wanted, "{triggers:?}");
         }

@@ -215,15 +215,15 @@ impl Source {
         let server = &self.question.base;
         match error {
             PollError::Busy { retry_after_ms, .. } => {
-                debug!(server, error = %Chain(&error), "no policy now");
+                info!(server, error = %Chain(&error), "no policy now");
                 Polled::Busy { retry_after_ms }
             }
             PollError::NoneHere => {
-                debug!(server, error = %Chain(&error), "no policy");
+                warn!(server, error = %Chain(&error), "no policy");
                 Polled::NoneHere
             }
             PollError::Http(_) | PollError::Status { .. } => {
-                debug!(server, error = %Chain(&error), "no policy");
+                warn!(server, error = %Chain(&error), "no policy");
                 Polled::Silent
             }
             // A beacon that lags behind another one; it follows.

@@ -14,7 +14,10 @@ use super::super::limits::Limit;
 use super::*;
 use crate::clock::WallClock;
 
-const SCHEDULE: &str = "<Schedule SCHEDSCHEMA=\"60\" NAME=\"s\" TIMEDATESTAMP=\"20250314T000000Z\"/>";
+const SCHEDULE: &str = "<Schedule SCHEDSCHEMA=\"60\" NAME=\"s\" TIMEDATESTAMP=\"20250314T000000Z\">\
+                        <Event NAME=\"Generate Inventory\" ID=\"{11111111-0000-4000-8000-000000000001}\">\
+                        <LogicalCommand COMPONENT=\"Tracker\" ACTION=\"Collect\"/><Trigger TYPE=\"OnStartup\"/></Event>\
+                        </Schedule>";
 const MODIFIED: &str = "Fri, 14 Mar 2025 00:00:00 GMT";
 
 type Headers = BTreeMap<String, String>;

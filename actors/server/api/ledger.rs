@@ -20,6 +20,10 @@ use super::{Answer, Api, Question};
 use crate::errors::{Chain, Hex};
 use crate::server::fleet::Fleet;
 
+/// So many numbers of a stream are counted without having seen them: they are a sender's word, and one sender must not make
+/// the sums of all meaningless.
+const OF_STREAM_MAX: u64 = 100_000;
+
 /// Sums over all streams, by the version of the facts.
 pub type Sums = Remembered<u64, LedgerSums>;
 
@@ -51,7 +55,7 @@ impl Api {
                 self.books.facts.each(&prefix, |key, _, value| match stored::unpack::<StreamLedger>(&value) {
                     Ok(ledger) => {
                         sums.counts.add(ledger.counts());
-                        sums.gaps = sums.gaps.saturating_add(ledger.gaps());
+                        sums.gaps = sums.gaps.saturating_add(ledger.gaps().min(OF_STREAM_MAX));
                     }
                     Err(error) => error!(key = %Hex(key), error = %Chain(&error), "a ledger does not read, not summed"),
                 });
@@ -75,8 +79,8 @@ impl Api {
                 let key = FactKey::Ledger(tenant.clone(), origin.clone(), Stream(range.stream.clone()));
                 let ledger = fleet.fact::<StreamLedger>(&key).ok().flatten().unwrap_or_default();
                 let (all, above) = ledger.given_up(range.epoch, range.first, range.last);
-                sums.above = sums.above.saturating_add(above);
-                all
+                sums.above = sums.above.saturating_add(above.min(OF_STREAM_MAX));
+                all.min(OF_STREAM_MAX)
             };
             let refused = abandoned.refused().ranges().iter().map(&mut count).fold(0, u64::saturating_add);
             let superseded = abandoned.superseded().ranges().iter().map(&mut count).fold(0, u64::saturating_add);

@@ -34,7 +34,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use actix_web::http::header::{ContentDisposition, DispositionParam, DispositionType};
+use actix_web::http::header::{self, ContentDisposition, DispositionParam, DispositionType};
 use actix_web::web::{self, Data, PathConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use bytes::Bytes;
@@ -201,7 +201,22 @@ pub fn routes(config: &mut ServiceConfig, api: Arc<Api>) {
     config.service(health.default_service(web::to(wrong_method)));
 }
 
+/// On loopback only people on this host ask, by a number or as `localhost`. A page from elsewhere that has its own name lead
+/// here does it by that name, and must read and set nothing.
+fn check_host(request: &HttpRequest) -> Result<(), Problem> {
+    let Some(host) = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()) else { return Ok(()) };
+    if !request.app_config().local_addr().ip().is_loopback() {
+        return Ok(());
+    }
+    if settings::is_address(host) {
+        return Ok(());
+    }
+    let host = problem::shorten(host);
+    Err(Problem::forbidden(format!("`{host}` is no name of this listener: ask it by its number, or as localhost")))
+}
+
 async fn answer(api: Data<Api>, request: HttpRequest, handler: Handler) -> Result<HttpResponse, Problem> {
+    check_host(&request)?;
     let id = request.match_info().iter().next().map(|(_, id)| decoded(id)).unwrap_or_default();
     let question = Question { id, query: request.query_string().to_owned() };
     let permit = api.kept.questions.clone().acquire_owned().await;

@@ -54,7 +54,7 @@ pub(super) async fn put(
 }
 
 /// Whether a `Host` is an address or this host itself.
-fn is_address(host: &str) -> bool {
+pub(super) fn is_address(host: &str) -> bool {
     let bare = match host.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),

@@ -163,6 +163,12 @@ async fn what_an_agent_gave_up_is_counted_until_it_comes_all_the_same() {
     let bench = bench.restarted().await;
     let summary = bench.fixture.get("/api/v1/ledger/summary").await;
     assert_eq!((&summary["superseded"], &summary["published"]), (&1.into(), &6.into()), "{summary}");
+    // Of one who never sent anything nothing is counted, nor kept.
+    let report = GapReport::heard(guid(2), guid(8), &told).0.unwrap();
+    assert!(bench.keeper.take_reports(vec![report]).await);
+    let books = &bench.fixture.server.books;
+    let origin = Origin::agent(guid(2));
+    assert!(!books.facts.contains(&FactKey::Abandoned(books.tenant.clone(), origin).encode()));
     bench.fixture.stop().await;
 }
 

@@ -53,6 +53,8 @@ pub struct BeaconCore {
     sending: BTreeMap<IntentNumber, Sent>,
     /// Refused since a parent last took something.
     suspects: BTreeSet<PackageNumber>,
+    /// Would go in a circle by the word of this parent. When it takes another after that, they are at fault themselves.
+    looped: BTreeMap<PackageNumber, Parent>,
     parents: Parents,
     budget: RetryBudget,
     /// Up to then time has paid into the budget.
@@ -97,6 +99,7 @@ impl Core for BeaconCore {
             tries: BTreeMap::new(),
             sending: BTreeMap::new(),
             suspects: BTreeSet::new(),
+            looped: BTreeMap::new(),
             budget: RetryBudget::default(),
             budget_paid: now,
             last_probe: None,

@@ -14,6 +14,10 @@ use crate::upload::answer::Verdict;
 use crate::upload::backoff::Backoff;
 use crate::upload::selector::{Circuit, Health, Sticky};
 
+/// So many packages in a row that a parent has seen already, or that have come too far, tell that it is the parent: anybody
+/// can send one such package.
+const LOOPS_MAX: u32 = 3;
+
 /// Why a policy's list of parents is not followed: the configured ones count.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParentsError {
@@ -61,6 +65,8 @@ struct Known {
     busy_until: Timestamp,
     /// How often in a row it was full or a circle: the exponent of the next wait.
     turned_away: u32,
+    /// Packages in a row that would go in a circle by its word. One alone is the package's fault.
+    loops: u32,
     /// It asked for time, was full or a circle, or did not accept this beacon, and has taken nothing since: only what is
     /// sent from then on can tell that it takes again.
     is_away: bool,
@@ -75,6 +81,7 @@ impl Default for Known {
             questions: Health::default(),
             busy_until: Timestamp(i64::MIN),
             turned_away: 0,
+            loops: 0,
             is_away: false,
             room: PARALLEL_MAX,
         }
@@ -236,6 +243,7 @@ impl Parents {
         match verdict {
             Verdict::Delivered => {
                 known.questions = Health::default();
+                known.loops = 0;
                 if is_probe {
                     (known.turned_away, known.is_away) = (0, false);
                 }
@@ -252,7 +260,13 @@ impl Parents {
                 known.busy_until = known.busy_until.max(now.plus_ms(wait.max(SECOND_MS)));
                 known.is_away = true;
             }
-            Verdict::Full | Verdict::Loop => known.turn_away(now, rng),
+            Verdict::Loop => {
+                known.loops = known.loops.saturating_add(1);
+                if known.loops >= LOOPS_MAX {
+                    known.turn_away(now, rng);
+                }
+            }
+            Verdict::Full => known.turn_away(now, rng),
             Verdict::Unidentified | Verdict::Revoked => known.is_away = true,
             Verdict::Later { .. } | Verdict::Refused => {}
         }
@@ -364,7 +378,13 @@ mod tests {
     fn a_parent_that_would_send_in_a_circle_or_is_full_is_left_and_gets_one_package_later() {
         for verdict in [Verdict::Full, Verdict::Loop] {
             let (mut parents, [a, b], mut rng) = two();
-            parents.answered(Timestamp(0), &a, verdict, false, &mut rng);
+            for _ in 0..LOOPS_MAX {
+                assert_eq!(parents.next(Timestamp(0)), Some((a.clone(), false)), "one circle is the package's fault");
+                parents.answered(Timestamp(0), &a, verdict, false, &mut rng);
+                if verdict == Verdict::Full {
+                    break;
+                }
+            }
             assert_eq!(parents.next(Timestamp(0)), Some((b.clone(), false)), "{verdict:?}");
             assert_eq!(parents.for_question(Timestamp(0)), b);
             // Nobody took anything at the other one, so the first is asked again after its wait.

@@ -85,7 +85,8 @@ impl BeaconCore {
     /// bounds probes already, so they cost nothing of the retry budget. Never the same one twice while there is another,
     /// which might be at fault itself.
     fn next_probe(&mut self) -> Option<PackageNumber> {
-        let is_fit = |package: &PackageNumber| !self.suspects.contains(package) && self.last_probe != Some(*package);
+        let is_blamed = |package: &PackageNumber| self.suspects.contains(package) || self.looped.contains_key(package);
+        let is_fit = |package: &PackageNumber| !is_blamed(package) && self.last_probe != Some(*package);
         let trusted = self.deferred.iter().find(|(_, package)| is_fit(package)).copied();
         let probe = match trusted {
             Some(entry) => {
@@ -134,10 +135,15 @@ impl BeaconCore {
                 self.forget(package);
                 out.intend(BeaconIntent::Release(package));
                 self.succeeded(now, is_back, out);
+                self.quarantine_looped(&to, out);
             }
             Verdict::Refused => self.refused(now, package, is_fair),
             // A parent that asks for time is left alone by itself; its wait is none of the package's.
-            Verdict::Later { .. } | Verdict::Full | Verdict::Loop => self.defer(now, package),
+            Verdict::Later { .. } | Verdict::Full => self.defer(now, package),
+            Verdict::Loop => {
+                self.looped.insert(package, to);
+                self.defer(now, package);
+            }
             Verdict::Unidentified | Verdict::Revoked => {
                 self.hold(now, verdict == Verdict::Revoked);
                 self.defer(now, package);
@@ -189,6 +195,14 @@ impl BeaconCore {
         }
     }
 
+    /// `parent` takes others: what would go in a circle there has come from there, or has come too far, and never gets through.
+    fn quarantine_looped(&mut self, parent: &Parent, out: &mut impl Sink<BeaconIntent>) {
+        let at_fault = self.looped.iter().filter(|(_, at)| *at == parent).map(|(package, _)| *package);
+        for package in at_fault.collect::<Vec<_>>() {
+            self.quarantine(package, out);
+        }
+    }
+
     fn refused(&mut self, now: Timestamp, package: PackageNumber, is_fair: bool) {
         if is_fair {
             self.tries.entry(package).and_modify(|tries| tries.refusals = tries.refusals.saturating_add(1));
@@ -217,6 +231,7 @@ impl BeaconCore {
             self.backlog.settled(tries.waiting.origin);
         }
         self.suspects.remove(&package);
+        self.looped.remove(&package);
     }
 
     fn defer(&mut self, now: Timestamp, package: PackageNumber) {

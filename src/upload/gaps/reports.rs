@@ -11,6 +11,9 @@ use crate::id::Guid;
 /// Most reports that wait at one node, one of each agent; beyond, the oldest goes. Its agent tells again.
 pub const REPORTS_MAX: usize = 100_000;
 
+/// Most bytes of them together, about.
+pub const REPORTS_BYTES_MAX: usize = 24 << 20;
+
 /// What one agent told at its last policy question. It speaks of the agent's own packages only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GapReport {
@@ -85,6 +88,7 @@ pub struct GapReports {
     by_agent: BTreeMap<Guid, (u64, GapReport)>,
     by_number: BTreeMap<u64, Guid>,
     next: u64,
+    bytes: usize,
 }
 
 impl GapReports {
@@ -102,14 +106,15 @@ impl GapReports {
     pub fn take(&mut self, report: GapReport) {
         let (number, agent) = (self.next, report.agent);
         self.next += 1;
-        if let Some((before, _)) = self.by_agent.insert(agent, (number, report)) {
+        self.bytes += report.bytes();
+        if let Some((before, old)) = self.by_agent.insert(agent, (number, report)) {
             self.by_number.remove(&before);
+            self.bytes -= old.bytes();
         }
         self.by_number.insert(number, agent);
-        if self.by_agent.len() > REPORTS_MAX
-            && let Some((_, oldest)) = self.by_number.pop_first()
-        {
-            self.by_agent.remove(&oldest);
+        while self.by_agent.len() > REPORTS_MAX || self.bytes > REPORTS_BYTES_MAX {
+            let Some((oldest, _)) = self.by_number.first_key_value() else { break };
+            self.passed(&[*oldest]);
         }
     }
 
@@ -131,8 +136,8 @@ impl GapReports {
     /// The next node has these. What their agents told since stays.
     pub fn passed(&mut self, numbers: &[u64]) {
         for number in numbers {
-            if let Some(agent) = self.by_number.remove(number) {
-                self.by_agent.remove(&agent);
+            if let Some((_, report)) = self.by_number.remove(number).and_then(|agent| self.by_agent.remove(&agent)) {
+                self.bytes -= report.bytes();
             }
         }
     }

@@ -2,8 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use super::reports::REPORTS_BYTES_MAX;
 use super::*;
-use crate::formats::marks::{Mark, Told, read_marks};
+use crate::formats::marks::{Mark, Told, marks_text, read_marks};
 use crate::id::{Digest, Guid};
 use crate::model::package::{Envelope, Kind, Origin, Sequence, Stream};
 use crate::model::settlement::FinalState;
@@ -309,4 +310,21 @@ proptest! {
         books.look(NOW.plus_ms(end * HOUR_MS));
         prop_assert_eq!(books.missing(), vec![]);
     }
+}
+
+#[test]
+fn reports_that_wait_take_a_bounded_room_and_the_newest_stay() {
+    let mut reports = GapReports::default();
+    let long = "x".repeat(200);
+    let acked = marks_text(&(1..16).map(|n| mark(&format!("UsageData/{long}/"), n, 1, 1)).collect::<Vec<_>>());
+    for agent in 0..20_000 {
+        reports.take(report(agent, &acked));
+    }
+    let bytes = |page: &[GapReport]| page.iter().map(|report| report.acked.len()).sum::<usize>();
+    let (numbers, page) = reports.page(usize::MAX);
+    assert!(bytes(&page) < REPORTS_BYTES_MAX && bytes(&page) > REPORTS_BYTES_MAX / 2, "{}", page.len());
+    assert_eq!(page.last().unwrap(), &report(19_999, &acked));
+    reports.passed(&numbers);
+    reports.take(report(1, &acked));
+    assert_eq!(reports.page(usize::MAX).1.len(), 1);
 }

@@ -67,6 +67,18 @@ async fn this_listener_is_only_asked() {
 }
 
 #[actix::test]
+async fn a_name_that_was_led_here_reads_nothing() {
+    let fixture = Fixture::plain().await;
+    let asked = |host: &'static str| {
+        let request = reqwest::Client::new().get(fixture.operator("/api/v1/settings")).header("host", host);
+        async move { request.send().await.unwrap().status().as_u16() }
+    };
+    assert_eq!([asked("evil.example").await, asked("evil.example:8080").await], [403, 403]);
+    assert_eq!([asked("127.0.0.1:8080").await, asked("localhost").await, asked("[::1]:8080").await], [200, 200, 200]);
+    fixture.stop().await;
+}
+
+#[actix::test]
 async fn cursors_that_were_tampered_with_never_break_a_list() {
     let fixture = Fixture::plain().await;
     for agent in 1..=2 {

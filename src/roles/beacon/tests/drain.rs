@@ -85,6 +85,34 @@ fn a_package_that_alone_is_told_to_wait_delays_the_others_by_few_waits() {
 }
 
 #[test]
+fn packages_that_go_in_a_circle_alone_stop_nobody_and_end_in_quarantine() {
+    // Anybody can send such ones; new ones arrive between.
+    let mut drill = Drill::new(2, packages(200));
+    let is_poison = |package: u64| package % 40 < 2;
+    drill.run(HOUR_MS, |_, package, _| match is_poison(package) && package != u64::MAX {
+        true => Verdict::Loop,
+        false => Verdict::Delivered,
+    });
+    let poison: Vec<u64> = (0..200).filter(|package| is_poison(*package)).collect();
+    let mut aside = drill.aside();
+    aside.sort_unstable();
+    assert_eq!((drill.released().len(), aside), (190, poison));
+    let last = drill.sent().iter().filter(|(_, package)| !is_poison(*package)).map(|(at, _)| *at).max().unwrap();
+    assert!(last < 10 * MINUTE_MS, "{last}");
+}
+
+#[test]
+fn a_parent_that_is_below_takes_no_package_with_it() {
+    // All go in a circle at the first parent; the second takes them.
+    let mut drill = Drill::new(2, packages(100));
+    drill.run(HOUR_MS, |_, package, to| match to == 0 && package != u64::MAX {
+        true => Verdict::Loop,
+        false => Verdict::Delivered,
+    });
+    assert_eq!((drill.released().len(), drill.aside()), (100, vec![]));
+}
+
+#[test]
 fn a_package_that_cannot_be_read_now_is_tried_again_and_no_parent_is_blamed() {
     let mut drill = Drill::new(1, packages(3));
     drill.core.wake(START.plus_ms(7_000), &mut drill.out);

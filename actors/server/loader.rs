@@ -150,12 +150,12 @@ async fn settle_batch(world: &LoaderWorld, read: Vec<(PackageNumber, Read)>) -> 
             }
             news.staged.extend(ended.staged.map(|staged| (staged, key)));
         }
-        // A name or reason is of whoever sent the package: it is logged with its control characters escaped.
+        // Whoever sent the package chose these texts: they are logged with control characters escaped.
         if let Some((file, origin, digest, reason)) = first {
             warn!(
                 packages = quarantined,
                 ?file,
-                %origin,
+                origin = ?origin.as_str(),
                 %digest,
                 ?reason,
                 "bad packages were set aside in quarantine, this is the first: see `muster packages list --state quarantined`"

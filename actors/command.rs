@@ -40,6 +40,12 @@ pub fn read_config(file: &Path) -> Result<String, Failure> {
     })
 }
 
+/// What `--check` says of a configuration that is well.
+pub fn print_well(file: &Path) {
+    // Whoever closed our stdout does not want to know.
+    let _ = print_line(&format!("{} is well", file.display()));
+}
+
 /// The environment's variables that are text.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

@@ -123,7 +123,8 @@ fn a_beacon_is_moved_to_another_parent_by_a_setting_and_a_wrong_parent_cuts_nobo
 fn inventory_of_another_tool_is_imported_through_a_beacon_and_business_files_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let place = Place { folder: folder.path(), address: "127.77.0.41" };
-    let (_server, _) = Node::ready("server", &place.server());
+    let log = folder.path().join("server.log");
+    let _server = Node::ready_with_log("server", &place.server(), &log);
     let (_beacon, ready) = Node::ready("beacon", &place.beacon("beacon", 7081, 7080));
     assert!(ready["upload"].is_string());
     let file = folder.path().join("scan of pc7.ndi");
@@ -145,6 +146,17 @@ fn inventory_of_another_tool_is_imported_through_a_beacon_and_business_files_are
     });
     assert_eq!((&device["sources"], &device["model"]), (&json!(["scanner"]), &json!("M7")));
 
+    // One that is none is named in the server's log, with what is wrong.
+    let rubbish = folder.path().join("rubbish.ndi");
+    std::fs::write(&rubbish, "no inventory").unwrap();
+    let sent = run(&["import", rubbish.to_str().unwrap(), "--kind", "inventory", "--server", &place.at(7080)]);
+    assert!(sent.status.success());
+    let told = wait_for("a warning", || {
+        let log = std::fs::read_to_string(&log).unwrap();
+        log.lines().find(|line| line.contains("in quarantine")).map(str::to_owned)
+    });
+    assert!(told.contains("file=\"rubbish.ndi.gz\"") && !told.contains("reason=\"\""), "{told}");
+
     // A file of the business, at the address that beacons have for such files.
     let body = gzip::compress(b"Contract No;Name\n");
     let digest = Digest::of(&body);
@@ -157,4 +169,43 @@ fn inventory_of_another_tool_is_imported_through_a_beacon_and_business_files_are
     let package = wait_for("the file at the server", || get(&format!("{}/api/v1/packages/{digest}", place.at(8080))));
     assert_eq!((&package["state"], &package["kind"]), (&json!("held"), &json!("IntermediateData")));
     assert_eq!(package["hops"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_beacon_tells_once_that_its_parent_is_away_and_once_that_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place { folder: folder.path(), address: "127.77.0.42" };
+    let log = folder.path().join("b.log");
+    let _beacon = Node::ready_with_log("beacon", &place.beacon("b", 7081, 7080), &log);
+    let told = |part: &str| std::fs::read_to_string(&log).unwrap().matches(part).count();
+    let until = |part: &str| wait_for(part, || (told(part) > 0).then_some(()));
+    until("the parent does not answer, packages are kept");
+    let (_server, _) = Node::ready("server", &place.server());
+    until("the parent answers again");
+    // It asks and reports each second, so it has failed more than once before it was listed.
+    place.wait_for_parent("b", 7080);
+    assert_eq!((told("the parent does not answer"), told("the parent answers again")), (1, 1));
+
+    // Another one has the address that people know of a server.
+    let log = folder.path().join("c.log");
+    let _wrong = Node::ready_with_log("beacon", &place.beacon("c", 7082, 8080), &log);
+    wait_for("a hint", || std::fs::read_to_string(&log).unwrap().contains("is it the operator port?").then_some(()));
+}
+
+#[test]
+fn a_check_says_that_all_is_well_and_that_agents_are_not_told_of_a_beacon() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place { folder: folder.path(), address: "127.77.0.43" };
+    for role in ["server", "beacon", "agent"] {
+        let file = place.write(role, &shipped(&format!("{role}.toml"), &[]));
+        let checked = run(&[role, "--config", file.to_str().unwrap(), "--check"]);
+        assert!(checked.status.success() && checked.stderr.is_empty(), "{role}");
+        assert_eq!(String::from_utf8(checked.stdout).unwrap(), format!("{} is well\n", file.display()));
+    }
+    let changes =
+        [("listen = \"127.0.0.1:7081\"", "listen = \"0.0.0.0:7081\""), ("allow_plain = false", "allow_plain = true")];
+    let file = place.write("everywhere", &shipped("beacon.toml", &changes));
+    let checked = run(&["beacon", "--config", file.to_str().unwrap(), "--check"]);
+    let told = String::from_utf8(checked.stderr).unwrap();
+    assert!(checked.status.success() && told.contains("set `endpoint`"), "{told}");
 }

@@ -15,7 +15,9 @@ use super::collector::{Identity, Options, account_of_process};
 use super::run::start;
 use super::status::{AgentStatus, PolicyRefusals};
 use crate::clock::{Clock, WallClock};
-use crate::command::{Failure, asked_to_stop, environment, exit_when_fatal, in_system, print_ready, read_config};
+use crate::command::{
+    Failure, asked_to_stop, environment, exit_when_fatal, in_system, print_ready, print_well, read_config,
+};
 
 /// Runs an agent until Ctrl-C, or one of its orders.
 #[derive(Args, Debug)]
@@ -74,8 +76,13 @@ pub fn run(args: AgentArgs) -> Result<(), Failure> {
                 text: "`--config FILE` is missing: begin with a copy of config/agent.toml".into(),
                 exit: 2,
             };
-            let config = read(&args.config.ok_or_else(missing)?)?;
-            if args.check { Ok(()) } else { serve(config) }
+            let file = args.config.ok_or_else(missing)?;
+            let config = read(&file)?;
+            if args.check {
+                print_well(&file);
+                return Ok(());
+            }
+            serve(config)
         }
     }
 }

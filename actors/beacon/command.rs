@@ -6,9 +6,11 @@ use std::sync::Arc;
 use muster::config::beacon::BeaconConfig;
 use muster::upload::spool::SpoolLimit;
 
-use super::run::{BeaconOptions, start};
+use super::run::{BeaconOptions, NOT_TOLD, start};
 use crate::clock::WallClock;
-use crate::command::{Failure, asked_to_stop, environment, exit_when_fatal, in_system, print_ready, read_config};
+use crate::command::{
+    Failure, asked_to_stop, environment, exit_when_fatal, in_system, print_ready, print_well, read_config,
+};
 use crate::intake::IntakeLimits;
 use crate::log::Reserve;
 
@@ -29,6 +31,10 @@ pub fn run(args: BeaconArgs) -> Result<(), Failure> {
     let config = BeaconConfig::parse(&text, &args.config.display().to_string(), environment())
         .map_err(|error| Failure::usage(&error))?;
     if args.check {
+        if config.for_agents && config.endpoint.is_empty() && config.listen.ip().is_unspecified() {
+            eprintln!("muster: {}: {NOT_TOLD}", args.config.display());
+        }
+        print_well(&args.config);
         return Ok(());
     }
     in_system(async {

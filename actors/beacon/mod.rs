@@ -5,6 +5,7 @@ mod aside;
 mod beacon;
 pub mod command;
 mod gaps;
+mod outages;
 mod parents;
 mod policy;
 mod relay;
@@ -12,6 +13,7 @@ mod run;
 mod upward;
 
 pub use beacon::{Beacon, BeaconWorld, StopRelaying};
+pub use outages::Outages;
 pub use parents::ParentRules;
 pub use policy::RefusedPolicies;
 pub use relay::{Effect, HttpRelay, Outcome, Relay};

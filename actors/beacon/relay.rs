@@ -1,6 +1,5 @@
 //! Sends one held package to one parent.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,8 +12,9 @@ use muster::model::stored;
 use muster::roles::beacon::{Aside, Parent};
 use muster::upload::answer::{Answer, Verdict, verdict};
 use muster::upload::ledger::has_expired;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, warn};
 
+use super::outages::{Heard, Outages, Question};
 use crate::clock::SharedClock;
 use crate::errors::Chain;
 use crate::log::{Handle, ReadError};
@@ -51,53 +51,16 @@ pub struct HttpRelay {
     logs: Logs,
     clock: SharedClock,
     client: UploadClient,
-    /// What was told last of each parent, so that an outage is told once and not for every package.
-    told: Arc<Mutex<BTreeMap<Parent, Telling>>>,
+    /// What was told of each parent.
+    outages: Arc<Outages>,
     /// Since when packages are too old; by the monotonic clock.
     old_since: Arc<Mutex<Option<Instant>>>,
 }
 
-/// Parents of which something was told; more than ever are in force.
-const TOLD_MAX: usize = 1_000;
-
-/// How a parent answers, as far as a person has to know.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Telling {
-    #[default]
-    Answers,
-    Silent,
-    Loop,
-}
-
-/// Tells when a parent answers otherwise than before.
-fn tell(told: &Mutex<BTreeMap<Parent, Telling>>, parent: &Parent, answer: &Answer, verdict: Verdict) {
-    let telling = match (answer, verdict) {
-        (Answer::Nothing(_), _) => Telling::Silent,
-        (_, Verdict::Loop) => Telling::Loop,
-        _ => Telling::Answers,
-    };
-    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-    if told.len() >= TOLD_MAX && !told.contains_key(parent) {
-        told.clear();
-    }
-    if told.insert(parent.clone(), telling).unwrap_or_default() == telling {
-        return;
-    }
-    match telling {
-        Telling::Answers => info!(%parent, "the parent answers again"),
-        Telling::Silent => {
-            warn!(%parent, why = %answer, "the parent does not answer, packages are kept and tried again");
-        }
-        Telling::Loop => {
-            error!(%parent, "the parent would send packages in a circle: mend the parents of one of the two")
-        }
-    }
-}
-
 impl HttpRelay {
     /// A relay of what `logs` hold.
-    pub fn new(logs: Logs, clock: SharedClock, client: UploadClient) -> HttpRelay {
-        HttpRelay { logs, clock, client, told: Arc::default(), old_since: Arc::default() }
+    pub fn new(logs: Logs, clock: SharedClock, client: UploadClient, outages: Arc<Outages>) -> HttpRelay {
+        HttpRelay { logs, clock, client, outages, old_since: Arc::default() }
     }
 }
 
@@ -105,7 +68,7 @@ impl Relay for HttpRelay {
     fn forward(&self, package: Handle, to: Parent) -> Effect<Outcome> {
         let (logs, clock, client) = (self.logs.clone(), self.clock.clone(), self.client.clone());
         let old_since = self.old_since.clone();
-        let told = self.told.clone();
+        let outages = self.outages.clone();
         Box::pin(async move {
             let index = logs.package_index.clone();
             // A read may wait for the disk; the arbiter may not.
@@ -146,7 +109,11 @@ impl Relay for HttpRelay {
             let answer =
                 client.put(&format!("{to}/ManageSoftRL"), kind, &envelope.file_name, &headers, record.body).await;
             let verdict = verdict(&answer, envelope.digest, envelope.size);
-            tell(&told, &to, &answer, verdict);
+            let heard = match &answer {
+                Answer::Status { status, .. } => Heard::Status(*status),
+                Answer::Nothing(why) => Heard::Nothing(why),
+            };
+            outages.note(&to, Question::Package, heard);
             if verdict == Verdict::Delivered {
                 debug!(package = %envelope.digest, parent = %to, "package delivered");
             }

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::aside::give_up_rotten;
 use super::beacon::{Beacon, BeaconWorld, StopRelaying};
+use super::outages::Outages;
 use super::parents::ParentRules;
 use super::relay::HttpRelay;
 use super::upward::{HttpUpward, hand_on, restore_policy};
@@ -114,6 +115,7 @@ pub async fn start(
     let own = own_addresses(&options, &socket);
     let parents = Arc::new(ParentRules::new(options.parents.clone(), own, options.allow_plain));
     let in_force = parents.in_force(given.policy().as_ref(), logs.node);
+    let outages: Arc<Outages> = Arc::default();
     let upward = HttpUpward {
         node: logs.node,
         tenant: options.tenant.clone(),
@@ -128,6 +130,7 @@ pub async fn start(
         gaps: gap_reports.clone(),
         endpoint,
         refused_policies: Arc::default(),
+        outages: outages.clone(),
         gaps_turn: Arc::default(),
         told: Arc::default(),
     };
@@ -142,7 +145,7 @@ pub async fn start(
         logs: logs.clone(),
         tenant: options.tenant.clone(),
         clock: clock.clone(),
-        relay: Arc::new(HttpRelay::new(logs.clone(), clock.clone(), client)),
+        relay: Arc::new(HttpRelay::new(logs.clone(), clock.clone(), client, outages)),
         upward: Arc::new(upward),
         settings: Arc::new(settings),
     };
@@ -168,6 +171,10 @@ pub async fn start(
     Ok(RunningBeacon { address: listener.address, node: logs.node, logs, listener, beacon, threads })
 }
 
+/// What is told of a beacon for agents that listens at every address and names none.
+pub(super) const NOT_TOLD: &str =
+    "agents are not told of this beacon: `listen` is no address that they reach, set `endpoint`";
+
 /// How agents reach a beacon with these options.
 fn endpoint(options: &BeaconOptions, socket: &std::net::TcpListener) -> Option<Endpoint> {
     let listens_at = socket.local_addr().ok().filter(|address| !address.ip().is_unspecified());
@@ -175,7 +182,7 @@ fn endpoint(options: &BeaconOptions, socket: &std::net::TcpListener) -> Option<E
         ("", Some(listens_at)) => format!("http://{listens_at}"),
         ("", None) => {
             if options.for_agents {
-                warn!("agents are not told of this beacon: `listen` is no address that they reach, set `endpoint`");
+                warn!("{NOT_TOLD}");
             }
             return None;
         }

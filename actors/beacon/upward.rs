@@ -18,6 +18,7 @@ use muster::roles::beacon::{Asked, Parent, own_schedule};
 use tracing::{debug, info, warn};
 
 use super::gaps;
+use super::outages::{Heard, Outages, Question};
 use super::parents::ParentRules;
 use super::policy::{Cause, RefusedPolicies};
 use super::relay::Effect;
@@ -76,6 +77,8 @@ pub struct HttpUpward {
     pub endpoint: Option<Endpoint>,
     /// Policies of a parent that were kept out.
     pub refused_policies: Arc<RefusedPolicies>,
+    /// What was told of parents that do not answer.
+    pub outages: Arc<Outages>,
     /// Packages set aside of which there is nothing to report any more.
     pub told: Arc<Mutex<BTreeSet<Handle>>>,
 }
@@ -146,7 +149,7 @@ impl HttpUpward {
         if let Some(etag) = self.downloads.etag() {
             request = request.header(reqwest::header::IF_NONE_MATCH, etag);
         }
-        let answer = request.send().await.map_err(|error| failed(Chain(&error)))?;
+        let answer = self.heard(parent, Question::Policy, request.send().await)?;
         match answer.status().as_u16() {
             304 => {
                 self.refused_policies.is_good(parent);
@@ -277,18 +280,33 @@ impl HttpUpward {
         let body = report.await.map_err(failed)?.map_err(failed)?;
         let address = format!("{parent}/inventory-beacons/{}/status", self.node);
         let sent = self.client.put(address).timeout(ANSWER_TIME).body(body).send().await;
-        match sent {
-            Ok(answer) if answer.status().is_success() => {
-                // One of an earlier version says nothing.
-                let bytes = read_bounded(answer, ANSWER_BYTES_MAX).await?;
-                if let Ok(answer) = serde_json::from_slice::<StatusAnswer>(&bytes) {
-                    self.acknowledged(answer).await;
-                }
-                Ok(())
-            }
-            Ok(answer) => Err(unwanted(&answer)),
-            Err(error) => Err(failed(Chain(&error))),
+        let answer = self.heard(parent, Question::Status, sent)?;
+        if !answer.status().is_success() {
+            return Err(unwanted(&answer));
         }
+        // One of an earlier version says nothing.
+        let bytes = read_bounded(answer, ANSWER_BYTES_MAX).await?;
+        if let Ok(answer) = serde_json::from_slice::<StatusAnswer>(&bytes) {
+            self.acknowledged(answer).await;
+        }
+        Ok(())
+    }
+
+    /// What came back of a question, told to the operator where it is news.
+    fn heard(
+        &self,
+        parent: &Parent,
+        question: Question,
+        sent: Result<reqwest::Response, reqwest::Error>,
+    ) -> Result<reqwest::Response, Failed> {
+        // The address stands in the line already.
+        let sent = sent.map_err(|error| Chain(&error.without_url()).to_string());
+        let heard = match &sent {
+            Ok(answer) => Heard::Status(answer.status().as_u16()),
+            Err(why) => Heard::Nothing(why),
+        };
+        self.outages.note(parent, question, heard);
+        sent.map_err(failed)
     }
 }
 

@@ -13,6 +13,9 @@ use crate::errors::Chain;
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// Longest wait for an answer; a filter over a large fleet takes seconds.
 const ANSWER_TIME: Duration = Duration::from_secs(120);
+/// What to try when `https` was written for a listener that has no certificate.
+const PLAIN_HINT: &str =
+    "; a server of muster speaks plain HTTP: write http:// unless there is a proxy with TLS in front";
 /// Items of a page: the most that the API gives.
 const PAGE: usize = 1_000;
 
@@ -91,14 +94,21 @@ impl Client {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let unreachable = |error: reqwest::Error| Failure {
+        let unreachable = |error: reqwest::Error| {
             // The address stands in the line already.
-            text: format!("cannot ask the server at {} (--server): {}", self.server, Chain(&error.without_url())),
-            exit: 1,
+            let why = Chain(&error.without_url()).to_string();
+            let hint = if self.is_answered_in_plain(&why) { PLAIN_HINT } else { "" };
+            Failure { text: format!("cannot ask the server at {} (--server): {why}{hint}", self.server), exit: 1 }
         };
         let answer = self.http.get(url).send().await.map_err(unreachable)?;
         let status = answer.status();
         Ok((status, answer.bytes().await.map_err(unreachable)?))
+    }
+
+    /// Whether a TLS connection failed because the other side does not speak TLS: its answer is no record of it.
+    fn is_answered_in_plain(&self, why: &str) -> bool {
+        let not_tls = ["corrupt message", "InvalidContentType", "wrong version number"];
+        self.server.0.scheme() == "https" && not_tls.iter().any(|part| why.contains(part))
     }
 
     fn strange(&self, status: StatusCode) -> Failure {

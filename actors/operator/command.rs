@@ -137,7 +137,7 @@ pub(super) async fn answer(look_up: LookUp, out: &mut impl Write) -> Result<(), 
         LookUp::Packages(args) => packages(args, out).await,
         LookUp::Beacons(BeaconsArgs { asking, rows }) => {
             let query = rows.query([("sort", "name")]);
-            list(&asking, "beacons", &rows, &query, (&packages::BEACON_HEAD, packages::beacon), out).await
+            beacons(&asking, &rows, &query, out).await
         }
     };
     match answered.and_then(|()| Ok(out.flush()?)) {
@@ -146,10 +146,27 @@ pub(super) async fn answer(look_up: LookUp, out: &mut impl Write) -> Result<(), 
     }
 }
 
+async fn beacons(asking: &Asking, rows: &Rows, query: &Query, out: &mut impl Write) -> Result<(), Ended> {
+    // Whoever filters is told of what fits; none at all is another matter.
+    if !asking.json && rows.filter.is_none() {
+        let list = Client::new(&asking.server)?.get(&["beacons"], &[("limit", "1".to_owned())]).await?;
+        if list["total"].as_u64() == Some(0) {
+            return Ok(writeln!(out, "{}", packages::no_beacon(&list))?);
+        }
+    }
+    list(asking, "beacons", rows, query, (&packages::BEACON_HEAD, packages::beacon), out).await
+}
+
 async fn devices(DevicesArgs { asking, command }: DevicesArgs, out: &mut impl Write) -> Result<(), Ended> {
     match command {
         DevicesCommand::List(rows) => {
-            list(&asking, "devices", &rows, &rows.query([]), (&devices::HEAD, devices::row), out).await
+            list(&asking, "devices", &rows, &rows.query([]), (&devices::HEAD, devices::row), out).await?;
+            if asking.json {
+                return Ok(());
+            }
+            // A report that has arrived shows here only after an import, which as a rule is once a day.
+            let summary = Client::new(&asking.server)?.get(&["ledger", "summary"], &[]).await?;
+            devices::waiting(out, &summary)
         }
         DevicesCommand::Show { id } => {
             let device = Client::new(&asking.server)?.get(&["devices", &id.to_string()], &[]).await?;

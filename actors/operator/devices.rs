@@ -24,6 +24,16 @@ pub fn row(device: &Value) -> Vec<String> {
     ]
 }
 
+/// What waits for the import, so that a machine whose report was taken is not looked for in vain.
+pub fn waiting(out: &mut impl Write, summary: &Value) -> Result<(), Ended> {
+    match summary["waiting_for_import"].as_u64() {
+        // A server of an earlier version says nothing.
+        None | Some(0) => Ok(()),
+        Some(1) => Ok(writeln!(out, "1 report waits for the import at {} UTC", time(&summary["next_import"]))?),
+        Some(many) => Ok(writeln!(out, "{many} reports wait for the import at {} UTC", time(&summary["next_import"]))?),
+    }
+}
+
 fn rows(list: &Value, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
     list.as_array().into_iter().flatten().map(row).collect()
 }

@@ -9,7 +9,7 @@ use super::devices::node;
 use super::output::{Ended, part, table, text, time};
 
 /// Columns of `muster packages list`.
-pub const HEAD: [&str; 7] = ["DIGEST", "STATE", "KIND", "ORIGIN", "BYTES", "RECEIVED", "NAME"];
+pub const HEAD: [&str; 8] = ["DIGEST", "STATE", "KIND", "ORIGIN", "BYTES", "RECEIVED", "NAME", "REASON"];
 
 /// A row of the list.
 pub fn row(package: &Value) -> Vec<String> {
@@ -21,6 +21,7 @@ pub fn row(package: &Value) -> Vec<String> {
         text(&package["size"]),
         time(&package["received"]),
         text(&package["name"]),
+        text(&package["reason"]),
     ]
 }
 
@@ -91,6 +92,15 @@ fn span(ms: i64) -> String {
     }
 }
 
+/// Said of an empty list: what is known of beacons is heard anew after each start of the server.
+pub fn no_beacon(list: &Value) -> String {
+    match time(&list["since"]) {
+        // A server of an earlier version does not say since when.
+        since if since.is_empty() => "no beacons".to_owned(),
+        since => format!("no beacon has reported since the server started at {since} UTC; beacons report each minute"),
+    }
+}
+
 /// Columns of `muster beacons`.
 pub const BEACON_HEAD: [&str; 9] =
     ["NAME", "ID", "PARENT IN USE", "LAST SEEN", "WAITING", "SET ASIDE", "POLICY", "FOR AGENTS", "VERSION"];
@@ -107,13 +117,14 @@ pub fn beacon(beacon: &Value) -> Vec<String> {
         })
         .collect();
     let overdue = if beacon["overdue"] == true { "OVERDUE: " } else { "" };
+    let silent = if beacon["silent"] == true { " SILENT" } else { "" };
     let site = beacon["site"].as_str().filter(|site| !site.is_empty());
     let site = site.map(|site| format!(" ({})", text(&Value::from(site)))).unwrap_or_default();
     vec![
         text(&beacon["name"]),
         text(&beacon["id"]),
         text(&beacon["parent"]),
-        time(&beacon["last_seen"]),
+        format!("{}{silent}", time(&beacon["last_seen"])),
         if waiting.is_empty() { "-".to_owned() } else { format!("{overdue}{}", waiting.join("; ")) },
         text(&beacon["quarantined"]),
         text(&beacon["policy_revision"]),

@@ -120,8 +120,31 @@ async fn look_ups_print_tables_for_people_and_lines_for_programs() {
 }
 
 #[actix::test]
+async fn reports_that_wait_for_the_daily_import_are_told_below_the_devices_and_on_the_page() {
+    let fixture = Fixture::daily().await;
+    fixture.settle(report(1, 1, &[("MachineID", "M1")], &[])).await;
+    let summary = "/api/v1/ledger/summary";
+    fixture.until("/api/v1/devices", |list| list["total"] == 1).await;
+    fixture.until(summary, |summary| summary["waiting_for_import"] == 0 && summary["next_import"].is_null()).await;
+    assert!(!ask(&fixture, "devices list").await.unwrap().contains("wait"));
+    fixture.settle(report(2, 1, &[("MachineID", "M2")], &[])).await;
+    let told = fixture.until(summary, |summary| summary["waiting_for_import"] == 1).await;
+    assert_eq!(told["next_import"], "2025-06-16T15:06:40.000Z");
+    let list = ask(&fixture, "devices list").await.unwrap();
+    assert!(list.ends_with("\n1 report waits for the import at 2025-06-16 15:06:40 UTC\n"), "{list}");
+    assert_eq!(ask(&fixture, "devices list --json").await.unwrap().lines().count(), 1);
+    let page = fixture.text("/").await;
+    assert!(page.contains("1 report(s) wait for the import at 2025-06-16 15:06:40"), "{page}");
+    fixture.stop().await;
+}
+
+#[actix::test]
 async fn beacons_show_their_queues() {
     let fixture = Fixture::plain().await;
+    let none =
+        "no beacon has reported since the server started at 2025-06-15 15:06:40 UTC; beacons report each minute\n";
+    assert_eq!(ask(&fixture, "beacons").await.unwrap(), none);
+    assert_eq!(ask(&fixture, "beacons --filter name:x").await.unwrap(), "no beacons\n");
     let status = serde_json::json!([{
         "id": guid(8), "name": "basel", "parent": "http://hq:7080", "version": "0.1.0", "at": NOW.0,
         "queue": { "waiting": { "Inventories": { "packages": 3, "bytes": 900, "oldest_ms": 61_000 } }, "quarantined": 2 },
@@ -133,6 +156,31 @@ async fn beacons_show_their_queues() {
         basel  GUID-8  http://hq:7080  2025-06-15 15:06:40  3 Inventories, 900 bytes, oldest 1 min 1 s  2                              0.1.0
     "#]].assert_eq(&table);
     assert_eq!(ask(&fixture, "beacons --json").await.unwrap().lines().count(), 1);
+    // Its parent has not heard of it for ten minutes.
+    let status = |number: u8, at: i64| {
+        serde_json::json!({
+            "id": guid(number), "name": "b", "parent": "", "version": "", "at": at,
+            "queue": { "waiting": {}, "quarantined": 0 },
+        })
+    };
+    let report = serde_json::json!([status(7, NOW.0), status(9, NOW.0 - 600_000)]);
+    fixture.report_status(7, report).await;
+    let table = ask(&fixture, "beacons").await.unwrap();
+    let is_silent =
+        |number: u8| table.lines().any(|line| line.contains(&guid(number).to_string()) && line.contains("SILENT"));
+    assert_eq!([7, 8, 9].map(is_silent), [false, false, true], "{table}");
+    fixture.stop().await;
+}
+
+#[actix::test]
+async fn packages_in_quarantine_are_listed_with_their_reason() {
+    let fixture = Fixture::plain().await;
+    fixture.settle(package(1, 1, b"\x1f\x8bnonsense")).await;
+    let list = ask(&fixture, "packages list --state quarantined --json").await.unwrap();
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let reason = list["reason"].as_str().unwrap();
+    let table = ask(&fixture, "packages list --state quarantined").await.unwrap();
+    assert!(!reason.is_empty() && table.contains(reason), "{table}");
     fixture.stop().await;
 }
 
@@ -143,9 +191,11 @@ async fn failures_name_the_server_and_tell_what_was_wrong() {
     let upload = format!("http://{}", fixture.server.upload);
     let digest = "0".repeat(64);
     let nobody = "http://127.0.0.1:9";
+    let encrypted = format!("https://{}", fixture.server.operator);
     for (server, line, exit, part) in [
         (nobody, "devices list", 1, "cannot ask the server at http://127.0.0.1:9 (--server)"),
         (nobody, "beacons --json", 1, "cannot ask the server at http://127.0.0.1:9 (--server)"),
+        (&encrypted, "devices list", 1, "speaks plain HTTP: write http://"),
         (&upload, "devices list", 1, "nothing at this address"),
         (&url, "devices show 7", 1, "there is no device of this number"),
         (&url, &format!("packages show {digest}"), 1, "no package of this digest"),

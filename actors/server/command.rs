@@ -7,7 +7,9 @@ use muster::config::server::ServerConfig;
 
 use super::run::{Prepared, ServerError, start};
 use crate::clock::WallClock;
-use crate::command::{Failure, asked_to_stop, environment, exit_when_fatal, in_system, print_ready, read_config};
+use crate::command::{
+    Failure, asked_to_stop, environment, exit_when_fatal, in_system, print_ready, print_well, read_config,
+};
 
 /// Options of `muster server`.
 #[derive(Debug, clap::Args)]
@@ -30,7 +32,9 @@ pub fn run(args: ServerArgs) -> Result<(), Failure> {
     let config = ServerConfig::parse(&text, &args.config.display().to_string(), environment())
         .map_err(|error| Failure::usage(&error))?;
     if args.check {
-        return Prepared::of(&config).map(drop).map_err(|error| failure(&error));
+        Prepared::of(&config).map_err(|error| failure(&error))?;
+        print_well(&args.config);
+        return Ok(());
     }
     in_system(async {
         let server = start(&config, Arc::new(WallClock), exit_when_fatal()).await.map_err(|error| failure(&error))?;

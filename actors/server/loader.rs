@@ -139,16 +139,27 @@ async fn settle_batch(world: &LoaderWorld, read: Vec<(PackageNumber, Read)>) -> 
     let settling: Vec<PackageNumber> = whole.iter().map(|(package, ..)| *package).collect();
     let tenant = world.books.tenant.clone();
     let settled = world.books.turn(move |draft| {
-        let (mut news, mut quarantined) = (News::default(), 0);
+        let (mut news, mut quarantined, mut first) = (News::default(), 0, None);
         for (_, envelope, content) in whole {
-            let key = envelope.key();
+            let (key, name) = (envelope.key(), envelope.file_name.clone());
             let Some(ended) = settle(draft, &tenant, envelope, content, clock.now())? else { continue };
             debug!(package = %key.digest, origin = %key.origin, state = %ended.state, "package settled");
-            quarantined += u64::from(ended.state == FinalState::Quarantined);
+            if ended.state == FinalState::Quarantined {
+                quarantined += 1;
+                first.get_or_insert((name, key.origin.clone(), key.digest, ended.reason.unwrap_or_default()));
+            }
             news.staged.extend(ended.staged.map(|staged| (staged, key)));
         }
-        if quarantined > 0 {
-            warn!(packages = quarantined, "bad packages were set aside in quarantine");
+        // Whoever sent the package chose these texts: they are logged with control characters escaped.
+        if let Some((file, origin, digest, reason)) = first {
+            warn!(
+                packages = quarantined,
+                ?file,
+                origin = ?origin.as_str(),
+                %digest,
+                ?reason,
+                "bad packages were set aside in quarantine, this is the first: see `muster packages list --state quarantined`"
+            );
         }
         let state = draft.read(&FactKey::Tenant(tenant))?.unwrap_or_default();
         Ok::<_, TurnError>((state, news))

@@ -52,6 +52,11 @@ impl PolicyKeeper {
         PolicyKeeper { books, statuses, downloads, clock, started }
     }
 
+    /// When this server began to listen.
+    pub fn started(&self) -> Timestamp {
+        self.started
+    }
+
     /// The settings in force.
     pub fn settings(&self) -> Result<PolicySettings, TurnError> {
         Ok(settings(&self.books.draft(), &self.books.tenant)?.0)

@@ -251,7 +251,7 @@ pub async fn start_prepared(
     let gap_reports = Data::new(Gaps::new(logs.node));
     let (packages, limit_ms) = (logs.package_index.clone(), config.missing_after_ms);
     let gap_keeper = GapKeeper::new(books.clone(), packages, gap_reports.clone(), clock.clone(), limit_ms);
-    let unsettled = Arc::new(AtomicUsize::new(0));
+    let (unsettled, import_plan) = (Arc::new(AtomicUsize::new(0)), Arc::default());
     let world = ServerWorld {
         policy: policy.clone(),
         statuses: below.clone().into_inner(),
@@ -265,6 +265,7 @@ pub async fn start_prepared(
         reconciler: effects.reconciler.directory().clone(),
         exports: effects.exports.as_ref().map(|exports| exports.directory().clone()),
         unsettled: unsettled.clone(),
+        import_plan: Arc::clone(&import_plan),
     };
     let server = supervise("server", move |watch| Server::new(world.clone(), watch), give_up);
     let told = server.directory().clone();
@@ -293,6 +294,7 @@ pub async fn start_prepared(
         intake: intake.clone(),
         reports,
         unsettled,
+        import_plan,
         clock,
         kept: Kept::default(),
     });

@@ -1,7 +1,7 @@
 //! The server's actor: the core, its one timer, and the hands that do what it wants.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::dev::ToEnvelope;
@@ -9,7 +9,7 @@ use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message
 use muster::model::tenant::TenantState;
 use muster::rng::{RngStream, mix};
 use muster::roles::server::{
-    PackageNumber, ServerCore, ServerDurable, ServerInput, ServerIntent, ServerSettings, Task,
+    ImportPlan, PackageNumber, ServerCore, ServerDurable, ServerInput, ServerIntent, ServerSettings, Task,
 };
 use muster::roles::{Core, IntentNumber, Intents};
 use tracing::{error, info, warn};
@@ -64,6 +64,8 @@ pub struct ServerWorld {
     pub exports: Option<Directory<Exports>>,
     /// Packages without a final state, for the page and metrics.
     pub unsettled: Arc<AtomicUsize>,
+    /// What waits for the next import, for the page and those who ask.
+    pub import_plan: Arc<Mutex<ImportPlan>>,
 }
 
 /// Agents can reach another beacon than before.
@@ -136,6 +138,7 @@ impl Server {
             self.carry_out(number, intent, ctx);
         }
         self.world.unsettled.store(self.core.unsettled(), Ordering::Relaxed);
+        *self.world.import_plan.lock().unwrap_or_else(PoisonError::into_inner) = self.core.import_plan();
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }

@@ -40,6 +40,24 @@ pub struct UpArgs {
     once: bool,
 }
 
+impl UpArgs {
+    /// It has no `allow_plain` to accept that uploads cross a network: it is a trial, not a deployment.
+    fn stays_on_loopback(&self) -> Result<(), Failure> {
+        let given = [("--listen", self.listen), ("--operator", self.operator), ("--servicenow", self.servicenow)];
+        let beacons = self.beacons.map(|beacon| ("--beacons", beacon));
+        match given.into_iter().chain(beacons).find(|(_, address)| !address.ip().is_loopback()) {
+            None => Ok(()),
+            Some((option, address)) => Err(Failure {
+                text: format!(
+                    "{option} {address}: `muster up` runs on loopback only; for other hosts start the nodes apart, see \
+                     \"Three hosts\" in docs/operations/README.md"
+                ),
+                exit: 2,
+            }),
+        }
+    }
+}
+
 fn two(text: &str) -> Result<[SocketAddr; 2], String> {
     let (parent, child) = text.split_once(',').ok_or("two addresses are wanted: parent,child")?;
     let address = |text: &str| text.trim().parse().map_err(|_| format!("`{text}` is no address and port"));
@@ -48,6 +66,7 @@ fn two(text: &str) -> Result<[SocketAddr; 2], String> {
 
 /// Runs the chain until Ctrl-C, or with `--once` until the report has come through.
 pub fn run(args: UpArgs) -> Result<(), Failure> {
+    args.stays_on_loopback()?;
     let places = Places {
         data: args.data,
         listen: args.listen,
@@ -155,5 +174,22 @@ mod tests {
         assert_eq!(args.beacons.map(|beacon| beacon.port()), [7081, 7082]);
         assert_eq!([args.listen.port(), args.operator.port(), args.servicenow.port()], [7080, 8080, 8099]);
         assert!(Line::try_parse_from(["x", "--beacons", "127.0.0.1:1"]).is_err());
+    }
+
+    #[test]
+    fn an_address_beyond_loopback_is_refused_with_where_to_read_on() {
+        let refused = |line: [&str; 3]| Line::try_parse_from(line).unwrap().args.stays_on_loopback().unwrap_err();
+        for (option, address) in [
+            ("--listen", "0.0.0.0:7080"),
+            ("--operator", "192.0.2.7:8080"),
+            ("--beacons", "127.0.0.1:7081,[::]:7082"),
+            ("--servicenow", "0.0.0.0:1"),
+        ] {
+            let Failure { text, exit } = refused(["x", option, address]);
+            let parts = [option, "loopback only", "Three hosts"];
+            assert!(exit == 2 && parts.iter().all(|part| text.contains(part)), "{text}");
+            assert!(!text.contains("allow_plain"), "{text}");
+        }
+        assert_eq!(Line::try_parse_from(["x"]).unwrap().args.stays_on_loopback(), Ok(()));
     }
 }

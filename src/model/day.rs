@@ -81,6 +81,32 @@ impl fmt::Display for Day {
     }
 }
 
+/// A day as people write it, for files and settings: `YYYY-MM-DD`. The number YYYYMMDD reads as well.
+pub mod as_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use super::Day;
+
+    /// Writes `YYYY-MM-DD`.
+    pub fn serialize<S: Serializer>(day: &Day, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(day)
+    }
+
+    /// Reads either form. The input has to say what it holds, as JSON and TOML do.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Day, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a day has to be a text like \"2026-12-01\"")]
+        enum Written {
+            Text(String),
+            Number(u32),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Text(text) => text.parse().map_err(D::Error::custom),
+            Written::Number(number) => Day::try_from(number).map_err(D::Error::custom),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

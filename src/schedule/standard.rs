@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::recurrence::Recurrence;
 use crate::formats::nds::{CatchUp, Command, Event, Nds, Repeat, SECONDS_MAX, Trigger, TriggerKind};
 use crate::id::Guid;
-use crate::model::day::Day;
+use crate::model::day::{self, Day};
 use crate::time::{DAY_MS, SECOND_MS, Timestamp};
 
 /// Seconds of a day.
@@ -48,7 +48,8 @@ pub struct AgentSchedule {
 pub enum Frequency {
     /// On one day.
     Once {
-        /// It.
+        /// It; written `YYYY-MM-DD`.
+        #[serde(with = "day::as_text")]
         on: Day,
     },
     /// Every so many days.

@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 
 use muster::model::beacon_status::BeaconStatus;
+use muster::time::{MINUTE_MS, Timestamp};
 use serde_json::{Value, json};
 
 use super::listing::{Asked, Cell, Fields, Form, Page, Window};
 use super::problem::Problem;
 use super::{Answer, Api, Question};
+
+/// A beacon reports every minute; one that was not heard of for so long is shown as silent.
+const SILENT_MS: i64 = 5 * MINUTE_MS;
 
 const FORM: Form = Form {
     fields: &[
@@ -52,7 +56,10 @@ impl Fields for BeaconStatus {
 
 pub(super) fn list(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let page = page(api, &Asked::of(&question.query, &FORM)?);
-    Ok(Answer::Json(page.json(|status| item(&status))))
+    let now = api.clock.now();
+    let mut list = page.json(|status| item(&status, now));
+    list["since"] = api.policy.started().to_rfc3339().into();
+    Ok(Answer::Json(list))
 }
 
 /// The page that is shown first.
@@ -69,7 +76,12 @@ fn page(api: &Api, asked: &Asked) -> Page<BeaconStatus> {
     window.page()
 }
 
-fn item(status: &BeaconStatus) -> Value {
+/// Whether `status` is so old at `now` that its beacon counts as silent.
+pub(super) fn is_silent(status: &BeaconStatus, now: Timestamp) -> bool {
+    now.ms_since(status.at) > SILENT_MS
+}
+
+fn item(status: &BeaconStatus, now: Timestamp) -> Value {
     let queue: BTreeMap<&str, Value> = status
         .queue
         .waiting
@@ -90,6 +102,7 @@ fn item(status: &BeaconStatus) -> Value {
         "parent": status.parent,
         "version": status.version,
         "last_seen": status.at.to_rfc3339(),
+        "silent": is_silent(status, now),
         "queue": queue,
         "overdue": status.queue.is_overdue(),
         "quarantined": status.queue.quarantined,

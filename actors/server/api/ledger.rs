@@ -1,5 +1,6 @@
 //! `GET /ledger/summary`: how many packages are where, in one answer.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use muster::formats::marks::Mark;
@@ -7,6 +8,7 @@ use muster::model::aside::{Aside, AsideRecord};
 use muster::model::fact::{FactKey, FactKind};
 use muster::model::package::{Sequence, Stream};
 use muster::model::stored;
+use muster::roles::server::ImportPlan;
 use muster::time::Timestamp;
 use muster::upload::gaps::Abandoned;
 use muster::upload::ledger::{Counts, StreamLedger};
@@ -113,6 +115,12 @@ impl Api {
         sums.counts.duplicate_deliveries + self.intake.duplicates.load(Ordering::Relaxed)
     }
 
+    /// What waits for the next import. One that is due already is due now.
+    pub(super) fn import_plan(&self) -> ImportPlan {
+        let plan = *self.import_plan.lock().unwrap_or_else(PoisonError::into_inner);
+        ImportPlan { due: plan.due.map(|due| due.max(self.clock.now())), ..plan }
+    }
+
     /// Packages that the beacons say they hold: how many, and how long the oldest has waited, in milliseconds.
     pub(super) fn at_beacons(&self) -> (u64, i64) {
         let statuses = self.statuses.list();
@@ -134,6 +142,7 @@ pub(super) fn summary(api: &Api, question: &Question) -> Result<Answer, Problem>
 /// question.
 pub(super) fn summarise(api: &Api) -> Result<Value, Problem> {
     let sums = api.ledger_sums()?;
+    let plan = api.import_plan();
     let in_custody = api.unsettled.load(Ordering::Relaxed) as u64;
     Ok(json!({
         "published": (sums.counts.settled() + in_custody).saturating_add(sums.gaps).saturating_add(sums.above),
@@ -147,6 +156,8 @@ pub(super) fn summarise(api: &Api) -> Result<Value, Problem> {
         "missing": sums.missing,
         "duplicate_deliveries": api.duplicates(&sums),
         "at_beacons": api.at_beacons().0,
+        "waiting_for_import": plan.waiting,
+        "next_import": plan.due.map(Timestamp::to_rfc3339),
         "as_of": sums.as_of.to_rfc3339(),
     }))
 }

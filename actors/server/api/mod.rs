@@ -31,15 +31,15 @@ mod pages;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 
 use actix_web::http::header::{self, ContentDisposition, DispositionParam, DispositionType};
 use actix_web::web::{self, Data, PathConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use bytes::Bytes;
 use muster::model::package::PackageKey;
-use muster::roles::server::{ImportRules, ServerSettings};
+use muster::roles::server::{ImportPlan, ImportRules, ServerSettings};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -86,6 +86,8 @@ pub struct Api {
     pub reports: Reports,
     /// Packages without a final state.
     pub unsettled: Arc<AtomicUsize>,
+    /// What waits for the next import.
+    pub import_plan: Arc<Mutex<ImportPlan>>,
     /// The present.
     pub clock: SharedClock,
     /// What was worked out before.

@@ -8,6 +8,7 @@ use super::policy::SettingError;
 use crate::formats::client_configuration::ClientConfiguration;
 use crate::formats::failover::SelectorCall;
 use crate::id::shorten;
+use crate::upload::selector::{Chain, SelectorFault, SelectorFinding};
 
 /// How agents order beacons when the operator says nothing. Source: `agent-beacon-batch` reference, section 3.3.
 pub(super) const SELECTOR: &str = "MgsRandom;MgsPing;MgsSiteMatch";
@@ -82,6 +83,13 @@ impl ClientSettings {
     pub(super) fn selector(&self) -> Result<Vec<SelectorCall>, SettingError> {
         let text = if self.selector.trim().is_empty() { SELECTOR } else { &self.selector };
         let fits = Some(text).filter(|text| text.len() <= SELECTOR_BYTES_MAX);
-        fits.and_then(SelectorCall::read_all).ok_or_else(|| SettingError::Selector(shorten(&self.selector)))
+        let calls =
+            fits.and_then(SelectorCall::read_all).ok_or_else(|| SettingError::Selector(shorten(&self.selector)))?;
+        // What only some systems have is for the agents of those; what none has is a slip.
+        let is_slip = |finding: &SelectorFinding| {
+            !matches!(finding.fault, SelectorFault::WindowsOnly { .. } | SelectorFault::Unavailable { .. })
+        };
+        let slip = Chain::read(&calls, false).1.into_iter().find(is_slip);
+        slip.map_or(Ok(calls), |finding| Err(SettingError::Algorithm(finding)))
     }
 }

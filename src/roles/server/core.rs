@@ -80,6 +80,15 @@ impl ServerCore {
         self.running.iter().flatten().map(|running| running.task)
     }
 
+    /// What waits for the next import, and when that is due.
+    pub fn import_plan(&self) -> ImportPlan {
+        let due = self.due(Task::Import);
+        ImportPlan {
+            waiting: self.state.staged.saturating_sub(self.state.imported),
+            due: (due != Timestamp::NEVER).then_some(due),
+        }
+    }
+
     /// When `task` is to run; `NEVER` when there is nothing for it to do.
     pub(super) fn due(&self, task: Task) -> Timestamp {
         let wanted = match task {

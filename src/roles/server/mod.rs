@@ -14,6 +14,7 @@ pub mod discovery;
 pub mod import;
 pub mod keep;
 pub mod policy;
+mod setting_ids;
 pub mod settle;
 pub mod view;
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::client_settings::{ClientSettings, SELECTOR};
+use super::setting_ids::check_ids;
 use crate::config::address::{AddressParts, address_parts, base_address};
 use crate::formats::client_configuration::{ClientConfiguration, ClientConfigurationFinding};
 use crate::formats::failover::{Failover, Protocol, Server};
@@ -20,6 +21,7 @@ use crate::policy::failover::{Direction, Endpoint, LIMIT_AGE, failover_list};
 use crate::policy::{BeaconPolicy, InventoryGroup};
 use crate::schedule::{AgentSchedule, ScheduleError, standard_schedule};
 use crate::time::Timestamp;
+use crate::upload::selector::SelectorFinding;
 
 /// Shortest time after which a silent beacon leaves the list: it reports once a minute.
 const LIMIT_SECS_MIN: u64 = 180;
@@ -47,6 +49,24 @@ pub enum SettingError {
     /// A selector.
     #[error("`selector` is `{0}`: write algorithm calls separated by `;`, like {SELECTOR}")]
     Selector(String),
+    /// A selector with a call that no agent can follow.
+    #[error("`selector`: {0}; write calls like {SELECTOR}")]
+    Algorithm(SelectorFinding),
+    /// Something else in the place of an id.
+    #[error("`{field}` names `{met}`, which is not {wanted}")]
+    Id {
+        /// Where.
+        field: &'static str,
+        /// What stands there, shortened.
+        met: String,
+        /// Whose id is wanted, and where it is found.
+        wanted: &'static str,
+    },
+    /// A mode that would leave no agent with a policy.
+    #[error(
+        "`on` without `targets` would leave no agent with a policy: name the agents that get one, or set `on` to false"
+    )]
+    NoTargets,
     /// A technology of home directories.
     #[error("`home_technologies` names `{0}`, which is not known here")]
     Technology(String),
@@ -179,6 +199,7 @@ impl PolicySettings {
             _ if !value.is_object() => return Err(SettingError::Kind("object")),
             _ => {}
         }
+        check_ids(name, &value)?;
         let mut changed = self.clone();
         match name {
             SettingName::AgentSchedule => changed.agent_schedule = form(value)?,
@@ -209,6 +230,9 @@ impl PolicySettings {
     fn check(&self) -> Result<(), SettingError> {
         self.agent_schedule.check()?;
         self.client_configuration.selector()?;
+        if self.migration_mode.on && self.migration_mode.targets.is_empty() {
+            return Err(SettingError::NoTargets);
+        }
         let xml = &self.inventory_settings.xml;
         if !xml.is_empty() {
             InventorySettings::read(xml.as_bytes()).map_err(SettingError::InventorySettings)?;
@@ -451,6 +475,7 @@ mod tests {
         let agent = guid(9);
         for (name, value) in [
             (SettingName::AgentSchedule, json!({ "inventory": { "weekly": { "days": 1 } } })),
+            (SettingName::AgentSchedule, json!({ "inventory": { "once": { "on": "2026-12-01" } } })),
             (SettingName::ClientConfiguration, json!({ "usage_enabled": true, "selector": "MgsPing" })),
             (SettingName::InventorySettings, json!({ "xml": "<InventorySettings Version=\"1\"/>" })),
             (SettingName::InventoryGroups, json!([{ "name": "a", "agents": [agent], "beacons": [] }])),
@@ -469,10 +494,23 @@ mod tests {
             (SettingName::AgentSchedule, json!({ "inventory_start_secs": 90_000 }), "inventory_start_secs"),
             (SettingName::ClientConfiguration, json!({ "usage_sample_secs": 0 }), "SamplePeriod"),
             (SettingName::ClientConfiguration, json!({ "selector": "Mgs(" }), "`Mgs(`"),
+            (SettingName::ClientConfiguration, json!({ "selector": "MgsPing;Foo" }), "call 2, Foo: no such algorithm"),
+            (SettingName::ClientConfiguration, json!({ "selector": "MgsPing(x)" }), "argument 1 is `x`"),
             (SettingName::ClientConfiguration, json!({ "home_technologies": ["warez"] }), "`warez`"),
             (SettingName::InventorySettings, json!({ "xml": "<x/>" }), "`xml`"),
             (SettingName::InventoryGroups, json!([{ "name": "a" }, { "name": "a" }]), "`a`"),
             (SettingName::MigrationMode, json!({ "on": "yes" }), "does not read"),
+            (SettingName::MigrationMode, json!({ "on": true }), "no agent with a policy"),
+            (SettingName::MigrationMode, json!({ "targets": ["web1"] }), "`targets` names `web1`"),
+            (SettingName::AgentSchedule, json!({ "inventory": { "once": { "on": "1.12." } } }), "does not read"),
+            (SettingName::InventoryGroups, json!([{ "name": "b", "agents": ["web1"] }]), "the id of an agent"),
+            (SettingName::InventoryGroups, json!([{ "name": "b", "beacons": ["b1"] }]), "`muster beacons` lists ids"),
+            (
+                SettingName::Beacons,
+                json!({ "approved": ["b1"] }),
+                "`approved` names `b1`, which is not the id of a beacon",
+            ),
+            (SettingName::Beacons, json!({ "parents": { "b1": [] } }), "`muster beacons` lists ids"),
             (SettingName::MigrationMode, json!([true, []]), "JSON object"),
             (SettingName::InventoryGroups, json!({}), "JSON array"),
             (SettingName::Beacons, json!({ "parents": { agent.to_string(): ["p.lab"] } }), "p.lab"),
@@ -483,6 +521,16 @@ mod tests {
             assert_eq!(settings, before);
         }
         assert!(SettingName::ALL.iter().all(|name| SettingName::of(name.as_str()) == Some(*name)));
+    }
+
+    #[test]
+    fn a_day_reads_as_it_is_documented_and_as_it_was_stored_before() {
+        let on = |on: Value| {
+            let mut settings = PolicySettings::default();
+            settings.set(SettingName::AgentSchedule, json!({ "inventory": { "once": { "on": on } } })).unwrap();
+            settings.get(SettingName::AgentSchedule)["inventory"]["once"]["on"].clone()
+        };
+        assert_eq!([on(json!("2026-12-01")), on(json!(20_261_201))], [json!("2026-12-01"), json!("2026-12-01")]);
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub struct Ended {
     pub state: FinalState,
     /// What was staged, when it was imported.
     pub staged: Option<Staged>,
+    /// Why, for those that were not imported.
+    pub reason: Option<String>,
 }
 
 /// Settles one package of `tenant` in `draft`. `None`: it had a final state before, nothing is changed.
@@ -154,8 +156,9 @@ where
     ledger.settle(&envelope, state);
     envelope.collected_at = said;
     draft.write(&ledger_key, &ledger);
-    draft.write(&package_key, &Settlement { state, reason, clock, settled: now, record: staged_as, envelope });
-    Ok(Some(Ended { state, staged }))
+    let settlement = Settlement { state, reason: reason.clone(), clock, settled: now, record: staged_as, envelope };
+    draft.write(&package_key, &settlement);
+    Ok(Some(Ended { state, staged, reason }))
 }
 
 /// `Some` when `report` became the newest of its stream in the record, with the stream that had to go for it, if one had.

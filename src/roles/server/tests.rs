@@ -170,8 +170,12 @@ fn a_deployed_server_imports_the_first_report_at_once_and_then_once_a_day() {
     assert_eq!(task, ServerIntent::Run(Task::Import));
     let first = Some(world.now);
     assert_eq!(world.tell(ServerInput::Ended { intent: import, state: Some(state(1, 1, first)) }), []);
+    assert_eq!(world.core.import_plan(), ImportPlan::default());
     let (load, _) = only(world.tell(ServerInput::Arrived(vec![PackageNumber(1)])));
     assert_eq!(world.loaded(load, &[1], LoadOutcome::Settled, Some(state(2, 1, first))), []);
+    // Whoever looks for the second machine is told when it comes.
+    let plan = ImportPlan { waiting: 1, due: first.map(|first| first.plus_ms(DAY_MS)) };
+    assert_eq!(world.core.import_plan(), plan);
     let wanted = world.pass(DAY_MS);
     let imports: Vec<i64> =
         wanted.iter().filter(|(.., i)| *i == ServerIntent::Run(Task::Import)).map(|(at, ..)| *at).collect();

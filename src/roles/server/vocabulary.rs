@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::model::tenant::TenantState;
 use crate::roles::IntentNumber;
+use crate::time::Timestamp;
 
 /// Number of a held package in this life; older ones are smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +34,15 @@ pub struct ServerDurable {
     pub waiting: Vec<PackageNumber>,
     /// The tenant's counters.
     pub state: TenantState,
+}
+
+/// What waits for the next import, for those who ask where a report is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImportPlan {
+    /// Reports that are loaded and that no import has seen yet.
+    pub waiting: u64,
+    /// When the import of them is due; `None` when nothing waits.
+    pub due: Option<Timestamp>,
 }
 
 /// The three tasks, in their order.

@@ -7,7 +7,7 @@ use askama::Template;
 use muster::export::{ExitCode, RunReport};
 use muster::model::beacon_status::BeaconStatus;
 use muster::roles::server::DeviceRow;
-use muster::time::{MINUTE_MS, SECOND_MS, Timestamp};
+use muster::time::{SECOND_MS, Timestamp};
 use serde_json::Value;
 
 use super::{rendered, segment, shown, span, text, time};
@@ -18,8 +18,6 @@ use crate::server::api::{Answer, Api, Question, beacons, devices, ledger, licenc
 const HELD_MAX: usize = 20;
 /// Exports that are shown.
 const EXPORTS_MAX: usize = 5;
-/// A beacon reports every minute; one that was not heard of for so long is shown as silent.
-const SILENT_MS: i64 = 5 * MINUTE_MS;
 
 struct Tile {
     number: String,
@@ -54,6 +52,8 @@ struct Held {
 
 struct Beacon {
     id: String,
+    /// How agents reach it; empty when they are not to use it.
+    endpoint: String,
     name: String,
     parent: String,
     version: String,
@@ -95,13 +95,14 @@ struct Home {
     devices: Vec<Device>,
     device_total: usize,
     view_behind: bool,
-    staged: u64,
-    import_every: String,
+    waiting_for_import: u64,
+    next_import: String,
     held: Vec<Held>,
     held_total: usize,
     at_beacons: u64,
     beacons: Vec<Beacon>,
     beacon_total: u64,
+    started: String,
     exporting: bool,
     exports: Vec<Export>,
     reconciled: String,
@@ -111,7 +112,7 @@ struct Home {
 
 pub fn home(api: &Api, question: &Question) -> Result<Answer, Problem> {
     question.takes_no_parameters()?;
-    let (sums, summary) = (api.ledger_sums()?, ledger::summarise(api)?);
+    let (summary, plan) = (ledger::summarise(api)?, api.import_plan());
     let (devices, held, beacons) = (devices::first(api)?, packages::oldest_held(api, HELD_MAX)?, beacons::first(api)?);
     let now = api.clock.now();
     // A licence file that was broken by hand must not hide the devices.
@@ -128,12 +129,13 @@ pub fn home(api: &Api, question: &Question) -> Result<Answer, Problem> {
         device_total: usize::try_from(devices.total).unwrap_or(usize::MAX),
         devices: devices.items.into_iter().map(device).collect(),
         view_behind: api.books.view.is_behind(),
-        staged: sums.counts.imported,
-        import_every: span(api.settings.import_every_ms),
+        waiting_for_import: plan.waiting,
+        next_import: plan.due.map(shown).unwrap_or_default(),
         held_total: usize::try_from(held.total).unwrap_or(usize::MAX),
         held: held.items.iter().map(package).collect(),
         at_beacons: api.at_beacons().0,
         beacon_total: beacons.total,
+        started: shown(api.policy.started()),
         beacons: beacons.items.into_iter().map(|status| beacon(status, now)).collect(),
         exporting: api.settings.exports,
         exports,
@@ -194,7 +196,7 @@ fn package(package: &Value) -> Held {
 }
 
 fn beacon(status: BeaconStatus, now: Timestamp) -> Beacon {
-    let silent_ms = now.ms_since(status.at);
+    let is_late = beacons::is_silent(&status, now);
     let queue = status.queue.waiting.iter().filter(|(_, queue)| queue.packages > 0);
     let line = |(kind, queue): (&String, &muster::model::beacon_status::KindQueue)| {
         format!("{} {kind}, oldest {}", queue.packages, span(queue.oldest_ms))
@@ -202,12 +204,13 @@ fn beacon(status: BeaconStatus, now: Timestamp) -> Beacon {
     Beacon {
         queue: queue.map(line).collect(),
         id: status.id.to_string(),
+        endpoint: status.endpoint.as_ref().map(|endpoint| endpoint.address.clone()).unwrap_or_default(),
         name: status.name,
         parent: status.parent,
         version: status.version,
         last_seen: shown(status.at),
-        is_late: silent_ms > SILENT_MS,
-        silent: span(silent_ms),
+        is_late,
+        silent: span(now.ms_since(status.at)),
         quarantined: status.queue.quarantined,
     }
 }

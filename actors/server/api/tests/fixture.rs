@@ -94,10 +94,19 @@ pub fn guid(number: u8) -> Guid {
 impl Fixture {
     /// A server that imports on arrival; `more` goes into `[import]`.
     pub async fn start(more: impl FnOnce(&Path) -> String) -> Fixture {
+        Fixture::importing(true, more).await
+    }
+
+    /// A server that imports the first report at once and the next ones a day later, which here never comes.
+    pub async fn daily() -> Fixture {
+        Fixture::importing(false, |_| String::new()).await
+    }
+
+    async fn importing(on_arrival: bool, more: impl FnOnce(&Path) -> String) -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
             "[server]\nname = \"hq\"\ndata = \"{}\"\nlisten = \"127.0.0.1:0\"\noperator = \"127.0.0.1:0\"\n\
-             [disk]\nreserve_bytes = 0\nreserve_percent = 0\n[import]\non_arrival = true\n{}",
+             [disk]\nreserve_bytes = 0\nreserve_percent = 0\n[import]\non_arrival = {on_arrival}\n{}",
             folder.path().join("data").display(),
             more(folder.path())
         );

@@ -261,8 +261,8 @@ async fn every_state_of_a_package_has_its_reason_and_its_place_in_the_sums() {
     assert_eq!(fixture.upload(report(1, 3, &[MACHINE], &[])).await, imported);
     let names = [(&*imported, "IMPORTED"), (&*stale, "STALE"), (&*quarantined, "QUARANTINED"), (&*held, "HELD")];
 
-    fixture.until("/api/v1/ledger/summary", |summary| summary["in_custody"] == 1).await;
-    let summary = fixture.get("/api/v1/ledger/summary").await;
+    let is_still = |summary: &serde_json::Value| summary["in_custody"] == 1 && summary["waiting_for_import"] == 0;
+    let summary = fixture.until("/api/v1/ledger/summary", is_still).await;
     expect![[r#"
         {
           "as_of": "NOW",
@@ -272,11 +272,13 @@ async fn every_state_of_a_package_has_its_reason_and_its_place_in_the_sums() {
           "imported": 1,
           "in_custody": 1,
           "missing": 0,
+          "next_import": null,
           "published": 5,
           "quarantined": 1,
           "refused": 0,
           "stale": 1,
-          "superseded": 0
+          "superseded": 0,
+          "waiting_for_import": 0
         }"#]]
     .assert_eq(&fixture.pretty(&summary, &names));
 
@@ -512,11 +514,13 @@ async fn beacons_show_what_they_hold_and_name_the_hops_of_packages() {
                   "rejected": 0
                 }
               },
+              "silent": false,
               "site": null,
               "version": "0.1.0"
             }
           ],
           "next": null,
+          "since": "NOW",
           "total": 1
         }"#]]
     .assert_eq(&fixture.pretty(&fixture.get("/api/v1/beacons").await, &[]));

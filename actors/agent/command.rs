@@ -8,12 +8,12 @@ use clap::{Args, Subcommand};
 use comfy_table::{Table, presets::NOTHING};
 use muster::config::agent::AgentConfig;
 use serde_json::json;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::collect_command::{Shown, collect_command};
 use super::collector::{Identity, Options, account_of_process};
 use super::run::start;
-use super::status::{AgentStatus, PolicyRefusals};
+use super::status::{PolicyRefusals, ShownStatus};
 use crate::clock::{Clock, WallClock};
 use crate::command::{Failure, asked_to_stop, environment, exit_when_fatal, in_system, print_ready, read_config};
 
@@ -92,20 +92,25 @@ fn serve(config: AgentConfig) -> Result<(), Failure> {
         print_ready("agent", None, None);
         asked_to_stop().await.map_err(|error| Failure::work(&error))?;
         running.stop().await;
+        info!("stopped");
         Ok(())
     })
 }
 
 fn show_status(data: &Path, as_json: bool) -> Result<(), Failure> {
-    let status = AgentStatus::read(data).map_err(|error| Failure {
-        text: format!(
-            "cannot read the agent's status in `{}` ({error}): has an agent run with this data folder?",
-            data.display()
-        ),
-        exit: 1,
+    let shown = ShownStatus::read(data).map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::PermissionDenied => "ask as root, or as the account that the agent runs as",
+            _ => "has an agent run with this data folder?",
+        };
+        Failure { text: format!("cannot read the agent's status in `{}` ({error}): {hint}", data.display()), exit: 1 }
     })?;
     if as_json {
-        return print(&json!(status).to_string());
+        return print(&json!(shown).to_string());
+    }
+    let ShownStatus { status, running, as_of, refused } = shown;
+    if !running {
+        print(&format!("the agent is not running; this is as of {as_of}"))?;
     }
     let mut table = Table::new();
     table.load_style(NOTHING);
@@ -131,6 +136,9 @@ fn show_status(data: &Path, as_json: bool) -> Result<(), Failure> {
     let upload = if status.queue.is_empty() { "nothing is queued" } else { "at the catch-up: all tries failed" };
     table.add_row(["next upload", &status.next.upload.unwrap_or_else(|| upload.to_string())]);
     table.add_row(["next catch-up", &status.next.catch_up.unwrap_or_else(never)]);
+    if let Some(newest) = refused.newest {
+        table.add_row(["refused reports", &format!("{}, the last is {newest}", refused.count)]);
+    }
     for event in status.next.events {
         table.add_row(["event", &format!("{}: {}", event.name, event.due.unwrap_or_else(never))]);
     }

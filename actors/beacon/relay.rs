@@ -11,7 +11,7 @@ use muster::id::Digest;
 use muster::model::package::Envelope;
 use muster::model::stored;
 use muster::roles::beacon::{Aside, Parent};
-use muster::upload::answer::{Answer, Verdict, verdict};
+use muster::upload::answer::{Answer, STRANGE_HINT, Verdict, verdict};
 use muster::upload::ledger::has_expired;
 use tracing::{debug, error, info, warn};
 
@@ -66,6 +66,8 @@ enum Telling {
     #[default]
     Answers,
     Silent,
+    /// By something that takes no uploads.
+    Strange,
     Loop,
 }
 
@@ -74,6 +76,7 @@ fn tell(told: &Mutex<BTreeMap<Parent, Telling>>, parent: &Parent, answer: &Answe
     let telling = match (answer, verdict) {
         (Answer::Nothing(_), _) => Telling::Silent,
         (_, Verdict::Loop) => Telling::Loop,
+        _ if answer.is_strange() => Telling::Strange,
         _ => Telling::Answers,
     };
     let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,6 +90,9 @@ fn tell(told: &Mutex<BTreeMap<Parent, Telling>>, parent: &Parent, answer: &Answe
         Telling::Answers => info!(%parent, "the parent answers again"),
         Telling::Silent => {
             warn!(%parent, why = %answer, "the parent does not answer, packages are kept and tried again");
+        }
+        Telling::Strange => {
+            warn!(%parent, why = %answer, hint = STRANGE_HINT, "the parent takes no uploads, packages are kept and tried again");
         }
         Telling::Loop => {
             error!(%parent, "the parent would send packages in a circle: mend the parents of one of the two")

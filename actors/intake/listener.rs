@@ -39,6 +39,19 @@ pub enum ListenError {
         /// What the system said.
         source: io::Error,
     },
+    /// The port is not for this account.
+    #[error(
+        "cannot listen on {address} ({option}): ports below 1024 are for root or the capability CAP_NET_BIND_SERVICE, give \
+         another one"
+    )]
+    Privileged {
+        /// The address.
+        address: SocketAddr,
+        /// The option that named it.
+        option: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Not loopback, and not switched on by name.
     #[error(
         "{address} ({option}) is not a loopback address and uploads would travel in plain: set `allow_plain = true` to \
@@ -80,7 +93,10 @@ pub fn bind(address: SocketAddr, option: &'static str, allow_plain: bool) -> Res
         }
         warn!(%address, option, "listening in plain beyond loopback: whoever is on the way can read and change uploads");
     }
-    TcpListener::bind(address).map_err(|source| ListenError::Bind { address, option, source })
+    TcpListener::bind(address).map_err(|source| match source.kind() {
+        io::ErrorKind::PermissionDenied => ListenError::Privileged { address, option, source },
+        _ => ListenError::Bind { address, option, source },
+    })
 }
 
 /// Serves `routes` on `socket` until stopped. Must be called within a running system.

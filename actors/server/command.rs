@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use muster::config::server::ServerConfig;
+use tracing::info;
 
 use super::run::{Prepared, ServerError, start};
 use crate::clock::WallClock;
@@ -37,6 +38,7 @@ pub fn run(args: ServerArgs) -> Result<(), Failure> {
         print_ready("server", Some(server.upload), Some(server.operator));
         asked_to_stop().await.map_err(|error| Failure::work(&error))?;
         server.stop().await;
+        info!("stopped");
         Ok(())
     })
 }

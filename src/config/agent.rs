@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::Table;
 
 use super::address::{address_parts, base_address};
-use super::{ConfigError, parse_toml, parse_with_overrides};
+use super::{ConfigError, parse_checked, parse_toml};
 use crate::formats::failover::is_loopback_host;
 use crate::id::shorten;
 
@@ -240,7 +240,7 @@ impl AgentConfig {
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<AgentConfig, ConfigError> {
         let shipped: Table = parse_toml(SHIPPED, "the shipped agent.toml")?;
-        AgentConfig::checked(parse_with_overrides(text, file, &shipped, variables)?, file)
+        parse_checked(text, file, &shipped, variables, AgentConfig::checked)
     }
 
     /// Checks what was read, or filled in by a program.

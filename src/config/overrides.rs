@@ -53,6 +53,33 @@ pub fn parse_with_overrides<T: DeserializeOwned>(
     }
 }
 
+/// The same with a check of what was read. What the check finds wrong with a value that a variable gave, it says of the
+/// variable: the file may be right.
+pub fn parse_checked<F: DeserializeOwned, C>(
+    text: &str,
+    file: &str,
+    shipped: &Table,
+    variables: impl IntoIterator<Item = (String, String)>,
+    check: impl FnOnce(F, &str) -> Result<C, ConfigError>,
+) -> Result<C, ConfigError> {
+    let ours = variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX));
+    let ours: BTreeMap<String, String> = ours.collect();
+    let read = parse_with_overrides(text, file, shipped, ours.clone())?;
+    check(read, file).map_err(|error| {
+        // `agent.servers[2]` is of the variable that gives the whole list.
+        let option = error.key.split('[').next().unwrap_or_default();
+        let name = variable_name(option);
+        if option.is_empty() || !ours.contains_key(&name) {
+            return error;
+        }
+        ConfigError { file: "environment".into(), line: None, key: name, problem: error.problem }
+    })
+}
+
+fn variable_name(option: &str) -> String {
+    format!("{PREFIX}{}", option.replace(['.', '-'], "_").to_uppercase())
+}
+
 /// Sets in `table` what `variables` override, and gives the names of those that did, sorted.
 ///
 /// Names are upper case. A name that belongs to no section of `shipped` is left alone, it may be meant for another node
@@ -114,7 +141,7 @@ impl Options {
     fn collect(&mut self, table: &Table, path: &mut Vec<String>) {
         for (key, value) in table {
             path.push(key.clone());
-            let name = format!("{PREFIX}{}", path.join("_").replace('-', "_").to_uppercase());
+            let name = variable_name(&path.join("."));
             match value {
                 Value::Table(section) => {
                     self.sections.push(name);

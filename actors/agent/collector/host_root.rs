@@ -111,6 +111,15 @@ impl HostRoot {
         }
     }
 
+    /// Like [`read_or_empty`](Self::read_or_empty), for a file that only root may read on most hosts: one that is not
+    /// this agent's to read is no finding.
+    pub fn read_if_permitted(&self, path: &str, bytes_limit: usize) -> Vec<u8> {
+        match self.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Vec::new(),
+            _ => self.read_or_empty(path, bytes_limit),
+        }
+    }
+
     /// Like [`read`](Self::read), with no file as no bytes.
     pub fn read_or_empty(&self, path: &str, bytes_limit: usize) -> Vec<u8> {
         self.read(path, bytes_limit).unwrap_or_default()

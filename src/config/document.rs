@@ -13,6 +13,9 @@ use crate::id::shorten;
 pub const DOCUMENT_BYTES_MAX: usize = 32 << 20;
 /// Deeper keys are not named in errors.
 const DEPTH_MAX: usize = 64;
+/// What serde says of a text that is no address to listen on.
+pub(super) const NO_SOCKET_ADDRESS: &str = "invalid socket address syntax";
+pub(super) const LISTEN_HINT: &str = "is no address to listen on, write an address such as 127.0.0.1:7080";
 /// Roles of nodes; the file of each has a section of this name.
 const ROLES: [&str; 3] = ["agent", "beacon", "server"];
 /// Known keys that an error lists at most.
@@ -126,8 +129,8 @@ impl Document<'_> {
             error.problem = "is missing, add it".into();
         } else if let Some((found, expected)) = mistaken(message) {
             error.problem = format!("expected {}, found {found}", plain_words(expected));
-        } else if message.trim_end() == "invalid socket address syntax" {
-            error.problem = "is no address to listen on, write an address such as 127.0.0.1:7080".into();
+        } else if message.trim_end() == NO_SOCKET_ADDRESS {
+            error.problem = LISTEN_HINT.into();
         } else {
             error.problem = message.trim_end().into();
             if error.key.is_empty() && message == "duplicate key" {

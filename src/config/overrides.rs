@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use super::document::{LISTEN_HINT, NO_SOCKET_ADDRESS};
 use super::{ConfigError, nearest, parse_toml};
 use crate::id::shorten;
 
@@ -47,6 +48,7 @@ pub fn parse_with_overrides<T: DeserializeOwned>(
             // The message may quote the value, so only what was expected is repeated.
             problem: match error.message().rsplit_once(", expected ") {
                 Some((_, expected)) => format!("not a value of this option, expected {}", expected.trim_end()),
+                None if error.message().trim_end() == NO_SOCKET_ADDRESS => LISTEN_HINT.into(),
                 None => "not a value of this option".into(),
             },
         }),

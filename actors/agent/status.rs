@@ -271,3 +271,27 @@ impl StatusFile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_says_whether_the_agent_runs_and_what_was_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        assert_eq!(ShownStatus::read(&data).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let running = NodeFolder::open(&data).unwrap();
+        StatusFile::new(&data).show(AgentStatus { agent: "a".into(), ..AgentStatus::default() });
+        let shown = ShownStatus::read(&data).unwrap();
+        assert_eq!((shown.running, &*shown.status.agent, shown.refused), (true, "a", RefusedReports::default()));
+        drop(running);
+        fs::create_dir(data.join("refused")).unwrap();
+        for name in ["20250101T000000 old.ndi.gz", "20250102T000000 new.ndi.gz", "20250103T000000 x.ndi.gz.tmp"] {
+            fs::write(data.join("refused").join(name), "").unwrap();
+        }
+        let shown = ShownStatus::read(&data).unwrap();
+        let newest = Some("20250102T000000 new.ndi.gz".into());
+        assert_eq!((shown.running, shown.refused), (false, RefusedReports { count: 2, newest }));
+    }
+}

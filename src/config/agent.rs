@@ -454,6 +454,33 @@ mod tests {
     }
 
     #[test]
+    fn a_value_of_the_environment_that_cannot_be_is_told_of_its_variable() {
+        let error = |name: &str, value: &str| {
+            AgentConfig::parse(SHIPPED, "agent.toml", [(name.to_owned(), value.to_owned())]).unwrap_err().to_string()
+        };
+        assert_eq!(
+            error("MUSTER_UPLOAD_CATCH_UP_HOUR", "99"),
+            "environment: `MUSTER_UPLOAD_CATCH_UP_HOUR`: is 99, it must be 0 to 23"
+        );
+        let servers = error("MUSTER_AGENT_SERVERS", "https://a,b:7");
+        assert!(servers.starts_with("environment: `MUSTER_AGENT_SERVERS`: `b:7` is no base"), "{servers}");
+        // What the file says wrong stays the file's.
+        let text = SHIPPED.replace("catch_up_hour = 11", "catch_up_hour = 77");
+        let variables = [("MUSTER_AGENT_SITE".to_owned(), "lab".to_owned())];
+        let error = AgentConfig::parse(&text, "agent.toml", variables).unwrap_err().to_string();
+        assert_eq!(error, "agent.toml: `upload.catch_up_hour`: is 77, it must be 0 to 23");
+    }
+
+    #[test]
+    fn the_file_of_another_role_is_told_as_such() {
+        let server = include_str!("../../config/server.toml");
+        let error = AgentConfig::parse(server, "server.toml", []).unwrap_err();
+        assert_eq!(error.problem, "this looks like a server's file, start it with `muster server`");
+        let error = AgentConfig::parse(&format!("{SHIPPED}\n[server]\n"), "agent.toml", []).unwrap_err();
+        assert!(error.problem.starts_with("unknown key"), "{error}");
+    }
+
+    #[test]
     fn the_environment_overrides() {
         let variables = [("MUSTER_AGENT_SERVERS".to_string(), "https://a,https://b".to_string())];
         let config = AgentConfig::parse(SHIPPED, "agent.toml", variables).unwrap();

@@ -1106,3 +1106,57 @@ fn an_agent_that_no_server_ever_heard_collects_at_its_start() {
     assert!(!starts(false, vec![inventory(1)]));
     assert!(!starts(true, vec![]));
 }
+
+/// Minutes after `START` at which an agent asks for policy in its first twelve hours, when each answer leaves in force what
+/// the agent has.
+fn asked_after_minutes(bench: &mut Bench) -> Vec<i64> {
+    let mut asked = Vec::new();
+    while bench.now.ms_since(START) < 12 * HOUR_MS {
+        bench.wake();
+        if bench.measuring.is_some() {
+            bench.measured(&[(0, 1)]);
+        }
+        if bench.asking.is_some() {
+            asked.push(bench.now.ms_since(START) / MINUTE_MS);
+            bench.policy(true);
+        }
+        if bench.core.is_collecting {
+            bench.on(AgentInput::Published(vec![]));
+        }
+        bench.now = bench.core.next_due();
+    }
+    asked
+}
+
+/// Never asks by itself within these tests.
+fn asking_never() -> Content {
+    asking("TYPE=\"Daily\" TYPE_PARAM=\"1\" DATESTART=\"99991229\" TIMESTART=\"000000\"")
+}
+
+#[test]
+fn while_a_policy_lists_no_server_it_is_asked_for_again_after_minutes() {
+    let rules = |contents| Arc::new(AgentRules::new(1, &settings(1), contents));
+    let bench =
+        |rules, has_policy| Bench::of(AgentDurable { rules, has_policy, ..durable(settings(1), vec![], Some(START)) });
+    let unlisted = rules(vec![asking_never()]);
+    for mut bench in [bench(unlisted.clone(), false), bench(unlisted, true)] {
+        let asked = asked_after_minutes(&mut bench);
+        // At the start when there is no policy; then 1, 4, 16, 64 and 256 minutes apart, and up to half as much again.
+        let asked = if asked[0] == 0 { asked } else { [vec![0], asked].concat() };
+        let apart: Vec<i64> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let least = [1, 4, 16, 64, 256];
+        assert_eq!(apart.len(), least.len(), "{apart:?}");
+        assert!(apart.iter().zip(least).all(|(apart, least)| (least..=least * 3 / 2 + 1).contains(apart)), "{apart:?}");
+    }
+    let mut listed = bench(rules(vec![listed(1, "MgsPing"), asking_never()]), true);
+    assert!(asked_after_minutes(&mut listed).is_empty(), "a listed server is no reason to ask");
+}
+
+#[test]
+fn a_server_of_the_policys_list_is_told_from_a_configured_one_before_the_list_is_ordered() {
+    let rules = Arc::new(AgentRules::new(1, &settings(1), vec![listed(2, "MgsPing")]));
+    let bench = Bench::of(AgentDurable { rules, has_policy: true, ..durable(settings(1), vec![], Some(START)) });
+    let listed = bench.core.servers().listed(bench.core.rules(), START);
+    let found: Vec<(bool, bool)> = listed.map(|listed| (listed.reason.is_some(), listed.is_of_policy)).collect();
+    assert_eq!(found, [(false, true), (false, true), (false, false)]);
+}

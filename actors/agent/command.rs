@@ -153,3 +153,30 @@ fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| Failure::work(&error))
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_of_another_account_is_told_from_one_without_an_agent() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().to_owned();
+        assert!(show_status(&data, true).unwrap_err().text.ends_with("has an agent run with this data folder?"));
+        set_permissions(&data, Permissions::from_mode(0o000)).unwrap();
+        // Root may look into every folder, so this thread gives that up.
+        let told = std::thread::spawn(move || {
+            let mut sets = capabilities(None).unwrap();
+            sets.effective -= CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+            set_capabilities(None, sets).unwrap();
+            show_status(&data, true).unwrap_err().text
+        });
+        let told = told.join().unwrap();
+        assert!(told.contains("Permission denied") && told.contains("ask as root"), "{told}");
+        set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
+    }
+}

@@ -351,7 +351,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("closed"), "x").unwrap();
-        fs::set_permissions(folder.path().join("closed"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(folder.path().join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
         let root = folder.path().to_owned();
         // Root reads everything, so this thread gives that up.
         let findings = std::thread::spawn(move || {

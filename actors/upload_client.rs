@@ -7,7 +7,7 @@ use muster::formats::wire;
 use muster::model::package::Receipt;
 use muster::upload::answer::Answer;
 use muster::upload::retry_after::retry_after_ms;
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
 use crate::clock::{Clock, WallClock};
@@ -110,6 +110,8 @@ impl UploadClient {
         };
         let status = answer.status().as_u16();
         let retry_after_ms = wait_wanted(answer.headers());
+        let content_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content_type = content_type.trim_start().to_ascii_lowercase();
         let mut bytes = Vec::new();
         while bytes.len() <= ANSWER_BYTES_MAX {
             match answer.chunk().await {
@@ -121,7 +123,16 @@ impl UploadClient {
             }
         }
         let receipt = serde_json::from_slice::<Receipt>(&bytes).ok();
+        let is_page = content_type.starts_with("text/html") || is_page(&bytes);
         let code = serde_json::from_slice::<Refused>(&bytes).map(|refused| refused.error.code).unwrap_or_default();
-        Answer::Status { status, receipt, retry_after_ms, code }
+        Answer::Status { status, receipt, retry_after_ms, code, is_page }
     }
+}
+
+/// Whether a body without a type begins as a page does.
+fn is_page(body: &[u8]) -> bool {
+    let body = body.trim_ascii_start();
+    [&b"<!doctype html"[..], b"<html"]
+        .iter()
+        .any(|start| body.get(..start.len()).is_some_and(|begins| begins.eq_ignore_ascii_case(start)))
 }

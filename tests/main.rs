@@ -10,6 +10,7 @@ mod edges;
 mod failover;
 mod healing;
 mod kills;
+mod misdirected;
 mod outage;
 mod support;
 mod tidy;

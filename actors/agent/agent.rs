@@ -38,7 +38,7 @@ use crate::priority::{LEAST, lower_priority};
 use crate::supervision::DeathWatch;
 use watching::Around;
 
-pub(super) use sending::CONFIGURED;
+pub(super) use sending::why_unordered;
 
 /// The timer is never armed for longer, so that a stepped clock and a machine that slept are noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
@@ -137,6 +137,7 @@ impl Agent {
             device: Arc::new(world.around.device()),
             policy_by,
             queued: outbox.queued(),
+            is_heard: outbox.is_heard(),
             last_collected: outbox.last_collected(),
             ran,
             measures,

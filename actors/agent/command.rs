@@ -8,12 +8,12 @@ use clap::{Args, Subcommand};
 use comfy_table::{Table, presets::NOTHING};
 use muster::config::agent::AgentConfig;
 use serde_json::json;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::collect_command::{Shown, collect_command};
 use super::collector::{Identity, Options, account_of_process};
 use super::run::start;
-use super::status::{AgentStatus, PolicyRefusals};
+use super::status::{PolicyRefusals, ShownStatus};
 use crate::clock::{Clock, WallClock};
 use crate::command::{
     Failure, asked_to_stop, environment, exit_when_fatal, in_system, print_ready, print_well, read_config,
@@ -99,20 +99,25 @@ fn serve(config: AgentConfig) -> Result<(), Failure> {
         print_ready("agent", None, None);
         asked_to_stop().await.map_err(|error| Failure::work(&error))?;
         running.stop().await;
+        info!("stopped");
         Ok(())
     })
 }
 
 fn show_status(data: &Path, as_json: bool) -> Result<(), Failure> {
-    let status = AgentStatus::read(data).map_err(|error| Failure {
-        text: format!(
-            "cannot read the agent's status in `{}` ({error}): has an agent run with this data folder?",
-            data.display()
-        ),
-        exit: 1,
+    let shown = ShownStatus::read(data).map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::PermissionDenied => "ask as root, or as the account that the agent runs as",
+            _ => "has an agent run with this data folder?",
+        };
+        Failure { text: format!("cannot read the agent's status in `{}` ({error}): {hint}", data.display()), exit: 1 }
     })?;
     if as_json {
-        return print(&json!(status).to_string());
+        return print(&json!(shown).to_string());
+    }
+    let ShownStatus { status, running, as_of, refused } = shown;
+    if !running {
+        print(&format!("the agent is not running; this is as of {as_of}"))?;
     }
     let mut table = Table::new();
     table.load_style(NOTHING);
@@ -138,6 +143,9 @@ fn show_status(data: &Path, as_json: bool) -> Result<(), Failure> {
     let upload = if status.queue.is_empty() { "nothing is queued" } else { "at the catch-up: all tries failed" };
     table.add_row(["next upload", &status.next.upload.unwrap_or_else(|| upload.to_string())]);
     table.add_row(["next catch-up", &status.next.catch_up.unwrap_or_else(never)]);
+    if let Some(newest) = refused.newest {
+        table.add_row(["refused reports", &format!("{}, the last is {newest}", refused.count)]);
+    }
     for event in status.next.events {
         table.add_row(["event", &format!("{}: {}", event.name, event.due.unwrap_or_else(never))]);
     }
@@ -151,4 +159,31 @@ fn show_status(data: &Path, as_json: bool) -> Result<(), Failure> {
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| Failure::work(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_of_another_account_is_told_from_one_without_an_agent() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().to_owned();
+        assert!(show_status(&data, true).unwrap_err().text.ends_with("has an agent run with this data folder?"));
+        set_permissions(&data, Permissions::from_mode(0o000)).unwrap();
+        // Root may look into every folder, so this thread gives that up.
+        let told = std::thread::spawn(move || {
+            let mut sets = capabilities(None).unwrap();
+            sets.effective -= CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+            set_capabilities(None, sets).unwrap();
+            show_status(&data, true).unwrap_err().text
+        });
+        let told = told.join().unwrap();
+        assert!(told.contains("Permission denied") && told.contains("ask as root"), "{told}");
+        set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
+    }
 }

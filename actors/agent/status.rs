@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use muster::model::package::Receipt;
 use muster::roles::agent::{AgentCore, Denied, Listed};
@@ -10,8 +11,9 @@ use muster::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use tracing::debug;
 
-use super::agent::CONFIGURED;
+use super::agent::why_unordered;
 use super::outbox::Outbox;
+use crate::node::NodeFolder;
 
 const FILE: &str = "agent-status.json";
 
@@ -175,10 +177,64 @@ impl AgentStatus {
     }
 }
 
+/// What an operator is shown: the status, and what is true of the folder now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownStatus {
+    /// What the agent said last.
+    #[serde(flatten)]
+    pub status: AgentStatus,
+    /// Whether it runs.
+    pub running: bool,
+    /// When it said so.
+    pub as_of: String,
+    /// Reports that no server took.
+    pub refused: RefusedReports,
+}
+
+/// Reports in `refused/`, which holds the last few.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedReports {
+    /// How many are there.
+    pub count: usize,
+    /// File of the newest: when it was refused, and its name.
+    pub newest: Option<String>,
+}
+
+impl ShownStatus {
+    /// That of the agent with this data folder.
+    pub fn read(data: &Path) -> io::Result<ShownStatus> {
+        // Before the status: one that ends meanwhile is said to run, and not the other way round.
+        let running = NodeFolder::is_in_use(data)?;
+        let status = AgentStatus::read(data)?;
+        let written = fs::metadata(data.join(FILE))?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let as_of = Timestamp(i64::try_from(written.as_millis()).unwrap_or(i64::MAX)).to_rfc3339();
+        Ok(ShownStatus { status, running, as_of, refused: RefusedReports::read(data)? })
+    }
+}
+
+impl RefusedReports {
+    fn read(data: &Path) -> io::Result<RefusedReports> {
+        let entries = match fs::read_dir(data.join("refused")) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(RefusedReports::default()),
+            Err(error) => return Err(error),
+        };
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let names: Vec<String> = names.filter(|name| is_report(name)).collect();
+        // Names begin with the moment of the refusal.
+        Ok(RefusedReports { count: names.len(), newest: names.into_iter().max() })
+    }
+}
+
+/// Not an envelope, and not a file that is just being written.
+fn is_report(name: &str) -> bool {
+    ![".envelope", ".tmp"].iter().any(|beside| name.ends_with(beside))
+}
+
 fn server_status(listed: Listed<'_>) -> ServerStatus {
     ServerStatus {
         address: listed.server.upload.clone(),
-        why: listed.reason.map_or_else(|| CONFIGURED.to_owned(), ToString::to_string),
+        why: listed.reason.map_or_else(|| why_unordered(listed.is_of_policy).to_owned(), ToString::to_string),
         is_open: listed.is_open,
         denied: listed.denied.map(|denied| {
             let denied = match denied {
@@ -213,5 +269,29 @@ impl StatusFile {
             Ok(()) => self.written = Some(status),
             Err(error) => debug!(%error, "the status was not written"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_says_whether_the_agent_runs_and_what_was_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        assert_eq!(ShownStatus::read(&data).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let running = NodeFolder::open(&data).unwrap();
+        StatusFile::new(&data).show(AgentStatus { agent: "a".into(), ..AgentStatus::default() });
+        let shown = ShownStatus::read(&data).unwrap();
+        assert_eq!((shown.running, &*shown.status.agent, shown.refused), (true, "a", RefusedReports::default()));
+        drop(running);
+        fs::create_dir(data.join("refused")).unwrap();
+        for name in ["20250101T000000 old.ndi.gz", "20250102T000000 new.ndi.gz", "20250103T000000 x.ndi.gz.tmp"] {
+            fs::write(data.join("refused").join(name), "").unwrap();
+        }
+        let shown = ShownStatus::read(&data).unwrap();
+        let newest = Some("20250102T000000 new.ndi.gz".into());
+        assert_eq!((shown.running, shown.refused), (false, RefusedReports { count: 2, newest }));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use muster::config::beacon::BeaconConfig;
 use muster::upload::spool::SpoolLimit;
+use tracing::info;
 
 use super::run::{BeaconOptions, NOT_TOLD, start};
 use crate::clock::WallClock;
@@ -43,6 +44,7 @@ pub fn run(args: BeaconArgs) -> Result<(), Failure> {
         print_ready("beacon", Some(beacon.address), None);
         asked_to_stop().await.map_err(|error| Failure::work(&error))?;
         beacon.stop().await;
+        info!("stopped");
         Ok(())
     })
 }

@@ -10,7 +10,7 @@ use muster::id::Digest;
 use muster::model::package::Envelope;
 use muster::model::stored;
 use muster::roles::beacon::{Aside, Parent};
-use muster::upload::answer::{Answer, Verdict, verdict};
+use muster::upload::answer::{Answer, STRANGE_HINT, Verdict, verdict};
 use muster::upload::ledger::has_expired;
 use tracing::{debug, warn};
 
@@ -109,7 +109,10 @@ impl Relay for HttpRelay {
             let answer =
                 client.put(&format!("{to}/ManageSoftRL"), kind, &envelope.file_name, &headers, record.body).await;
             let verdict = verdict(&answer, envelope.digest, envelope.size);
+            let strange = format!("{answer}, {STRANGE_HINT}");
             let heard = match &answer {
+                // Whoever that is, the parent it is not.
+                answer if answer.is_strange() => Heard::Nothing(&strange),
                 Answer::Status { status, .. } => Heard::Status(*status),
                 Answer::Nothing(why) => Heard::Nothing(why),
             };

@@ -39,6 +39,19 @@ pub enum ListenError {
         /// What the system said.
         source: io::Error,
     },
+    /// The port is not for this account.
+    #[error(
+        "cannot listen on {address} ({option}): ports below 1024 are for root or the capability CAP_NET_BIND_SERVICE, give \
+         another one"
+    )]
+    Privileged {
+        /// The address.
+        address: SocketAddr,
+        /// The option that named it.
+        option: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Not loopback, and not switched on by name.
     #[error(
         "{address} ({option}) is not a loopback address and uploads would travel in plain: set `allow_plain = true` to \
@@ -80,7 +93,14 @@ pub fn bind(address: SocketAddr, option: &'static str, allow_plain: bool) -> Res
         }
         warn!(%address, option, "listening in plain beyond loopback: whoever is on the way can read and change uploads");
     }
-    TcpListener::bind(address).map_err(|source| ListenError::Bind { address, option, source })
+    TcpListener::bind(address).map_err(|source| not_bound(address, option, source))
+}
+
+fn not_bound(address: SocketAddr, option: &'static str, source: io::Error) -> ListenError {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => ListenError::Privileged { address, option, source },
+        _ => ListenError::Bind { address, option, source },
+    }
 }
 
 /// Serves `routes` on `socket` until stopped. Must be called within a running system.
@@ -144,4 +164,19 @@ pub fn serve(socket: TcpListener, gate: Option<Arc<Gate>>, workers: usize, route
 async fn not_found() -> HttpResponse {
     let refusal = muster::formats::wire::Refusal::new(404, "not-found", "there is nothing at this address");
     super::answer::refuse(&refusal, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_port_that_is_in_use_has_somebody_to_be_stopped() {
+        let told = |kind: io::ErrorKind| {
+            not_bound(SocketAddr::from(([127, 0, 0, 1], 80)), "server.listen", kind.into()).to_string()
+        };
+        assert!(told(io::ErrorKind::AddrInUse).contains("stop what uses it"));
+        let privileged = told(io::ErrorKind::PermissionDenied);
+        assert!(privileged.contains("below 1024") && !privileged.contains("stop"), "{privileged}");
+    }
 }

@@ -217,7 +217,11 @@ fn check_head(request: &HttpRequest) -> Result<u64, Refused> {
         return Err((Refusal::new(429, "connections", "too many connections from this address"), Some(10)));
     }
     if request.method() != Method::PUT {
-        return Err(final_refusal(405, "method", format!("{} is not allowed here: uploads use PUT", request.method())));
+        return Err(final_refusal(
+            405,
+            answer::WRONG_METHOD,
+            format!("{} is not allowed here: uploads use PUT", request.method()),
+        ));
     }
     let headers = request.headers();
     let url_bytes = request.uri().path_and_query().map_or(0, |path| path.as_str().len());

@@ -55,6 +55,17 @@ impl NodeFolder {
         }
     }
 
+    /// Whether a process has `path` now. Looks and lets go at once: a node that starts in that very moment is told of a
+    /// running process, and has to be started again.
+    pub fn is_in_use(path: &Path) -> io::Result<bool> {
+        let lock = OpenOptions::new().read(true).open(path.join("lock"))?;
+        match flock(&lock, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(false),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -71,7 +82,9 @@ mod tests {
         let path = above.path().join("a/b");
         let first = NodeFolder::open(&path).unwrap();
         assert!(matches!(NodeFolder::open(&path), Err(FolderError::InUse { .. })));
+        assert!(NodeFolder::is_in_use(&path).unwrap());
         drop(first);
+        assert!(!NodeFolder::is_in_use(&path).unwrap());
         NodeFolder::open(&path).unwrap();
     }
 

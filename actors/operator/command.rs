@@ -55,6 +55,7 @@ enum DevicesCommand {
     /// Show one device: values with their sources, records, packages, software
     Show {
         /// Number of the device
+        #[arg(value_parser = device_number)]
         id: u64,
     },
 }
@@ -201,6 +202,10 @@ async fn packages(PackagesArgs { asking, command }: PackagesArgs, out: &mut impl
             Ok(std::fs::write(&file, &bytes).map_err(failed)?)
         }
     }
+}
+
+fn device_number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "a device is named by its number, see `muster devices list`".to_owned())
 }
 
 fn digest_or_beginning(text: &str) -> Result<String, String> {

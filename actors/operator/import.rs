@@ -1,19 +1,23 @@
 //! `muster import`: hands third-party inventory to a beacon or a server, and waits until it has custody.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
 use clap::ValueEnum;
-use muster::config::address::base_address;
-use muster::formats::gzip;
+use muster::config::address::base_address_of;
+use muster::formats::gzip::{self, Inflate};
+use muster::formats::ndi::{NdiError, read_ndi_gz};
 use muster::formats::wire::{BODY_BYTES_MAX, escape_header, header};
+use muster::formats::xml::XmlError;
 use muster::id::Digest;
 use muster::model::package::{Kind, Stream};
 use muster::roles::server::is_source_name;
-use muster::upload::answer::{Answer, Verdict, verdict};
+use muster::upload::answer::{Answer, STRANGE_HINT, Verdict, verdict};
 
 use crate::command::{Failure, in_system};
+use crate::errors::Chain;
 use crate::upload_client::UploadClient;
 
 /// Most bytes of a file that is not compressed yet.
@@ -54,8 +58,8 @@ pub enum ImportKind {
 pub fn run(args: ImportArgs) -> Result<(), Failure> {
     let ImportKind::Inventory = args.kind;
     let usage = |text: String| Failure { text, exit: 2 };
-    let server =
-        base_address(&args.server, args.allow_plain).map_err(|problem| usage(format!("--server: {problem}")))?;
+    let server = base_address_of(&args.server, args.allow_plain, "give `--allow-plain`")
+        .map_err(|problem| usage(format!("--server: {problem}")))?;
     if !is_source_name(&args.source) {
         let text = format!(
             "--source `{}`: write 1 to 100 letters, digits, `-`, `_`, `.` or blanks, and not `agent`",
@@ -63,7 +67,14 @@ pub fn run(args: ImportArgs) -> Result<(), Failure> {
         );
         return Err(usage(text));
     }
+    // All are looked at before the first is sent: whoever mends one runs the same command again.
     let names = args.files.iter().map(|file| upload_name(file)).collect::<Result<Vec<String>, Failure>>()?;
+    let work = |text: String| Failure { text, exit: 1 };
+    let checked = args.files.iter().map(|file| checked(file).map_err(|why| format!("`{}`: {why}", file.display())));
+    let wrong: Vec<String> = checked.filter_map(Result::err).collect();
+    if !wrong.is_empty() {
+        return Err(work(format!("{}; nothing is sent", wrong.join("; "))));
+    }
     in_system(async {
         let client = UploadClient::new().map_err(|error| Failure::work(&error))?;
         let mut failed = Vec::new();
@@ -73,7 +84,7 @@ pub fn run(args: ImportArgs) -> Result<(), Failure> {
                 Err(why) => failed.push(format!("`{}`: {why}", file.display())),
             }
         }
-        if failed.is_empty() { Ok(()) } else { Err(Failure { text: failed.join("; "), exit: 1 }) }
+        if failed.is_empty() { Ok(()) } else { Err(work(failed.join("; "))) }
     })
 }
 
@@ -106,6 +117,32 @@ fn read(file: &Path) -> Result<Vec<u8>, String> {
     Ok(body)
 }
 
+/// Reads a file as the server will, so that what is no inventory never leaves.
+fn checked(file: &Path) -> Result<(), String> {
+    let body = read(file)?;
+    let Err(error) = read_ndi_gz(body.as_slice()) else { return Ok(()) };
+    let line = place(&error).and_then(|at| line_at(&body, at));
+    let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+    Err(format!("{line}{}: mend it, or leave it out", Chain(&error)))
+}
+
+/// The byte of the document that an error blames.
+fn place(error: &NdiError) -> Option<u64> {
+    match error {
+        NdiError::Xml(XmlError::Malformed { at, .. } | XmlError::Token { at }) => Some(*at),
+        _ => None,
+    }
+}
+
+/// The line of byte `at`, from 1. `None` where bytes are not counted as the reader does: in UTF-16.
+fn line_at(body: &[u8], at: u64) -> Option<u64> {
+    let mut before = Vec::new();
+    // As much as could be inflated was read before.
+    Inflate::new(body).take(at).read_to_end(&mut before).ok()?;
+    let is_utf_16 = before.starts_with(&[0xff, 0xfe]) || before.starts_with(&[0xfe, 0xff]);
+    (!is_utf_16).then(|| before.iter().filter(|byte| **byte == b'\n').count() as u64 + 1)
+}
+
 /// Sends one file until it is taken, and says what became of it.
 async fn send(client: &UploadClient, server: &str, source: &str, file: &Path, name: &str) -> Result<String, String> {
     let path = file.to_owned();
@@ -120,6 +157,9 @@ async fn send(client: &UploadClient, server: &str, source: &str, file: &Path, na
     loop {
         let answer = client.put(&format!("{server}/ManageSoftRL"), kind.as_str(), name, &headers, body.clone()).await;
         tries += 1;
+        if answer.is_strange() {
+            return Err(format!("{server} {answer}: {STRANGE_HINT} --server takes that, port 7080 or 7081 by default"));
+        }
         let wait_ms = match verdict(&answer, digest, size) {
             Verdict::Delivered => {
                 let state = match &answer {
@@ -131,9 +171,17 @@ async fn send(client: &UploadClient, server: &str, source: &str, file: &Path, na
                 return Ok(format!("{} {digest} {state}", file.display()));
             }
             Verdict::Later { retry_after_ms, .. } if tries < TRIES_MAX => retry_after_ms.unwrap_or(1_000 << tries),
-            _ => return Err(format!("{server} {answer}")),
+            _ => return Err(what(server, &answer)),
         };
+        eprintln!("muster: {}, trying again ({} of {TRIES_MAX})", what(server, &answer), tries + 1);
         let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)).min(WAIT_MAX);
         tokio::time::sleep(wait).await;
+    }
+}
+
+fn what(server: &str, answer: &Answer) -> String {
+    match answer {
+        Answer::Nothing(why) => format!("no answer from {server} ({why})"),
+        answer => format!("{server} {answer}"),
     }
 }

@@ -1,9 +1,10 @@
 //! `muster server --config F`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use muster::config::server::ServerConfig;
+use tracing::info;
 
 use super::run::{Prepared, ServerError, start};
 use crate::clock::WallClock;
@@ -22,8 +23,13 @@ pub struct ServerArgs {
     check: bool,
 }
 
-fn failure(error: &ServerError) -> Failure {
-    if error.is_configuration() { Failure::usage(error) } else { Failure::work(error) }
+/// What is wrong with what the configuration says is told with its name.
+fn failure(error: &ServerError, config: &Path) -> Failure {
+    if !error.is_configuration() {
+        return Failure::work(error);
+    }
+    let Failure { text, exit } = Failure::usage(error);
+    Failure { text: format!("{}: {text}", config.display()), exit }
 }
 
 /// Runs a server until it is asked to stop.
@@ -32,15 +38,18 @@ pub fn run(args: ServerArgs) -> Result<(), Failure> {
     let config = ServerConfig::parse(&text, &args.config.display().to_string(), environment())
         .map_err(|error| Failure::usage(&error))?;
     if args.check {
-        Prepared::of(&config).map_err(|error| failure(&error))?;
+        Prepared::of(&config).map_err(|error| failure(&error, &args.config))?;
         print_well(&args.config);
         return Ok(());
     }
     in_system(async {
-        let server = start(&config, Arc::new(WallClock), exit_when_fatal()).await.map_err(|error| failure(&error))?;
+        let server = start(&config, Arc::new(WallClock), exit_when_fatal())
+            .await
+            .map_err(|error| failure(&error, &args.config))?;
         print_ready("server", Some(server.upload), Some(server.operator));
         asked_to_stop().await.map_err(|error| Failure::work(&error))?;
         server.stop().await;
+        info!("stopped");
         Ok(())
     })
 }

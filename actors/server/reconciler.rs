@@ -54,8 +54,10 @@ pub struct Rules {
 #[derive(Debug, thiserror::Error)]
 pub enum RulesError {
     /// A file cannot be read.
-    #[error("cannot read `{}`", path.display())]
+    #[error("cannot read `{}` ({option})", path.display())]
     File {
+        /// The option that names it.
+        option: &'static str,
         /// The file.
         path: PathBuf,
         /// What the system said.
@@ -69,15 +71,23 @@ pub enum RulesError {
 impl RuleFiles {
     /// Reads the files.
     pub fn read(&self) -> Result<Rules, RulesError> {
-        let text = |path: &Path| {
-            std::fs::read_to_string(path).map_err(|source| RulesError::File { path: path.to_path_buf(), source })
+        let text = |path: &Path, option| {
+            std::fs::read_to_string(path).map_err(|source| {
+                let path = path.to_path_buf();
+                RulesError::File { option, path, source }
+            })
         };
+        let (recognition, licences) = ("import.recognition_file", "import.licences_file");
         let library = match &self.recognition {
-            Some(path) => read_library(&[Document { text: &text(path)?, file: &path.display().to_string() }])?,
+            Some(path) => {
+                read_library(&[Document { text: &text(path, recognition)?, file: &path.display().to_string() }])?
+            }
             None => read_library(&[Document { text: standard_library(), file: "the built-in rules" }])?,
         };
         let licences = match &self.licences {
-            Some(path) => read_licences(&Document { text: &text(path)?, file: &path.display().to_string() }, &library)?,
+            Some(path) => {
+                read_licences(&Document { text: &text(path, licences)?, file: &path.display().to_string() }, &library)?
+            }
             None => Vec::new(),
         };
         Ok(Rules { library, licences })

@@ -5,6 +5,11 @@
 /// `http://host[:port]` or `https://host[:port]`, perhaps with a path; no user, query or fragment. Plain `http` beyond
 /// loopback only with `allow_plain`. Error: what is wrong and what would be right.
 pub fn base_address(text: &str, allow_plain: bool) -> Result<String, String> {
+    base_address_of(text, allow_plain, "set `allow_plain = true`")
+}
+
+/// The same for an address of a command line: `to_allow_plain` is what to do to accept plain `http`.
+pub fn base_address_of(text: &str, allow_plain: bool, to_allow_plain: &str) -> Result<String, String> {
     let (is_plain, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
         (Some(rest), _) => (true, rest),
         (_, Some(rest)) => (false, rest),
@@ -25,7 +30,7 @@ pub fn base_address(text: &str, allow_plain: bool) -> Result<String, String> {
     let is_loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     if is_plain && !is_loopback && !allow_plain {
         return Err(format!(
-            "`{text}` would carry uploads in plain beyond this host: use https, or set `allow_plain = true` to accept that"
+            "`{text}` would carry uploads in plain beyond this host: use https, or {to_allow_plain} to accept that"
         ));
     }
     Ok(text.trim_end_matches('/').to_owned())

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::Table;
 
 use super::address::{address_parts, base_address};
-use super::{ConfigError, parse_toml, parse_with_overrides};
+use super::{ConfigError, parse_checked, parse_toml};
 use crate::formats::failover::is_loopback_host;
 use crate::id::shorten;
 
@@ -240,7 +240,7 @@ impl AgentConfig {
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<AgentConfig, ConfigError> {
         let shipped: Table = parse_toml(SHIPPED, "the shipped agent.toml")?;
-        AgentConfig::checked(parse_with_overrides(text, file, &shipped, variables)?, file)
+        parse_checked(text, file, &shipped, variables, AgentConfig::checked)
     }
 
     /// Checks what was read, or filled in by a program.
@@ -451,6 +451,33 @@ mod tests {
         }
         check_server("http://10.0.0.1", true).unwrap();
         assert!(check_server("http://10.0.0.1", false).is_err());
+    }
+
+    #[test]
+    fn a_value_of_the_environment_that_cannot_be_is_told_of_its_variable() {
+        let error = |name: &str, value: &str| {
+            AgentConfig::parse(SHIPPED, "agent.toml", [(name.to_owned(), value.to_owned())]).unwrap_err().to_string()
+        };
+        assert_eq!(
+            error("MUSTER_UPLOAD_CATCH_UP_HOUR", "99"),
+            "environment: `MUSTER_UPLOAD_CATCH_UP_HOUR`: is 99, it must be 0 to 23"
+        );
+        let servers = error("MUSTER_AGENT_SERVERS", "https://a,b:7");
+        assert!(servers.starts_with("environment: `MUSTER_AGENT_SERVERS`: `b:7` is no base"), "{servers}");
+        // What the file says wrong stays the file's.
+        let text = SHIPPED.replace("catch_up_hour = 11", "catch_up_hour = 77");
+        let variables = [("MUSTER_AGENT_SITE".to_owned(), "lab".to_owned())];
+        let error = AgentConfig::parse(&text, "agent.toml", variables).unwrap_err().to_string();
+        assert_eq!(error, "agent.toml: `upload.catch_up_hour`: is 77, it must be 0 to 23");
+    }
+
+    #[test]
+    fn the_file_of_another_role_is_told_as_such() {
+        let server = include_str!("../../config/server.toml");
+        let error = AgentConfig::parse(server, "server.toml", []).unwrap_err();
+        assert_eq!(error.problem, "this looks like a server's file, start it with `muster server`");
+        let error = AgentConfig::parse(&format!("{SHIPPED}\n[server]\n"), "agent.toml", []).unwrap_err();
+        assert!(error.problem.starts_with("unknown key"), "{error}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::address::base_address;
 use super::document::{ConfigError, parse_toml};
 use super::node::{DiskSection, LimitsSection, check_node, milliseconds, tenant, wrong};
-use super::overrides::parse_with_overrides;
+use super::overrides::parse_checked;
 use crate::id::TenantId;
 
 /// The file as it is shipped: every option with its default, unit and reason.
@@ -145,7 +145,10 @@ impl BeaconConfig {
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<BeaconConfig, ConfigError> {
         let shipped: toml::Table = parse_toml(SHIPPED, "the shipped beacon.toml")?;
-        let read: BeaconFile = parse_with_overrides(text, file, &shipped, variables)?;
+        parse_checked(text, file, &shipped, variables, BeaconConfig::checked)
+    }
+
+    fn checked(read: BeaconFile, file: &str) -> Result<BeaconConfig, ConfigError> {
         let BeaconSection { data, name, listen, parents, allow_plain, workers, for_agents, mut endpoint, site, .. } =
             read.beacon;
         if !endpoint.is_empty() {

@@ -13,6 +13,11 @@ use crate::id::shorten;
 pub const DOCUMENT_BYTES_MAX: usize = 32 << 20;
 /// Deeper keys are not named in errors.
 const DEPTH_MAX: usize = 64;
+/// What serde says of a text that is no address to listen on.
+pub(super) const NO_SOCKET_ADDRESS: &str = "invalid socket address syntax";
+pub(super) const LISTEN_HINT: &str = "is no address to listen on, write an address such as 127.0.0.1:7080";
+/// Roles of nodes; the file of each has a section of this name.
+const ROLES: [&str; 3] = ["agent", "beacon", "server"];
 /// Known keys that an error lists at most.
 const LISTED_MAX: usize = 24;
 
@@ -98,6 +103,11 @@ impl Document<'_> {
     fn explain(&self, message: &str, span: Option<Range<usize>>) -> ConfigError {
         let mut error = self.error(span.clone(), "");
         if let Some((key, known)) = unknown(message, "unknown field `") {
+            if let Some(role) = self.other_role(&known) {
+                let article = if role == "agent" { "an" } else { "a" };
+                error.problem = format!("this looks like {article} {role}'s file, start it with `muster {role}`");
+                return error;
+            }
             if last_part(&error.key) != key {
                 push_key(&mut error.key, key);
             }
@@ -119,6 +129,8 @@ impl Document<'_> {
             error.problem = "is missing, add it".into();
         } else if let Some((found, expected)) = mistaken(message) {
             error.problem = format!("expected {}, found {found}", plain_words(expected));
+        } else if message.trim_end() == NO_SOCKET_ADDRESS {
+            error.problem = LISTEN_HINT.into();
         } else {
             error.problem = message.trim_end().into();
             if error.key.is_empty() && message == "duplicate key" {
@@ -128,6 +140,17 @@ impl Document<'_> {
             }
         }
         error
+    }
+
+    /// The role whose section the text has, when that is not one of the `known` sections and none of those is there.
+    fn other_role(&self, known: &[&str]) -> Option<&'static str> {
+        let (table, _) = DeTable::parse_recoverable(self.text);
+        let has = |role: &str| table.get_ref().keys().any(|key| key.get_ref() == role);
+        let (own, others): (Vec<&str>, Vec<&str>) = ROLES.iter().partition(|role| known.contains(role));
+        if own.is_empty() || own.into_iter().any(has) {
+            return None;
+        }
+        others.into_iter().find(|role| has(role))
     }
 
     /// Dotted path of the innermost key or value that stands around `offset`; empty when there is none.

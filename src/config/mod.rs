@@ -22,4 +22,4 @@ pub mod licences;
 
 pub use document::{ConfigError, Document, parse_toml};
 pub use nearest::nearest;
-pub use overrides::{apply_overrides, parse_with_overrides};
+pub use overrides::{apply_overrides, parse_checked, parse_with_overrides};

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use super::document::{LISTEN_HINT, NO_SOCKET_ADDRESS};
 use super::{ConfigError, nearest, parse_toml};
 use crate::id::shorten;
 
@@ -47,10 +48,38 @@ pub fn parse_with_overrides<T: DeserializeOwned>(
             // The message may quote the value, so only what was expected is repeated.
             problem: match error.message().rsplit_once(", expected ") {
                 Some((_, expected)) => format!("not a value of this option, expected {}", expected.trim_end()),
+                None if error.message().trim_end() == NO_SOCKET_ADDRESS => LISTEN_HINT.into(),
                 None => "not a value of this option".into(),
             },
         }),
     }
+}
+
+/// The same with a check of what was read. What the check finds wrong with a value that a variable gave, it says of the
+/// variable: the file may be right.
+pub fn parse_checked<F: DeserializeOwned, C>(
+    text: &str,
+    file: &str,
+    shipped: &Table,
+    variables: impl IntoIterator<Item = (String, String)>,
+    check: impl FnOnce(F, &str) -> Result<C, ConfigError>,
+) -> Result<C, ConfigError> {
+    let ours = variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX));
+    let ours: BTreeMap<String, String> = ours.collect();
+    let read = parse_with_overrides(text, file, shipped, ours.clone())?;
+    check(read, file).map_err(|error| {
+        // `agent.servers[2]` is of the variable that gives the whole list.
+        let option = error.key.split('[').next().unwrap_or_default();
+        let name = variable_name(option);
+        if option.is_empty() || !ours.contains_key(&name) {
+            return error;
+        }
+        ConfigError { file: "environment".into(), line: None, key: name, problem: error.problem }
+    })
+}
+
+fn variable_name(option: &str) -> String {
+    format!("{PREFIX}{}", option.replace(['.', '-'], "_").to_uppercase())
 }
 
 /// Sets in `table` what `variables` override, and gives the names of those that did, sorted.
@@ -114,7 +143,7 @@ impl Options {
     fn collect(&mut self, table: &Table, path: &mut Vec<String>) {
         for (key, value) in table {
             path.push(key.clone());
-            let name = format!("{PREFIX}{}", path.join("_").replace('-', "_").to_uppercase());
+            let name = variable_name(&path.join("."));
             match value {
                 Value::Table(section) => {
                     self.sections.push(name);

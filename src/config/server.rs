@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::address::base_address;
 use super::document::{ConfigError, parse_toml};
 use super::node::{DiskSection, LimitsSection, check_node, milliseconds, tenant, wrong};
-use super::overrides::parse_with_overrides;
+use super::overrides::parse_checked;
 use crate::id::TenantId;
 
 /// The file as it is shipped: every option with its default, unit and reason.
@@ -169,8 +169,11 @@ impl ServerConfig {
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<ServerConfig, ConfigError> {
         let shipped: toml::Table = parse_toml(SHIPPED, "the shipped server.toml")?;
-        let ServerFile { server, import, custody, servicenow, limits, disk } =
-            parse_with_overrides(text, file, &shipped, variables)?;
+        parse_checked(text, file, &shipped, variables, ServerConfig::checked)
+    }
+
+    fn checked(read: ServerFile, file: &str) -> Result<ServerConfig, ConfigError> {
+        let ServerFile { server, import, custody, servicenow, limits, disk } = read;
         for (key, threads) in [("server.workers", server.workers), ("server.loaders", server.loaders)] {
             if !(1..=64).contains(&threads) {
                 return Err(wrong(file, key, format!("{threads} is not between 1 and 64")));

@@ -8,6 +8,9 @@ use std::sync::Arc;
 use crate::id::{Digest, Guid, shorten};
 use crate::time::Timestamp;
 
+/// Code of the 404 that only a listener for uploads gives: it takes none of this kind.
+pub const UNKNOWN_KIND: &str = "unknown-kind";
+
 /// Header names, lower case as they are looked up.
 pub mod header {
     /// GUID of the agent; the origin until enrolment exists.
@@ -143,7 +146,7 @@ pub fn upload_name(folder: &str, encoded: &str) -> Result<UploadName, Refusal> {
     let folder = FOLDERS.iter().find(|known| known.name == folder).ok_or_else(|| {
         Refusal::new(
             404,
-            "unknown-kind",
+            UNKNOWN_KIND,
             format!("`{}` is no kind of upload: one of {}", shorten(folder), folder_names()),
         )
     })?;

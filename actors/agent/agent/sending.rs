@@ -7,7 +7,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use muster::id::Guid;
 use muster::roles::IntentNumber;
 use muster::roles::agent::{AgentInput, AgentServer, PackageNumber, ServerNumber};
-use muster::upload::answer::{Answer, Verdict, verdict};
+use muster::upload::answer::{Answer, STRANGE_HINT, Verdict, verdict};
 use tracing::{error, info, warn};
 
 use super::Agent;
@@ -15,8 +15,14 @@ use crate::agent::outbox::OutboxError;
 use crate::agent::status::LastReceipt;
 use crate::errors::Chain;
 
-/// Why a server of the agent's own file is asked.
-pub(in crate::agent) const CONFIGURED: &str = "named in the agent's own configuration";
+/// Why a server is asked that no list in force has put where it stands.
+pub(in crate::agent) fn why_unordered(is_of_policy: bool) -> &'static str {
+    if is_of_policy {
+        "named by the policy's list, which is not ordered yet"
+    } else {
+        "named in the agent's own configuration"
+    }
+}
 
 impl Agent {
     pub(super) fn upload(
@@ -76,6 +82,7 @@ impl Agent {
             (Verdict::Revoked, _) => error!(server, "this agent's identity is revoked, tried again in a day"),
             (Verdict::Loop, _) => error!(server, "the server says that reports run in a circle: check its parents"),
             (Verdict::Refused, _) => warn!(server, why = %answer, "report refused for good"),
+            _ if answer.is_strange() => warn!(server, why = %answer, hint = STRANGE_HINT, "report not taken, kept"),
             _ => warn!(server, why = %answer, "report not taken, kept"),
         }
     }
@@ -84,7 +91,8 @@ impl Agent {
     fn why(&self, id: Guid) -> String {
         let order = self.core.servers().order();
         let choice = order.and_then(|order| order.choices.iter().find(|choice| choice.id == id));
-        choice.map_or_else(|| CONFIGURED.to_owned(), |choice| choice.reason.to_string())
+        let is_of_policy = self.core.rules().is_of_policy(id);
+        choice.map_or_else(|| why_unordered(is_of_policy).to_owned(), |choice| choice.reason.to_string())
     }
 }
 

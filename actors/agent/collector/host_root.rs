@@ -111,6 +111,15 @@ impl HostRoot {
         }
     }
 
+    /// Like [`read_or_empty`](Self::read_or_empty), for a file that only root may read on most hosts: one that is not
+    /// this agent's to read is no finding.
+    pub fn read_if_permitted(&self, path: &str, bytes_limit: usize) -> Vec<u8> {
+        match self.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Vec::new(),
+            _ => self.read_or_empty(path, bytes_limit),
+        }
+    }
+
     /// Like [`read`](Self::read), with no file as no bytes.
     pub fn read_or_empty(&self, path: &str, bytes_limit: usize) -> Vec<u8> {
         self.read(path, bytes_limit).unwrap_or_default()
@@ -334,5 +343,28 @@ mod tests {
         assert_eq!(walk(WalkLimits { depth: 1, entries: 100 }), ["a/1.tag", "a/b/2.tag"]);
         assert_eq!(walk(WalkLimits { depth: 9, entries: 100 }).len(), 3);
         assert_eq!(walk(WalkLimits { depth: 9, entries: 2 }), ["a/1.tag"]);
+    }
+
+    #[test]
+    fn a_file_that_is_not_this_agents_to_read_is_a_finding_only_where_it_should_be_readable() {
+        use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("closed"), "x").unwrap();
+        fs::set_permissions(folder.path().join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
+        let root = folder.path().to_owned();
+        // Root reads everything, so this thread gives that up.
+        let findings = std::thread::spawn(move || {
+            let mut sets = capabilities(None).unwrap();
+            sets.effective -= CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+            set_capabilities(None, sets).unwrap();
+            let host = HostRoot::new(&root);
+            assert_eq!(host.read_if_permitted("closed", 4), b"");
+            assert_eq!(host.read_if_permitted("absent", 4), b"");
+            assert_eq!(host.findings.borrow().len(), 0);
+            assert_eq!(host.read("closed", 4), None);
+            host.into_findings().len()
+        });
+        assert_eq!(findings.join().unwrap(), 1);
     }
 }

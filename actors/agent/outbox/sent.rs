@@ -62,6 +62,13 @@ impl Kept {
 }
 
 impl Outbox {
+    /// `false` when inventories were published and no receiver ever took custody of one.
+    pub fn is_heard(&self) -> bool {
+        let is_inventory = |stream: &Stream| stream.as_str().split('/').next() == Some(Kind::Inventories.as_str());
+        let counters = self.streams().iter().filter(|(stream, _)| is_inventory(stream)).map(|(_, counters)| counters);
+        counters.clone().all(|counters| counters.published == 0) || counters.clone().any(|counters| counters.acked > 0)
+    }
+
     /// Lets a delivered package go from the queue: a receiver has custody. What can be sent again is kept.
     pub fn deliver(&mut self, package: PackageNumber, now: Timestamp) {
         self.acknowledge(package);

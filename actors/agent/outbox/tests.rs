@@ -257,6 +257,22 @@ fn what_is_asked_for_all_the_time_goes_once_a_day() {
 }
 
 #[test]
+fn an_agent_is_heard_once_a_receiver_took_an_inventory_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path());
+    assert!(outbox.is_heard(), "nothing was said");
+    delivered(&mut outbox, b"<x/>", NOW);
+    let refused = outbox.publish(report(b"<x/>"), NOW).unwrap();
+    outbox.refuse(refused.package, NOW);
+    drop(outbox);
+    let mut outbox = open(folder.path());
+    assert!(!outbox.is_heard(), "usage was taken, no inventory");
+    let taken = outbox.publish(report(b"<y/>"), NOW).unwrap();
+    outbox.deliver(taken.package, NOW);
+    assert!(outbox.is_heard());
+}
+
+#[test]
 fn a_stock_that_was_lost_is_collected_anew_and_never_kept() {
     let folder = tempfile::tempdir().unwrap();
     let mut outbox = open(folder.path());

@@ -44,8 +44,10 @@ pub enum Denied {
 pub struct Listed<'c> {
     /// The server.
     pub server: &'c AgentServer,
-    /// Why it stands where it stands; `None` for a configured one.
+    /// Why it stands where it stands; `None` for a configured one, and as long as the list is not ordered.
     pub reason: Option<&'c Reason>,
+    /// Whether the policy's list names it.
+    pub is_of_policy: bool,
     /// Whether it may be asked now.
     pub is_open: bool,
     /// How it denied this agent's identity, when that was its last word.
@@ -298,7 +300,8 @@ impl ServerChoice {
             let server = rules.servers.get(usize::from(place))?;
             let known = self.known.get(usize::from(place)).copied().unwrap_or_default();
             let is_open = now >= known.busy_until && known.health.lets_pass(now);
-            Some(Listed { server, reason: reasons.get(&place).copied(), is_open, denied: known.denied })
+            let (reason, is_of_policy) = (reasons.get(&place).copied(), rules.is_of_policy(server.id));
+            Some(Listed { server, reason, is_of_policy, is_open, denied: known.denied })
         })
     }
 

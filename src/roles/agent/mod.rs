@@ -76,7 +76,7 @@ impl Core for AgentCore {
 
     fn recover(durable: AgentDurable, mut rng: RngStream, now: Timestamp) -> AgentCore {
         let AgentDurable { settings, rules, has_policy, agent, device, mut queued, last_collected, .. } = durable;
-        let AgentDurable { ran, policy_by, measures, .. } = durable;
+        let AgentDurable { ran, policy_by, measures, is_heard, .. } = durable;
         assert!((1..=SERVERS_MAX).contains(&rules.servers.len()), "an agent has 1 to {SERVERS_MAX} servers");
         queued.sort_by_key(|queued| queued.package);
         let fresh = |queued| Entry { queued, due: now, tries: 0, is_retry: false };
@@ -88,6 +88,8 @@ impl Core for AgentCore {
         let collect_due = match last_collected {
             _ if settings.collect_at_start => now,
             None => now,
+            // All that was published was refused, or lost: the server does not know this host, and waits for no schedule.
+            Some(_) if !is_heard && queued.iter().all(Queued::is_beside) => now,
             // Missed while the machine was off. A schedule of the policy says itself what becomes of that.
             Some(last) if !has_policy && now.ms_since(last) >= settings.inventory_every_ms => {
                 now.plus_ms(rng.below(MISSED_WITHIN_MS))

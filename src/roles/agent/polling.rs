@@ -2,6 +2,7 @@
 //!
 //! Whatever schedule is in force, from one question to the next there are at most two days (or two periods of the agent's
 //! own file, where those are longer): a policy whose schedule asks too rarely, or never, can be put right by the next.
+//! While the policy in force lists no server, an agent asks again after 1, 4, 16, 64 and 256 minutes.
 
 use super::rules::AgentRules;
 use super::vocabulary::{AgentIntent, PolicyAnswer, ServerNumber};
@@ -16,6 +17,10 @@ use crate::upload::backoff::Backoff;
 const BUSY_MS: i64 = MINUTE_MS;
 /// Waits of an agent that nobody has a policy for. In migration mode that is so for weeks, so they grow to some hours.
 const NO_POLICY: Backoff = Backoff { base_ms: 30 * SECOND_MS, cap_ms: 4 * HOUR_MS };
+
+/// From one question to the next while the policy in force lists no server: 1, 4, 16, 64 and 256 minutes, and up to half as
+/// much again. A policy is given out before its server has heard of any beacon, and the schedule asks only twice a day.
+const UNLISTED_MS: [i64; 5] = [MINUTE_MS, 4 * MINUTE_MS, 16 * MINUTE_MS, 64 * MINUTE_MS, 256 * MINUTE_MS];
 
 /// One question on its way round the servers.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +51,8 @@ pub(super) struct Polling {
     /// No sooner than this, whatever a schedule says.
     floor: Timestamp,
     failures: u8,
+    /// Questions of this life that were answered while no server was listed.
+    unlisted: u8,
     /// Without a policy an agent has not been told anything yet, also not that there is nothing for it.
     has_policy: bool,
 }
@@ -67,7 +74,24 @@ impl Polling {
             latest => latest.unwrap_or(within).min(within),
         };
         let due = if has_policy { Timestamp::NEVER } else { now };
-        Polling { poll: None, due, latest, floor: Timestamp(i64::MIN), failures: 0, has_policy }
+        let floor = Timestamp(i64::MIN);
+        let mut polling = Polling { poll: None, due, latest, floor, failures: 0, unlisted: 0, has_policy };
+        if has_policy {
+            polling.ask_while_unlisted(rules, now, rng);
+        }
+        polling
+    }
+
+    /// Asks sooner than the schedule as long as the policy in force lists no server; after some hours the schedule goes on
+    /// alone: then there is none to list.
+    fn ask_while_unlisted(&mut self, rules: &AgentRules, now: Timestamp, rng: &mut RngStream) {
+        if rules.failover.is_some() {
+            self.unlisted = 0;
+            return;
+        }
+        let Some(wait) = UNLISTED_MS.get(usize::from(self.unlisted)) else { return };
+        self.unlisted += 1;
+        self.due = self.due.min(now.plus_ms(wait + rng.below(wait / 2 + 1)));
     }
 
     /// When the next question is put; `NEVER` while one is under way.
@@ -157,7 +181,10 @@ impl AgentCore {
         let verdict = Verdict::Later { retry_after_ms: None, broken: answer == PolicyAnswer::Silent };
         self.servers.answered(&self.rules, to, now, verdict, &mut self.rng);
         match answer {
-            PolicyAnswer::Taken => (self.polling.failures, self.polling.has_policy) = (0, true),
+            PolicyAnswer::Taken => {
+                (self.polling.failures, self.polling.has_policy) = (0, true);
+                self.polling.ask_while_unlisted(&self.rules, now, &mut self.rng);
+            }
             // In migration mode an agent that is no target keeps what it has.
             PolicyAnswer::NoneHere if self.polling.has_policy => self.polling.failures = 0,
             PolicyAnswer::NotTaken => self.ask_policy_later(now, &Round { asked: vec![to.0], ..Round::default() }),

@@ -162,6 +162,11 @@ impl AgentRules {
         self.timetable.events().iter().any(|event| event.triggers.iter().any(is_signal))
     }
 
+    /// Whether the policy's list names this server.
+    pub fn is_of_policy(&self, id: Guid) -> bool {
+        self.failover.as_ref().is_some_and(|list| list.uploads.iter().any(|server| server.id == id))
+    }
+
     /// Places of the configured servers that are no part of the policy's list, in order: the last resort.
     pub fn bootstrap(&self) -> impl Iterator<Item = u16> {
         let first = self.failover.as_ref().map_or(0, |list| list.uploads.len());

@@ -57,6 +57,8 @@ pub struct AgentDurable {
     pub policy_by: Option<Timestamp>,
     /// What is queued, in any order.
     pub queued: Vec<Queued>,
+    /// `false` when inventories were published and no server ever took one: what it has to say is still to be said.
+    pub is_heard: bool,
     /// When the last published inventory was collected.
     pub last_collected: Option<Timestamp>,
     /// The last run of each event.

@@ -154,6 +154,7 @@ async fn serve(chain: Chain, places: &Places) -> Result<(), Failure> {
     );
     asked_to_stop().await.map_err(|error| Failure::work(&error))?;
     chain.stop().await;
+    info!("stopped");
     Ok(())
 }
 

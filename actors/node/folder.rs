@@ -11,6 +11,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -33,6 +34,11 @@ pub enum FolderError {
     },
 }
 
+/// How often a lock that somebody holds is tried.
+const LOOKS: u32 = 10;
+/// Longer than a look at it takes.
+const LOOK_TIME: Duration = Duration::from_millis(20);
+
 /// A locked data folder. Dropping it lets go of the lock.
 #[derive(Debug)]
 pub struct NodeFolder {
@@ -48,15 +54,19 @@ impl NodeFolder {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let lock = options.open(path.join("lock")).map_err(unusable)?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(NodeFolder { path: path.to_path_buf(), _lock: lock }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(FolderError::InUse { path: path.to_path_buf() }),
-            Err(error) => Err(unusable(error.into())),
+        for tries_left in (0..LOOKS).rev() {
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(NodeFolder { path: path.to_path_buf(), _lock: lock }),
+                // Perhaps somebody looks whether it is in use.
+                Err(rustix::io::Errno::WOULDBLOCK) if tries_left > 0 => std::thread::sleep(LOOK_TIME),
+                Err(rustix::io::Errno::WOULDBLOCK) => break,
+                Err(error) => return Err(unusable(error.into())),
+            }
         }
+        Err(FolderError::InUse { path: path.to_path_buf() })
     }
 
-    /// Whether a process has `path` now. Looks and lets go at once: a node that starts in that very moment is told of a
-    /// running process, and has to be started again.
+    /// Whether a process has `path` now. Looks and lets go at once.
     pub fn is_in_use(path: &Path) -> io::Result<bool> {
         let lock = OpenOptions::new().read(true).open(path.join("lock"))?;
         match flock(&lock, FlockOperation::NonBlockingLockShared) {
@@ -94,5 +104,24 @@ mod tests {
         std::fs::write(above.path().join("file"), "").unwrap();
         let error = NodeFolder::open(&above.path().join("file/data")).unwrap_err();
         assert!(error.to_string().contains("file/data"), "{error}");
+    }
+
+    #[test]
+    fn who_only_looks_keeps_no_node_from_starting() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(NodeFolder::open(folder.path()).unwrap());
+        // One of many: a thread may get no processor for long.
+        let has_started = (0..20).any(|_| {
+            let look = File::open(folder.path().join("lock")).unwrap();
+            flock(&look, FlockOperation::NonBlockingLockShared).unwrap();
+            let looker = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(5));
+                drop(look);
+            });
+            let started = NodeFolder::open(folder.path()).is_ok();
+            looker.join().unwrap();
+            started
+        });
+        assert!(has_started);
     }
 }

@@ -1,6 +1,6 @@
 //! Runs and times: what one sample of the processes adds to what was counted before.
 //!
-//! A *run* (see [`run`](super::run)) is a process together with its descendants of the same program and user: a process
+//! A *run* (see `run`) is a process together with its descendants of the same program and user: a process
 //! whose parent, when it is first seen, is a live process of the same user and program belongs to its parent's run;
 //! every other new process begins one. So a browser with twenty children of its own program was started once, and two
 //! shells that each start `sleep` started it twice, one after the other or at one time. A run goes on while any of its

@@ -67,6 +67,8 @@ pub struct Beacon {
     in_use: Option<Parent>,
     timer: Option<SpawnHandle>,
     stopping: bool,
+    /// What was delivered is not let go of, which was told: the disk is full.
+    keeps_delivered: bool,
     _watch: DeathWatch,
 }
 
@@ -79,7 +81,8 @@ impl Beacon {
         let durable = BeaconDurable { settings: world.settings.clone(), guid_seed, held: waiting(held) };
         let core = BeaconCore::recover(durable, rng, world.clock.now());
         let intents = Intents::default();
-        Beacon { world, core, intents, seen, in_use: None, timer: None, stopping: false, _watch: watch }
+        let (in_use, timer, stopping, keeps_delivered) = (None, None, false, false);
+        Beacon { world, core, intents, seen, in_use, timer, stopping, keeps_delivered, _watch: watch }
     }
 
     fn pull(&mut self) {
@@ -191,8 +194,9 @@ impl Beacon {
         let packages = self.world.logs.packages.clone();
         let released = async move { packages.ask(PackageRequest::Release(vec![held.key])).await };
         ctx.spawn(released.into_actor(self).map(|released, beacon, ctx| {
-            if let Err(error) = released {
-                warn!(error = %Chain(&error), "a delivered package was not let go, it will be sent once more after a restart");
+            let had_kept = std::mem::replace(&mut beacon.keeps_delivered, released.is_err());
+            if let (Err(error), false) = (released, had_kept) {
+                warn!(error = %Chain(&error), "delivered packages are not let go of, they are sent once more after a restart");
             }
             beacon.tell(BeaconInput::Done, ctx);
         }));

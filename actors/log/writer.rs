@@ -123,7 +123,8 @@ impl<J: Journal> Writer<J> {
     ) -> std::io::Result<(Writer<J>, JoinHandle<()>)> {
         let (send, receive) = sync_channel(QUEUE_MAX);
         let stats = Arc::new(WriterStats::default());
-        let mut turn = Turn { journal, receive, clock, reserve, stats: stats.clone(), last_group: 0, room: None };
+        let mut turn =
+            Turn { journal, receive, clock, reserve, stats: stats.clone(), last_group: 0, room: None, was_full: false };
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
             if let Err(failure) = turn.run() {
                 error!(error = %Chain(&failure), "the log failed, the process ends and recovers at its next start");
@@ -160,6 +161,8 @@ struct Turn<J: Journal> {
     last_group: usize,
     /// When the space was last asked for, and whether there was room.
     room: Option<(Instant, bool)>,
+    /// The last group that had bytes found no place on the disk, which was told.
+    was_full: bool,
 }
 
 type Reply<J> =
@@ -170,14 +173,20 @@ impl<J: Journal> Turn<J> {
         while let Ok(first) = self.receive.recv() {
             let mut group: Vec<Reply<J>> = Vec::with_capacity(self.last_group.max(8));
             let gathered = self.gather(first, &mut group);
+            let has_bytes = self.journal.pending_bytes() > 0;
             let synced = gathered.and_then(|()| self.journal.sync());
             self.last_group = group.len();
             match &synced {
                 Ok(()) => {
                     self.stats.groups.fetch_add(1, Ordering::Relaxed);
                     self.stats.requests.fetch_add(group.len() as u64, Ordering::Relaxed);
+                    if has_bytes && std::mem::take(&mut self.was_full) {
+                        info!("there is room on the disk again");
+                    }
                 }
-                Err(LogError::Full) => warn!("no room for a group, its senders are told so"),
+                // Once, and not for each upload of a full disk.
+                Err(LogError::Full) if std::mem::replace(&mut self.was_full, true) => {}
+                Err(LogError::Full) => warn!("the disk is full, senders are told so until there is room again"),
                 Err(_) => {}
             }
             for (reply, answer) in group {

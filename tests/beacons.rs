@@ -147,10 +147,11 @@ fn inventory_of_another_tool_is_imported_through_a_beacon_and_business_files_are
     assert_eq!((&device["sources"], &device["model"]), (&json!(["scanner"]), &json!("M7")));
 
     // One that is none is named in the server's log, with what is wrong.
-    let rubbish = folder.path().join("rubbish.ndi");
-    std::fs::write(&rubbish, "no inventory").unwrap();
-    let sent = run(&["import", rubbish.to_str().unwrap(), "--kind", "inventory", "--server", &place.at(7080)]);
-    assert!(sent.status.success());
+    let put = |address: String, body: &[u8]| {
+        reqwest::blocking::Client::new().put(address).body(body.to_vec()).send().unwrap().status().as_u16()
+    };
+    let rubbish = format!("{}/ManageSoftRL/IntermediateData/rubbish.ndi.gz", place.at(7080));
+    assert_eq!(put(rubbish, &gzip::compress(b"no inventory")), 200);
     let told = wait_for("a warning", || {
         let log = std::fs::read_to_string(&log).unwrap();
         log.lines().find(|line| line.contains("in quarantine")).map(str::to_owned)
@@ -160,12 +161,9 @@ fn inventory_of_another_tool_is_imported_through_a_beacon_and_business_files_are
     // A file of the business, at the address that beacons have for such files.
     let body = gzip::compress(b"Contract No;Name\n");
     let digest = Digest::of(&body);
-    let put = |address: String| {
-        reqwest::blocking::Client::new().put(address).body(body.clone()).send().unwrap().status().as_u16()
-    };
     let id = wait_for("its id", || place.listed("beacon")?["id"].as_str().map(str::to_owned));
     let address = |id: &str| format!("{}/inventory-beacons/{id}/intermediate/contracts.csv.gz", place.at(7081));
-    assert_eq!((put(address("nobody")), put(address(&id))), (400, 200));
+    assert_eq!((put(address("nobody"), &body), put(address(&id), &body)), (400, 200));
     let package = wait_for("the file at the server", || get(&format!("{}/api/v1/packages/{digest}", place.at(8080))));
     assert_eq!((&package["state"], &package["kind"]), (&json!("held"), &json!("IntermediateData")));
     assert_eq!(package["hops"].as_array().unwrap().len(), 2);

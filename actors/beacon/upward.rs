@@ -308,9 +308,7 @@ impl HttpUpward {
         self.outages.note(parent, question, heard);
         sent.map_err(failed)
     }
-}
 
-impl HttpUpward {
     /// Behind the status, and nothing waits for it: a slow link may need minutes. One at a time, so that no page goes twice.
     fn exchange_gaps(&self, parent: Parent) {
         let Ok(turn) = self.gaps_turn.clone().try_lock_owned() else { return };

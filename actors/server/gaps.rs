@@ -104,7 +104,7 @@ impl GapKeeper {
     /// Notes these; gives how many unknown senders were not listened to.
     async fn note_page(&self, reports: Vec<GapReport>) -> Result<usize, TurnError> {
         let (tenant, now, strangers) = (self.books.tenant.clone(), self.clock.now(), self.strangers.clone());
-        let facts = self.books.facts.clone();
+        let own = self.clone();
         let refused = self.books.turn(move |draft| {
             let mut refused = 0;
             for report in reports {
@@ -112,13 +112,14 @@ impl GapKeeper {
                 let mut gaps = gaps_of(draft, &tenant, &origin)?;
                 let told = acked.iter().map(|mark| Stream(mark.stream.clone()));
                 let ledgers = ledgers_of(draft, &tenant, &origin, told.chain(streams(&gaps)))?;
-                let is_stranger = ledgers.is_empty() && gaps.is_empty();
+                let is_known = own.is_known(&origin);
+                let is_stranger = !is_known && gaps.is_empty();
                 if is_stranger && strangers.load(Ordering::Relaxed) >= STRANGERS_MAX {
                     refused += 1;
                     continue;
                 }
                 // Of a stranger nothing is counted: it may claim any number of names, and tells again.
-                if !facts.keys(&FactKey::ledgers_prefix(&tenant, &origin), None, 1).is_empty() {
+                if is_known {
                     note_abandoned(draft, &tenant, &origin, &report)?;
                 }
                 let before = gaps.clone();
@@ -131,6 +132,11 @@ impl GapKeeper {
             Ok::<_, TurnError>((refused, News::default()))
         });
         refused.await
+    }
+
+    /// Whether anything of `origin` was ever settled.
+    fn is_known(&self, origin: &Origin) -> bool {
+        !self.books.facts.keys(&FactKey::ledgers_prefix(&self.books.tenant, origin), None, 1).is_empty()
     }
 
     /// Notes what this server was told itself, then looks at all gaps: what is settled is closed, what is over the limit
@@ -192,7 +198,7 @@ impl GapKeeper {
                 if let Ok(agent) = origin.as_str().parse::<Guid>() {
                     seen.left_out += usize::from(!seen.resends.add(agent, &marks));
                 }
-                seen.strangers += usize::from(!gaps.is_empty() && ledgers.is_empty());
+                seen.strangers += usize::from(!gaps.is_empty() && !self.is_known(&origin));
                 if gaps != before || gaps.is_empty() {
                     seen.changed.push(origin);
                 }

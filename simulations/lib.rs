@@ -1,6 +1,13 @@
 //! The drill: fleets in virtual time, disks that forget, chaos with real processes, load.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the drill owns clocks, disks and sockets")]
 
+pub mod drive;
+pub mod fleet;
+pub mod invariants;
+pub mod report;
+pub mod scenario;
+pub mod world;
+
 pub mod crash;
 pub mod disk;
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use muster_simulations::{chaos, custody, intake, polls, usage};
+use muster_simulations::{chaos, custody, fleet, intake, polls, usage};
 
 /// Drills muster: fleets, faults and load.
 #[derive(Debug, Parser)]
@@ -15,6 +15,8 @@ struct MusterSim {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Simulate a fleet in virtual time and report what it came to.
+    Fleet(fleet::FleetArgs),
     /// Kill real nodes at random and check that nothing with a receipt is lost.
     Chaos(chaos::ChaosArgs),
     /// Upload to a node over many connections and compare its receipts with what the disk can do.
@@ -29,6 +31,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match MusterSim::parse().command {
+        Command::Fleet(args) => fleet::run(args),
         Command::Chaos(args) => chaos::run(args),
         Command::Intake(args) => intake::run(args),
         Command::Polls(args) => polls::run(args),

@@ -23,6 +23,11 @@ impl RngStream {
         self.0.random()
     }
 
+    /// 64 bits that hang on its state, which stays as it is: two streams that drew the same have the same.
+    pub fn fingerprint(&self) -> u64 {
+        self.clone().bits()
+    }
+
     /// 16 uniform bytes, for GUIDs.
     pub fn bytes(&mut self) -> [u8; 16] {
         self.0.random()

@@ -66,6 +66,8 @@ pub trait Core: Sized {
     fn next_due(&self) -> Timestamp;
     /// The time has come.
     fn wake(&mut self, now: Timestamp, out: &mut impl Sink<Self::Intent>);
+    /// 64 bits that hang on all it has drawn so far: two lives that decided the same have the same.
+    fn fingerprint(&self) -> u64;
     /// Something happened.
     fn on(&mut self, now: Timestamp, input: Self::Input, out: &mut impl Sink<Self::Intent>);
 }

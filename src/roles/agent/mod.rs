@@ -132,6 +132,10 @@ impl Core for AgentCore {
         collect.min(policy).min(upload).min(self.plan.next_due())
     }
 
+    fn fingerprint(&self) -> u64 {
+        self.rng.fingerprint()
+    }
+
     fn wake(&mut self, now: Timestamp, out: &mut impl Sink<AgentIntent>) {
         self.follow_clock(now);
         self.advance(now, out);

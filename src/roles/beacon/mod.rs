@@ -122,6 +122,10 @@ impl Core for BeaconCore {
         cycle.min(self.policy_due).min(self.status_due).min(self.rescan_due)
     }
 
+    fn fingerprint(&self) -> u64 {
+        self.rng.fingerprint()
+    }
+
     fn wake(&mut self, now: Timestamp, out: &mut impl Sink<BeaconIntent>) {
         self.follow_clock(now);
         if now >= self.policy_due {

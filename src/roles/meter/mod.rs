@@ -84,6 +84,11 @@ impl Core for MeterCore {
         sample.min(report)
     }
 
+    fn fingerprint(&self) -> u64 {
+        // It draws nothing.
+        0
+    }
+
     fn wake(&mut self, now: Timestamp, out: &mut impl Sink<MeterIntent>) {
         let every = self.policy.sample_every_ms;
         let next = Timestamp(now.0.div_euclid(every).saturating_mul(every)).plus_ms(every);

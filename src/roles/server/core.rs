@@ -265,6 +265,11 @@ impl Core for ServerCore {
         failed.min(task).min(self.sweep_due).min(self.policy_due).min(self.gaps_due)
     }
 
+    fn fingerprint(&self) -> u64 {
+        // Its one draw says when it sweeps.
+        self.sweep_due.0 as u64
+    }
+
     fn wake(&mut self, now: Timestamp, out: &mut impl Sink<ServerIntent>) {
         self.follow_clock(now);
         self.advance(now, out);

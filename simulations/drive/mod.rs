@@ -1,0 +1,4 @@
+//! What keeps the time of a simulated world.
+
+pub mod calendar;
+mod wheel;

@@ -1,0 +1,143 @@
+//! A calendar queue: a bucket for each second ahead, and a heap for the present one.
+//!
+//! A fleet's timers are hours ahead and spread evenly, so putting one in is a push and taking it out a share of sorting
+//! its second. What is farther ahead than the wheel reaches waits by its turn of the wheel.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use muster::time::{SECOND_MS, Timestamp};
+
+/// Seconds that the wheel reaches: a day and a half.
+const SLOTS: usize = 1 << 17;
+
+/// See the module's head. `T` is ordered by its time first.
+pub struct Wheel<T> {
+    slots: Vec<Vec<T>>,
+    /// The present second.
+    second: i64,
+    heap: BinaryHeap<Reverse<T>>,
+    /// By second.
+    far: BTreeMap<i64, Vec<T>>,
+    len: usize,
+}
+
+/// Something with a time.
+pub trait Timed: Ord {
+    /// When it is due.
+    fn at(&self) -> Timestamp;
+}
+
+fn second_of(at: Timestamp) -> i64 {
+    at.0.div_euclid(SECOND_MS)
+}
+
+impl<T: Timed> Wheel<T> {
+    /// An empty wheel that stands at `now`.
+    pub fn new(now: Timestamp) -> Wheel<T> {
+        Wheel {
+            slots: (0..SLOTS).map(|_| Vec::new()).collect(),
+            second: second_of(now),
+            heap: BinaryHeap::new(),
+            far: BTreeMap::new(),
+            len: 0,
+        }
+    }
+
+    /// Entries in it.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Puts an entry in; one that is past is due at once.
+    pub fn push(&mut self, entry: T) {
+        self.len += 1;
+        let ahead = second_of(entry.at()) - self.second;
+        if ahead <= 0 {
+            self.heap.push(Reverse(entry));
+        } else if ahead < SLOTS as i64 {
+            let slot = (self.second + ahead).rem_euclid(SLOTS as i64) as usize;
+            self.slots[slot].push(entry);
+        } else {
+            self.far.entry(self.second + ahead).or_default().push(entry);
+        }
+    }
+
+    /// The next entry that is due at `end` or before it.
+    pub fn pop(&mut self, end: Timestamp) -> Option<T> {
+        loop {
+            if let Some(Reverse(first)) = self.heap.peek() {
+                if first.at() > end {
+                    return None;
+                }
+                self.len -= 1;
+                return self.heap.pop().map(|Reverse(entry)| entry);
+            }
+            if self.len == 0 || self.second >= second_of(end) {
+                return None;
+            }
+            self.turn();
+        }
+    }
+
+    /// When the next entry is due, as far as it is due in the present second.
+    pub fn peek(&self) -> Option<&T> {
+        self.heap.peek().map(|Reverse(entry)| entry)
+    }
+
+    fn turn(&mut self) {
+        self.second += 1;
+        let slot = self.second.rem_euclid(SLOTS as i64) as usize;
+        self.heap.extend(self.slots[slot].drain(..).map(Reverse));
+        if let Some(far) = self.far.remove(&self.second) {
+            self.heap.extend(far.into_iter().map(Reverse));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster::rng::RngStream;
+
+    #[derive(PartialEq, Eq, PartialOrd, Ord, Debug, Clone, Copy)]
+    struct Entry(Timestamp, u32);
+
+    impl Timed for Entry {
+        fn at(&self) -> Timestamp {
+            self.0
+        }
+    }
+
+    #[test]
+    fn entries_come_out_as_from_a_sorted_list() {
+        let mut rng = RngStream::new(1, 2, 3);
+        let start = Timestamp(1_767_571_200_000);
+        let (mut wheel, mut model) = (Wheel::new(start), std::collections::BTreeSet::new());
+        let mut now = start;
+        for number in 0..20_000u32 {
+            let ahead = match rng.below(4) {
+                0 => rng.below(5),
+                1 => rng.below(5_000),
+                2 => rng.below(100_000_000),
+                _ => rng.below(400_000_000),
+            };
+            let entry = Entry(now.plus_ms(ahead), number);
+            wheel.push(entry);
+            model.insert(entry);
+            if rng.below(3) == 0 {
+                let end = now.plus_ms(rng.below(3_000_000));
+                while let Some(entry) = wheel.pop(end) {
+                    assert_eq!(Some(entry), model.pop_first());
+                    now = entry.0;
+                }
+                assert!(model.first().is_none_or(|entry| entry.0 > end));
+            }
+            assert_eq!(wheel.len(), model.len());
+        }
+        while let Some(entry) = wheel.pop(Timestamp(i64::MAX)) {
+            assert_eq!(Some(entry), model.pop_first());
+        }
+        assert!(model.is_empty());
+    }
+}

@@ -1,0 +1,103 @@
+//! `muster-sim fleet`: a fleet in virtual time, and its report.
+
+mod progress;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::ValueEnum;
+use muster::config::Document;
+use muster::time::{HOUR_MS, Timestamp};
+use muster_actors::command::Failure;
+
+use crate::drive::calendar::Calendar;
+use crate::report::{Report, Run};
+use crate::scenario::{Overrides, Scenario};
+use progress::Progress;
+
+/// Options of `muster-sim fleet`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct FleetArgs {
+    /// Agents, in place of the scenario's
+    #[arg(long, value_name = "N")]
+    agents: Option<u32>,
+    /// Days, in place of the scenario's
+    #[arg(long, value_name = "D")]
+    days: Option<u32>,
+    /// Everything random comes from it
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// What keeps the time
+    #[arg(long, value_enum, default_value_t = Driver::Calendar)]
+    driver: Driver,
+    /// What is simulated; without one a quiet fleet
+    #[arg(long, value_name = "F")]
+    scenario: Option<PathBuf>,
+    /// Where `report.json` and `report.html` are written
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// What keeps the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Driver {
+    /// The bare cores on a calendar queue.
+    Calendar,
+}
+
+impl Driver {
+    fn as_str(self) -> &'static str {
+        match self {
+            Driver::Calendar => "calendar",
+        }
+    }
+}
+
+/// Reads the scenario that a command names.
+pub fn scenario_of(file: Option<&Path>, overrides: Overrides) -> Result<Scenario, Failure> {
+    let usage = |text: String| Failure { text, exit: 2 };
+    let text = match file {
+        Some(file) => std::fs::read_to_string(file)
+            .map_err(|error| usage(format!("{}: cannot be read: {error}; name a scenario file", file.display())))?,
+        None => String::new(),
+    };
+    let name = file.map_or("the scenario".into(), |file| file.display().to_string());
+    Scenario::read(&Document { text: &text, file: &name }, overrides).map_err(|error| usage(error.to_string()))
+}
+
+/// Simulates, writes the report, prints it as one line.
+pub fn run(args: FleetArgs) -> Result<(), Failure> {
+    let FleetArgs { agents, days, seed, driver, scenario, out } = args;
+    let scenario = Arc::new(scenario_of(scenario.as_deref(), Overrides { agents, days })?);
+    if let Some(out) = &out {
+        // A run of minutes must not end in a folder that cannot be written.
+        std::fs::create_dir_all(out).map_err(|error| Failure {
+            text: format!("--out {}: cannot be made: {error}; name a folder that can be written", out.display()),
+            exit: 2,
+        })?;
+    }
+    let began = Instant::now();
+    let mut fleet = Calendar::new(seed, scenario.clone());
+    let progress = Progress::new(&scenario);
+    let mut at = scenario.start;
+    while at < scenario.end() {
+        at = Timestamp(at.0 + HOUR_MS).min(scenario.end());
+        fleet.run(at, None);
+        progress.reached(at);
+    }
+    progress.done();
+    let digest = fleet.world().digest();
+    let run = Run { seed, driver: driver.as_str(), wall: began.elapsed(), events: fleet.events(), digest };
+    let report = Report::of(&run, fleet.world());
+    if let Some(out) = &out {
+        report.write(out).map_err(|error| Failure { text: format!("--out {}: {error}", out.display()), exit: 1 })?;
+    }
+    println!("{}", report.summary());
+    let checks = &fleet.world().stage.book.checks;
+    if checks.violations() == 0 {
+        return Ok(());
+    }
+    let broken: Vec<String> = checks.broken().map(|(id, first)| format!("{id}: {first}")).collect();
+    Err(Failure { text: format!("{} violations: {}", checks.violations(), broken.join("; ")), exit: 1 })
+}

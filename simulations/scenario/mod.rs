@@ -1,0 +1,235 @@
+//! What is simulated: a fleet, its hierarchy, the network between, and what goes wrong.
+//!
+//! ```toml
+//! [fleet]
+//! agents = 100_000
+//! days = 2
+//!
+//! [[fault]]
+//! kind = "outage"
+//! of = "leaf"
+//! every_secs = 86_400
+//! for_secs = [3_600, 7_200]
+//! ```
+//!
+//! Everything but the faults has a default, so an empty file is a quiet fleet. Unknown keys are refused.
+
+mod fault;
+mod parts;
+
+use muster::config::{ConfigError, Document};
+use muster::schedule::AgentSchedule;
+use muster::time::{DAY_MS, Timestamp};
+use serde::Deserialize;
+use toml::Spanned;
+
+pub use fault::{Fault, FaultKind, Target, When};
+pub use parts::{Agents, Beacons, Hierarchy, Network, Range, Server};
+
+use fault::FaultFile;
+
+/// Most agents of one run; each takes some hundred bytes.
+pub const AGENTS_MAX: u32 = 20_000_000;
+/// Longest run: sequence numbers and hourly plots are bounded by it.
+pub const DAYS_MAX: u32 = 3_660;
+
+/// See the module's head.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Agents.
+    pub agents: u32,
+    /// Days from the start to the end.
+    pub days: u32,
+    /// The moment at which the simulation starts, midnight of some day.
+    pub start: Timestamp,
+    /// What agents do.
+    pub fleet: Agents,
+    /// When they do it: the operator's setting.
+    pub schedule: AgentSchedule,
+    /// Who uploads where.
+    pub hierarchy: Hierarchy,
+    /// What lies between them.
+    pub network: Network,
+    /// How beacons are.
+    pub beacons: Beacons,
+    /// How the server is.
+    pub server: Server,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+    /// After this moment nothing goes wrong any more, and everything held has to arrive.
+    pub heal: Timestamp,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ScenarioFile {
+    fleet: FleetFile,
+    agents: Spanned<Agents>,
+    schedule: Option<Spanned<AgentSchedule>>,
+    hierarchy: Spanned<Hierarchy>,
+    network: Spanned<Network>,
+    beacons: Spanned<Beacons>,
+    server: Spanned<Server>,
+    fault: Vec<Spanned<FaultFile>>,
+}
+
+fn nowhere<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}
+
+impl Default for ScenarioFile {
+    fn default() -> ScenarioFile {
+        ScenarioFile {
+            fleet: FleetFile::default(),
+            agents: nowhere(Agents::default()),
+            schedule: None,
+            hierarchy: nowhere(Hierarchy::default()),
+            network: nowhere(Network::default()),
+            beacons: nowhere(Beacons::default()),
+            server: nowhere(Server::default()),
+            fault: Vec::new(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FleetFile {
+    agents: Spanned<u32>,
+    days: Spanned<u32>,
+    /// Quiet days at the end, of `days`.
+    quiet_days: Spanned<u32>,
+    start: Spanned<String>,
+}
+
+impl Default for FleetFile {
+    fn default() -> FleetFile {
+        FleetFile {
+            agents: nowhere(1_000),
+            days: nowhere(3),
+            quiet_days: nowhere(1),
+            start: nowhere("2026-01-05T00:00:00Z".into()),
+        }
+    }
+}
+
+/// What the command line says in place of the file.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Overrides {
+    /// Agents.
+    pub agents: Option<u32>,
+    /// Days.
+    pub days: Option<u32>,
+}
+
+impl Scenario {
+    /// Reads a scenario. Errors name file, line and what to write instead.
+    pub fn read(file: &Document<'_>, overrides: Overrides) -> Result<Scenario, ConfigError> {
+        let ScenarioFile { fleet, agents: fleet_of, schedule, hierarchy, network, beacons, server, fault } = file.read()?;
+        let FleetFile { agents, days, quiet_days, start } = fleet;
+        let number = |value: &Spanned<u32>, given: Option<u32>, most: u32, what: &str| match given {
+            // The file is not to blame for what the command line says.
+            Some(given) if (1..=most).contains(&given) => Ok(given),
+            Some(given) => Err(file.error(None, format!("{given} {what} are given on the command line, 1 to {most} can be simulated"))),
+            None if (1..=most).contains(value.get_ref()) => Ok(*value.get_ref()),
+            None => Err(file.error_at(value, format!("is {}, write 1 to {most} {what}", value.get_ref()))),
+        };
+        let agents = number(&agents, overrides.agents, AGENTS_MAX, "agents")?;
+        let days = number(&days, overrides.days, DAYS_MAX, "days")?;
+        let Some(start) = Timestamp::from_rfc3339(start.get_ref()).filter(|at| at.0 >= 0 && at.0 % DAY_MS == 0) else {
+            return Err(file.error_at(&start, "is no midnight after 1970, write it as \"2026-01-05T00:00:00Z\""));
+        };
+        let quiet = (*quiet_days.get_ref()).min(days);
+        let schedule = match schedule {
+            Some(schedule) => {
+                schedule.get_ref().check().map_err(|error| file.error_at(&schedule, error.to_string()))?;
+                schedule.into_inner()
+            }
+            None => AgentSchedule::default(),
+        };
+        let wrong = |problem: Option<String>, place: std::ops::Range<usize>| match problem {
+            Some(problem) => Err(file.error(Some(place), problem)),
+            None => Ok(()),
+        };
+        wrong(fleet_of.get_ref().problem(), fleet_of.span())?;
+        wrong(hierarchy.get_ref().problem(agents), hierarchy.span())?;
+        wrong(network.get_ref().problem(), network.span())?;
+        wrong(beacons.get_ref().problem(), beacons.span())?;
+        wrong(server.get_ref().problem(), server.span())?;
+        let fleet = fleet_of.into_inner();
+        let mut faults = fault.iter().map(|fault| Fault::read(file, fault)).collect::<Result<Vec<Fault>, ConfigError>>()?;
+        faults.extend(Fault::nights(&fleet));
+        Ok(Scenario {
+            agents,
+            days,
+            start,
+            fleet,
+            schedule,
+            hierarchy: hierarchy.into_inner(),
+            network: network.into_inner(),
+            beacons: beacons.into_inner(),
+            server: server.into_inner(),
+            faults,
+            heal: start.plus_ms(i64::from(days - quiet) * DAY_MS),
+        })
+    }
+
+    /// Whether agents die and live again, so that what they remember matters.
+    pub fn do_agents_restart(&self) -> bool {
+        let is_off = |fault: &Fault| matches!(fault.kind, FaultKind::Outage | FaultKind::Crash);
+        self.faults.iter().any(|fault| is_off(fault) && matches!(fault.of, Target::Agent | Target::Laptop))
+    }
+
+    /// The end of the simulation.
+    pub fn end(&self) -> Timestamp {
+        self.start.plus_ms(i64::from(self.days) * DAY_MS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Scenario, String> {
+        Scenario::read(&Document { text, file: "s.toml" }, Overrides::default()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_is_a_quiet_fleet() {
+        let scenario = read("").unwrap();
+        assert_eq!((scenario.agents, scenario.days, scenario.faults.len()), (1_000, 3, 0));
+        assert_eq!(scenario.end().ms_since(scenario.heal), DAY_MS);
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file() {
+        let text = "[fleet]\nagents = 5\ndays = 6\n";
+        let file = Document { text, file: "s.toml" };
+        let over = |agents, days| Scenario::read(&file, Overrides { agents, days });
+        let scenario = over(Some(7), None).unwrap();
+        assert_eq!((scenario.agents, scenario.days), (7, 6));
+        let error = over(Some(0), None).unwrap_err().to_string();
+        assert_eq!(error, "s.toml: 0 agents are given on the command line, 1 to 20000000 can be simulated");
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_line_and_what_to_write() {
+        for (text, wanted) in [
+            ("[fleet]\nagents = 0", "s.toml:2: `fleet.agents`: is 0, write 1 to 20000000 agents"),
+            ("[fleet]\ndays = 100_000", "s.toml:2: `fleet.days`: is 100000, write 1 to 3660 days"),
+            (
+                "[fleet]\nstart = \"2026-01-05T07:00:00Z\"",
+                "s.toml:2: `fleet.start`: is no midnight after 1970, write it as \"2026-01-05T00:00:00Z\"",
+            ),
+            (
+                "[hierarchy]\nagents_per_leaf = 0",
+                "s.toml:1: `hierarchy`: `agents_per_leaf` is 0, write at least 1",
+            ),
+            ("[network]\ndelay_ms = [0, 5]", "s.toml:1: `network`: `delay_ms` begins at 0, nothing crosses in less than 1 ms"),
+            ("[network]\nlost_requests = 1.5", "s.toml:1: `network`: `lost_requests` is 1.5, write a part of 1 such as 0.004"),
+        ] {
+            assert_eq!(read(text).unwrap_err(), wanted, "{text}");
+        }
+        assert!(read("[hierarchi]").unwrap_err().contains("did you mean `hierarchy`?"));
+    }
+}

@@ -1,0 +1,251 @@
+//! An agent's effects: its outbox and what it remembers, and calls to beacons.
+
+use std::sync::Arc;
+
+use muster::model::package::Kind;
+use muster::rng::RngStream;
+use muster::roles::{Core, IntentNumber};
+use muster::roles::agent::{
+    AgentCore, AgentDurable, AgentInput, AgentIntent, LetGo, PackageNumber, PolicyAnswer, Queued, ServerNumber,
+    StreamNumber,
+};
+use muster::schedule::Ran;
+use muster::time::Timestamp;
+use muster::upload::selector::{Measures, Ping, Probe};
+
+use super::event::{Body, Event, NodeId, PackageId, Parcel, Reply, What};
+use super::node::{Hands, Place, Wanted};
+use super::{Call, Stage, verdict_of};
+
+/// Answer of a node that has its policy ready.
+const POLICY_BYTES: u64 = 2_000;
+
+/// A published package.
+#[derive(Clone, Copy, Debug)]
+struct Published {
+    parcel: Parcel,
+    was_sent: bool,
+}
+
+/// What was remembered for the next life.
+#[derive(Clone, Debug)]
+struct Memory {
+    ran: Vec<Ran>,
+    measures: Measures,
+    policy_by: Timestamp,
+}
+
+/// What an agent is waiting for, by its intent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    Collection,
+    Measures,
+    Upload,
+    Policy,
+}
+
+/// See the module's head.
+pub struct AgentHands {
+    agent: u32,
+    /// Revision of the policy in force; 0 for none.
+    revision: u32,
+    outbox: Vec<Published>,
+    last_collected: Option<Timestamp>,
+    memory: Option<Box<Memory>>,
+    /// At most one collection, one upload, one question and one measurement.
+    waiting: Vec<(u32, Waiting)>,
+    is_heard: bool,
+    /// What is being sent.
+    sending: Option<(PackageId, u32)>,
+}
+
+impl AgentHands {
+    /// The effects of an agent.
+    pub fn new(agent: u32) -> AgentHands {
+        AgentHands {
+            agent,
+            revision: 0,
+            outbox: Vec::new(),
+            last_collected: None,
+            memory: None,
+            waiting: Vec::new(),
+            is_heard: true,
+            sending: None,
+        }
+    }
+
+    /// Whether it still has this package.
+    pub fn has(&self, number: u32) -> bool {
+        self.outbox.iter().any(|published| published.parcel.id.number == number)
+    }
+
+    /// Packages that wait.
+    pub fn queued(&self) -> usize {
+        self.outbox.len()
+    }
+
+    fn queued_of(published: &Published) -> Queued {
+        let package = PackageNumber(u64::from(published.parcel.id.number));
+        Queued { package, stream: StreamNumber(0), kind: Kind::Inventories }
+    }
+
+    fn published(&self, package: PackageNumber) -> Option<usize> {
+        self.outbox.iter().position(|published| u64::from(published.parcel.id.number) == package.0)
+    }
+
+    fn wait(&mut self, number: u64, what: Waiting) {
+        self.waiting.push((number as u32, what));
+    }
+
+    fn publish(&mut self, at: &Place, now: Timestamp, number: u64, stage: &mut Stage) -> AgentInput {
+        let id = stage.book.published(self.agent);
+        let bytes = stage.scenario.fleet.inventory_bytes.pick(stage.draw(at.id, at.life, number, 11));
+        let parcel = Parcel { id, bytes: bytes as u32, hops: 0, collected: now, first_received: now };
+        let published = Published { parcel, was_sent: false };
+        self.outbox.push(published);
+        self.last_collected = Some(now);
+        AgentInput::Published(vec![AgentHands::queued_of(&published)])
+    }
+}
+
+impl Hands for AgentHands {
+    type Core = AgentCore;
+
+    fn recover(&mut self, at: &Place, now: Timestamp, stage: &mut Stage) -> AgentCore {
+        if at.life > 1 {
+            stage.record.probe("agent-restarted", 1);
+        }
+        let memory = self.memory.as_deref();
+        let seed = u64::from(at.id.0);
+        let durable = AgentDurable {
+            settings: stage.layout.settings(self.agent).clone(),
+            rules: stage.layout.rules(self.agent, self.revision).clone(),
+            has_policy: self.revision > 0,
+            agent: stage.draw(at.id, 0, 0, 12),
+            device: Arc::default(),
+            policy_by: memory.map(|memory| memory.policy_by),
+            queued: self.outbox.iter().map(AgentHands::queued_of).collect(),
+            is_heard: self.is_heard,
+            last_collected: self.last_collected,
+            ran: memory.map(|memory| memory.ran.clone()).unwrap_or_default(),
+            measures: memory.map(|memory| memory.measures.clone()).unwrap_or_default(),
+        };
+        AgentCore::recover(durable, RngStream::new(stage.seed, seed, u64::from(at.life)), now)
+    }
+
+    fn died(&mut self, _: &mut Stage) {
+        self.waiting.clear();
+    }
+
+    fn before_wake(&mut self, _: Timestamp) -> Option<AgentInput> {
+        None
+    }
+
+    fn receive(&mut self, at: &Place, now: Timestamp, event: &Event, stage: &mut Stage) -> Vec<AgentInput> {
+        let Some(place) = self.waiting.iter().position(|(number, _)| u64::from(*number) == event.number) else {
+            return Vec::new();
+        };
+        let (_, what) = self.waiting.swap_remove(place);
+        let intent = IntentNumber(event.number);
+        match (what, event.body) {
+            (Waiting::Collection, _) => vec![self.publish(at, now, event.number, stage)],
+            (Waiting::Measures, _) => {
+                let servers = stage.layout.rules(self.agent, self.revision).servers.len();
+                let places = (0..servers as u16).map(ServerNumber);
+                let probe = |place| {
+                    let node = stage.layout.server(self.agent, self.revision, place).unwrap_or(NodeId::SERVER);
+                    // A way keeps its length, whoever measures it when.
+                    let bits = stage.draw(at.id, 0, u64::from(node.0), 13);
+                    let round_trip_ms = 2 * stage.scenario.network.delay_ms.pick(bits) as u32;
+                    (place, Probe { at: now, ping: Ping::Reached { round_trip_ms, hops: None }, addresses: Vec::new() })
+                };
+                vec![AgentInput::Measured { intent, probes: places.map(probe).collect() }]
+            }
+            (Waiting::Upload, Body::Reply(reply)) => {
+                // The bytes are compared by the deployed table; what is sent again was queued again.
+                let Some(verdict) = self.sending.map(|(id, bytes)| verdict_of(id, bytes, reply)) else {
+                    return vec![AgentInput::Unsendable { intent }];
+                };
+                if matches!(reply, Reply::Receipt(_)) {
+                    self.is_heard = true;
+                }
+                vec![AgentInput::Uploaded { intent, verdict, transfer: None }]
+            }
+            (Waiting::Policy, Body::Reply(Reply::Policy(revision))) => {
+                let answered = AgentInput::PolicyAnswered { intent, answer: PolicyAnswer::Taken };
+                stage.book.checks.check("I19", revision >= self.revision, || {
+                    format!("agent {} is told revision {revision} and holds {}", self.agent, self.revision)
+                });
+                if revision <= self.revision {
+                    return vec![answered];
+                }
+                self.revision = revision;
+                stage.record.probe("policy-changed", 1);
+                let rules = stage.layout.rules(self.agent, revision).clone();
+                vec![AgentInput::RulesChanged(rules), answered]
+            }
+            (Waiting::Policy, Body::Reply(Reply::Status { status: 503, retry_after_ms })) => {
+                vec![AgentInput::PolicyAnswered { intent, answer: PolicyAnswer::Busy { retry_after_ms } }]
+            }
+            (Waiting::Policy, _) => vec![AgentInput::PolicyAnswered { intent, answer: PolicyAnswer::Silent }],
+            (Waiting::Upload, _) => vec![AgentInput::Unsendable { intent }],
+        }
+    }
+
+    fn carry_out(&mut self, at: &Place, now: Timestamp, wanted: Wanted<'_, AgentCore>, stage: &mut Stage) {
+        let Wanted { number, intent, core } = wanted;
+        let number = number.0;
+        let done_after = |ms: i64, stage: &mut Stage| stage.post(now.plus_ms(ms.max(1)), at.id, at.id, number, at.life, Body::Done);
+        match intent {
+            AgentIntent::Collect => {
+                self.wait(number, Waiting::Collection);
+                done_after(stage.scenario.fleet.collect_ms.pick(stage.draw(at.id, at.life, number, 14)), stage);
+            }
+            AgentIntent::Measure(_) => {
+                self.wait(number, Waiting::Measures);
+                done_after(stage.scenario.network.delay_ms.0[1] * 2, stage);
+            }
+            AgentIntent::Upload { package, to } => {
+                self.wait(number, Waiting::Upload);
+                let (Some(place), Some(to)) = (self.published(package), stage.layout.server(self.agent, self.revision, to)) else {
+                    done_after(1, stage);
+                    return;
+                };
+                let published = &mut self.outbox[place];
+                self.sending = Some((published.parcel.id, published.parcel.bytes));
+                stage.record.sent(now, !std::mem::replace(&mut published.was_sent, true));
+                let (what, bytes) = (What::Upload(published.parcel), u64::from(published.parcel.bytes));
+                stage.call(now, Call::of(at, to, number, what, bytes));
+            }
+            AgentIntent::AskPolicy(from) => {
+                self.wait(number, Waiting::Policy);
+                match stage.layout.server(self.agent, self.revision, from) {
+                    Some(to) => stage.call(now, Call::of(at, to, number, What::Policy, POLICY_BYTES)),
+                    None => done_after(1, stage),
+                }
+            }
+            AgentIntent::Delete { package, why } => {
+                let Some(place) = self.published(package) else { return };
+                let id = self.outbox.remove(place).parcel.id;
+                match why {
+                    LetGo::Delivered => stage.book.let_go(id),
+                    LetGo::Superseded => {
+                        stage.record.probe("agent-superseded", 1);
+                        stage.book.superseded(id);
+                    }
+                }
+            }
+            AgentIntent::Refuse(package) | AgentIntent::SetAside(package) => {
+                let Some(place) = self.published(package) else { return };
+                stage.book.refused(self.outbox.remove(place).parcel.id);
+            }
+            AgentIntent::Remember => {
+                if stage.scenario.do_agents_restart() {
+                    let (ran, measures) = (core.ran(), core.servers().measures().clone());
+                    self.memory = Some(Box::new(Memory { ran, measures, policy_by: core.policy_by() }));
+                }
+            }
+            AgentIntent::PublishLog => {}
+        }
+    }
+}

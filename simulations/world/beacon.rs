@@ -1,0 +1,270 @@
+//! A beacon's effects: what it holds, the answers to uploads, and calls to parents.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use muster::model::package::Kind;
+use muster::rng::{RngStream, mix};
+use muster::roles::{Core, IntentNumber};
+use muster::roles::beacon::{
+    Asked, Aside, BeaconCore, BeaconDurable, BeaconInput, BeaconIntent, BeaconSettings, PackageNumber, Parent, Waiting,
+};
+use muster::time::{MINUTE_MS, Timestamp};
+use muster::upload::spool::{Room, SpoolLimit};
+use muster::upload::turns::Turns;
+
+use super::event::{Body, Event, NodeId, PackageId, Parcel, Reply, What};
+use super::node::{Hands, Place, Wanted};
+use super::{Call, Stage, verdict_of};
+
+/// Bytes of a policy question's answer and of a status.
+const SMALL_BYTES: u64 = 2_000;
+/// Packages that one step of the daily look goes through, as deployed.
+const RESCAN_PAGE: usize = 4_000;
+/// Time that the daily look takes for a page.
+const RESCAN_MS: i64 = 1;
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    parcel: Parcel,
+    was_sent: bool,
+    is_aside: bool,
+}
+
+/// What a beacon waits for, by its intent.
+#[derive(Clone, Debug)]
+enum Pending {
+    Forward(PackageId, u32),
+    /// The package is gone, or must not go.
+    NotSent(Option<Aside>),
+    Policy(Parent),
+    Status(Parent),
+    Rescan(Option<PackageNumber>),
+}
+
+/// See the module's head.
+pub struct BeaconHands {
+    settings: Arc<BeaconSettings>,
+    held: BTreeMap<u64, Held>,
+    index: HashMap<PackageId, u64>,
+    next: u64,
+    bytes: u64,
+    /// Up to here the core was told.
+    seen: u64,
+    pending: BTreeMap<u64, Pending>,
+    limit: SpoolLimit,
+    turns: Turns,
+    released: u64,
+    rng: RngStream,
+}
+
+impl BeaconHands {
+    /// The effects of a beacon.
+    pub fn new(id: NodeId, stage: &Stage) -> BeaconHands {
+        let settings = Arc::new(BeaconSettings {
+            parents: stage.layout.parents(id).clone(),
+            cycle_ms: MINUTE_MS,
+            relay_on_arrival: false,
+            policy_every_ms: 15 * MINUTE_MS,
+            status_every_ms: MINUTE_MS,
+        });
+        let beacons = &stage.scenario.beacons;
+        BeaconHands {
+            settings,
+            held: BTreeMap::new(),
+            index: HashMap::new(),
+            next: 1,
+            bytes: 0,
+            seen: 0,
+            pending: BTreeMap::new(),
+            limit: SpoolLimit { packages: beacons.spool_packages, bytes: beacons.spool_bytes },
+            turns: Turns::default(),
+            released: 0,
+            rng: RngStream::new(stage.seed, u64::from(id.0), u64::MAX),
+        }
+    }
+
+    /// Packages on its disk, and their bytes.
+    pub fn spool(&self) -> (u64, u64) {
+        (self.held.len() as u64, self.bytes)
+    }
+
+    /// What it holds.
+    pub fn packages(&self) -> impl Iterator<Item = PackageId> {
+        self.index.keys().copied()
+    }
+
+    fn waiting(&self, after: u64, most: usize) -> Vec<Waiting> {
+        let held = self.held.range(after + 1..).filter(|(_, held)| !held.is_aside).take(most);
+        let waiting = |(number, held): (&u64, &Held)| Waiting {
+            package: PackageNumber(*number),
+            kind: Kind::Inventories,
+            origin: mix(u64::from(held.parcel.id.agent), 1),
+        };
+        held.map(waiting).collect()
+    }
+
+    fn remove(&mut self, package: PackageNumber) -> Option<Held> {
+        let held = self.held.remove(&package.0)?;
+        self.index.remove(&held.parcel.id);
+        self.bytes -= u64::from(held.parcel.bytes);
+        Some(held)
+    }
+
+    fn take(&mut self, at: &Place, now: Timestamp, parcel: Parcel, stage: &mut Stage) -> Reply {
+        let id = parcel.id;
+        if self.index.contains_key(&id) {
+            stage.record.probe("duplicate-at-beacon", 1);
+            stage.book.delivered_again();
+            return Reply::Receipt(id);
+        }
+        if at.is_full() {
+            stage.record.probe("disk-full", 1);
+            return Reply::Status { status: 507, retry_after_ms: None };
+        }
+        match self.limit.room(self.held.len() as u64, self.bytes) {
+            Room::Free => {}
+            Room::Tight => {
+                stage.record.probe("beacon-busy", 1);
+                let retry_after_ms = Some(self.turns.come_again_ms(now, self.released, &mut self.rng));
+                return Reply::Status { status: 503, retry_after_ms };
+            }
+            Room::Full => {
+                stage.record.probe("beacon-full", 1);
+                return Reply::Status { status: 507, retry_after_ms: None };
+            }
+        }
+        let hops = parcel.hops + 1;
+        stage.book.checks.check("I14", hops <= 8, || format!("{id:?} has passed {hops} nodes"));
+        let first_received = if parcel.hops == 0 { now } else { parcel.first_received };
+        let parcel = Parcel { hops, first_received, ..parcel };
+        self.held.insert(self.next, Held { parcel, was_sent: false, is_aside: false });
+        self.index.insert(id, self.next);
+        self.next += 1;
+        self.bytes += u64::from(parcel.bytes);
+        stage.book.receipted(id);
+        Reply::Receipt(id)
+    }
+
+    fn asked(reply: Reply) -> Asked {
+        match reply {
+            Reply::Policy(_) | Reply::Status { status: 200, .. } => Asked::Answered,
+            Reply::Status { status: 429 | 503, retry_after_ms } => Asked::Busy { retry_after_ms },
+            Reply::Status { status: 508, .. } => Asked::Loop,
+            Reply::Nothing | Reply::Receipt(_) | Reply::Status { .. } | Reply::Mismatch => Asked::Failed,
+        }
+    }
+}
+
+impl Hands for BeaconHands {
+    type Core = BeaconCore;
+
+    fn recover(&mut self, at: &Place, now: Timestamp, stage: &mut Stage) -> BeaconCore {
+        if at.life > 1 {
+            stage.record.probe("beacon-restarted", 1);
+            stage.record.probe("beacon-restarted-holding", u64::from(!self.held.is_empty()));
+        }
+        self.seen = self.next - 1;
+        self.turns = Turns::default();
+        let guid_seed = stage.layout.guid(at.id).seed();
+        let rng = RngStream::new(stage.seed, u64::from(at.id.0), u64::from(at.life));
+        let durable = BeaconDurable { settings: self.settings.clone(), guid_seed, held: self.waiting(0, usize::MAX) };
+        BeaconCore::recover(durable, rng, now)
+    }
+
+    fn died(&mut self, _: &mut Stage) {
+        self.pending.clear();
+    }
+
+    fn before_wake(&mut self, _: Timestamp) -> Option<BeaconInput> {
+        let arrived = self.waiting(self.seen, usize::MAX);
+        self.seen = self.next - 1;
+        (!arrived.is_empty()).then_some(BeaconInput::Arrived(arrived))
+    }
+
+    fn receive(&mut self, at: &Place, now: Timestamp, event: &Event, stage: &mut Stage) -> Vec<BeaconInput> {
+        let intent = IntentNumber(event.number);
+        let reply = match event.body {
+            Body::Request { what, is_corrupted, .. } => {
+                let reply = match what {
+                    What::Upload(_) if is_corrupted => {
+                        stage.record.probe("mismatch", 1);
+                        Reply::Mismatch
+                    }
+                    What::Upload(parcel) => self.take(at, now, parcel, stage),
+                    What::Policy => Reply::Policy(1),
+                    What::Status => Reply::Status { status: 200, retry_after_ms: None },
+                };
+                stage.answer(now, event, reply);
+                return Vec::new();
+            }
+            Body::Reply(reply) => reply,
+            Body::Done | Body::Fault { .. } | Body::Installed => Reply::Nothing,
+        };
+        let Some(pending) = self.pending.remove(&event.number) else { return Vec::new() };
+        vec![match pending {
+            Pending::Forward(id, bytes) => {
+                BeaconInput::Forwarded { intent, verdict: verdict_of(id, bytes, reply) }
+            }
+            Pending::NotSent(None) => BeaconInput::Gone { intent },
+            Pending::NotSent(Some(why)) => BeaconInput::Unsendable { intent, why },
+            Pending::Policy(from) => {
+                BeaconInput::PolicyAnswered { from, asked: BeaconHands::asked(reply), parents: self.settings.parents.clone() }
+            }
+            Pending::Status(from) => BeaconInput::StatusAnswered { from, asked: BeaconHands::asked(reply) },
+            Pending::Rescan(after) => {
+                let from = after.map_or(0, |after| after.0);
+                let packages: Vec<Waiting> =
+                    self.waiting(from, RESCAN_PAGE).into_iter().filter(|waiting| waiting.package.0 <= self.seen).collect();
+                let through = packages.last().map(|last| last.package);
+                BeaconInput::Rescanned { after, through, packages }
+            }
+        }]
+    }
+
+    fn carry_out(&mut self, at: &Place, now: Timestamp, wanted: Wanted<'_, BeaconCore>, stage: &mut Stage) {
+        let Wanted { number: IntentNumber(number), intent, .. } = wanted;
+        let pending = match intent {
+            BeaconIntent::Forward { package, to } => match self.held.get_mut(&package.0) {
+                None => Pending::NotSent(None),
+                Some(held) => {
+                    stage.record.sent(now, !std::mem::replace(&mut held.was_sent, true));
+                    let (parcel, to) = (held.parcel, stage.layout.node_at(&to));
+                    if stage.layout.node_at(&self.settings.parents[0]) != to {
+                        stage.record.probe("beacon-passed-over-a-parent", 1);
+                    }
+                    stage.call(now, Call::of(at, to, number, What::Upload(parcel), u64::from(parcel.bytes)));
+                    Pending::Forward(parcel.id, parcel.bytes)
+                }
+            },
+            BeaconIntent::Release(package) => {
+                self.released += u64::from(self.remove(package).is_some());
+                return;
+            }
+            BeaconIntent::SetAside { package, why } => {
+                stage.record.probe("beacon-set-aside", 1);
+                let _ = why;
+                if let Some(held) = self.held.get_mut(&package.0) {
+                    held.is_aside = true;
+                }
+                return;
+            }
+            BeaconIntent::AskPolicy(from) => {
+                let to = stage.layout.node_at(&from);
+                stage.call(now, Call::of(at, to, number, What::Policy, SMALL_BYTES));
+                Pending::Policy(from)
+            }
+            BeaconIntent::SendStatus(from) => {
+                let to = stage.layout.node_at(&from);
+                stage.call(now, Call::of(at, to, number, What::Status, SMALL_BYTES));
+                Pending::Status(from)
+            }
+            BeaconIntent::Purge => return,
+            BeaconIntent::Rescan { after } => Pending::Rescan(after),
+        };
+        if matches!(pending, Pending::NotSent(_) | Pending::Rescan(_)) {
+            stage.post(now.plus_ms(RESCAN_MS), at.id, at.id, number, at.life, Body::Done);
+        }
+        self.pending.insert(number, pending);
+    }
+}

@@ -1,0 +1,268 @@
+//! What is true of every package, whatever nodes believe: published, receipted, given up, settled.
+//!
+//! An agent's latest packages stand in one word, four bits each; of the older ones only those that have not ended are
+//! kept. So a million agents take some tens of megabytes, and every question is answered exactly.
+
+use std::collections::HashMap;
+
+use super::event::PackageId;
+use crate::invariants::Invariants;
+
+/// Some node gave a receipt for it.
+const RECEIPTED: u8 = 1;
+/// Its agent let it go without one: superseded or refused.
+const GIVEN_UP: u8 = 2;
+/// It has a final state at the server.
+const SETTLED: u8 = 4;
+/// That state is imported.
+const IMPORTED: u8 = 8;
+
+/// Packages of one agent whose states stand in a word.
+const WINDOW: u32 = 16;
+
+/// How a package ended at the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Imported.
+    Imported,
+    /// Overtaken.
+    Stale,
+    /// Too old.
+    Expired,
+}
+
+/// One agent's packages: up to `base` they have ended or stand in `Book::open`, the next ones in the word.
+#[derive(Clone, Copy, Debug, Default)]
+struct Row {
+    base: u32,
+    published: u32,
+    newest_imported: u32,
+    states: u64,
+}
+
+/// Sums over the fleet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Packages that agents published.
+    pub published: u64,
+    /// For which some node gave a receipt.
+    pub receipted: u64,
+    /// That their agents let go for a newer one.
+    pub superseded: u64,
+    /// That will never be taken.
+    pub refused: u64,
+    /// Imported.
+    pub imported: u64,
+    /// Overtaken.
+    pub stale: u64,
+    /// Too old.
+    pub expired: u64,
+    /// Deliveries of what the receiver had already.
+    pub duplicate_deliveries: u64,
+    /// Given up by their agents, and in custody or settled all the same: an answer was lost.
+    pub given_up_in_custody: u64,
+}
+
+/// See the module's head.
+pub struct Book {
+    rows: Vec<Row>,
+    /// Packages beyond their agent's window that have not ended.
+    open: HashMap<PackageId, u8>,
+    totals: Totals,
+    /// What was found.
+    pub checks: Invariants,
+}
+
+/// Whether nothing can happen to it any more but duplicates.
+fn has_ended(state: u8) -> bool {
+    state & SETTLED != 0 && state & (RECEIPTED | GIVEN_UP) != 0
+}
+
+impl Book {
+    /// The book of so many agents.
+    pub fn new(agents: usize) -> Book {
+        Book { rows: vec![Row::default(); agents], open: HashMap::new(), totals: Totals::default(), checks: Invariants::default() }
+    }
+
+    /// Sums.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// The highest number of an agent's that was imported.
+    pub fn newest_imported(&self, agent: u32) -> u32 {
+        self.rows[agent as usize].newest_imported
+    }
+
+    fn state(&self, id: PackageId) -> u8 {
+        let row = &self.rows[id.agent as usize];
+        match id.number.checked_sub(row.base + 1) {
+            Some(place) if place < WINDOW => (row.states >> (place * 4)) as u8 & 15,
+            Some(_) => 0,
+            None => self.open.get(&id).copied().unwrap_or(SETTLED | RECEIPTED),
+        }
+    }
+
+    /// Adds `bits` and gives the state before.
+    fn mark(&mut self, id: PackageId, bits: u8) -> u8 {
+        let before = self.state(id);
+        let row = &mut self.rows[id.agent as usize];
+        if id.number > row.base {
+            row.states |= u64::from(bits) << ((id.number - row.base - 1) * 4);
+            while row.published > row.base && has_ended(row.states as u8 & 15) {
+                row.base += 1;
+                row.states >>= 4;
+            }
+        } else if let Some(state) = self.open.get_mut(&id) {
+            *state |= bits;
+            if has_ended(*state) {
+                self.open.remove(&id);
+            }
+        }
+        before
+    }
+
+    /// An agent publishes its next package.
+    pub fn published(&mut self, agent: u32) -> PackageId {
+        self.totals.published += 1;
+        let row = &mut self.rows[agent as usize];
+        row.published += 1;
+        if row.published - row.base > WINDOW {
+            row.base += 1;
+            let state = row.states as u8 & 15;
+            row.states >>= 4;
+            if !has_ended(state) {
+                self.open.insert(PackageId { agent, number: row.base }, state);
+            }
+        }
+        PackageId { agent, number: row.published }
+    }
+
+    /// Some node gives a receipt.
+    pub fn receipted(&mut self, id: PackageId) {
+        let is_known = (1..=self.rows[id.agent as usize].published).contains(&id.number);
+        self.checks.check("I6", is_known, || format!("{id:?} was never published and got a receipt"));
+        if is_known {
+            let before = self.mark(id, RECEIPTED);
+            self.totals.receipted += u64::from(before & RECEIPTED == 0);
+            self.totals.given_up_in_custody += u64::from(before & (RECEIPTED | GIVEN_UP) == GIVEN_UP);
+        }
+    }
+
+    /// A receiver had it already.
+    pub fn delivered_again(&mut self) {
+        self.totals.duplicate_deliveries += 1;
+    }
+
+    /// Its agent lets it go because it was delivered.
+    pub fn let_go(&mut self, id: PackageId) {
+        let state = self.state(id);
+        self.checks.check("I4", state & RECEIPTED != 0, || format!("{id:?} was deleted by its agent, and no node gave a receipt for it"));
+    }
+
+    /// Its agent lets it go for a newer one.
+    pub fn superseded(&mut self, id: PackageId) {
+        let newest = self.rows[id.agent as usize].published;
+        self.checks.check("I4", id.number < newest, || format!("{id:?} was superseded, and it is the newest of its agent"));
+        self.totals.superseded += 1;
+        self.give_up(id);
+    }
+
+    /// Its agent keeps it among the refused ones.
+    pub fn refused(&mut self, id: PackageId) {
+        self.totals.refused += 1;
+        self.give_up(id);
+    }
+
+    fn give_up(&mut self, id: PackageId) {
+        let before = self.mark(id, GIVEN_UP);
+        self.totals.given_up_in_custody += u64::from(before & RECEIPTED != 0);
+    }
+
+    /// It reaches a final state at the server.
+    pub fn settled(&mut self, id: PackageId, how: Ended) {
+        let bits = if how == Ended::Imported { SETTLED | IMPORTED } else { SETTLED };
+        let before = self.state(id);
+        self.checks.check("I2", before & SETTLED == 0, || format!("{id:?} has a final state a second time, now {how:?}"));
+        self.checks.check("I3", before & RECEIPTED != 0, || format!("{id:?} is settled, and nobody had custody of it"));
+        self.mark(id, bits);
+        match how {
+            Ended::Imported => {
+                self.totals.imported += 1;
+                let row = &mut self.rows[id.agent as usize];
+                row.newest_imported = row.newest_imported.max(id.number);
+            }
+            Ended::Stale => self.totals.stale += 1,
+            Ended::Expired => self.totals.expired += 1,
+        }
+    }
+
+    /// Every package that has not ended, with whether it got a receipt, and whether its agent gave it up.
+    pub fn unsettled(&self) -> impl Iterator<Item = (PackageId, bool, bool)> {
+        let in_rows = self.rows.iter().zip(0..).flat_map(|(row, agent)| {
+            let numbers = row.base + 1..=row.published;
+            numbers.map(move |number| (PackageId { agent, number }, (row.states >> ((number - row.base - 1) * 4)) as u8 & 15))
+        });
+        let all = in_rows.chain(self.open.iter().map(|(id, state)| (*id, *state)));
+        all.filter(|(_, state)| state & SETTLED == 0).map(|(id, state)| (id, state & RECEIPTED != 0, state & GIVEN_UP != 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u32) -> PackageId {
+        PackageId { agent: 0, number }
+    }
+
+    #[test]
+    fn a_package_is_followed_to_its_end_however_many_come_after_it() {
+        let mut book = Book::new(1);
+        for number in 1..=100 {
+            assert_eq!(book.published(0), id(number));
+        }
+        assert_eq!(book.unsettled().count(), 100);
+        for number in [1, 50, 84, 85, 100] {
+            book.receipted(id(number));
+            assert!(book.unsettled().any(|one| one == (id(number), true, false)), "{number}");
+            book.settled(id(number), Ended::Imported);
+            assert!(book.unsettled().all(|(open, ..)| open != id(number)), "{number}");
+        }
+        assert_eq!((book.unsettled().count(), book.newest_imported(0)), (95, 100));
+        assert_eq!(book.checks.violations(), 0);
+        book.settled(id(50), Ended::Stale);
+        book.settled(id(100), Ended::Imported);
+        assert_eq!(book.checks.violations(), 2, "a second final state");
+    }
+
+    #[test]
+    fn one_that_was_given_up_may_end_later_once() {
+        let mut book = Book::new(1);
+        book.published(0);
+        book.receipted(id(1));
+        for _ in 0..40 {
+            book.published(0);
+        }
+        book.superseded(id(1));
+        assert_eq!(book.totals().given_up_in_custody, 1);
+        book.settled(id(1), Ended::Stale);
+        assert_eq!(book.checks.violations(), 0);
+        book.settled(id(1), Ended::Stale);
+        assert_eq!(book.checks.violations(), 1);
+    }
+
+    #[test]
+    fn what_must_not_be_is_found() {
+        let broken = |act: fn(&mut Book)| {
+            let mut book = Book::new(1);
+            book.published(0);
+            act(&mut book);
+            book.checks.broken().map(|(id, _)| id).collect::<Vec<_>>()
+        };
+        assert_eq!(broken(|book| book.let_go(id(1))), ["I4"]);
+        assert_eq!(broken(|book| book.superseded(id(1))), ["I4"]);
+        assert_eq!(broken(|book| book.settled(id(1), Ended::Imported)), ["I3"]);
+        assert_eq!(broken(|book| book.receipted(id(2))), ["I6"]);
+    }
+}

@@ -1,0 +1,125 @@
+//! What happens by the clock of the world and not by a node: installation, faults, looks at the spools, checks.
+
+use muster::rng::mix;
+use muster::time::{HOUR_MS, MINUTE_MS, Timestamp};
+
+use super::Stage;
+use super::event::{Body, NodeId};
+use super::record::Struck;
+use crate::scenario::{Range, Target};
+
+/// Spools are looked at this often.
+const LOOK_MS: i64 = 10 * MINUTE_MS;
+/// Sets are compared this often, and at the end.
+const CHECK_MS: i64 = 24 * HOUR_MS;
+
+/// What the driver does at a moment of the director's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cue {
+    /// Note what beacons hold.
+    pub look: bool,
+    /// Compare what is true with what nodes hold.
+    pub check: bool,
+}
+
+/// See the module's head.
+pub struct Director {
+    install_due: Timestamp,
+    look_due: Timestamp,
+    check_due: Timestamp,
+    /// Of each fault: the next period and when it begins.
+    faults: Vec<(u64, Timestamp)>,
+}
+
+impl Director {
+    /// At the start of the world.
+    pub fn new(stage: &Stage) -> Director {
+        let start = stage.scenario.start;
+        Director {
+            install_due: start,
+            look_due: start,
+            check_due: start.plus_ms(CHECK_MS),
+            faults: vec![(0, start); stage.scenario.faults.len()],
+        }
+    }
+
+    /// Its next moment.
+    pub fn due(&self) -> Timestamp {
+        let faults = self.faults.iter().map(|(_, due)| *due).min().unwrap_or(Timestamp::NEVER);
+        faults.min(self.install_due).min(self.look_due).min(self.check_due)
+    }
+
+    /// Posts what begins now.
+    pub fn act(&mut self, now: Timestamp, stage: &mut Stage) -> Cue {
+        if self.install_due <= now {
+            self.install(now, stage);
+        }
+        for place in 0..self.faults.len() {
+            while self.faults[place].1 <= now {
+                self.begin_period(place, stage);
+            }
+        }
+        let mut cue = Cue::default();
+        if self.look_due <= now {
+            (cue.look, self.look_due) = (true, now.plus_ms(LOOK_MS));
+        }
+        if self.check_due <= now {
+            (cue.check, self.check_due) = (true, now.plus_ms(CHECK_MS));
+        }
+        cue
+    }
+
+    /// Those that are installed within the hour.
+    fn install(&mut self, now: Timestamp, stage: &mut Stage) {
+        let scenario = stage.scenario.clone();
+        if now == scenario.start {
+            for node in 0..=stage.layout.beacons() {
+                stage.post(now, NodeId(node), NodeId(node), 0, 0, Body::Installed);
+            }
+        }
+        let within = i64::from(scenario.fleet.installed_within_secs) * 1_000;
+        let passed = now.ms_since(scenario.start);
+        for agent in 0..scenario.agents {
+            let node = stage.layout.agent_node(agent);
+            let at = Range([1, within.max(1)]).pick(stage.draw(node, 0, 0, 31));
+            if (passed..passed + HOUR_MS).contains(&at) {
+                stage.post(scenario.start.plus_ms(at), node, node, 0, 0, Body::Installed);
+            }
+        }
+        self.install_due = if passed + HOUR_MS > within { Timestamp::NEVER } else { now.plus_ms(HOUR_MS) };
+    }
+
+    fn begin_period(&mut self, place: usize, stage: &mut Stage) {
+        let (scenario, layout) = (stage.scenario.clone(), stage.layout.clone());
+        let (period, began) = self.faults[place];
+        let fault = &scenario.faults[place];
+        self.faults[place] = match fault.period_ms() {
+            Some(every) if began.plus_ms(every) < scenario.heal => (period + 1, began.plus_ms(every)),
+            _ => (period, Timestamp::NEVER),
+        };
+        for number in layout.targets(fault.of) {
+            let node = NodeId(number);
+            if fault.of == Target::Laptop && !is_laptop(stage, node) {
+                continue;
+            }
+            let Some((from, to)) = fault.window(stage.seed, place, number, period) else { continue };
+            let (from, to) = (scenario.start.plus_ms(from), scenario.start.plus_ms(to).min(scenario.heal));
+            if from >= to {
+                continue;
+            }
+            if fault.of != Target::Laptop {
+                stage.record.struck(Struck { at: from, kind: fault.kind, node, for_ms: to.ms_since(from) });
+            }
+            // The number keeps two faults that begin together apart.
+            let number = place as u64;
+            stage.post(from, node, node, number, 0, Body::Fault { kind: fault.kind, begins: true });
+            stage.post(to, node, node, number, 0, Body::Fault { kind: fault.kind, begins: false });
+        }
+    }
+}
+
+/// Whether an agent is switched off at night.
+fn is_laptop(stage: &Stage, node: NodeId) -> bool {
+    let draw = mix(stage.draw(node, 0, 0, 32), 0);
+    ((draw >> 11) as f64 / (1u64 << 53) as f64) < stage.scenario.fleet.laptops
+}

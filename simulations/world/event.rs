@@ -1,0 +1,141 @@
+//! What passes between nodes, and from a node's hands to itself.
+
+use muster::id::Digest;
+use muster::rng::mix;
+use muster::time::Timestamp;
+
+use crate::scenario::FaultKind;
+
+/// Number of a node: the server, then beacons, then agents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u32);
+
+impl NodeId {
+    /// The server.
+    pub const SERVER: NodeId = NodeId(0);
+}
+
+/// Name of a package: of which agent, and the how-manieth. Agents publish one stream here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PackageId {
+    /// Number of the agent among the agents.
+    pub agent: u32,
+    /// Its sequence number, from 1.
+    pub number: u32,
+}
+
+impl PackageId {
+    /// What stands for the SHA-256 of its bytes when only sizes are simulated.
+    pub fn digest(self) -> Digest {
+        let mut bytes = [0; 32];
+        for (place, part) in bytes.chunks_exact_mut(8).enumerate() {
+            part.copy_from_slice(&mix(u64::from(self.agent) << 32 | u64::from(self.number), place as u64).to_be_bytes());
+        }
+        Digest(bytes)
+    }
+}
+
+/// A package on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parcel {
+    /// Its name.
+    pub id: PackageId,
+    /// Its bytes.
+    pub bytes: u32,
+    /// Nodes that had custody.
+    pub hops: u8,
+    /// When the agent collected.
+    pub collected: Timestamp,
+    /// When the first node took it; the collection's time before that.
+    pub first_received: Timestamp,
+}
+
+/// What is asked of another node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Take this.
+    Upload(Parcel),
+    /// Is there another policy?
+    Policy,
+    /// This is how I am.
+    Status,
+}
+
+/// What is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Nothing came back in time.
+    Nothing,
+    /// Custody is the receiver's.
+    Receipt(PackageId),
+    /// Another status than 200.
+    Status {
+        /// HTTP status.
+        status: u16,
+        /// `Retry-After`.
+        retry_after_ms: Option<i64>,
+    },
+    /// The bytes are not those of the digest.
+    Mismatch,
+    /// The revision of the policy in force.
+    Policy(u32),
+}
+
+/// What an event brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Another node asks for something.
+    Request {
+        /// What.
+        what: What,
+        /// How long the answer takes; `None` when it never arrives.
+        back_ms: Option<i64>,
+        /// Its bytes were changed on the way.
+        is_corrupted: bool,
+    },
+    /// The answer to this node's own call.
+    Reply(Reply),
+    /// An effect of this node's own has ended.
+    Done,
+    /// A fault begins or ends here.
+    Fault {
+        /// Which kind.
+        kind: FaultKind,
+        /// Whether it begins.
+        begins: bool,
+    },
+    /// It is installed and starts for the first time.
+    Installed,
+}
+
+/// Something that reaches a node at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: Timestamp,
+    /// Whom.
+    pub to: NodeId,
+    /// From whom; itself for an effect of its own.
+    pub from: NodeId,
+    /// The caller's intent.
+    pub number: u64,
+    /// The caller's life.
+    pub life: u32,
+    /// What.
+    pub body: Body,
+}
+
+impl Event {
+    /// The order of events of one node within one millisecond; with it all events of a run have one order.
+    pub fn order(&self) -> (Timestamp, NodeId, u8, NodeId, u32, u64) {
+        let rank = match self.body {
+            // What befalls a node comes before what it is told.
+            Body::Fault { begins: false, .. } => 0,
+            Body::Fault { begins: true, .. } => 1,
+            Body::Installed => 2,
+            Body::Reply(_) | Body::Done => 3,
+            Body::Request { .. } => 4,
+        };
+        (self.at, self.to, rank, self.from, self.life, self.number)
+    }
+}

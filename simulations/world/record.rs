@@ -1,0 +1,182 @@
+//! What is measured of a run, for reports: bounded, however long the run is.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use muster::time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp};
+
+use super::event::NodeId;
+use super::layout::{Layout, Level};
+use crate::scenario::{FaultKind, Scenario};
+
+/// Most faults that a report lists.
+const STRUCK_MAX: usize = 2_000;
+/// Rows of the heat map; more beacons share rows.
+const HEAT_ROWS_MAX: usize = 64;
+
+/// A fault that struck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Struck {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: FaultKind,
+    /// Whom.
+    pub node: NodeId,
+    /// For how long, in milliseconds.
+    pub for_ms: i64,
+}
+
+/// What the beacons of a level held at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spool {
+    /// Packages of all its beacons.
+    pub packages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Packages of the fullest one.
+    pub most: u64,
+}
+
+/// Uploads of one hour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hour {
+    /// All.
+    pub sent: u64,
+    /// First ones of a package by its holder.
+    pub first: u64,
+    /// Whether a fault lasted in it.
+    pub is_disturbed: bool,
+}
+
+/// See the module's head.
+pub struct Record {
+    start: Timestamp,
+    heat_rows: usize,
+    /// First arrivals at the server in each minute.
+    pub arrivals: Vec<u32>,
+    /// Uploads in each hour.
+    pub hours: Vec<Hour>,
+    /// Requests to beacons: by row, then hour.
+    pub heat: Vec<Vec<u32>>,
+    /// Bytes that beacons were sent.
+    pub bytes_to_beacons: u64,
+    /// Requests to beacons in their fullest second, over all of them: not of one beacon alone.
+    pub time_to_server_ms: Histogram<u64>,
+    /// What was held, by the minute it was looked at: leaves and middles.
+    pub spool: Vec<(Timestamp, [Spool; 2])>,
+    /// Faults that struck, the first of them.
+    pub struck: Vec<Struck>,
+    /// Faults that struck in all.
+    pub struck_count: u64,
+    probes: BTreeMap<&'static str, u64>,
+    /// Hash over every arrival at the server, in order.
+    pub digest: u64,
+}
+
+impl Record {
+    /// Nothing measured yet.
+    pub fn new(scenario: &Scenario, layout: &Layout) -> Record {
+        let days = scenario.days as usize;
+        let heat_rows = (layout.beacons() as usize).clamp(1, HEAT_ROWS_MAX);
+        let longest = (DAY_MS as u64) * 4_000;
+        Record {
+            start: scenario.start,
+            heat_rows,
+            arrivals: vec![0; days * 24 * 60],
+            hours: vec![Hour::default(); days * 24],
+            heat: vec![vec![0; days * 24]; heat_rows],
+            bytes_to_beacons: 0,
+            time_to_server_ms: Histogram::new_with_bounds(1, longest, 3).expect("bounds of a histogram"),
+            spool: Vec::new(),
+            struck: Vec::new(),
+            struck_count: 0,
+            probes: PROBES.iter().map(|name| (*name, 0)).collect(),
+            digest: 0,
+        }
+    }
+
+    fn hour(&self, at: Timestamp) -> usize {
+        (at.ms_since(self.start) / HOUR_MS) as usize
+    }
+
+    /// A node calls another.
+    pub(super) fn called(&mut self, layout: &Layout, now: Timestamp, from: NodeId, to: NodeId, bytes: u64) {
+        let _ = from;
+        if matches!(layout.level(to), Level::Leaf | Level::Middle) {
+            self.bytes_to_beacons += bytes;
+            let row = (to.0 as usize - 1) * self.heat_rows / layout.beacons() as usize;
+            let hour = self.hour(now);
+            if let Some(cell) = self.heat[row].get_mut(hour) {
+                *cell += 1;
+            }
+        }
+    }
+
+    /// A holder sends a package, for the first time or again.
+    pub(super) fn sent(&mut self, now: Timestamp, is_first: bool) {
+        let hour = self.hour(now);
+        if let Some(hour) = self.hours.get_mut(hour) {
+            hour.sent += 1;
+            hour.first += u64::from(is_first);
+        }
+    }
+
+    /// The server has it for the first time.
+    pub(super) fn arrived(&mut self, now: Timestamp, published: Timestamp) {
+        if let Some(minute) = self.arrivals.get_mut((now.ms_since(self.start) / MINUTE_MS) as usize) {
+            *minute += 1;
+        }
+        self.time_to_server_ms.saturating_record((now.ms_since(published) as u64).max(1));
+    }
+
+    /// A fault strikes.
+    pub fn struck(&mut self, struck: Struck) {
+        self.struck_count += 1;
+        let until = struck.at.plus_ms(struck.for_ms + HOUR_MS);
+        for hour in self.hour(struck.at)..=self.hour(until) {
+            if let Some(hour) = self.hours.get_mut(hour) {
+                hour.is_disturbed = true;
+            }
+        }
+        if self.struck.len() < STRUCK_MAX {
+            self.struck.push(struck);
+        }
+    }
+
+    /// A rare path ran.
+    pub fn probe(&mut self, name: &'static str, hits: u64) {
+        *self.probes.entry(name).or_default() += hits;
+    }
+
+    /// Every probe with its hits, by name.
+    pub fn probes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.probes.iter().map(|(name, hits)| (*name, *hits))
+    }
+}
+
+/// Every probe: a run that reached none of one says 0.
+const PROBES: [&str; 22] = [
+    "agent-passed-over-a-server",
+    "agent-restarted",
+    "agent-superseded",
+    "answer-lost",
+    "beacon-busy",
+    "beacon-full",
+    "beacon-passed-over-a-parent",
+    "beacon-restarted",
+    "beacon-restarted-holding",
+    "beacon-set-aside",
+    "connection-refused",
+    "disk-full",
+    "duplicate-at-beacon",
+    "duplicate-at-server",
+    "duplicate-settled",
+    "imported-out-of-order",
+    "mismatch",
+    "policy-changed",
+    "request-doubled",
+    "request-lost",
+    "server-restarted",
+    "server-restarted-loading",
+];

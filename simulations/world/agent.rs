@@ -35,13 +35,20 @@ struct Memory {
     policy_by: Timestamp,
 }
 
-/// What an agent is waiting for, by its intent.
+/// No intent.
+const NONE: u32 = u32::MAX;
+
+/// What an agent is waiting for, at most one of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waiting {
     Collection,
     Measures,
     Upload,
     Policy,
+}
+
+impl Waiting {
+    const ALL: [Waiting; 4] = [Waiting::Collection, Waiting::Measures, Waiting::Upload, Waiting::Policy];
 }
 
 /// See the module's head.
@@ -52,8 +59,8 @@ pub struct AgentHands {
     outbox: Vec<Published>,
     last_collected: Option<Timestamp>,
     memory: Option<Box<Memory>>,
-    /// At most one collection, one upload, one question and one measurement.
-    waiting: Vec<(u32, Waiting)>,
+    /// The intent of each that is under way; `NONE` for none.
+    waiting: [u32; 4],
     is_heard: bool,
     /// What is being sent.
     sending: Option<(PackageId, u32)>,
@@ -68,7 +75,7 @@ impl AgentHands {
             outbox: Vec::new(),
             last_collected: None,
             memory: None,
-            waiting: Vec::new(),
+            waiting: [NONE; 4],
             is_heard: true,
             sending: None,
         }
@@ -94,7 +101,15 @@ impl AgentHands {
     }
 
     fn wait(&mut self, number: u64, what: Waiting) {
-        self.waiting.push((number as u32, what));
+        self.waiting[what as usize] = number as u32;
+    }
+
+    fn leave(&mut self, package: PackageNumber) -> Option<PackageId> {
+        let id = self.outbox.remove(self.published(package)?).parcel.id;
+        if self.outbox.is_empty() {
+            self.outbox = Vec::new();
+        }
+        Some(id)
     }
 
     fn publish(&mut self, at: &Place, now: Timestamp, number: u64, stage: &mut Stage) -> AgentInput {
@@ -102,6 +117,7 @@ impl AgentHands {
         let bytes = stage.scenario.fleet.inventory_bytes.pick(stage.draw(at.id, at.life, number, 11));
         let parcel = Parcel { id, bytes: bytes as u32, hops: 0, collected: now, first_received: now };
         let published = Published { parcel, was_sent: false };
+        self.outbox.reserve_exact(1);
         self.outbox.push(published);
         self.last_collected = Some(now);
         AgentInput::Published(vec![AgentHands::queued_of(&published)])
@@ -134,7 +150,7 @@ impl Hands for AgentHands {
     }
 
     fn died(&mut self, _: &mut Stage) {
-        self.waiting.clear();
+        self.waiting = [NONE; 4];
     }
 
     fn before_wake(&mut self, _: Timestamp) -> Option<AgentInput> {
@@ -142,10 +158,9 @@ impl Hands for AgentHands {
     }
 
     fn receive(&mut self, at: &Place, now: Timestamp, event: &Event, stage: &mut Stage) -> Vec<AgentInput> {
-        let Some(place) = self.waiting.iter().position(|(number, _)| u64::from(*number) == event.number) else {
-            return Vec::new();
-        };
-        let (_, what) = self.waiting.swap_remove(place);
+        let is_meant = |what: &Waiting| u64::from(self.waiting[*what as usize]) == event.number;
+        let Some(what) = Waiting::ALL.into_iter().find(is_meant) else { return Vec::new() };
+        self.waiting[what as usize] = NONE;
         let intent = IntentNumber(event.number);
         match (what, event.body) {
             (Waiting::Collection, _) => vec![self.publish(at, now, event.number, stage)],
@@ -225,8 +240,7 @@ impl Hands for AgentHands {
                 }
             }
             AgentIntent::Delete { package, why } => {
-                let Some(place) = self.published(package) else { return };
-                let id = self.outbox.remove(place).parcel.id;
+                let Some(id) = self.leave(package) else { return };
                 match why {
                     LetGo::Delivered => stage.book.let_go(id),
                     LetGo::Superseded => {
@@ -236,8 +250,9 @@ impl Hands for AgentHands {
                 }
             }
             AgentIntent::Refuse(package) | AgentIntent::SetAside(package) => {
-                let Some(place) = self.published(package) else { return };
-                stage.book.refused(self.outbox.remove(place).parcel.id);
+                if let Some(id) = self.leave(package) {
+                    stage.book.refused(id);
+                }
             }
             AgentIntent::Remember => {
                 if stage.scenario.do_agents_restart() {

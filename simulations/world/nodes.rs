@@ -113,7 +113,7 @@ impl World {
             checks.check("I7", false, || format!("{at}: {id:?} has no receipt, and its agent does not have it"));
         }
         for agent in 0..self.agents.len() as u32 {
-            let newest = self.server.hands().ledger(agent).and_then(|ledger| ledger.newest());
+            let newest = self.server.hands().ledger(agent).newest();
             let number = newest.and_then(|newest| newest.sequence).map_or(0, |sequence| sequence.number);
             let wanted = self.stage.book.newest_imported(agent);
             self.stage.book.checks.check("I8", number == u64::from(wanted), || {

@@ -32,7 +32,7 @@ pub struct ServerHands {
     inbox: BTreeMap<u64, Parcel>,
     index: HashMap<PackageId, u64>,
     next: u64,
-    ledgers: Vec<Option<Box<StreamLedger>>>,
+    ledgers: Vec<StreamLedger>,
     state: TenantState,
     work: BTreeMap<u64, Work>,
     /// An envelope that all packages' envelopes are made of.
@@ -68,7 +68,7 @@ impl ServerHands {
             inbox: BTreeMap::new(),
             index: HashMap::new(),
             next: 1,
-            ledgers: (0..stage.scenario.agents).map(|_| None).collect(),
+            ledgers: vec![StreamLedger::default(); stage.scenario.agents as usize],
             state: TenantState::default(),
             work: BTreeMap::new(),
             form,
@@ -81,8 +81,8 @@ impl ServerHands {
     }
 
     /// The ledger of an agent's stream.
-    pub fn ledger(&self, agent: u32) -> Option<&StreamLedger> {
-        self.ledgers[agent as usize].as_deref()
+    pub fn ledger(&self, agent: u32) -> &StreamLedger {
+        &self.ledgers[agent as usize]
     }
 
     fn envelope(&self, parcel: Parcel) -> Envelope {
@@ -109,7 +109,7 @@ impl ServerHands {
         let first_received = if parcel.hops == 0 { now } else { parcel.first_received };
         let parcel = Parcel { hops: parcel.hops + 1, first_received, ..parcel };
         let envelope = self.envelope(parcel);
-        if self.ledger(id.agent).is_some_and(|ledger| ledger.assess(&envelope, now) == Arrival::Duplicate) {
+        if self.ledger(id.agent).assess(&envelope, now) == Arrival::Duplicate {
             stage.record.probe("duplicate-settled", 1);
             stage.book.delivered_again();
             return (receipt, None);
@@ -134,7 +134,7 @@ impl ServerHands {
         let Some(parcel) = self.inbox.remove(&number.0) else { return };
         self.index.remove(&parcel.id);
         let envelope = self.envelope(parcel);
-        let ledger = self.ledgers[parcel.id.agent as usize].get_or_insert_default();
+        let ledger = &mut self.ledgers[parcel.id.agent as usize];
         let (state, ended) = match ledger.assess(&envelope, now) {
             Arrival::Newest => (FinalState::Imported, Ended::Imported),
             Arrival::Older | Arrival::Duplicate | Arrival::SequenceReused => (FinalState::Stale, Ended::Stale),

@@ -4,7 +4,7 @@
 //! bytes while nothing is missing. Packages without a sequence are known by their digest for longer than any copy of
 //! them may live. Source: delivery contract, sections 1, 2 and 4.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +27,9 @@ const RANGES_MAX: usize = 4_096;
 const EPOCHS_MAX: usize = 64;
 /// Most digests without a sequence; beyond, the oldest are forgotten.
 const DIGESTS_MAX: usize = 20_000;
-/// Sequences whose digest is remembered, to tell a repeated delivery from a number that was used twice.
-const RECENT_MAX: usize = 16;
+/// Sequences whose digest is remembered, to tell a repeated delivery from a number that was used twice: an agent that was
+/// set back to an older state repeats its last numbers.
+const RECENT_MAX: usize = 4;
 
 /// The date a package counts from: when it was collected, but never later than its first custody.
 pub fn effective_date(collected_at: Option<Timestamp>, first_received: Timestamp) -> (Timestamp, Option<ClockFlag>) {
@@ -122,8 +123,32 @@ pub struct StreamLedger {
     epochs: Vec<Epoch>,
     newest: Option<Newest>,
     digests: BTreeMap<Digest, Timestamp>,
-    recent: VecDeque<(Sequence, Digest)>,
+    /// The last settled ones, oldest first, each with the beginning of its digest.
+    #[serde(deserialize_with = "recent")]
+    recent: Vec<(Sequence, u64)>,
     counts: Counts,
+}
+
+/// What of a digest tells two packages of one number apart.
+fn beginning(digest: Digest) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = digest.0;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// Reads what was stored, also with whole digests as ledgers had them once.
+fn recent<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<(Sequence, u64)>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Beginning(u64),
+        Whole(Digest),
+    }
+    let stored = Vec::<(Sequence, Stored)>::deserialize(from)?;
+    let of = |(sequence, stored)| match stored {
+        Stored::Beginning(begin) => (sequence, begin),
+        Stored::Whole(digest) => (sequence, beginning(digest)),
+    };
+    Ok(stored.into_iter().map(of).collect())
 }
 
 impl StreamLedger {
@@ -201,7 +226,7 @@ impl StreamLedger {
     pub fn assess(&self, envelope: &Envelope, now: Timestamp) -> Arrival {
         let known = match envelope.sequence {
             Some(sequence) => {
-                if self.recent.iter().any(|&(seen, digest)| seen == sequence && digest != envelope.digest) {
+                if self.recent.iter().any(|&(seen, begin)| seen == sequence && begin != beginning(envelope.digest)) {
                     return Arrival::SequenceReused;
                 }
                 self.epoch(sequence.epoch).is_some_and(|epoch| epoch.holds(sequence.number))
@@ -245,10 +270,11 @@ impl StreamLedger {
         match envelope.sequence {
             Some(sequence) => {
                 self.epoch_mut(sequence.epoch, envelope.first_received, effective).settle(sequence.number);
-                self.recent.push_back((sequence, envelope.digest));
-                if self.recent.len() > RECENT_MAX {
-                    self.recent.pop_front();
+                if self.recent.len() >= RECENT_MAX {
+                    self.recent.drain(..=self.recent.len() - RECENT_MAX);
                 }
+                self.recent.reserve_exact(1);
+                self.recent.push((sequence, beginning(envelope.digest)));
             }
             None => {
                 self.digests.insert(envelope.digest, envelope.first_received);
@@ -280,6 +306,7 @@ impl StreamLedger {
 
     fn epoch_mut(&mut self, epoch: u64, first: Timestamp, effective: Timestamp) -> &mut Epoch {
         if self.epoch(epoch).is_none() {
+            self.epochs.reserve_exact(1);
             self.epochs.push(Epoch { epoch, since: first, latest: effective, settled: Vec::new() });
             if self.epochs.len() > EPOCHS_MAX {
                 let oldest = (0..self.epochs.len()).min_by_key(|&at| (self.epochs[at].since, self.epochs[at].epoch));
@@ -314,7 +341,13 @@ impl Epoch {
             }
             (true, false) => self.settled[at - 1].1 = number,
             (false, true) => self.settled[at].0 = number,
-            (false, false) => self.settled.insert(at, (number, number)),
+            (false, false) => {
+                if self.settled.is_empty() {
+                    // There is one range in nearly all of a million ledgers.
+                    self.settled.reserve_exact(1);
+                }
+                self.settled.insert(at, (number, number));
+            }
         }
         if self.settled.len() > RANGES_MAX {
             self.settled[1].0 = self.settled[0].0;

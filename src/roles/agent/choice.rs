@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::rules::{AgentRules, AgentServer};
+use super::rules::{AgentRules, AgentServer, SERVERS_MAX};
 use super::vocabulary::ServerNumber;
 use crate::id::Guid;
 use crate::rng::RngStream;
@@ -19,7 +19,7 @@ pub const PASS_MAX: usize = 16;
 const BREAKER: Backoff = Backoff::BEACON;
 
 /// What is known of one server.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Known {
     health: Health,
     /// It asked to be left alone until then.
@@ -59,10 +59,11 @@ pub struct Listed<'c> {
 pub struct ServerChoice {
     device: Arc<Device>,
     measures: Measures,
+    /// By place; empty while nothing is known of any that a new one would not have.
     known: Vec<Known>,
     sticky: Sticky,
     /// The last order of the policy's list, for the operator.
-    order: Option<Order>,
+    order: Option<Arc<Order>>,
     /// The measurements under way.
     measuring: Option<IntentNumber>,
     /// The server that took the last package of this life; nobody else is kept to when the order changes.
@@ -81,23 +82,24 @@ impl ServerChoice {
         now: Timestamp,
         rng: &mut RngStream,
     ) -> ServerChoice {
-        let places: Arc<[u16]> = (0..rules.servers.len() as u16).collect();
         // A number that no list has: the first look orders it.
         let number = rules.number.wrapping_sub(1);
-        let sticky = Sticky::new(places, number, now).expect("rules name a server");
-        let known = vec![Known::default(); rules.servers.len()];
+        let sticky = Sticky::new(rules.unordered.clone(), number, now).expect("rules name a server");
+        let known = Vec::new();
         ServerChoice { device, measures, known, sticky, order: None, measuring: None, taken_by: None, draw: rng.bits() }
     }
 
     /// Goes on with another list; what is known of a server that is in both stays. Places mean other servers from now on:
     /// nothing is sent before the list is ordered.
     pub fn follow(&mut self, before: &AgentRules, rules: &AgentRules, now: Timestamp) {
-        let places: Arc<[u16]> = (0..rules.servers.len() as u16).collect();
-        self.sticky = Sticky::new(places, rules.number.wrapping_sub(1), now).expect("rules name a server");
+        let number = rules.number.wrapping_sub(1);
+        self.sticky = Sticky::new(rules.unordered.clone(), number, now).expect("rules name a server");
         self.order = None;
         let place = |id: Guid| before.servers.iter().position(|server| server.id == id);
         let known = |id| place(id).and_then(|place| self.known.get(place)).copied().unwrap_or_default();
-        self.known = rules.servers.iter().map(|server| known(server.id)).collect();
+        if !self.known.is_empty() {
+            self.known = rules.servers.iter().map(|server| known(server.id)).collect();
+        }
         if let Some(list) = &rules.failover {
             self.measures.keep_only(&list.uploads);
         }
@@ -154,24 +156,31 @@ impl ServerChoice {
     }
 
     fn reorder(&mut self, rules: &AgentRules, now: Timestamp, rng: &mut RngStream) {
-        let ordered = rules.failover.as_ref().and_then(|list| {
-            let mut stream = RngStream::new(self.draw, 0, 0);
-            order(list, &list.uploads, &self.device, &self.measures, &mut stream).ok()
-        });
+        let ordered = match &rules.fixed {
+            Some(fixed) => Some(fixed.order.clone()),
+            None => rules.failover.as_ref().and_then(|list| {
+                let mut stream = RngStream::new(self.draw, 0, 0);
+                order(list, &list.uploads, &self.device, &self.measures, &mut stream).ok().map(Arc::new)
+            }),
+        };
         if ordered.is_none() && self.order.is_some() {
             // All of the list are foreign now and discarded; the order of this list and this network is the better guess.
             self.sticky.kept(rules.number, now);
             return;
         }
-        let listed = ordered.iter().flat_map(|order| order.choices.iter().map(|choice| choice.server));
-        let places: Arc<[u16]> = listed.chain(rules.bootstrap()).collect();
+        let places: Arc<[u16]> = match &rules.fixed {
+            Some(fixed) => fixed.places.clone(),
+            None => {
+                let listed = ordered.iter().flat_map(|order| order.choices.iter().map(|choice| choice.server));
+                listed.chain(rules.bootstrap()).collect()
+            }
+        };
         let keep = rules.servers.iter().position(|server| Some(server.id) == self.taken_by).map(|place| place as u16);
         // A configured one is the last resort as soon as there is a list, also the one that the list came from.
         let keep = keep.filter(|place| ordered.is_none() || rules.bootstrap().all(|last| last != *place));
         if places.is_empty() {
             // All of them foreign and discarded: the list as it stands is better than none.
-            let all: Arc<[u16]> = (0..rules.servers.len() as u16).collect();
-            self.sticky.reordered(all, rules.number, keep, now, rng);
+            self.sticky.reordered(rules.unordered.clone(), rules.number, keep, now, rng);
         } else {
             self.sticky.reordered(places, rules.number, keep, now, rng);
         }
@@ -230,16 +239,31 @@ impl ServerChoice {
 
     /// Something is sent to a server.
     pub fn sent(&mut self, to: ServerNumber) {
-        if let Some(known) = self.known.get_mut(usize::from(to.0)) {
-            known.health.sent();
+        self.change(to, |known| known.health.sent());
+    }
+
+    /// Changes what is known of a server; as long as nothing is, nothing is kept.
+    fn change<R>(&mut self, server: ServerNumber, change: impl FnOnce(&mut Known) -> R) -> R {
+        let place = usize::from(server.0);
+        if let Some(known) = self.known.get_mut(place) {
+            let changed = change(known);
+            if *known == Known::default() && self.known.iter().all(|known| *known == Known::default()) {
+                self.known = Vec::new();
+            }
+            return changed;
         }
+        let mut known = Known::default();
+        let changed = change(&mut known);
+        if known != Known::default() && place < SERVERS_MAX {
+            self.known.resize(place + 1, Known::default());
+            self.known[place] = known;
+        }
+        changed
     }
 
     /// A server is not asked for policy until then.
     pub fn leave_policy(&mut self, server: ServerNumber, until: Timestamp) {
-        if let Some(known) = self.known.get_mut(usize::from(server.0)) {
-            known.no_policy_until = until;
-        }
+        self.change(server, |known| known.no_policy_until = until);
     }
 
     /// A server answered, or not. `false` when a final refusal is the link's fault and not the package's.
@@ -251,22 +275,25 @@ impl ServerChoice {
         verdict: Verdict,
         rng: &mut RngStream,
     ) -> bool {
-        let Some(known) = self.known.get_mut(usize::from(to.0)) else { return true };
-        let is_fair = known.health.answered(now, verdict, BREAKER, rng);
-        match verdict {
-            Verdict::Delivered => {
-                (known.busy_until, known.denied) = (Timestamp::default(), None);
-                self.taken_by = rules.servers.get(usize::from(to.0)).map(|server| server.id);
-                self.sticky.succeeded(now, to.0, rng);
+        let Some(server) = rules.servers.get(usize::from(to.0)) else { return true };
+        let (is_fair, circuit) = self.change(to, |known| {
+            let is_fair = known.health.answered(now, verdict, BREAKER, rng);
+            match verdict {
+                Verdict::Delivered => (known.busy_until, known.denied) = (Timestamp::default(), None),
+                Verdict::Later { retry_after_ms: Some(ms), .. } => known.busy_until = now.plus_ms(ms),
+                Verdict::Unidentified => known.denied = Some(Denied::Unidentified),
+                Verdict::Revoked => known.denied = Some(Denied::Revoked),
+                // Who judges a package has accepted whose it is.
+                Verdict::Refused => known.denied = None,
+                Verdict::Later { .. } | Verdict::Full | Verdict::Loop => {}
             }
-            Verdict::Later { retry_after_ms: Some(ms), .. } => known.busy_until = now.plus_ms(ms),
-            Verdict::Unidentified => known.denied = Some(Denied::Unidentified),
-            Verdict::Revoked => known.denied = Some(Denied::Revoked),
-            // Who judges a package has accepted whose it is.
-            Verdict::Refused => known.denied = None,
-            Verdict::Later { .. } | Verdict::Full | Verdict::Loop => {}
+            (is_fair, known.health.circuit())
+        });
+        if verdict == Verdict::Delivered {
+            self.taken_by = Some(server.id);
+            self.sticky.succeeded(now, to.0, rng);
         }
-        if known.health.circuit() == Circuit::Open {
+        if circuit == Circuit::Open {
             self.sticky.failed(to.0);
         }
         is_fair
@@ -274,9 +301,7 @@ impl ServerChoice {
 
     /// What was sent was not tried after all.
     pub fn abandoned(&mut self, to: ServerNumber) {
-        if let Some(known) = self.known.get_mut(usize::from(to.0)) {
-            known.health.abandoned();
-        }
+        self.change(to, |known| known.health.abandoned());
     }
 
     /// A transfer of so many bytes to a server took so long.
@@ -307,7 +332,7 @@ impl ServerChoice {
 
     /// The last order of the policy's list.
     pub fn order(&self) -> Option<&Order> {
-        self.order.as_ref()
+        self.order.as_deref()
     }
 
     /// What was measured, to be remembered over a restart.

@@ -236,6 +236,7 @@ impl AgentCore {
 
     /// What is sent again is nothing new: it earns no retries.
     fn queue_up(&mut self, now: Timestamp, queued: Vec<Queued>) {
+        self.queue.reserve_exact(queued.len());
         self.queue.extend(queued.into_iter().map(|queued| Entry { queued, due: now, tries: 0, is_retry: false }));
     }
 

@@ -11,8 +11,10 @@ use crate::formats::nds::{CatchUp, Command, Event, Nds, Repeat, Trigger, Trigger
 use crate::id::{Digest, Guid};
 use crate::policy::Reach;
 use crate::policy::apply::Content;
+use crate::rng::RngStream;
 use crate::schedule::Timetable;
 use crate::time::{DAY_MS, Timestamp};
+use crate::upload::selector::{Device, Measures, Order, order};
 
 /// From one question for policy to the next there are at most two days, whatever a schedule says.
 const POLICY_WITHIN_MS: i64 = 2 * DAY_MS;
@@ -77,6 +79,19 @@ pub struct AgentRules {
     pub servers: Vec<AgentServer>,
     /// Entries of the list that are not used: they would carry reports in plain beyond this host, or to this very host.
     pub refused: usize,
+    /// Every place in the order of the list, as long as nothing is known to order them by. Shared by all agents.
+    pub unordered: Arc<[u16]>,
+    /// The order where each server's own priority decides it alone: the same for every device, so made once.
+    pub fixed: Option<FixedOrder>,
+}
+
+/// An order that hangs on nothing but the list.
+#[derive(Clone, Debug)]
+pub struct FixedOrder {
+    /// The order of the policy's list.
+    pub order: Arc<Order>,
+    /// The places to ask: those of the order, then the configured ones.
+    pub places: Arc<[u16]>,
 }
 
 /// What an agent is set to by its own file, as far as it goes by it.
@@ -144,16 +159,29 @@ impl AgentRules {
         servers.truncate(SERVERS_MAX);
         let timetable = Arc::new(Timetable::new(with_policy_question(schedule, own_schedule(settings))));
         let policy_within_ms = POLICY_WITHIN_MS.max(settings.policy_every_ms.saturating_mul(2));
-        AgentRules {
+        let mut rules = AgentRules {
             number,
             timetable,
             policy_within_ms,
             failover,
             configuration,
             inventory_settings,
+            unordered: (0..servers.len() as u16).collect(),
             servers,
             refused,
-        }
+            fixed: None,
+        };
+        rules.fixed = rules.fixed_order();
+        rules
+    }
+
+    fn fixed_order(&self) -> Option<FixedOrder> {
+        let list = self.failover.as_ref().filter(|list| list.uploads.iter().all(|server| !server.auto_priority))?;
+        // No call of the selector moves a server with a priority of its own, so none of these is looked at.
+        let (device, measures, mut none) = (Device::default(), Measures::default(), RngStream::new(0, 0, 0));
+        let order = order(list, &list.uploads, &device, &measures, &mut none).ok()?;
+        let places = order.choices.iter().map(|choice| choice.server).chain(self.bootstrap()).collect();
+        Some(FixedOrder { order: Arc::new(order), places })
     }
 
     /// Whether an event of its schedule waits for a connection or a logon.

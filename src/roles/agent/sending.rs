@@ -59,6 +59,10 @@ impl AgentCore {
     pub(super) fn leave_queue(&mut self, package: PackageNumber) -> bool {
         let before = self.queue.len();
         self.queue.retain(|entry| entry.queued.package != package);
+        if self.queue.is_empty() {
+            // It is empty nearly always, and a million agents hold one each.
+            self.queue = Vec::new();
+        }
         self.queue.len() < before
     }
 

@@ -1,11 +1,18 @@
 //! What a run came to: `report.json`, and `report.html` to look at.
 
+mod capacity;
+mod page;
+mod plots;
+
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::world::{Totals, World};
+
+/// Moments of a spool in `report.json`; the page draws every look.
+const SPOOL_MAX: usize = 2_000;
 
 /// What is known of a run beside its world.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +32,7 @@ pub struct Run {
 /// See the module's head.
 pub struct Report {
     json: Value,
+    html: Result<String, String>,
 }
 
 /// Most memory this process had, in bytes. Linux only.
@@ -44,7 +52,8 @@ impl Report {
         let (queued, in_spools) = world.waiting();
         let wall_s = run.wall.as_secs_f64();
         let at_s = |at: muster::time::Timestamp| at.ms_since(scenario.start) / 1_000;
-        let spool = record.spool.iter().flat_map(|(at, levels)| {
+        let group = record.spool.len().div_ceil(SPOOL_MAX).max(1);
+        let spool = record.spool.iter().step_by(group).flat_map(|(at, levels)| {
             ["leaf", "middle"].iter().zip(levels).map(move |(level, spool)| {
                 json!({ "level": level, "at_s": at_s(*at), "packages": spool.packages, "bytes": spool.bytes, "most": spool.most })
             })
@@ -88,22 +97,25 @@ impl Report {
             "time_to_server_s": { "p50": secs(0.5), "p90": secs(0.9), "p99": secs(0.99), "max": times.max() as f64 / 1_000.0 },
             "amplification": (sent as f64 / (first as f64).max(1.0) * 10_000.0).round() / 10_000.0,
             "faults": faults.collect::<Vec<Value>>(),
+            "capacity": capacity::words(world),
             "faults_struck": record.struck_count,
             "probes": record.probes().map(|(name, hits)| json!({ "name": name, "hits": hits })).collect::<Vec<Value>>(),
         });
-        Report { json }
+        Report { json, html: page::page(run, world).map_err(|error| error.to_string()) }
     }
 
     /// Writes both files into `folder`.
     pub fn write(&self, folder: &Path) -> std::io::Result<()> {
-        std::fs::write(folder.join("report.json"), format!("{:#}\n", self.json))
+        std::fs::write(folder.join("report.json"), format!("{:#}\n", self.json))?;
+        let html = self.html.as_ref().map_err(|why| std::io::Error::other(format!("the page cannot be drawn: {why}")))?;
+        std::fs::write(folder.join("report.html"), html)
     }
 
     /// One line: all but what fills pages.
     pub fn summary(&self) -> Value {
         let mut json = self.json.clone();
         if let Some(fields) = json.as_object_mut() {
-            for long in ["spool", "faults", "arrivals_per_minute"] {
+            for long in ["spool", "faults", "arrivals_per_minute", "capacity"] {
                 fields.remove(long);
             }
             let violated = |one: &Value| one["violations"] != 0;

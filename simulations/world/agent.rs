@@ -57,13 +57,14 @@ pub struct AgentHands {
     /// Revision of the policy in force; 0 for none.
     revision: u32,
     outbox: Vec<Published>,
-    last_collected: Option<Timestamp>,
+    /// `NEVER` for not yet.
+    last_collected: Timestamp,
     memory: Option<Box<Memory>>,
     /// The intent of each that is under way; `NONE` for none.
     waiting: [u32; 4],
     is_heard: bool,
-    /// What is being sent.
-    sending: Option<(PackageId, u32)>,
+    /// Number of the package that is being sent.
+    sending: u32,
 }
 
 impl AgentHands {
@@ -73,11 +74,11 @@ impl AgentHands {
             agent,
             revision: 0,
             outbox: Vec::new(),
-            last_collected: None,
+            last_collected: Timestamp::NEVER,
             memory: None,
             waiting: [NONE; 4],
             is_heard: true,
-            sending: None,
+            sending: 0,
         }
     }
 
@@ -119,7 +120,7 @@ impl AgentHands {
         let published = Published { parcel, was_sent: false };
         self.outbox.reserve_exact(1);
         self.outbox.push(published);
-        self.last_collected = Some(now);
+        self.last_collected = now;
         AgentInput::Published(vec![AgentHands::queued_of(&published)])
     }
 }
@@ -142,7 +143,7 @@ impl Hands for AgentHands {
             policy_by: memory.map(|memory| memory.policy_by),
             queued: self.outbox.iter().map(AgentHands::queued_of).collect(),
             is_heard: self.is_heard,
-            last_collected: self.last_collected,
+            last_collected: (self.last_collected != Timestamp::NEVER).then_some(self.last_collected),
             ran: memory.map(|memory| memory.ran.clone()).unwrap_or_default(),
             measures: memory.map(|memory| memory.measures.clone()).unwrap_or_default(),
         };
@@ -177,10 +178,7 @@ impl Hands for AgentHands {
                 vec![AgentInput::Measured { intent, probes: places.map(probe).collect() }]
             }
             (Waiting::Upload, Body::Reply(reply)) => {
-                // The bytes are compared by the deployed table; what is sent again was queued again.
-                let Some(verdict) = self.sending.map(|(id, bytes)| verdict_of(id, bytes, reply)) else {
-                    return vec![AgentInput::Unsendable { intent }];
-                };
+                let verdict = verdict_of(PackageId { agent: self.agent, number: self.sending }, reply);
                 if matches!(reply, Reply::Receipt(_)) {
                     self.is_heard = true;
                 }
@@ -227,7 +225,7 @@ impl Hands for AgentHands {
                     return;
                 };
                 let published = &mut self.outbox[place];
-                self.sending = Some((published.parcel.id, published.parcel.bytes));
+                self.sending = published.parcel.id.number;
                 stage.record.sent(now, !std::mem::replace(&mut published.was_sent, true));
                 let (what, bytes) = (What::Upload(published.parcel), u64::from(published.parcel.bytes));
                 stage.call(now, Call::of(at, to, number, what, bytes));

@@ -34,7 +34,7 @@ struct Held {
 /// What a beacon waits for, by its intent.
 #[derive(Clone, Debug)]
 enum Pending {
-    Forward(PackageId, u32),
+    Forward(PackageId),
     /// The package is gone, or must not go.
     NotSent(Option<Aside>),
     Policy(Parent),
@@ -203,9 +203,7 @@ impl Hands for BeaconHands {
         };
         let Some(pending) = self.pending.remove(&event.number) else { return Vec::new() };
         vec![match pending {
-            Pending::Forward(id, bytes) => {
-                BeaconInput::Forwarded { intent, verdict: verdict_of(id, bytes, reply) }
-            }
+            Pending::Forward(id) => BeaconInput::Forwarded { intent, verdict: verdict_of(id, reply) },
             Pending::NotSent(None) => BeaconInput::Gone { intent },
             Pending::NotSent(Some(why)) => BeaconInput::Unsendable { intent, why },
             Pending::Policy(from) => {
@@ -234,7 +232,7 @@ impl Hands for BeaconHands {
                         stage.record.probe("beacon-passed-over-a-parent", 1);
                     }
                     stage.call(now, Call::of(at, to, number, What::Upload(parcel), u64::from(parcel.bytes)));
-                    Pending::Forward(parcel.id, parcel.bytes)
+                    Pending::Forward(parcel.id)
                 }
             },
             BeaconIntent::Release(package) => {

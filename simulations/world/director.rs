@@ -9,7 +9,7 @@ use super::record::Struck;
 use crate::scenario::{Range, Target};
 
 /// Spools are looked at this often.
-const LOOK_MS: i64 = 10 * MINUTE_MS;
+const LOOK_MS: i64 = MINUTE_MS;
 /// Sets are compared this often, and at the end.
 const CHECK_MS: i64 = 24 * HOUR_MS;
 
@@ -107,7 +107,7 @@ impl Director {
             if from >= to {
                 continue;
             }
-            if fault.of != Target::Laptop {
+            if !matches!(fault.of, Target::Laptop | Target::Agent) {
                 stage.record.struck(Struck { at: from, kind: fault.kind, node, for_ms: to.ms_since(from) });
             }
             // The number keeps two faults that begin together apart.

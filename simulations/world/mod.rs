@@ -35,7 +35,7 @@ pub use event::{Body, Event, NodeId, PackageId, Parcel, Reply, What};
 pub use layout::{Layout, Level};
 pub use node::{Hands, Node, Place};
 pub use nodes::World;
-pub use record::{Hour, Record, Spool, Struck};
+pub use record::{Hour, Load, Record, Spool, Struck};
 pub use server::ServerHands;
 
 use crate::scenario::Scenario;
@@ -114,7 +114,7 @@ impl Stage {
         let fate = self.fate(from, life, number, bytes, receiver_ms);
         let patience = now.plus_ms(self.scenario.network.timeout_ms());
         let arrives = now.plus_ms(fate.there_ms);
-        self.record.called(&self.layout, now, from, to, bytes);
+        self.record.called(&self.layout, now, to, bytes);
         if is_cut || fate.is_request_lost || arrives >= patience {
             self.record.probe("request-lost", 1);
             self.post(patience, from, to, number, life, Body::Reply(Reply::Nothing));
@@ -168,8 +168,9 @@ impl Call {
 }
 
 /// What a sender makes of the answer to an upload: by the deployed table.
-fn verdict_of(id: PackageId, bytes: u32, reply: Reply) -> Verdict {
-    let (digest, size) = (id.digest(), u64::from(bytes));
+fn verdict_of(id: PackageId, reply: Reply) -> Verdict {
+    // Sizes hang on the id, so one that is wrong would show in the digest.
+    let (digest, size) = (id.digest(), 0);
     let status = |status, receipt, retry_after_ms, code: &str| Answer::Status {
         status,
         receipt,

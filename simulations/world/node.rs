@@ -91,18 +91,19 @@ pub struct Node<H: Hands> {
     at: Place,
     hands: H,
     core: Option<H::Core>,
-    next_intent: u64,
+    /// Of this life.
+    next_intent: u32,
     due: Timestamp,
 }
 
 struct Taker<'n, I> {
-    next: &'n mut u64,
+    next: &'n mut u32,
     taken: Vec<(IntentNumber, I)>,
 }
 
 impl<I> Sink<I> for Taker<'_, I> {
     fn intend(&mut self, intent: I) -> IntentNumber {
-        let number = IntentNumber(*self.next);
+        let number = IntentNumber(u64::from(*self.next));
         *self.next += 1;
         self.taken.push((number, intent));
         number

@@ -68,6 +68,7 @@ impl World {
         for (beacon, node) in self.beacons.iter().zip(1..) {
             let level = usize::from(self.stage.layout.level(NodeId(node)) == Level::Middle);
             let (packages, bytes) = beacon.hands().spool();
+            self.stage.record.holds(NodeId(node), packages, bytes);
             let spool = &mut levels[level];
             spool.packages += packages;
             spool.bytes += bytes;

@@ -38,15 +38,32 @@ pub struct Spool {
     pub most: u64,
 }
 
-/// Uploads of one hour.
+/// One hour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hour {
-    /// All.
+    /// Uploads.
     pub sent: u64,
     /// First ones of a package by its holder.
     pub first: u64,
-    /// Whether a fault lasted in it.
-    pub is_disturbed: bool,
+    /// Milliseconds for which beacons and the server were struck by a fault, over all of them.
+    pub struck_ms: i64,
+}
+
+/// What one beacon had to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Requests in all.
+    pub requests: u64,
+    /// Bytes it was sent.
+    pub bytes: u64,
+    /// Requests in its busiest minute.
+    pub most_in_a_minute: u32,
+    /// Most packages it held, at a look.
+    pub most_held: u64,
+    /// Most bytes it held, at a look.
+    pub most_held_bytes: u64,
+    minute: i64,
+    in_minute: u32,
 }
 
 /// See the module's head.
@@ -59,9 +76,9 @@ pub struct Record {
     pub hours: Vec<Hour>,
     /// Requests to beacons: by row, then hour.
     pub heat: Vec<Vec<u32>>,
-    /// Bytes that beacons were sent.
-    pub bytes_to_beacons: u64,
-    /// Requests to beacons in their fullest second, over all of them: not of one beacon alone.
+    /// What each beacon had to do, by its number from 1.
+    pub loads: Vec<Load>,
+    /// From the collection of a package to its first custody at the server.
     pub time_to_server_ms: Histogram<u64>,
     /// What was held, by the minute it was looked at: leaves and middles.
     pub spool: Vec<(Timestamp, [Spool; 2])>,
@@ -86,7 +103,7 @@ impl Record {
             arrivals: vec![0; days * 24 * 60],
             hours: vec![Hour::default(); days * 24],
             heat: vec![vec![0; days * 24]; heat_rows],
-            bytes_to_beacons: 0,
+            loads: vec![Load::default(); layout.beacons() as usize],
             time_to_server_ms: Histogram::new_with_bounds(1, longest, 3).expect("bounds of a histogram"),
             spool: Vec::new(),
             struck: Vec::new(),
@@ -101,16 +118,31 @@ impl Record {
     }
 
     /// A node calls another.
-    pub(super) fn called(&mut self, layout: &Layout, now: Timestamp, from: NodeId, to: NodeId, bytes: u64) {
-        let _ = from;
-        if matches!(layout.level(to), Level::Leaf | Level::Middle) {
-            self.bytes_to_beacons += bytes;
-            let row = (to.0 as usize - 1) * self.heat_rows / layout.beacons() as usize;
-            let hour = self.hour(now);
-            if let Some(cell) = self.heat[row].get_mut(hour) {
-                *cell += 1;
-            }
+    pub(super) fn called(&mut self, layout: &Layout, now: Timestamp, to: NodeId, bytes: u64) {
+        if !matches!(layout.level(to), Level::Leaf | Level::Middle) {
+            return;
         }
+        let beacon = to.0 as usize - 1;
+        let (row, hour) = (beacon * self.heat_rows / self.loads.len(), self.hour(now));
+        let minute = now.ms_since(self.start) / MINUTE_MS;
+        let load = &mut self.loads[beacon];
+        load.requests += 1;
+        load.bytes += bytes;
+        if load.minute != minute {
+            (load.minute, load.in_minute) = (minute, 0);
+        }
+        load.in_minute += 1;
+        load.most_in_a_minute = load.most_in_a_minute.max(load.in_minute);
+        if let Some(cell) = self.heat[row].get_mut(hour) {
+            *cell += 1;
+        }
+    }
+
+    /// A beacon holds so much now.
+    pub(super) fn holds(&mut self, beacon: NodeId, packages: u64, bytes: u64) {
+        let load = &mut self.loads[beacon.0 as usize - 1];
+        load.most_held = load.most_held.max(packages);
+        load.most_held_bytes = load.most_held_bytes.max(bytes);
     }
 
     /// A holder sends a package, for the first time or again.
@@ -133,11 +165,14 @@ impl Record {
     /// A fault strikes.
     pub fn struck(&mut self, struck: Struck) {
         self.struck_count += 1;
-        let until = struck.at.plus_ms(struck.for_ms + HOUR_MS);
-        for hour in self.hour(struck.at)..=self.hour(until) {
+        let (mut at, until) = (struck.at, struck.at.plus_ms(struck.for_ms));
+        while at < until {
+            let hour = self.hour(at);
+            let next = self.start.plus_ms((hour as i64 + 1) * HOUR_MS).min(until);
             if let Some(hour) = self.hours.get_mut(hour) {
-                hour.is_disturbed = true;
+                hour.struck_ms += next.ms_since(at);
             }
+            at = next;
         }
         if self.struck.len() < STRUCK_MAX {
             self.struck.push(struck);

@@ -27,9 +27,9 @@ const RANGES_MAX: usize = 4_096;
 const EPOCHS_MAX: usize = 64;
 /// Most digests without a sequence; beyond, the oldest are forgotten.
 const DIGESTS_MAX: usize = 20_000;
-/// Sequences whose digest is remembered, to tell a repeated delivery from a number that was used twice: an agent that was
-/// set back to an older state repeats its last numbers.
-const RECENT_MAX: usize = 4;
+/// Numbers of an epoch, up to its highest, whose digests are remembered: a machine that was set back to an older state
+/// repeats its last numbers, and that is no repeated delivery.
+const RECENT_MAX: u64 = 16;
 
 /// The date a package counts from: when it was collected, but never later than its first custody.
 pub fn effective_date(collected_at: Option<Timestamp>, first_received: Timestamp) -> (Timestamp, Option<ClockFlag>) {
@@ -104,6 +104,10 @@ struct Epoch {
     latest: Timestamp,
     /// Settled numbers as ranges (first, last), ascending, apart.
     settled: Vec<(u64, u64)>,
+    /// The beginnings of the digests of the last numbers, each at its number's remainder; 0 where none is known. A million
+    /// ledgers hold one each.
+    #[serde(default)]
+    recent: Vec<u32>,
 }
 
 /// The newest imported package of a stream.
@@ -123,32 +127,30 @@ pub struct StreamLedger {
     epochs: Vec<Epoch>,
     newest: Option<Newest>,
     digests: BTreeMap<Digest, Timestamp>,
-    /// The last settled ones, oldest first, each with the beginning of its digest.
-    #[serde(deserialize_with = "recent")]
-    recent: Vec<(Sequence, u64)>,
+    /// Here stood the digests of all epochs' last numbers, in ledgers of earlier versions.
+    #[serde(with = "no_longer_kept")]
+    no_longer_kept: (),
     counts: Counts,
 }
 
-/// What of a digest tells two packages of one number apart.
-fn beginning(digest: Digest) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = digest.0;
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+/// The place of a field that stored values have and this version does not read.
+mod no_longer_kept {
+    use serde::de::{Deserialize, Deserializer, IgnoredAny};
+    use serde::ser::{Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(_: &(), to: S) -> Result<S::Ok, S::Error> {
+        <[u8; 0]>::serialize(&[], to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<(), D::Error> {
+        IgnoredAny::deserialize(from).map(|_| ())
+    }
 }
 
-/// Reads what was stored, also with whole digests as ledgers had them once.
-fn recent<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<(Sequence, u64)>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Stored {
-        Beginning(u64),
-        Whole(Digest),
-    }
-    let stored = Vec::<(Sequence, Stored)>::deserialize(from)?;
-    let of = |(sequence, stored)| match stored {
-        Stored::Beginning(begin) => (sequence, begin),
-        Stored::Whole(digest) => (sequence, beginning(digest)),
-    };
-    Ok(stored.into_iter().map(of).collect())
+/// What of a digest tells two packages of one number apart; never 0.
+fn beginning(digest: Digest) -> u32 {
+    let [a, b, c, d, ..] = digest.0;
+    u32::from_be_bytes([a, b, c, d]).max(1)
 }
 
 impl StreamLedger {
@@ -226,10 +228,11 @@ impl StreamLedger {
     pub fn assess(&self, envelope: &Envelope, now: Timestamp) -> Arrival {
         let known = match envelope.sequence {
             Some(sequence) => {
-                if self.recent.iter().any(|&(seen, begin)| seen == sequence && begin != beginning(envelope.digest)) {
+                let epoch = self.epoch(sequence.epoch);
+                if epoch.is_some_and(|epoch| epoch.has_other(sequence.number, envelope.digest)) {
                     return Arrival::SequenceReused;
                 }
-                self.epoch(sequence.epoch).is_some_and(|epoch| epoch.holds(sequence.number))
+                epoch.is_some_and(|epoch| epoch.holds(sequence.number))
             }
             None => self.digests.contains_key(&envelope.digest),
         };
@@ -269,12 +272,9 @@ impl StreamLedger {
         }
         match envelope.sequence {
             Some(sequence) => {
-                self.epoch_mut(sequence.epoch, envelope.first_received, effective).settle(sequence.number);
-                if self.recent.len() >= RECENT_MAX {
-                    self.recent.drain(..=self.recent.len() - RECENT_MAX);
-                }
-                self.recent.reserve_exact(1);
-                self.recent.push((sequence, beginning(envelope.digest)));
+                let epoch = self.epoch_mut(sequence.epoch, envelope.first_received, effective);
+                epoch.remember(sequence.number, envelope.digest);
+                epoch.settle(sequence.number);
             }
             None => {
                 self.digests.insert(envelope.digest, envelope.first_received);
@@ -307,7 +307,7 @@ impl StreamLedger {
     fn epoch_mut(&mut self, epoch: u64, first: Timestamp, effective: Timestamp) -> &mut Epoch {
         if self.epoch(epoch).is_none() {
             self.epochs.reserve_exact(1);
-            self.epochs.push(Epoch { epoch, since: first, latest: effective, settled: Vec::new() });
+            self.epochs.push(Epoch { epoch, since: first, latest: effective, settled: Vec::new(), recent: Vec::new() });
             if self.epochs.len() > EPOCHS_MAX {
                 let oldest = (0..self.epochs.len()).min_by_key(|&at| (self.epochs[at].since, self.epochs[at].epoch));
                 oldest.map(|at| self.epochs.remove(at));
@@ -322,6 +322,37 @@ impl StreamLedger {
 }
 
 impl Epoch {
+    fn highest(&self) -> u64 {
+        self.settled.last().map_or(0, |range| range.1)
+    }
+
+    /// Whether `number` is one of the last and belongs to other bytes.
+    fn has_other(&self, number: u64, digest: Digest) -> bool {
+        let is_recent = number <= self.highest() && self.highest() - number < RECENT_MAX;
+        let known = self.recent.get((number % RECENT_MAX) as usize).copied().unwrap_or(0);
+        is_recent && known != 0 && known != beginning(digest)
+    }
+
+    /// Notes the digest of a number that is about to be settled.
+    fn remember(&mut self, number: u64, digest: Digest) {
+        let highest = self.highest();
+        if number <= highest && highest - number >= RECENT_MAX {
+            return;
+        }
+        // The places of numbers that are passed over belong to none of them.
+        let first = number.saturating_sub(RECENT_MAX).max(highest);
+        for passed in (first..number).skip(1) {
+            if let Some(begin) = self.recent.get_mut((passed % RECENT_MAX) as usize) {
+                *begin = 0;
+            }
+        }
+        let place = (number % RECENT_MAX) as usize;
+        if self.recent.len() <= place {
+            self.recent.resize(place + 1, 0);
+        }
+        self.recent[place] = beginning(digest);
+    }
+
     fn holds(&self, number: u64) -> bool {
         let at = self.settled.partition_point(|range| range.1 < number);
         self.settled.get(at).is_some_and(|range| range.0 <= number)
@@ -361,6 +392,7 @@ mod tests {
     use super::*;
     use crate::id::Guid;
     use crate::model::package::{Hop, Kind, Origin};
+    use crate::model::stored;
     use proptest::prelude::*;
 
     const NOW: Timestamp = Timestamp(1_750_000_000_000);
@@ -473,6 +505,29 @@ mod tests {
         import(&mut ledger, &package(1, 1, 0));
         let clone = Envelope { digest: Digest::of(b"of the clone"), ..package(1, 1, 0) };
         assert_eq!(ledger.assess(&clone, NOW), Arrival::SequenceReused);
+        // Up to sixteen numbers back, and not for a number that was passed over.
+        for number in [2, 3, 19] {
+            import(&mut ledger, &package(1, number, 0));
+        }
+        let other = |number| Envelope { digest: Digest::of(b"other"), ..package(1, number, 0) };
+        assert_eq!(ledger.assess(&other(3), NOW), Arrival::Duplicate, "too long ago to tell");
+        assert_eq!(ledger.assess(&other(4), NOW), Arrival::Older);
+        assert_eq!(ledger.assess(&other(18), NOW), Arrival::Older, "3 had its place and is not it");
+        assert_eq!(ledger.assess(&other(19), NOW), Arrival::SequenceReused);
+    }
+
+    #[test]
+    fn a_ledger_of_an_earlier_version_reads() {
+        let epoch = (7u64, NOW, NOW, vec![(1u64, 3u64)]);
+        let sequence = Sequence { epoch: 7, number: 3 };
+        let newest = Newest { sequence: Some(sequence), effective: NOW, digest: Digest::of(b"3") };
+        let digests = BTreeMap::<Digest, Timestamp>::new();
+        let counts = Counts { imported: 3, ..Counts::default() };
+        let earlier = stored::pack(&(vec![epoch], Some(newest), digests, vec![(sequence, newest.digest)], counts));
+        let ledger: StreamLedger = stored::unpack(&earlier).unwrap();
+        assert_eq!((ledger.counts(), ledger.newest(), ledger.unsettled(7, 1, 4)), (counts, Some(newest), vec![(4, 4)]));
+        assert_eq!(ledger.assess(&package(7, 3, 0), NOW), Arrival::Duplicate);
+        assert_eq!(stored::unpack::<StreamLedger>(&stored::pack(&ledger)).unwrap(), ledger);
     }
 
     #[test]
@@ -535,7 +590,7 @@ mod tests {
 
         #[test]
         fn settled_ranges_are_the_set_of_what_was_settled(numbers in prop::collection::vec(1u64..60, 0..80)) {
-            let mut epoch = Epoch { epoch: 1, since: NOW, latest: NOW, settled: Vec::new() };
+            let mut epoch = Epoch { epoch: 1, since: NOW, latest: NOW, settled: Vec::new(), recent: Vec::new() };
             numbers.iter().for_each(|&number| epoch.settle(number));
             for number in 0..70 {
                 prop_assert_eq!(epoch.holds(number), numbers.contains(&number), "{}", number);

@@ -50,7 +50,7 @@ pub struct AgentCore {
     servers: Box<ServerChoice>,
     queue: Vec<Entry>,
     pass: Option<Box<Pass>>,
-    polling: Box<Polling>,
+    polling: Polling,
     budget: RetryBudget,
     /// When to collect beside the schedule: at a first start, after a failure. `NEVER` for not.
     collect_due: Timestamp,
@@ -109,7 +109,7 @@ impl Core for AgentCore {
             rng,
             plan,
             pass: None,
-            polling: Box::new(polling),
+            polling,
             budget: RetryBudget::default(),
             collect_due,
             hold_until: Timestamp(i64::MIN),

@@ -43,7 +43,7 @@ struct Poll {
 /// What an agent keeps of its questions.
 #[derive(Clone, Debug)]
 pub(super) struct Polling {
-    poll: Option<Poll>,
+    poll: Option<Box<Poll>>,
     /// When to ask beside the schedule; `NEVER` for not.
     pub(super) due: Timestamp,
     /// When to ask at the latest, whatever the schedule says.
@@ -150,7 +150,7 @@ impl AgentCore {
         round.asked.push(to.0);
         self.servers.sent(to);
         let intent = out.intend(AgentIntent::AskPolicy(to));
-        self.polling.poll = Some(Poll { intent, to, round });
+        self.polling.poll = Some(Box::new(Poll { intent, to, round }));
         self.polling.floor = now.plus_ms(APART_MS);
     }
 
@@ -176,7 +176,8 @@ impl AgentCore {
         answer: PolicyAnswer,
         out: &mut impl Sink<AgentIntent>,
     ) {
-        let Some(Poll { to, mut round, .. }) = self.polling.poll.take_if(|poll| poll.intent == intent) else { return };
+        let Some(poll) = self.polling.poll.take_if(|poll| poll.intent == intent) else { return };
+        let Poll { to, mut round, .. } = *poll;
         // That a server tells its policy says nothing of whether it takes packages; nor does it when it has none to tell.
         let verdict = Verdict::Later { retry_after_ms: None, broken: answer == PolicyAnswer::Silent };
         self.servers.answered(&self.rules, to, now, verdict, &mut self.rng);

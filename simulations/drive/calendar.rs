@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use muster::time::Timestamp;
 
+use super::Closed;
 use super::wheel::{Timed, Wheel};
 use crate::scenario::Scenario;
-use crate::world::{Director, Event, Level, NodeId, Stage, World};
+use crate::world::{Director, Event, NodeId, Stage, World, waiting};
 
 /// A node that is due, or that something reaches.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,17 +45,7 @@ impl Calendar {
         Calendar { world: World::new(stage), director, wheel, events: Vec::new(), free: Vec::new(), stepped: 0 }
     }
 
-    /// The world.
-    pub fn world(&self) -> &World {
-        &self.world
-    }
-
-    /// Timers that fired, requests and answers that arrived, effects that ended.
-    pub fn events(&self) -> u64 {
-        self.stepped
-    }
-
-    /// Goes on to `until`, and at the end of the scenario closes the books.
+    /// Goes on to `until`, at most to the end of the scenario.
     pub fn run(&mut self, until: Timestamp, mut trace: Option<&mut dyn FnMut(&Event)>) {
         let end = until.min(self.world.stage.scenario.end());
         let mut batch: Vec<Event> = Vec::new();
@@ -64,27 +55,13 @@ impl Calendar {
                 if due > end {
                     return;
                 }
-                let cue = self.director.act(due, &mut self.world.stage);
-                self.take_posts();
-                if cue.look {
-                    self.world.look(due);
-                }
-                if cue.check {
-                    self.world.check(due);
-                }
+                self.direct(due);
                 continue;
             };
             // The director acts before anything that happens at the same moment.
             if due <= entry.at {
                 self.wheel.push(entry);
-                let cue = self.director.act(due, &mut self.world.stage);
-                self.take_posts();
-                if cue.look {
-                    self.world.look(due);
-                }
-                if cue.check {
-                    self.world.check(due);
-                }
+                self.direct(due);
                 continue;
             }
             let (now, node) = (entry.at, entry.node);
@@ -109,6 +86,18 @@ impl Calendar {
                 self.wheel.push(Entry { at: next, node, event: WAKE });
             }
             self.take_posts();
+        }
+    }
+
+    fn direct(&mut self, now: Timestamp) {
+        let cue = self.director.act(now, &mut self.world.stage);
+        self.take_posts();
+        let (stage, nodes) = self.world.parts();
+        if cue.look {
+            stage.look(now, nodes);
+        }
+        if cue.check {
+            stage.check(now, nodes);
         }
     }
 
@@ -137,8 +126,12 @@ impl Calendar {
         self.world.stage.posted = posted;
     }
 
-    /// Every level of the world, for reports.
-    pub fn level(&self, node: NodeId) -> Level {
-        self.world.stage.layout.level(node)
+    /// The end of the scenario: the last comparison, and the stage with all that was found.
+    pub fn close(mut self) -> Closed {
+        let (stage, nodes) = self.world.parts();
+        let end = stage.scenario.end();
+        stage.close(end, nodes);
+        let (digest, waiting) = (stage.digest(nodes), waiting(nodes));
+        Closed { stage: self.world.stage, digest, waiting, events: self.stepped }
     }
 }

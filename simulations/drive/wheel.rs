@@ -45,7 +45,8 @@ impl<T: Timed> Wheel<T> {
     }
 
     /// Entries in it.
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.len
     }
 

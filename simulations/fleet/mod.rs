@@ -11,6 +11,7 @@ use muster::config::Document;
 use muster::time::{HOUR_MS, Timestamp};
 use muster_actors::command::Failure;
 
+use crate::drive::Closed;
 use crate::drive::calendar::Calendar;
 use crate::report::{Report, Run};
 use crate::scenario::{Overrides, Scenario};
@@ -86,15 +87,17 @@ pub fn run(args: FleetArgs) -> Result<(), Failure> {
         fleet.run(at, None);
         progress.reached(at);
     }
+    let closed = fleet.close();
     progress.done();
-    let digest = fleet.world().digest();
-    let run = Run { seed, driver: driver.as_str(), wall: began.elapsed(), events: fleet.events(), digest };
-    let report = Report::of(&run, fleet.world());
+    let Closed { digest, waiting, events, stage } = &closed;
+    let run =
+        Run { seed, driver: driver.as_str(), wall: began.elapsed(), events: *events, digest: *digest, waiting: *waiting };
+    let report = Report::of(&run, stage);
     if let Some(out) = &out {
         report.write(out).map_err(|error| Failure { text: format!("--out {}: {error}", out.display()), exit: 1 })?;
     }
     println!("{}", report.summary());
-    let checks = &fleet.world().stage.book.checks;
+    let checks = &stage.book.checks;
     if checks.violations() == 0 {
         return Ok(());
     }

@@ -4,11 +4,10 @@ use muster::time::{DAY_MS, MINUTE_MS};
 
 use super::plots::{duration, short};
 use crate::scenario::FaultKind;
-use crate::world::{Level, Load, NodeId, World};
+use crate::world::{Level, Load, NodeId, Stage};
 
 /// Sentences for an operator who plans.
-pub fn words(world: &World) -> Vec<String> {
-    let stage = &world.stage;
+pub fn words(stage: &Stage) -> Vec<String> {
     let (scenario, layout, record) = (&stage.scenario, &stage.layout, &stage.record);
     let days = f64::from(scenario.days);
     let mut said = Vec::new();
@@ -21,22 +20,22 @@ pub fn words(world: &World) -> Vec<String> {
         let most = |of: fn(&Load) -> u64| loads.iter().map(|load| of(load)).max().unwrap_or(0) as f64;
         let bytes_a_day = most(|load| load.bytes) / days;
         said.push(format!(
-            "The fullest of {} {} beacons held {} packages ({}B) at once: so much disk it needs beside its reserve.",
+            "The fullest of {} {} beacons held {} packages ({}) at once: so much disk it needs beside its reserve.",
             loads.len(),
             level.as_str(),
             short(most(|load| load.most_held)),
-            short(most(|load| load.most_held_bytes)),
+            bytes(most(|load| load.most_held_bytes)),
         ));
         said.push(format!(
-            "The busiest {} beacon answers {} requests a second in its worst minute and {} on average, and takes in {}B a day: {} kbit/s on average.",
+            "The busiest {} beacon answers {} requests a second in its worst minute and {} on average, and takes in {} a day: {} kbit/s on average.",
             level.as_str(),
             short(most(|load| u64::from(load.most_in_a_minute)) / 60.0),
             short(most(|load| load.requests) / (days * DAY_MS as f64 / 1_000.0)),
-            short(bytes_a_day),
+            bytes(bytes_a_day),
             short(bytes_a_day * 8.0 / 86_400.0 / 1_000.0),
         ));
     }
-    said.extend(drain(world));
+    said.extend(drain(stage));
     let peak = record.arrivals.iter().max().copied().unwrap_or(0);
     let all: u64 = record.arrivals.iter().map(|minute| u64::from(*minute)).sum();
     said.push(format!(
@@ -54,12 +53,21 @@ pub fn words(world: &World) -> Vec<String> {
     said
 }
 
+/// `5.75 MB`.
+fn bytes(count: f64) -> String {
+    let text = short(count);
+    match text.find(|c: char| c.is_ascii_alphabetic()) {
+        Some(at) => format!("{} {}B", &text[..at], &text[at..]),
+        None => format!("{text} bytes"),
+    }
+}
+
 /// How long after an outage above the leaves their spools are as they were before: the longest outage that was long enough
 /// to fill them.
-fn drain(world: &World) -> Option<String> {
-    let record = &world.stage.record;
+fn drain(stage: &Stage) -> Option<String> {
+    let record = &stage.record;
     let looks = &record.spool;
-    let is_above = |node: NodeId| matches!(world.stage.layout.level(node), Level::Middle | Level::Server);
+    let is_above = |node: NodeId| matches!(stage.layout.level(node), Level::Middle | Level::Server);
     let outages = record.struck.iter().filter(|struck| struck.kind == FaultKind::Outage && is_above(struck.node));
     let longest = outages.max_by_key(|struck| struck.for_ms)?;
     let ended = longest.at.plus_ms(longest.for_ms);
@@ -69,7 +77,7 @@ fn drain(world: &World) -> Option<String> {
     let drained = looks[look_at(ended)..].iter().find(|(_, levels)| levels[0].packages <= before + (peak.saturating_sub(before)) / 20)?;
     let took = drained.0.ms_since(ended);
     let outage = duration(longest.for_ms as f64 / 1_000.0);
-    let name = world.stage.layout.level(longest.node).as_str();
+    let name = stage.layout.level(longest.node).as_str();
     (peak > before).then(|| {
         let took = if took <= MINUTE_MS { "within a minute".into() } else { format!("after {}", duration(took as f64 / 1_000.0)) };
         format!("After the longest outage of a {name} node ({outage}) the leaves, which held {} packages then, were as before {took}.", short(peak as f64))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::world::{Totals, World};
+use crate::world::{Stage, Totals};
 
 /// Moments of a spool in `report.json`; the page draws every look.
 const SPOOL_MAX: usize = 2_000;
@@ -27,6 +27,8 @@ pub struct Run {
     pub events: u64,
     /// Hash of what happened.
     pub digest: u64,
+    /// Packages at agents and in spools at the end.
+    pub waiting: (u64, u64),
 }
 
 /// See the module's head.
@@ -44,12 +46,11 @@ fn peak_rss_bytes() -> Option<u64> {
 
 impl Report {
     /// The report of a run whose world has come to its end.
-    pub fn of(run: &Run, world: &World) -> Report {
-        let stage = &world.stage;
-        let (scenario, record) = (&stage.scenario, &stage.record);
+    pub fn of(run: &Run, stage: &Stage) -> Report {
+            let (scenario, record) = (&stage.scenario, &stage.record);
         let Totals { published, receipted, superseded, refused, imported, stale, expired, duplicate_deliveries, given_up_in_custody } =
             stage.book.totals();
-        let (queued, in_spools) = world.waiting();
+        let (queued, in_spools) = run.waiting;
         let wall_s = run.wall.as_secs_f64();
         let at_s = |at: muster::time::Timestamp| at.ms_since(scenario.start) / 1_000;
         let group = record.spool.len().div_ceil(SPOOL_MAX).max(1);
@@ -97,11 +98,11 @@ impl Report {
             "time_to_server_s": { "p50": secs(0.5), "p90": secs(0.9), "p99": secs(0.99), "max": times.max() as f64 / 1_000.0 },
             "amplification": (sent as f64 / (first as f64).max(1.0) * 10_000.0).round() / 10_000.0,
             "faults": faults.collect::<Vec<Value>>(),
-            "capacity": capacity::words(world),
+            "capacity": capacity::words(stage),
             "faults_struck": record.struck_count,
             "probes": record.probes().map(|(name, hits)| json!({ "name": name, "hits": hits })).collect::<Vec<Value>>(),
         });
-        Report { json, html: page::page(run, world).map_err(|error| error.to_string()) }
+        Report { json, html: page::page(run, stage).map_err(|error| error.to_string()) }
     }
 
     /// Writes both files into `folder`.

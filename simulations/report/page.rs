@@ -7,7 +7,7 @@ use askama::Template;
 use super::plots::{self, duration, short};
 use super::{Run, capacity};
 use crate::invariants::ALL;
-use crate::world::World;
+use crate::world::Stage;
 
 #[derive(Template)]
 #[template(path = "report.html")]
@@ -23,8 +23,7 @@ struct Page {
 }
 
 /// The page of a run.
-pub fn page(run: &Run, world: &World) -> Result<String, Box<dyn Error>> {
-    let stage = &world.stage;
+pub fn page(run: &Run, stage: &Stage) -> Result<String, Box<dyn Error>> {
     let (scenario, totals) = (&stage.scenario, stage.book.totals());
     let json = stage.book.checks.to_json();
     let invariants = ALL.iter().zip(json.as_array().into_iter().flatten()).map(|((id, text), found)| {
@@ -60,13 +59,13 @@ pub fn page(run: &Run, world: &World) -> Result<String, Box<dyn Error>> {
             short(run.events as f64 / run.wall.as_secs_f64().max(0.001)),
         ),
         tiles,
-        words: capacity::words(world),
+        words: capacity::words(stage),
         plots: vec![
-            ("Held by beacons", plots::spool(world)?),
-            ("Arrivals at the server", plots::arrivals(world)?),
-            ("Time to the server", plots::quantiles(world)?),
-            ("Retries", plots::amplification(world)?),
-            ("Requests to beacons, by the hour", plots::heat(world)?),
+            ("Held by beacons", plots::spool(stage)?),
+            ("Arrivals at the server", plots::arrivals(stage)?),
+            ("Time to the server", plots::quantiles(stage)?),
+            ("Retries", plots::amplification(stage)?),
+            ("Requests to beacons, by the hour", plots::heat(stage)?),
         ],
         invariants: invariants.collect(),
         probes: stage.record.probes().map(|(name, hits)| (name, hits.to_string())).collect(),

@@ -6,7 +6,7 @@ use muster::time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::world::World;
+use crate::world::Stage;
 
 type Drawn = Result<String, Box<dyn Error>>;
 
@@ -41,13 +41,13 @@ fn canvas(svg: &mut String, size: (u32, u32)) -> Result<DrawingArea<SVGBackend<'
 }
 
 /// Shares of nodes that were struck, by the hour: what is shaded.
-fn shades(world: &World) -> Vec<f64> {
-    let nodes = f64::from(world.stage.layout.beacons() + 1);
-    world.stage.record.hours.iter().map(|hour| hour.struck_ms as f64 / HOUR_MS as f64 / nodes).collect()
+fn shades(stage: &Stage) -> Vec<f64> {
+    let nodes = f64::from(stage.layout.beacons() + 1);
+    stage.record.hours.iter().map(|hour| hour.struck_ms as f64 / HOUR_MS as f64 / nodes).collect()
 }
 
-fn lines(world: &World, what: &str, lines: Vec<Line>, from: f64) -> Drawn {
-    let days = f64::from(world.stage.scenario.days);
+fn lines(stage: &Stage, what: &str, lines: Vec<Line>, from: f64) -> Drawn {
+    let days = f64::from(stage.scenario.days);
     let points = || lines.iter().flat_map(|line| &line.points);
     let most = points().map(|point| point.1).fold(from, f64::max);
     let top = if most > from { from + (most - from) * 1.08 } else { from + 1.0 };
@@ -60,7 +60,7 @@ fn lines(world: &World, what: &str, lines: Vec<Line>, from: f64) -> Drawn {
             .x_label_area_size(34)
             .y_label_area_size(84)
             .build_cartesian_2d(0.0..days, from..top)?;
-        let shades = shades(world);
+        let shades = shades(stage);
         let worst = shades.iter().copied().fold(0.0, f64::max);
         chart.draw_series(shades.iter().enumerate().filter(|(_, shade)| **shade > 0.0).map(|(hour, shade)| {
             let (left, right) = (hour as f64 / 24.0, (hour + 1) as f64 / 24.0);
@@ -110,30 +110,29 @@ pub fn short(value: f64) -> String {
 }
 
 /// What leaves and middle beacons held.
-pub fn spool(world: &World) -> Drawn {
-    let stage = &world.stage;
+pub fn spool(stage: &Stage) -> Drawn {
     let of = |level: usize| stage.record.spool.iter().map(move |(at, levels)| (day(stage.scenario.start, *at), levels[level].packages as f64)).collect();
     let both = vec![Line { name: "leaf beacons", points: of(0) }, Line { name: "middle beacons", points: of(1) }];
-    lines(world, "packages held", both, 0.0)
+    lines(stage, "packages held", both, 0.0)
 }
 
 /// Arrivals at the server.
-pub fn arrivals(world: &World) -> Drawn {
+pub fn arrivals(stage: &Stage) -> Drawn {
     let per_day = DAY_MS as f64 / MINUTE_MS as f64;
-    let points = world.stage.record.arrivals.iter().enumerate().map(|(minute, count)| (minute as f64 / per_day, f64::from(*count)));
-    lines(world, "arrivals a minute", vec![Line { name: "server", points: points.collect() }], 0.0)
+    let points = stage.record.arrivals.iter().enumerate().map(|(minute, count)| (minute as f64 / per_day, f64::from(*count)));
+    lines(stage, "arrivals a minute", vec![Line { name: "server", points: points.collect() }], 0.0)
 }
 
 /// Uploads for each first one.
-pub fn amplification(world: &World) -> Drawn {
-    let hours = world.stage.record.hours.iter().enumerate();
+pub fn amplification(stage: &Stage) -> Drawn {
+    let hours = stage.record.hours.iter().enumerate();
     let points = hours.filter(|(_, hour)| hour.first > 0).map(|(at, hour)| (at as f64 / 24.0, hour.sent as f64 / hour.first as f64));
-    lines(world, "uploads for each first one", vec![Line { name: "fleet", points: points.collect() }], 1.0)
+    lines(stage, "uploads for each first one", vec![Line { name: "fleet", points: points.collect() }], 1.0)
 }
 
 /// Time to the server by quantile; the axis stretches the last ones.
-pub fn quantiles(world: &World) -> Drawn {
-    let times = &world.stage.record.time_to_server_ms;
+pub fn quantiles(stage: &Stage) -> Drawn {
+    let times = &stage.record.time_to_server_ms;
     // Nines: 0.9 is 1, 0.99 is 2.
     let nines = |step: usize| step as f64 / 40.0;
     let points = (0..=40 * 5).map(|step| (nines(step), times.value_at_quantile(1.0 - 10f64.powf(-nines(step))) as f64 / 1_000.0));
@@ -179,8 +178,8 @@ pub fn duration(secs: f64) -> String {
 }
 
 /// Requests to each beacon in each hour.
-pub fn heat(world: &World) -> Drawn {
-    let heat = &world.stage.record.heat;
+pub fn heat(stage: &Stage) -> Drawn {
+    let heat = &stage.record.heat;
     let (rows, hours) = (heat.len(), heat.first().map_or(0, Vec::len));
     // As many columns as a screen shows; each the mean of its hours.
     let group = hours.div_ceil(360).max(1);
@@ -195,7 +194,7 @@ pub fn heat(world: &World) -> Drawn {
     {
         let height = 90 + 12 * rows.max(8) as u32;
         let root = canvas(&mut svg, (SIZE.0, height))?;
-        let days = f64::from(world.stage.scenario.days);
+        let days = f64::from(stage.scenario.days);
         let mut chart = ChartBuilder::on(&root)
             .margin(8)
             .margin_right(24)
@@ -220,7 +219,7 @@ pub fn heat(world: &World) -> Drawn {
             .y_desc("beacons: middle, then leaf")
             .x_label_formatter(&|day| format!("{day:.1}").trim_end_matches(".0").to_owned())
             .y_labels(4)
-            .y_label_formatter(&|row| short(1.0 + row * f64::from(world.stage.layout.beacons()) / rows.max(1) as f64))
+            .y_label_formatter(&|row| short(1.0 + row * f64::from(stage.layout.beacons()) / rows.max(1) as f64))
             .draw()?;
         root.present()?;
     }

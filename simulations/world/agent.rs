@@ -227,6 +227,9 @@ impl Hands for AgentHands {
                 let published = &mut self.outbox[place];
                 self.sending = published.parcel.id.number;
                 stage.record.sent(now, !std::mem::replace(&mut published.was_sent, true));
+                if stage.layout.server(self.agent, self.revision, ServerNumber(0)) != Some(to) {
+                    stage.record.probe("agent-passed-over-a-server", 1);
+                }
                 let (what, bytes) = (What::Upload(published.parcel), u64::from(published.parcel.bytes));
                 stage.call(now, Call::of(at, to, number, what, bytes));
             }

@@ -90,8 +90,15 @@ impl BeaconHands {
     }
 
     /// What it holds.
-    pub fn packages(&self) -> impl Iterator<Item = PackageId> {
-        self.index.keys().copied()
+    pub fn packages(&self) -> impl Iterator<Item = &Parcel> {
+        self.held.values().map(|held| &held.parcel)
+    }
+
+    /// Whether it holds more than it may.
+    pub fn is_over_limit(&self) -> bool {
+        let over = |held: u64, most: u64| most > 0 && held > most;
+        // The last one that was let in may pass the limit of bytes.
+        over(self.held.len() as u64, self.limit.packages) || over(self.bytes, self.limit.bytes.saturating_add(32 << 20))
     }
 
     fn waiting(&self, after: u64, most: usize) -> Vec<Waiting> {

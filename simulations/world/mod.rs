@@ -18,6 +18,7 @@ mod node;
 mod nodes;
 mod record;
 mod server;
+mod view;
 
 use std::sync::Arc;
 
@@ -33,10 +34,11 @@ pub use book::{Book, Ended, Totals};
 pub use director::{Cue, Director};
 pub use event::{Body, Event, NodeId, PackageId, Parcel, Reply, What};
 pub use layout::{Layout, Level};
-pub use node::{Hands, Node, Place};
+pub use node::{Hands, Node, Place, Wanted, refuse};
 pub use nodes::World;
 pub use record::{Hour, Load, Record, Spool, Struck};
 pub use server::ServerHands;
+pub use view::{View, state_of, waiting};
 
 use crate::scenario::Scenario;
 

@@ -54,6 +54,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// A node that is not installed yet.
+    pub fn new(id: NodeId) -> Place {
+        Place { id, life: 0, is_installed: false, down: 0, cut_requests: 0, cut_answers: 0, disk_full: 0, disk_slow: 0 }
+    }
+
     /// Whether its requests go nowhere.
     pub fn is_cut(&self) -> bool {
         self.cut_requests > 0
@@ -74,7 +79,29 @@ impl Place {
         self.disk_slow > 0
     }
 
-    fn befall(&mut self, kind: FaultKind, begins: bool) {
+    /// Whether its process is there.
+    pub fn runs(&self) -> bool {
+        self.is_installed && self.down == 0
+    }
+
+    /// Whether an event is for this life.
+    pub fn is_meant(&self, event: &Event) -> bool {
+        event.life == self.life || matches!(event.body, Body::Request { .. })
+    }
+
+    /// A fault or its installation befalls it; `Some(true)` when a life begins, `Some(false)` when one ends.
+    pub fn befall(&mut self, body: &Body) -> Option<bool> {
+        let had_run = self.runs();
+        match *body {
+            Body::Installed => self.is_installed = true,
+            Body::Fault { kind, begins } => self.count(kind, begins),
+            Body::Request { .. } | Body::Reply(_) | Body::Done => {}
+        }
+        self.life += u32::from(!had_run && self.runs());
+        (had_run != self.runs()).then(|| self.runs())
+    }
+
+    fn count(&mut self, kind: FaultKind, begins: bool) {
         let count = match kind {
             FaultKind::Outage | FaultKind::Crash => &mut self.down,
             FaultKind::CutRequests => &mut self.cut_requests,
@@ -83,6 +110,14 @@ impl Place {
             FaultKind::DiskSlow => &mut self.disk_slow,
         };
         *count = if begins { count.saturating_add(1) } else { count.saturating_sub(1) };
+    }
+}
+
+/// Nobody is there to answer a request.
+pub fn refuse(now: Timestamp, event: &Event, stage: &mut Stage) {
+    if matches!(event.body, Body::Request { .. }) {
+        stage.record.probe("connection-refused", 1);
+        stage.answer(now, event, Reply::Nothing);
     }
 }
 
@@ -113,7 +148,7 @@ impl<I> Sink<I> for Taker<'_, I> {
 impl<H: Hands> Node<H> {
     /// A node that is not there yet: it begins with `Body::Installed`.
     pub fn new(id: NodeId, hands: H) -> Node<H> {
-        let at = Place { id, life: 0, is_installed: false, down: 0, cut_requests: 0, cut_answers: 0, disk_full: 0, disk_slow: 0 };
+        let at = Place::new(id);
         Node { at, hands, core: None, next_intent: 0, due: Timestamp::NEVER }
     }
 
@@ -137,33 +172,43 @@ impl<H: Hands> Node<H> {
         self.at.life
     }
 
-    /// One millisecond of it: `events` are its own, in their order.
+    /// One millisecond of it: `events` are its own, in their order. It wakes first when it is due, and again when it has
+    /// begun a life.
     pub fn step(&mut self, now: Timestamp, events: &[Event], stage: &mut Stage) {
-        let mut told = events;
-        while let Some((event, rest)) = told.split_first()
-            && matches!(event.body, Body::Fault { .. } | Body::Installed)
-        {
-            self.befall(now, event, stage);
-            told = rest;
-        }
-        if self.core.as_ref().is_some_and(|core| core.next_due() <= now) {
-            if let Some(input) = self.hands.before_wake(now) {
-                self.tell(now, stage, |core, out| core.on(now, input, out));
-            }
-            self.tell(now, stage, |core, out| core.wake(now, out));
-        }
-        for event in told {
-            let is_request = matches!(event.body, Body::Request { .. });
-            if self.core.is_none() && is_request {
-                stage.record.probe("connection-refused", 1);
-                stage.answer(now, event, Reply::Nothing);
-            } else if self.core.is_some() && (is_request || event.life == self.at.life) {
-                for input in self.hands.receive(&self.at, now, event, stage) {
-                    self.tell(now, stage, |core, out| core.on(now, input, out));
+        self.wake_if_due(now, stage);
+        for event in events {
+            match event.body {
+                Body::Fault { .. } | Body::Installed => {
+                    if self.at.befall(&event.body) == Some(true) {
+                        self.next_intent = 0;
+                        self.core = Some(self.hands.recover(&self.at, now, stage));
+                        self.wake_if_due(now, stage);
+                    } else if !self.at.runs() && self.core.take().is_some() {
+                        self.hands.died(stage);
+                    }
+                }
+                Body::Request { .. } if self.core.is_none() => refuse(now, event, stage),
+                Body::Request { .. } | Body::Reply(_) | Body::Done => {
+                    if self.core.is_none() || !self.at.is_meant(event) {
+                        continue;
+                    }
+                    for input in self.hands.receive(&self.at, now, event, stage) {
+                        self.tell(now, stage, |core, out| core.on(now, input, out));
+                    }
                 }
             }
         }
         self.due = self.core.as_ref().map_or(Timestamp::NEVER, |core| core.next_due().max(now.plus_ms(1)));
+    }
+
+    fn wake_if_due(&mut self, now: Timestamp, stage: &mut Stage) {
+        if self.core.as_ref().is_none_or(|core| core.next_due() > now) {
+            return;
+        }
+        while let Some(input) = self.hands.before_wake(now) {
+            self.tell(now, stage, |core, out| core.on(now, input, out));
+        }
+        self.tell(now, stage, |core, out| core.wake(now, out));
     }
 
     /// Tells the core something and does at once what it wants then, as the deployed actor does.
@@ -173,24 +218,6 @@ impl<H: Hands> Node<H> {
         what(core, &mut out);
         for (number, intent) in out.taken {
             hands.carry_out(at, now, Wanted { number, intent, core }, stage);
-        }
-    }
-
-    fn befall(&mut self, now: Timestamp, event: &Event, stage: &mut Stage) {
-        let had_run = self.core.is_some();
-        match event.body {
-            Body::Installed => self.at.is_installed = true,
-            Body::Fault { kind, begins } => self.at.befall(kind, begins),
-            Body::Request { .. } | Body::Reply(_) | Body::Done => {}
-        }
-        let runs = self.at.is_installed && self.at.down == 0;
-        if had_run && !runs {
-            self.core = None;
-            self.hands.died(stage);
-        } else if !had_run && runs {
-            self.at.life += 1;
-            self.next_intent = 0;
-            self.core = Some(self.hands.recover(&self.at, now, stage));
         }
     }
 }

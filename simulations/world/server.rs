@@ -76,8 +76,8 @@ impl ServerHands {
     }
 
     /// What has no final state yet.
-    pub fn packages(&self) -> impl Iterator<Item = PackageId> {
-        self.index.keys().copied()
+    pub fn packages(&self) -> impl Iterator<Item = &Parcel> {
+        self.inbox.values()
     }
 
     /// The ledger of an agent's stream.

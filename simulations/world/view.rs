@@ -1,0 +1,152 @@
+//! What a driver shows of its nodes, and the comparison of what is true with what they hold.
+
+use std::collections::HashSet;
+
+use muster::rng::mix;
+use muster::time::{MINUTE_MS, Timestamp};
+
+use super::Stage;
+use super::beacon::BeaconHands;
+use super::event::{NodeId, PackageId, Parcel};
+use super::layout::Level;
+use super::record::Spool;
+use super::server::ServerHands;
+
+/// Hops from a leaf to the final state: leaf, middle, server.
+const HOPS_MAX: i64 = 3;
+/// Source: delivery contract, section 6, I10.
+const HOP_MS: i64 = 20 * MINUTE_MS;
+/// Hours with fewer first uploads tell nothing of a rate.
+const STORM_FIRST_MIN: u64 = 1_000;
+
+/// The nodes of a driver, read only.
+pub trait View {
+    /// Shows each beacon.
+    fn each_beacon(&self, see: &mut dyn FnMut(NodeId, &BeaconHands));
+    /// Shows the server.
+    fn server(&self, see: &mut dyn FnMut(&ServerHands));
+    /// Whether an agent has this package queued.
+    fn has(&self, agent: u32, number: u32) -> bool;
+    /// Packages that agents have queued.
+    fn queued(&self) -> u64;
+    /// Shows the state of each node, in their order; see [`state_of`].
+    fn each_state(&self, see: &mut dyn FnMut(u64));
+}
+
+/// What the digest has of a node: its lives, and what the present one drew.
+pub fn state_of(life: u32, fingerprint: Option<u64>) -> u64 {
+    mix(u64::from(life), fingerprint.unwrap_or(0))
+}
+
+impl Stage {
+    /// Notes what beacons hold.
+    pub fn look(&mut self, now: Timestamp, nodes: &dyn View) {
+        let mut levels = [Spool::default(); 2];
+        nodes.each_beacon(&mut |node, beacon| {
+            let level = usize::from(self.layout.level(node) == Level::Middle);
+            let (packages, bytes) = beacon.spool();
+            self.record.holds(node, packages, bytes);
+            let is_bounded = !beacon.is_over_limit();
+            self.book.checks.check("I12", is_bounded, || format!("{node:?} holds {packages} packages, {bytes} bytes"));
+            let spool = &mut levels[level];
+            spool.packages += packages;
+            spool.bytes += bytes;
+            spool.most = spool.most.max(packages);
+        });
+        self.record.spool.push((now, levels));
+    }
+
+    /// Compares sets: what has a receipt is held or final, what has none is with its agent or given up, and the newest
+    /// imported one of each agent is the one its ledger names.
+    pub fn check(&mut self, now: Timestamp, nodes: &dyn View) {
+        let mut held: HashSet<PackageId> = HashSet::new();
+        each_held(nodes, |parcel| {
+            held.insert(parcel.id);
+        });
+        let (mut lost, mut astray) = (None, None);
+        let (mut receipted, mut others) = (0, 0);
+        for (id, has_receipt, is_given_up) in self.book.unsettled() {
+            if has_receipt {
+                receipted += 1;
+                if !held.contains(&id) {
+                    lost.get_or_insert(id);
+                }
+            } else {
+                others += 1;
+                if !is_given_up && !nodes.has(id.agent, id.number) {
+                    astray.get_or_insert(id);
+                }
+            }
+        }
+        let at = now.to_rfc3339();
+        let checks = &mut self.book.checks;
+        checks.held("I1", receipted);
+        checks.held("I7", others);
+        if let Some(id) = lost {
+            checks.check("I1", false, || format!("{at}: {id:?} has a receipt, and no node holds it"));
+        }
+        if let Some(id) = astray {
+            checks.check("I7", false, || format!("{at}: {id:?} has no receipt, and its agent does not have it"));
+        }
+        nodes.server(&mut |server| {
+            for agent in 0..self.scenario.agents {
+                let newest = server.ledger(agent).newest();
+                let number = newest.and_then(|newest| newest.sequence).map_or(0, |sequence| sequence.number);
+                let wanted = self.book.newest_imported(agent);
+                self.book.checks.check("I8", number == u64::from(wanted), || {
+                    format!("{at}: the ledger of agent {agent} names {number} as the newest, {wanted} is")
+                });
+            }
+        });
+    }
+
+    /// At the end: what was held in the quiet time has gone on, and no hour without a fault had too many retries.
+    pub fn close(&mut self, now: Timestamp, nodes: &dyn View) {
+        self.check(now, nodes);
+        let heal = self.scenario.heal;
+        let within = HOPS_MAX * HOP_MS;
+        let (mut held, mut late) = (0, None);
+        each_held(nodes, |parcel| {
+            held += 1;
+            if now.ms_since(parcel.first_received.max(heal)) > within {
+                late.get_or_insert(*parcel);
+            }
+        });
+        let checks = &mut self.book.checks;
+        if now.ms_since(heal) > within {
+            checks.held("I10", held + 1);
+            if let Some(parcel) = late {
+                let since = heal.to_rfc3339();
+                checks.check("I10", false, || format!("{parcel:?} is still held at the end, all was well since {since}"));
+            }
+        }
+        for (hour, row) in self.record.hours.iter().enumerate() {
+            // The hour after a fault still carries what it left.
+            let before = hour.checked_sub(1).map_or(0, |hour| self.record.hours[hour].struck_ms);
+            if row.struck_ms + before == 0 && row.first >= STORM_FIRST_MIN {
+                checks.check("I13", row.sent * 100 <= row.first * 110, || {
+                    format!("hour {hour}: {} uploads of {} packages", row.sent, row.first)
+                });
+            }
+        }
+    }
+
+    /// The digest of the run: every arrival at the server, and the final random state of every node.
+    pub fn digest(&self, nodes: &dyn View) -> u64 {
+        let mut digest = self.record.digest;
+        nodes.each_state(&mut |state| digest = mix(digest, state));
+        digest
+    }
+}
+
+fn each_held(nodes: &dyn View, mut see: impl FnMut(&Parcel)) {
+    nodes.each_beacon(&mut |_, beacon| beacon.packages().for_each(&mut see));
+    nodes.server(&mut |server| server.packages().for_each(&mut see));
+}
+
+/// Packages at agents and in spools.
+pub fn waiting(nodes: &dyn View) -> (u64, u64) {
+    let mut in_spools = 0;
+    nodes.each_beacon(&mut |_, beacon| in_spools += beacon.spool().0);
+    (nodes.queued(), in_spools)
+}

@@ -11,6 +11,7 @@ pub mod workers;
 
 pub mod log;
 pub mod node;
+pub mod role;
 pub mod store;
 pub mod supervision;
 pub mod upload_client;

@@ -1,4 +1,4 @@
-//! The agent's actor: the core, its one timer, and the hands that do what it wants.
+//! The agent's actor: its core in the frame of every role, and the hands that do what it wants.
 
 mod polling;
 mod sending;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
+use actix::{ActorContext, Context, Handler, Message};
 use muster::policy::apply::Held;
 use muster::rng::{RngStream, mix};
 use muster::roles::agent::{
@@ -16,7 +16,8 @@ use muster::roles::agent::{
     ServerNumber,
 };
 use muster::roles::meter::UsagePolicy;
-use muster::roles::{Core, IntentNumber, Intents};
+use muster::roles::{Core, IntentNumber};
+use muster::time::Timestamp;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
@@ -35,13 +36,11 @@ use crate::clock::SharedClock;
 use crate::errors::Chain;
 use crate::node::NodeFolder;
 use crate::priority::{LEAST, lower_priority};
+use crate::role::{Hands, Role, SLEEP_MAX, when_done};
 use crate::supervision::DeathWatch;
 use watching::Around;
 
 pub(super) use sending::why_unordered;
-
-/// The timer is never armed for longer, so that a stepped clock and a machine that slept are noticed.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
 
 /// What the actor needs of the world.
 #[derive(Clone)]
@@ -101,24 +100,23 @@ pub struct StopAgent;
 pub struct UsagePublished(pub Queued);
 
 /// See the module's head.
-pub struct Agent {
+pub type Agent = Role<AgentHands>;
+
+/// Does what an agent's core wants.
+pub struct AgentHands {
     world: AgentWorld,
     life: Life,
-    core: AgentCore,
     /// What is remembered of the policy in force.
     held: Held,
-    intents: Intents<AgentIntent>,
-    timer: Option<SpawnHandle>,
     status: StatusFile,
     last_receipt: Option<LastReceipt>,
     refusals: PolicyRefusals,
     around: Around,
-    _watch: DeathWatch,
 }
 
 impl Agent {
     /// Begins a life from what the data folder holds.
-    pub fn new(world: AgentWorld, watch: DeathWatch) -> Agent {
+    pub fn begin(world: AgentWorld, watch: DeathWatch) -> Agent {
         let now = world.clock.now();
         let mut outbox = world.outbox();
         let life = outbox.begin_life(now).unwrap_or_else(|(life, error)| {
@@ -147,67 +145,58 @@ impl Agent {
         let rng = RngStream::new(seed, seed, mix(mix(epoch, life.number()), now.0 as u64));
         let core = AgentCore::recover(durable, rng, now);
         let status = StatusFile::new(world.folder.path());
-        let intents = Intents::default();
-        Agent {
+        let hands = AgentHands {
             world,
             life,
-            core,
             held,
-            intents,
-            timer: None,
             status,
             last_receipt: None,
             refusals: PolicyRefusals::default(),
             around: Around::default(),
-            _watch: watch,
-        }
+        };
+        Role::new(core, hands, Some(watch))
+    }
+}
+
+impl Hands for AgentHands {
+    type Core = AgentCore;
+
+    fn now(&self) -> Timestamp {
+        self.world.clock.now()
     }
 
-    fn tell(&mut self, input: AgentInput, ctx: &mut Context<Agent>) {
-        self.core.on(self.world.clock.now(), input, &mut self.intents);
-        self.turn(ctx);
+    fn sleep_max(&self, _: &AgentCore) -> Duration {
+        SLEEP_MAX
     }
 
-    /// Does what the core wants and arms the timer for what it wants next.
-    fn turn(&mut self, ctx: &mut Context<Agent>) {
-        let now = self.world.clock.now();
-        self.look_around(ctx);
-        // The core follows a clock that stepped back, so it is woken although nothing is due.
-        self.core.wake(now, &mut self.intents);
-        for (number, intent) in self.intents.take() {
-            self.carry_out(number, intent, ctx);
-        }
-        if let Some(timer) = self.timer.take() {
-            ctx.cancel_future(timer);
-        }
-        let status = AgentStatus::of(&self.world.outbox(), &self.core, self.held.revision, now);
+    fn before_wake(&mut self, core: &AgentCore, ctx: &mut Context<Agent>) -> Option<AgentInput> {
+        self.look_around(core.rules().looks_around(), ctx);
+        None
+    }
+
+    fn turned(&mut self, core: &AgentCore) {
+        let status = AgentStatus::of(&self.world.outbox(), core, self.held.revision, self.now());
         let (last_receipt, refused_policies) = (self.last_receipt.clone(), self.refusals.clone());
         self.status.show(AgentStatus { last_receipt, refused_policies, ..status });
-        let sleep = self.core.next_due().since(self.world.clock.now()).clamp(Duration::from_millis(1), SLEEP_MAX);
-        self.timer = Some(ctx.run_later(sleep, |agent, ctx| {
-            agent.timer = None;
-            agent.turn(ctx);
-        }));
     }
 
-    fn carry_out(&mut self, number: IntentNumber, intent: AgentIntent, ctx: &mut Context<Agent>) {
-        let now = self.world.clock.now();
+    fn carry_out(&mut self, number: IntentNumber, intent: AgentIntent, core: &AgentCore, ctx: &mut Context<Agent>) {
+        let now = self.now();
         match intent {
-            AgentIntent::Collect => self.collect(ctx),
+            AgentIntent::Collect => self.collect(core.rules().clone(), ctx),
             AgentIntent::PublishLog => self.publish_log(ctx),
-            AgentIntent::Upload { package, to } => self.upload(number, package, to, ctx),
-            AgentIntent::AskPolicy(from) => self.ask_policy(number, from, ctx),
+            AgentIntent::Upload { package, to } => self.upload(number, package, server(core, to), ctx),
+            AgentIntent::AskPolicy(from) => self.ask_policy(number, server(core, from), ctx),
             AgentIntent::Measure(servers) => {
                 let intent = number;
-                let servers = servers.into_iter().filter_map(|number| Some((number, self.server(number)?))).collect();
-                let measured = self.world.pinger.measure(servers);
-                ctx.spawn(measured.into_actor(self).map(move |probes, agent, ctx| {
+                let servers = servers.into_iter().filter_map(|number| Some((number, server(core, number)?))).collect();
+                when_done(ctx, self.world.pinger.measure(servers), move |probes, agent, ctx| {
                     agent.tell(AgentInput::Measured { intent, probes }, ctx);
-                }));
+                });
             }
             AgentIntent::Remember => {
-                let measures = self.core.servers().measures().clone();
-                let memory = AgentMemory { ran: self.core.ran(), measures, policy_by: Some(self.core.policy_by()) };
+                let measures = core.servers().measures().clone();
+                let memory = AgentMemory { ran: core.ran(), measures, policy_by: Some(core.policy_by()) };
                 self.world.memory.keep(&memory);
             }
             AgentIntent::Delete { package, why } => self.change_queue(|outbox| match why {
@@ -218,11 +207,9 @@ impl Agent {
             AgentIntent::SetAside(package) => self.change_queue(|outbox| outbox.set_aside(package, now)),
         }
     }
+}
 
-    fn server(&self, number: ServerNumber) -> Option<AgentServer> {
-        self.core.rules().servers.get(usize::from(number.0)).cloned()
-    }
-
+impl AgentHands {
     /// Short calls that sync at most a small file, so they are done here and in order.
     fn change_queue(&self, change: impl FnOnce(&mut Outbox)) {
         let mut outbox = self.world.outbox();
@@ -233,9 +220,9 @@ impl Agent {
     }
 
     /// Collects and publishes on a thread of its own, whose priority is low for as long as it lives.
-    fn collect(&mut self, ctx: &mut Context<Agent>) {
+    fn collect(&self, rules: Arc<AgentRules>, ctx: &mut Context<Agent>) {
         let (send, receive) = oneshot::channel();
-        let (world, life, rules) = (self.world.clone_for_thread(), self.life, self.core.rules().clone());
+        let (world, life) = (self.world.clone_for_thread(), self.life);
         let work = move || {
             lower_priority(LEAST);
             // Nobody waits any more when the actor has died meanwhile.
@@ -244,7 +231,7 @@ impl Agent {
         if let Err(error) = thread::Builder::new().name("collect".into()).spawn(work) {
             error!(%error, "the collecting thread does not start");
         }
-        ctx.spawn(receive.into_actor(self).map(|collected, agent, ctx| {
+        when_done(ctx, receive, |collected, agent, ctx| {
             let input = match collected {
                 Ok((published, true)) => AgentInput::Published(published),
                 Ok((published, false)) => AgentInput::CollectionFailed { published },
@@ -254,11 +241,11 @@ impl Agent {
                 }
             };
             agent.tell(input, ctx);
-        }));
+        });
     }
 
     /// Publishes what was logged since the last time; a log that cannot be stored now goes with the next one.
-    fn publish_log(&mut self, ctx: &mut Context<Agent>) {
+    fn publish_log(&self, ctx: &mut Context<Agent>) {
         let Some(log) = self.world.log.clone() else { return };
         let (outbox, life, now) = (self.world.outbox.clone(), self.life, self.world.clock.now());
         let (account, machine) = (self.world.meter.account.clone(), self.world.meter.reporter.machine.clone());
@@ -267,20 +254,16 @@ impl Agent {
             outbox.check(life)?;
             log.publish(&mut outbox, &account, &machine, now)
         };
-        ctx.spawn(tokio::task::spawn_blocking(publish).into_actor(self).map(|published, agent, ctx| match published {
+        when_done(ctx, tokio::task::spawn_blocking(publish), |published, agent, ctx| match published {
             Ok(Ok(Some(queued))) => agent.tell(AgentInput::Published(vec![queued]), ctx),
             Ok(Ok(None)) | Err(_) => {}
             Ok(Err(error)) => warn!(error = %Chain(&error), "the log is not published, it goes with the next one"),
-        }));
+        });
     }
 }
 
-impl Actor for Agent {
-    type Context = Context<Agent>;
-
-    fn started(&mut self, ctx: &mut Context<Agent>) {
-        self.turn(ctx);
-    }
+fn server(core: &AgentCore, number: ServerNumber) -> Option<AgentServer> {
+    core.rules().servers.get(usize::from(number.0)).cloned()
 }
 
 impl Handler<StopAgent> for Agent {

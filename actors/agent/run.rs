@@ -118,10 +118,10 @@ pub fn start_in(world: AgentWorld, on_fatal: OnFatal) -> RunningAgent {
     let agent = world.outbox.lock().expect("nobody else holds the outbox yet").guid();
     let give_up: Rc<dyn Fn(&str)> = Rc::new(move |reason: &str| on_fatal(reason));
     let of_meter = world.meter.clone();
-    let actor = supervise("agent", move |watch| Agent::new(world.clone(), watch), give_up.clone());
+    let actor = supervise("agent", move |watch| Agent::begin(world.clone(), watch), give_up.clone());
     // After the agent, which has said by now whether there is anything to meter.
     let directory = actor.directory().clone();
-    let meter = supervise("meter", move |watch| Meter::new(of_meter.clone(), directory.clone(), watch), give_up);
+    let meter = supervise("meter", move |watch| Meter::begin(of_meter.clone(), directory.clone(), watch), give_up);
     info!(%agent, "agent ready");
     RunningAgent { agent, actor, meter }
 }

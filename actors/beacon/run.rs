@@ -150,7 +150,7 @@ pub async fn start(
         settings: Arc::new(settings),
     };
     let give_up = Rc::new(move |reason: &str| on_fatal(reason));
-    let beacon = supervise("beacon", move |watch| Beacon::new(world.clone(), watch), give_up);
+    let beacon = supervise("beacon", move |watch| Beacon::begin(world.clone(), watch), give_up);
     let gate = Arc::new(Gate::new(options.limits, logs.rng("gate", clock.now())));
     let (own_logs, own_tenant, turn) = (logs.clone(), options.tenant.clone(), Arc::default());
     let arrived = intake::hint(beacon.directory().clone());

@@ -267,7 +267,7 @@ pub async fn start_prepared(
         unsettled: unsettled.clone(),
         import_plan: Arc::clone(&import_plan),
     };
-    let server = supervise("server", move |watch| Server::new(world.clone(), watch), give_up);
+    let server = supervise("server", move |watch| Server::begin(world.clone(), watch), give_up);
     let told = server.directory().clone();
     below.tell(move || {
         if let Some(server) = told.get() {

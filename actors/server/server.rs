@@ -1,17 +1,18 @@
-//! The server's actor: the core, its one timer, and the hands that do what it wants.
+//! The server's actor: its core in the frame of every role, and the hands that do what it wants.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::dev::ToEnvelope;
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
+use actix::{Actor, Addr, Context, Handler, Message};
 use muster::model::tenant::TenantState;
 use muster::rng::{RngStream, mix};
 use muster::roles::server::{
     ImportPlan, PackageNumber, ServerCore, ServerDurable, ServerInput, ServerIntent, ServerSettings, Task,
 };
-use muster::roles::{Core, IntentNumber, Intents};
+use muster::roles::{Core, IntentNumber};
+use muster::time::Timestamp;
 use tracing::{error, info, warn};
 
 use super::books::Books;
@@ -30,12 +31,11 @@ use crate::hierarchy::Statuses;
 use crate::intake::PackagesArrived;
 use crate::log::Handle as PackageHandle;
 use crate::node::{Logs, Unsettled};
+use crate::role::{Hands, Role, SLEEP_MAX, when_done};
 use crate::supervision::{DeathWatch, Directory};
 
 /// Packages that are taken out of the index in one turn.
 const PULL_MAX: usize = 1_000;
-/// The timer is never armed for longer, so that a stepped wall clock is noticed.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
 
 /// What the actor needs of the world.
 #[derive(Clone)]
@@ -79,21 +79,19 @@ pub struct BeaconsChanged;
 pub struct StopServer;
 
 /// See the module's head.
-pub struct Server {
+pub type Server = Role<ServerHands>;
+
+/// Does what a server's core wants.
+pub struct ServerHands {
     world: ServerWorld,
-    core: ServerCore,
-    intents: Intents<ServerIntent>,
     /// The youngest package the core was told of.
     seen: Option<PackageHandle>,
     overdue: Overdue,
-    timer: Option<SpawnHandle>,
-    stopping: bool,
-    _watch: DeathWatch,
 }
 
 impl Server {
     /// Begins a life from what the logs hold.
-    pub fn new(world: ServerWorld, watch: DeathWatch) -> Server {
+    pub fn begin(world: ServerWorld, watch: DeathWatch) -> Server {
         let now = world.clock.now();
         let seed = world.logs.node.seed();
         let rng = RngStream::new(seed, seed, mix(world.logs.incarnation, now.0 as u64));
@@ -104,53 +102,41 @@ impl Server {
         });
         let durable = ServerDurable { settings: world.settings.clone(), waiting: numbers(waiting), state };
         let core = ServerCore::recover(durable, rng, now);
-        let (intents, overdue) = (Intents::default(), Overdue::default());
-        Server { world, core, intents, seen, overdue, timer: None, stopping: false, _watch: watch }
+        Role::new(core, ServerHands { world, seen, overdue: Overdue::default() }, Some(watch))
+    }
+}
+
+impl Hands for ServerHands {
+    type Core = ServerCore;
+
+    fn now(&self) -> Timestamp {
+        self.world.clock.now()
     }
 
-    fn pull(&mut self) {
+    fn sleep_max(&self, _: &ServerCore) -> Duration {
+        SLEEP_MAX
+    }
+
+    /// What came since the last look, a page at a time.
+    fn before_wake(&mut self, _: &ServerCore, _: &mut Context<Server>) -> Option<ServerInput> {
         loop {
             let (seen, packages) = self.world.logs.unsettled(self.seen, PULL_MAX);
             if seen == self.seen {
-                return;
+                return None;
             }
             self.seen = seen;
             if !packages.is_empty() {
-                self.core.on(self.world.clock.now(), ServerInput::Arrived(numbers(packages)), &mut self.intents);
+                return Some(ServerInput::Arrived(numbers(packages)));
             }
         }
     }
 
-    fn tell(&mut self, input: ServerInput, ctx: &mut Context<Server>) {
-        self.core.on(self.world.clock.now(), input, &mut self.intents);
-        self.turn(ctx);
+    fn turned(&mut self, core: &ServerCore) {
+        self.world.unsettled.store(core.unsettled(), Ordering::Relaxed);
+        *self.world.import_plan.lock().unwrap_or_else(PoisonError::into_inner) = core.import_plan();
     }
 
-    /// Does what the core wants and arms the timer for what it wants next.
-    fn turn(&mut self, ctx: &mut Context<Server>) {
-        if self.stopping {
-            return;
-        }
-        let now = self.world.clock.now();
-        // The core follows a clock that stepped back, so it is woken although nothing is due.
-        self.core.wake(now, &mut self.intents);
-        for (number, intent) in self.intents.take() {
-            self.carry_out(number, intent, ctx);
-        }
-        self.world.unsettled.store(self.core.unsettled(), Ordering::Relaxed);
-        *self.world.import_plan.lock().unwrap_or_else(PoisonError::into_inner) = self.core.import_plan();
-        if let Some(timer) = self.timer.take() {
-            ctx.cancel_future(timer);
-        }
-        let sleep = self.core.next_due().since(self.world.clock.now()).clamp(Duration::from_millis(1), SLEEP_MAX);
-        self.timer = Some(ctx.run_later(sleep, |server, ctx| {
-            server.timer = None;
-            server.pull();
-            server.turn(ctx);
-        }));
-    }
-
-    fn carry_out(&mut self, intent: IntentNumber, wanted: ServerIntent, ctx: &mut Context<Server>) {
+    fn carry_out(&mut self, intent: IntentNumber, wanted: ServerIntent, _: &ServerCore, ctx: &mut Context<Server>) {
         match wanted {
             ServerIntent::Load(packages) => self.load(intent, packages, ctx),
             ServerIntent::Run(Task::Import) => self.run(intent, self.world.importer.get(), ImportInventory, ctx),
@@ -163,49 +149,51 @@ impl Server {
             }
             ServerIntent::RenewPolicy => {
                 // As often as the beacons report.
-                self.overdue.look(&self.world.statuses.list(), self.world.clock.now());
+                self.overdue.look(&self.world.statuses.list(), self.now());
                 let policy = self.world.policy.clone();
                 let renewed = async move { policy.renew_or_warn().await };
-                ctx.spawn(renewed.into_actor(self).map(|(), server, ctx| server.tell(ServerInput::Done, ctx)));
+                when_done(ctx, renewed, |(), server, ctx| server.tell(ServerInput::Done, ctx));
             }
             ServerIntent::LookAtGaps => {
                 let gaps = self.world.gaps.clone();
                 let looked = async move { gaps.look().await };
-                ctx.spawn(looked.into_actor(self).map(|(), server, ctx| server.tell(ServerInput::Done, ctx)));
+                when_done(ctx, looked, |(), server, ctx| server.tell(ServerInput::Done, ctx));
             }
             ServerIntent::Sweep => {
                 let swept = sweep(self.world.logs.clone(), self.world.books.clone(), self.world.clock.clone());
-                ctx.spawn(swept.into_actor(self).map(|swept, server, ctx| {
+                when_done(ctx, swept, |swept, server, ctx| {
                     match swept {
                         Ok(Swept { bodies: 0, entries: 0 }) => {}
                         Ok(Swept { bodies, entries }) => info!(bodies, entries, "old packages were let go"),
                         Err(error) => warn!(error = %Chain(&error), "old packages stay, tried again tomorrow"),
                     }
                     server.tell(ServerInput::Done, ctx);
-                }));
+                });
             }
         }
     }
+}
 
-    fn load(&mut self, intent: IntentNumber, packages: Vec<PackageNumber>, ctx: &mut Context<Server>) {
+impl ServerHands {
+    fn load(&self, intent: IntentNumber, packages: Vec<PackageNumber>, ctx: &mut Context<Server>) {
         let loader = self.world.loader.get();
         let loaded = async move { loader?.send(Load(packages)).await.ok() };
-        ctx.spawn(loaded.into_actor(self).map(move |batch, server, ctx| {
+        when_done(ctx, loaded, move |batch, server, ctx| {
             // A loader that died has told nothing; whatever it committed is seen by the next load.
             let (packages, state) = batch.map(|batch| (batch.packages, batch.state)).unwrap_or_default();
             server.tell(ServerInput::Loaded { intent, packages, state }, ctx);
-        }));
+        });
     }
 
-    fn run<A, M>(&mut self, intent: IntentNumber, doer: Option<Addr<A>>, order: M, ctx: &mut Context<Server>)
+    fn run<A, M>(&self, intent: IntentNumber, doer: Option<Addr<A>>, order: M, ctx: &mut Context<Server>)
     where
         A: Actor<Context: ToEnvelope<A, M>> + Handler<M>,
         M: Message<Result = Option<TenantState>> + Send + 'static,
     {
         let ended = async move { doer?.send(order).await.ok().flatten() };
-        ctx.spawn(ended.into_actor(self).map(move |state, server, ctx| {
+        when_done(ctx, ended, move |state, server, ctx| {
             server.tell(ServerInput::Ended { intent, state }, ctx);
-        }));
+        });
     }
 }
 
@@ -213,20 +201,11 @@ fn numbers(packages: Vec<Unsettled>) -> Vec<PackageNumber> {
     packages.into_iter().map(|unsettled| PackageNumber(unsettled.handle.0)).collect()
 }
 
-impl Actor for Server {
-    type Context = Context<Server>;
-
-    fn started(&mut self, ctx: &mut Context<Server>) {
-        self.turn(ctx);
-    }
-}
-
 impl Handler<PackagesArrived> for Server {
     type Result = ();
 
     fn handle(&mut self, hint: PackagesArrived, ctx: &mut Context<Server>) {
         drop(hint);
-        self.pull();
         self.turn(ctx);
     }
 }
@@ -243,9 +222,6 @@ impl Handler<StopServer> for Server {
     type Result = ();
 
     fn handle(&mut self, _: StopServer, ctx: &mut Context<Server>) {
-        self.stopping = true;
-        if let Some(timer) = self.timer.take() {
-            ctx.cancel_future(timer);
-        }
+        self.stop(ctx);
     }
 }

@@ -3,17 +3,18 @@
 use std::sync::PoisonError;
 use std::time::Instant;
 
-use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use actix::Context;
 use muster::id::Guid;
 use muster::roles::IntentNumber;
-use muster::roles::agent::{AgentInput, AgentServer, PackageNumber, ServerNumber};
+use muster::roles::agent::{AgentInput, AgentServer, PackageNumber};
 use muster::upload::answer::{Answer, STRANGE_HINT, Verdict, verdict};
 use tracing::{error, info, warn};
 
-use super::Agent;
+use super::{Agent, AgentHands};
 use crate::agent::outbox::OutboxError;
 use crate::agent::status::LastReceipt;
 use crate::errors::Chain;
+use crate::role::{Hands, when_done};
 
 /// Why a server is asked that no list in force has put where it stands.
 pub(in crate::agent) fn why_unordered(is_of_policy: bool) -> &'static str {
@@ -24,18 +25,18 @@ pub(in crate::agent) fn why_unordered(is_of_policy: bool) -> &'static str {
     }
 }
 
-impl Agent {
+impl AgentHands {
     pub(super) fn upload(
-        &mut self,
+        &self,
         intent: IntentNumber,
         package: PackageNumber,
-        to: ServerNumber,
+        to: Option<AgentServer>,
         ctx: &mut Context<Agent>,
     ) {
         let (outbox, uploader) = (self.world.outbox.clone(), self.world.uploader.clone());
-        let Some(AgentServer { id, upload: base, .. }) = self.server(to) else {
+        let Some(AgentServer { id, upload: base, .. }) = to else {
             // The list has changed under the intent; the core is told, or it would wait for ever.
-            ctx.spawn(actix::fut::ready(()).map(move |(), agent: &mut Agent, ctx| agent.tell(later(intent), ctx)));
+            when_done(ctx, std::future::ready(()), move |(), agent, ctx| agent.tell(later(intent), ctx));
             return;
         };
         let (began, server) = (Instant::now(), base.clone());
@@ -48,7 +49,7 @@ impl Agent {
             let key = (parcel.envelope.digest, parcel.envelope.size);
             Ok::<_, OutboxError>((uploader.upload(parcel, base).await, Some(key)))
         };
-        ctx.spawn(sent.into_actor(self).map(move |sent, agent, ctx| {
+        when_done(ctx, sent, move |sent, agent, ctx| {
             let input = match sent {
                 Ok((answer, Some((digest, size)))) => {
                     let verdict = verdict(&answer, digest, size);
@@ -68,16 +69,18 @@ impl Agent {
                 }
             };
             agent.tell(input, ctx);
-        }));
+        });
     }
+}
 
+impl Agent {
     fn note(&mut self, answer: &Answer, verdict: Verdict, id: Guid, server: String) {
         match (verdict, answer) {
             (Verdict::Delivered, Answer::Status { receipt: Some(receipt), .. }) => {
                 let chosen = self.why(id);
                 info!(digest = %receipt.digest, server, chosen, state = ?receipt.state, "report delivered");
-                let at = self.world.clock.now().to_rfc3339();
-                self.last_receipt = Some(LastReceipt { receipt: *receipt, server, at });
+                let at = self.hands().now().to_rfc3339();
+                self.hands_mut().last_receipt = Some(LastReceipt { receipt: *receipt, server, at });
             }
             (Verdict::Revoked, _) => error!(server, "this agent's identity is revoked, tried again in a day"),
             (Verdict::Loop, _) => error!(server, "the server says that reports run in a circle: check its parents"),
@@ -89,9 +92,9 @@ impl Agent {
 
     /// Why a server stands where it stands in the agent's order.
     fn why(&self, id: Guid) -> String {
-        let order = self.core.servers().order();
+        let order = self.core().servers().order();
         let choice = order.and_then(|order| order.choices.iter().find(|choice| choice.id == id));
-        let is_of_policy = self.core.rules().is_of_policy(id);
+        let is_of_policy = self.core().rules().is_of_policy(id);
         choice.map_or_else(|| why_unordered(is_of_policy).to_owned(), |choice| choice.reason.to_string())
     }
 }

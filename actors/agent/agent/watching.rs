@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use actix::Context;
 use muster::roles::agent::{AgentInput, Surroundings};
 use muster::schedule::Happening;
 use tracing::info;
 
-use super::Agent;
+use super::{Agent, AgentHands};
+use crate::role::when_done;
 
 /// From one look at the host to the next; a little less than the longest sleep, so that each of its ends has one.
 const LOOK_EVERY: Duration = Duration::from_secs(59);
@@ -20,10 +21,10 @@ pub(super) struct Around {
     looked: Option<Instant>,
 }
 
-impl Agent {
+impl AgentHands {
     /// Looks at the host when an event waits for what happens there, once a minute.
-    pub(super) fn look_around(&mut self, ctx: &mut Context<Agent>) {
-        if !self.core.rules().looks_around() {
+    pub(super) fn look_around(&mut self, is_awaited: bool, ctx: &mut Context<Agent>) {
+        if !is_awaited {
             self.around = Around::default();
             return;
         }
@@ -32,17 +33,18 @@ impl Agent {
         }
         self.around.looked = Some(Instant::now());
         let around = self.world.around.clone();
-        ctx.spawn(tokio::task::spawn_blocking(move || around.look()).into_actor(self).map(|seen, agent, ctx| {
+        when_done(ctx, tokio::task::spawn_blocking(move || around.look()), |seen, agent, ctx| {
             let Ok(seen) = seen else { return };
-            let happened = agent.around.seen.as_ref().map(|before| seen.happened_since(before)).unwrap_or_default();
-            agent.around.seen = Some(seen);
+            let known = &mut agent.hands_mut().around.seen;
+            let happened = known.as_ref().map(|before| seen.happened_since(before)).unwrap_or_default();
+            *known = Some(seen);
             if happened.contains(&Happening::OnConnect) {
-                agent.look_at_device(ctx);
+                agent.hands().look_at_device(ctx);
             }
             for happening in happened {
                 info!(?happening, "events that wait for it are due");
                 agent.tell(AgentInput::Happened(happening), ctx);
             }
-        }));
+        });
     }
 }

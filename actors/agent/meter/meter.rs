@@ -1,11 +1,11 @@
-//! The meter's actor: the core, its one timer, and the hands that do what it wants.
+//! The meter's actor: its core in the frame of every role, and the hands that do what it wants.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
+use actix::{ActorContext, Context, Handler, Message};
 use muster::config::agent::UsageRules;
 use muster::model::package::Kind;
 use muster::model::usage::Attribution;
@@ -14,7 +14,7 @@ use muster::roles::agent::Queued;
 use muster::roles::meter::{
     MeterCore, MeterDurable, MeterInput, MeterIntent, Reporter, Sample, UsagePolicy, UsageReport,
 };
-use muster::roles::{Core, IntentNumber, Intents};
+use muster::roles::{Core, IntentNumber};
 use muster::time::Timestamp;
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
@@ -27,10 +27,8 @@ use crate::clock::SharedClock;
 use crate::errors::Chain;
 use crate::node::NodeFolder;
 use crate::priority::{LEAST, lower_priority};
+use crate::role::{FOREVER, Hands, Role, SLEEP_MAX, when_done};
 use crate::supervision::{DeathWatch, Directory};
-
-/// The timer is never armed for longer, so that a stepped clock and a machine that slept are noticed.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
 
 /// What the meter needs of the world.
 #[derive(Clone)]
@@ -63,22 +61,21 @@ pub struct MeterWorld {
 pub struct StopMeter;
 
 /// See the module's head.
-pub struct Meter {
+pub type Meter = Role<MeterHands>;
+
+/// Does what a meter's core wants.
+pub struct MeterHands {
     world: MeterWorld,
     agent: Directory<Agent>,
-    core: MeterCore,
-    intents: Intents<MeterIntent>,
-    timer: Option<SpawnHandle>,
     /// Of what installation data the core has the programs; `None` when it has none.
     version: Option<Version>,
     /// Whether a look at the processes is under way. It brings no programs when it began with those of `version`.
     is_looking: bool,
-    _watch: DeathWatch,
 }
 
 impl Meter {
     /// Begins a life from what the data folder holds.
-    pub fn new(world: MeterWorld, agent: Directory<Agent>, watch: DeathWatch) -> Meter {
+    pub fn begin(world: MeterWorld, agent: Directory<Agent>, watch: DeathWatch) -> Meter {
         let guid = world.outbox.lock().unwrap_or_else(PoisonError::into_inner).guid();
         let state = world.state.load();
         // What an earlier life counted was counted while it was on. When it is off by now, the core hears that next and
@@ -87,69 +84,69 @@ impl Meter {
         let durable = MeterDurable { agent: guid, policy, programs: no_programs(), state };
         let now = world.clock.now();
         let core = MeterCore::recover(durable, RngStream::new(guid.seed(), guid.seed(), now.0 as u64), now);
-        Meter {
-            world,
-            agent,
-            core,
-            intents: Intents::default(),
-            timer: None,
-            version: None,
-            is_looking: false,
-            _watch: watch,
-        }
-    }
-
-    fn tell(&mut self, input: MeterInput, ctx: &mut Context<Meter>) {
-        self.core.on(self.world.clock.now(), input, &mut self.intents);
-        self.turn(ctx);
-    }
-
-    /// Does what the core wants and arms the timer for what it wants next, if anything.
-    fn turn(&mut self, ctx: &mut Context<Meter>) {
-        let now = self.world.clock.now();
-        // Not during a look: if metering is on again by its end, what it saw would be counted without programs.
-        if !self.core.policy().is_enabled && !self.is_looking && self.version.take().is_some() {
-            // Megabytes that nobody asks for any more.
-            self.core.on(now, MeterInput::Programs(no_programs()), &mut self.intents);
-            self.world.processes.forget();
-        }
-        self.core.wake(now, &mut self.intents);
-        for (number, intent) in self.intents.take() {
-            match intent {
-                MeterIntent::Sample => self.sample(ctx),
-                MeterIntent::Report(report) => self.report(number, report, ctx),
-                MeterIntent::Remember(state) => self.world.state.keep(&state),
-            }
-        }
-        if let Some(timer) = self.timer.take() {
-            ctx.cancel_future(timer);
-        }
-        let due = self.core.next_due();
-        if due == Timestamp::NEVER {
-            return;
-        }
-        let sleep = due.since(self.world.clock.now()).clamp(Duration::from_millis(1), SLEEP_MAX);
-        self.timer = Some(ctx.run_later(sleep, |meter, ctx| {
-            meter.timer = None;
-            meter.turn(ctx);
-        }));
+        Role::new(core, MeterHands { world, agent, version: None, is_looking: false }, Some(watch))
     }
 
     /// Goes by what the agent's policy says, now and from each change on.
     fn follow(&mut self, mut policy: watch::Receiver<UsagePolicy>, ctx: &mut Context<Meter>) {
         let now = *policy.borrow_and_update();
-        if now.is_enabled != self.core.policy().is_enabled {
+        if now.is_enabled != self.core().policy().is_enabled {
             info!(is_enabled = now.is_enabled, "policy on metering changed");
+        }
+        if !now.is_enabled {
+            self.let_go(ctx);
         }
         self.tell(MeterInput::Policy(now), ctx);
         let changed = async move { policy.changed().await.is_ok().then_some(policy) };
-        ctx.spawn(changed.into_actor(self).map(|policy, meter, ctx| {
+        when_done(ctx, changed, |policy, meter, ctx| {
             if let Some(policy) = policy {
                 meter.follow(policy, ctx);
             }
-        }));
+        });
     }
 
+    /// Lets go of megabytes of programs that nobody asks for any more.
+    fn let_go(&mut self, ctx: &mut Context<Meter>) {
+        let hands = self.hands_mut();
+        // Not during a look: if metering is on again by its end, what it saw would be counted without programs.
+        if !hands.is_looking && hands.version.take().is_some() {
+            hands.world.processes.forget();
+            self.hear(MeterInput::Programs(no_programs()), ctx);
+        }
+    }
+}
+
+impl Hands for MeterHands {
+    type Core = MeterCore;
+
+    fn now(&self) -> Timestamp {
+        self.world.clock.now()
+    }
+
+    /// While it is off there is no timer.
+    fn sleep_max(&self, core: &MeterCore) -> Duration {
+        if core.next_due() == Timestamp::NEVER { FOREVER } else { SLEEP_MAX }
+    }
+
+    fn started(meter: &mut Meter, ctx: &mut Context<Meter>) {
+        let policy = meter.hands().world.policy.subscribe();
+        meter.follow(policy, ctx);
+    }
+
+    fn before_wake(&mut self, _: &MeterCore, _: &mut Context<Meter>) -> Option<MeterInput> {
+        None
+    }
+
+    fn carry_out(&mut self, number: IntentNumber, intent: MeterIntent, _: &MeterCore, ctx: &mut Context<Meter>) {
+        match intent {
+            MeterIntent::Sample => self.sample(ctx),
+            MeterIntent::Report(report) => self.report(number, report, ctx),
+            MeterIntent::Remember(state) => self.world.state.keep(&state),
+        }
+    }
+}
+
+impl MeterHands {
     /// Looks at the processes on a thread of its own, whose priority is low for as long as it lives.
     fn sample(&mut self, ctx: &mut Context<Meter>) {
         let (send, receive) = oneshot::channel();
@@ -164,13 +161,13 @@ impl Meter {
         if let Err(error) = thread::Builder::new().name("meter".into()).spawn(work) {
             error!(%error, "the metering thread does not start");
         }
-        ctx.spawn(receive.into_actor(self).map(|looked, meter, ctx| {
-            meter.is_looking = false;
+        when_done(ctx, receive, |looked, meter, ctx| {
+            meter.hands_mut().is_looking = false;
             let input = match looked {
                 Ok(Look { programs, sample }) => {
                     if let Some((version, programs)) = programs {
-                        meter.version = Some(version);
-                        meter.core.on(meter.world.clock.now(), MeterInput::Programs(programs), &mut meter.intents);
+                        meter.hands_mut().version = Some(version);
+                        meter.hear(MeterInput::Programs(programs), ctx);
                     }
                     sample.map(MeterInput::Sampled).unwrap_or_else(|error| {
                         warn!(%error, "processes cannot be listed, tried again at the next sample");
@@ -182,12 +179,15 @@ impl Meter {
                     MeterInput::SampleFailed
                 }
             };
+            if !meter.core().policy().is_enabled {
+                meter.let_go(ctx);
+            }
             meter.tell(input, ctx);
-        }));
+        });
     }
 
     /// Publishes a report and tells the agent. Not bound to this life: what is published is told, whoever dies.
-    fn report(&mut self, intent: IntentNumber, report: UsageReport, ctx: &mut Context<Meter>) {
+    fn report(&self, intent: IntentNumber, report: UsageReport, ctx: &mut Context<Meter>) {
         if report.dropped != Default::default() {
             warn!(dropped = ?report.dropped, "not all use had room in the report");
         }
@@ -210,13 +210,13 @@ impl Meter {
             };
             let _ = send.send(published);
         });
-        ctx.spawn(receive.into_actor(self).map(move |published, meter, ctx| {
+        when_done(ctx, receive, move |published, meter, ctx| {
             let input = match published {
                 Ok(true) => MeterInput::Reported { intent },
                 _ => MeterInput::ReportFailed { intent },
             };
             meter.tell(input, ctx);
-        }));
+        });
     }
 }
 
@@ -258,15 +258,6 @@ impl MeterWorld {
             content: &content,
         };
         outbox().publish(report, now)
-    }
-}
-
-impl Actor for Meter {
-    type Context = Context<Meter>;
-
-    fn started(&mut self, ctx: &mut Context<Meter>) {
-        let policy = self.world.policy.subscribe();
-        self.follow(policy, ctx);
     }
 }
 

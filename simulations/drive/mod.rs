@@ -1,5 +1,6 @@
 //! What keeps the time of a simulated world.
 
+pub mod actors;
 pub mod calendar;
 mod wheel;
 

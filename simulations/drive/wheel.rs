@@ -53,6 +53,7 @@ impl<T: Timed> Wheel<T> {
     /// Puts an entry in; one that is past is due at once.
     pub fn push(&mut self, entry: T) {
         self.len += 1;
+        // A wheel that was turned ahead by a look takes what comes sooner as due.
         let ahead = second_of(entry.at()) - self.second;
         if ahead <= 0 {
             self.heap.push(Reverse(entry));
@@ -84,6 +85,14 @@ impl<T: Timed> Wheel<T> {
     /// When the next entry is due, as far as it is due in the present second.
     pub fn peek(&self) -> Option<&T> {
         self.heap.peek().map(|Reverse(entry)| entry)
+    }
+
+    /// When the next entry is due; the wheel turns so far.
+    pub fn next_at(&mut self) -> Option<Timestamp> {
+        while self.heap.is_empty() && self.len > 0 {
+            self.turn();
+        }
+        self.peek().map(Timed::at)
     }
 
     fn turn(&mut self) {

@@ -11,8 +11,8 @@ use muster::config::Document;
 use muster::time::{HOUR_MS, Timestamp};
 use muster_actors::command::Failure;
 
-use crate::drive::Closed;
 use crate::drive::calendar::Calendar;
+use crate::drive::{Closed, actors};
 use crate::report::{Report, Run};
 use crate::scenario::{Overrides, Scenario};
 use progress::Progress;
@@ -45,12 +45,15 @@ pub struct FleetArgs {
 pub enum Driver {
     /// The bare cores on a calendar queue.
     Calendar,
+    /// The deployed actors on a paused clock.
+    Actors,
 }
 
 impl Driver {
     fn as_str(self) -> &'static str {
         match self {
             Driver::Calendar => "calendar",
+            Driver::Actors => "actors",
         }
     }
 }
@@ -79,16 +82,9 @@ pub fn run(args: FleetArgs) -> Result<(), Failure> {
         })?;
     }
     let began = Instant::now();
-    let mut fleet = Calendar::new(seed, scenario.clone());
     let progress = Progress::new(&scenario);
-    let mut at = scenario.start;
-    while at < scenario.end() {
-        at = Timestamp(at.0 + HOUR_MS).min(scenario.end());
-        fleet.run(at, None);
-        progress.reached(at);
-    }
-    let closed = fleet.close();
-    progress.done();
+    let closed = drive(driver, seed, scenario, move |at| progress.reached(at))
+        .map_err(|error| Failure { text: error.to_string(), exit: 1 })?;
     let Closed { digest, waiting, events, stage } = &closed;
     let run =
         Run { seed, driver: driver.as_str(), wall: began.elapsed(), events: *events, digest: *digest, waiting: *waiting };
@@ -103,4 +99,24 @@ pub fn run(args: FleetArgs) -> Result<(), Failure> {
     }
     let broken: Vec<String> = checks.broken().map(|(id, first)| format!("{id}: {first}")).collect();
     Err(Failure { text: format!("{} violations: {}", checks.violations(), broken.join("; ")), exit: 1 })
+}
+
+/// Runs a scenario to its end by a driver.
+pub fn drive(
+    driver: Driver,
+    seed: u64,
+    scenario: Arc<Scenario>,
+    mut reached: impl FnMut(Timestamp) + 'static,
+) -> std::io::Result<Closed> {
+    if driver == Driver::Actors {
+        return actors::run(seed, scenario, reached);
+    }
+    let (mut at, end) = (scenario.start, scenario.end());
+    let mut fleet = Calendar::new(seed, scenario);
+    while at < end {
+        at = at.plus_ms(HOUR_MS).min(end);
+        fleet.run(at, None);
+        reached(at);
+    }
+    Ok(fleet.close())
 }

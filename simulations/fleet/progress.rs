@@ -31,9 +31,10 @@ impl Progress {
             bar.set_position((at.ms_since(self.start) / HOUR_MS) as u64);
         }
     }
+}
 
-    /// The end.
-    pub fn done(&self) {
+impl Drop for Progress {
+    fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -14,7 +14,8 @@ use muster::upload::spool::{Room, SpoolLimit};
 use muster::upload::turns::Turns;
 
 use super::event::{Body, Event, NodeId, PackageId, Parcel, Reply, What};
-use super::node::{Hands, Place, Wanted};
+use super::node::{Hands, Wanted};
+use super::place::Place;
 use super::{Call, Stage, verdict_of};
 
 /// Bytes of a policy question's answer and of a status.
@@ -55,6 +56,8 @@ pub struct BeaconHands {
     limit: SpoolLimit,
     turns: Turns,
     released: u64,
+    /// Of the policy that it holds.
+    revision: u32,
     rng: RngStream,
 }
 
@@ -62,7 +65,7 @@ impl BeaconHands {
     /// The effects of a beacon.
     pub fn new(id: NodeId, stage: &Stage) -> BeaconHands {
         let settings = Arc::new(BeaconSettings {
-            parents: stage.layout.parents(id).clone(),
+            parents: stage.layout.parents(id, 1).clone(),
             cycle_ms: MINUTE_MS,
             relay_on_arrival: false,
             policy_every_ms: 15 * MINUTE_MS,
@@ -80,6 +83,7 @@ impl BeaconHands {
             limit: SpoolLimit { packages: beacons.spool_packages, bytes: beacons.spool_bytes },
             turns: Turns::default(),
             released: 0,
+            revision: 1,
             rng: RngStream::new(stage.seed, u64::from(id.0), u64::MAX),
         }
     }
@@ -143,14 +147,23 @@ impl BeaconHands {
         }
         let hops = parcel.hops + 1;
         stage.book.checks.check("I14", hops <= 8, || format!("{id:?} has passed {hops} nodes"));
-        let first_received = if parcel.hops == 0 { now } else { parcel.first_received };
-        let parcel = Parcel { hops, first_received, ..parcel };
+        let parcel = Parcel { hops, ..parcel.taken_at(now, at.local(now)) };
         self.held.insert(self.next, Held { parcel, was_sent: false, is_aside: false });
         self.index.insert(id, self.next);
         self.next += 1;
         self.bytes += u64::from(parcel.bytes);
         stage.book.receipted(id);
         Reply::Receipt(id)
+    }
+
+    /// Goes by the parents that the policy of `revision` names.
+    fn follow(&mut self, at: &Place, revision: u32, stage: &mut Stage) {
+        self.revision = self.revision.max(revision);
+        let parents = stage.layout.parents(at.id, self.revision);
+        if *parents != self.settings.parents {
+            stage.record.probe("beacon-moved-to-another-parent", 1);
+            self.settings = Arc::new(BeaconSettings { parents: parents.clone(), ..BeaconSettings::clone(&self.settings) });
+        }
     }
 
     fn asked(reply: Reply) -> Asked {
@@ -175,6 +188,7 @@ impl Hands for BeaconHands {
         self.turns = Turns::default();
         let guid_seed = stage.layout.guid(at.id).seed();
         let rng = RngStream::new(stage.seed, u64::from(at.id.0), u64::from(at.life));
+        self.follow(at, self.revision, stage);
         let durable = BeaconDurable { settings: self.settings.clone(), guid_seed, held: self.waiting(0, usize::MAX) };
         BeaconCore::recover(durable, rng, now)
     }
@@ -199,7 +213,7 @@ impl Hands for BeaconHands {
                         Reply::Mismatch
                     }
                     What::Upload(parcel) => self.take(at, now, parcel, stage),
-                    What::Policy => Reply::Policy(1),
+                    What::Policy => Reply::Policy(self.revision),
                     What::Status => Reply::Status { status: 200, retry_after_ms: None },
                 };
                 stage.answer(now, event, reply);
@@ -214,6 +228,9 @@ impl Hands for BeaconHands {
             Pending::NotSent(None) => BeaconInput::Gone { intent },
             Pending::NotSent(Some(why)) => BeaconInput::Unsendable { intent, why },
             Pending::Policy(from) => {
+                if let Reply::Policy(revision) = reply {
+                    self.follow(at, revision, stage);
+                }
                 BeaconInput::PolicyAnswered { from, asked: BeaconHands::asked(reply), parents: self.settings.parents.clone() }
             }
             Pending::Status(from) => BeaconInput::StatusAnswered { from, asked: BeaconHands::asked(reply) },

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use muster::model::package::{Envelope, Kind, Origin, Sequence};
-use muster::model::settlement::FinalState;
+use muster::model::settlement::{ClockFlag, FinalState};
 use muster::model::tenant::TenantState;
 use muster::rng::{RngStream, mix};
 use muster::roles::{Core, IntentNumber};
@@ -12,12 +12,14 @@ use muster::roles::server::{
     LoadOutcome, Loaded, PackageNumber, ServerCore, ServerDurable, ServerInput, ServerIntent, ServerSettings, Task,
 };
 use muster::time::{DAY_MS, SECOND_MS, Timestamp};
-use muster::upload::ledger::{Arrival, StreamLedger};
+use muster::upload::ledger::{Arrival, StreamLedger, effective_date};
 
 use super::book::Ended;
 use super::event::{Body, Event, PackageId, Parcel, Reply, What};
-use super::node::{Hands, Place, Wanted};
+use super::node::{Hands, Wanted};
+use super::place::Place;
 use super::Stage;
+use crate::scenario::FaultKind;
 
 /// What the server works at, by its intent.
 #[derive(Clone, Debug)]
@@ -106,10 +108,9 @@ impl ServerHands {
             stage.book.delivered_again();
             return (receipt, None);
         }
-        let first_received = if parcel.hops == 0 { now } else { parcel.first_received };
-        let parcel = Parcel { hops: parcel.hops + 1, first_received, ..parcel };
+        let parcel = Parcel { hops: parcel.hops + 1, ..parcel.taken_at(now, at.local(now)) };
         let envelope = self.envelope(parcel);
-        if self.ledger(id.agent).assess(&envelope, now) == Arrival::Duplicate {
+        if self.ledger(id.agent).assess(&envelope, at.local(now)) == Arrival::Duplicate {
             stage.record.probe("duplicate-settled", 1);
             stage.book.delivered_again();
             return (receipt, None);
@@ -124,18 +125,18 @@ impl ServerHands {
         self.inbox.insert(number, parcel);
         self.index.insert(id, number);
         stage.book.receipted(id);
-        stage.record.arrived(now, parcel.collected);
+        stage.record.arrived(now, parcel.made);
         let arrival = mix(now.0 as u64, u64::from(id.agent) << 32 | u64::from(id.number));
         stage.record.digest = mix(stage.record.digest, arrival);
         (receipt, Some(ServerInput::Arrived(vec![PackageNumber(number)])))
     }
 
-    fn settle(&mut self, number: PackageNumber, now: Timestamp, stage: &mut Stage) {
+    fn settle(&mut self, number: PackageNumber, at: &Place, now: Timestamp, stage: &mut Stage) {
         let Some(parcel) = self.inbox.remove(&number.0) else { return };
         self.index.remove(&parcel.id);
         let envelope = self.envelope(parcel);
         let ledger = &mut self.ledgers[parcel.id.agent as usize];
-        let (state, ended) = match ledger.assess(&envelope, now) {
+        let (state, ended) = match ledger.assess(&envelope, at.local(now)) {
             Arrival::Newest => (FinalState::Imported, Ended::Imported),
             Arrival::Older | Arrival::Duplicate | Arrival::SequenceReused => (FinalState::Stale, Ended::Stale),
             Arrival::Expired => (FinalState::Expired, Ended::Expired),
@@ -143,6 +144,9 @@ impl ServerHands {
         if ended == Ended::Stale {
             stage.record.probe("imported-out-of-order", 1);
         }
+        let (_, clock) = effective_date(envelope.collected_at, envelope.first_received);
+        stage.record.probe("clock-ahead-flagged", u64::from(clock == Some(ClockFlag::ClockAhead)));
+        stage.book.overtaken(parcel.id, ended);
         ledger.settle(&envelope, state);
         if ended == Ended::Imported {
             self.state.staged += 1;
@@ -181,7 +185,7 @@ impl Hands for ServerHands {
                     (Reply::Mismatch, None)
                 }
                 What::Upload(parcel) => self.take(at, now, parcel, stage),
-                What::Policy => (Reply::Policy(1), None),
+                What::Policy => (Reply::Policy(stage.layout.policies.revision_at(now)), None),
                 What::Status => (Reply::Status { status: 200, retry_after_ms: None }, None),
             };
             stage.answer(now, event, reply);
@@ -191,9 +195,15 @@ impl Hands for ServerHands {
         match self.work.remove(&event.number) {
             None => Vec::new(),
             Some(Work::Load(numbers)) => {
-                let settled = |number: &PackageNumber| Loaded { package: *number, outcome: LoadOutcome::Settled };
-                let packages = numbers.iter().map(settled).collect();
-                numbers.into_iter().for_each(|number| self.settle(number, now, stage));
+                let is_importing = self.work.values().any(|work| matches!(work, Work::Run(Task::Import)));
+                stage.record.probe("loaded-during-import", u64::from(is_importing));
+                let of_all = |outcome| numbers.iter().map(|number| Loaded { package: *number, outcome }).collect();
+                if at.has(FaultKind::LoaderFails) {
+                    stage.record.probe("load-failed", 1);
+                    return vec![ServerInput::Loaded { intent, packages: of_all(LoadOutcome::Failed), state: None }];
+                }
+                let packages = of_all(LoadOutcome::Settled);
+                numbers.into_iter().for_each(|number| self.settle(number, at, now, stage));
                 vec![ServerInput::Loaded { intent, packages, state: Some(self.state.clone()) }]
             }
             Some(Work::Run(task)) => {

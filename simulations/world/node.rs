@@ -124,7 +124,7 @@ impl<H: Hands> Node<H> {
                 self.wake(now, stage);
             }
             Change::GoesOn => {
-                self.wake_if_due(now, stage);
+                self.wake(now, stage);
                 for event in self.at.take_backlog(now, stage) {
                     self.receive(now, &event, stage);
                 }

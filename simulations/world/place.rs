@@ -26,8 +26,8 @@ pub struct Place {
 struct Troubles {
     /// How many of each kind.
     counts: [u8; FaultKind::ALL.len()],
-    /// The life that stands still since when, with what waits for it.
-    pause: Option<(u32, Timestamp)>,
+    /// The life that stands still, and what waits for it.
+    paused_life: Option<u32>,
     backlog: Vec<Event>,
 }
 
@@ -90,15 +90,9 @@ impl Place {
         self.is_installed && !FaultKind::ALL.into_iter().any(|kind| kind.kills() && self.has(kind))
     }
 
-    /// Since when its process stands still.
-    fn paused_at(&self) -> Option<Timestamp> {
-        let (life, at) = self.troubles.as_ref()?.pause?;
-        (life == self.life && self.runs()).then_some(at)
-    }
-
     /// Whether its process stands still.
     pub fn is_paused(&self) -> bool {
-        self.paused_at().is_some()
+        self.troubles.as_ref().is_some_and(|troubles| troubles.paused_life == Some(self.life)) && self.runs()
     }
 
     fn clock_off_ms(&self) -> i64 {
@@ -107,9 +101,9 @@ impl Place {
         (times(FaultKind::ClockAhead) - times(FaultKind::ClockBehind)) * CLOCK_OFF_MS
     }
 
-    /// What its clock shows when it is `now`; while it stands still, it does not look.
+    /// What its clock shows when it is `now`. While it stands still it does not look: nothing is ever due.
     pub fn local(&self, now: Timestamp) -> Timestamp {
-        self.paused_at().unwrap_or(now).plus_ms(self.clock_off_ms())
+        if self.is_paused() { Timestamp(0) } else { now.plus_ms(self.clock_off_ms()) }
     }
 
     /// When its clock shows this.
@@ -129,7 +123,7 @@ impl Place {
         match event.body {
             Body::Installed => self.is_installed = true,
             Body::Fault { kind, begins } => {
-                self.count(kind, begins, event.at);
+                self.count(kind, begins);
                 steps = kind.is_of_clock();
             }
             Body::Request { .. } | Body::Reply(_) | Body::Done => {}
@@ -140,7 +134,7 @@ impl Place {
             (false, true) => Change::Begins,
             (true, false) => {
                 if let Some(troubles) = &mut self.troubles {
-                    (troubles.pause, troubles.backlog) = (None, Vec::new());
+                    (troubles.paused_life, troubles.backlog) = (None, Vec::new());
                 }
                 Change::Ends
             }
@@ -151,14 +145,14 @@ impl Place {
         }
     }
 
-    fn count(&mut self, kind: FaultKind, begins: bool, at: Timestamp) {
+    fn count(&mut self, kind: FaultKind, begins: bool) {
         let (life, runs) = (self.life, self.runs());
         let troubles = self.troubles.get_or_insert_default();
         let count = &mut troubles.counts[kind as usize];
         *count = if begins { count.saturating_add(1) } else { count.saturating_sub(1) };
         if kind == FaultKind::Pause {
             // The process of a later life is another one.
-            troubles.pause = if *count == 0 { None } else { troubles.pause.or(runs.then_some((life, at))) };
+            troubles.paused_life = if *count == 0 { None } else { troubles.paused_life.or(runs.then_some(life)) };
         }
         if troubles.counts == [0; FaultKind::ALL.len()] && troubles.backlog.is_empty() {
             self.troubles = None;
@@ -265,7 +259,7 @@ mod tests {
     fn a_pause_ends_with_its_process() {
         let mut place = installed();
         assert_eq!(place.befall(&fault(FaultKind::Pause, true, 5)), Change::Nothing);
-        assert_eq!((place.is_paused(), place.local(Timestamp(9))), (true, Timestamp(5)));
+        assert_eq!((place.is_paused(), place.local(Timestamp(9))), (true, Timestamp(0)));
         assert_eq!(place.befall(&fault(FaultKind::Crash, true, 10)), Change::Ends);
         assert_eq!(place.befall(&fault(FaultKind::Crash, false, 20)), Change::Begins);
         assert_eq!((place.is_paused(), place.local(Timestamp(21))), (false, Timestamp(21)));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, Addr, Context, Handler, Message};
 use muster::roles::{Core, IntentNumber};
 use muster::time::Timestamp;
-use muster_actors::role::{self, FOREVER, Role, SLEEP_MAX};
+use muster_actors::role::{self, FOREVER, Role};
 
 use super::Shared;
 use crate::world::{Body, Change, Event, Hands, NodeId, Place, Wanted, refuse, state_of};
@@ -46,8 +46,9 @@ where
     }
 
     fn sleep_max(&self, _: &H::Core) -> Duration {
-        // Deployed, a core wakes at the latest after this time and so follows a clock that was set; here at once.
-        if self.is_stepping { SLEEP_MAX } else { FOREVER }
+        // Deployed, a core wakes each minute and so follows a clock that was set. Here it wakes at the step, and its timer,
+        // which is by the clock before, is armed anew.
+        if self.is_stepping { Duration::ZERO } else { FOREVER }
     }
 
     fn before_wake(&mut self, _: &H::Core, _: &mut Context<Role<Self>>) -> Option<<H::Core as Core>::Input> {
@@ -115,6 +116,8 @@ where
 trait Receive: Actor {
     /// A fault begins or ends.
     fn befall(&mut self, now: Timestamp, event: &Event, ctx: &mut Self::Context);
+    /// Its clock is another than before: it wakes, and its timer is armed anew.
+    fn wake_anew(&mut self, ctx: &mut Self::Context);
     /// An event that its hands take.
     fn receive(&mut self, now: Timestamp, event: &Event, ctx: &mut Self::Context);
 }
@@ -137,16 +140,20 @@ where
             }
             Change::ClockSteps => {
                 shared.stage.borrow_mut().record.probe("woke-at-a-step-of-its-clock", 1);
-                self.hands_mut().is_stepping = true;
-                self.turn(ctx);
-                self.hands_mut().is_stepping = false;
+                self.wake_anew(ctx);
             }
             Change::GoesOn => {
-                self.turn(ctx);
+                self.wake_anew(ctx);
                 let backlog = seat.borrow_mut().at.take_backlog(now, &mut shared.stage.borrow_mut());
                 backlog.iter().for_each(|event| self.receive(now, event, ctx));
             }
         }
+    }
+
+    fn wake_anew(&mut self, ctx: &mut Context<Self>) {
+        self.hands_mut().is_stepping = true;
+        self.turn(ctx);
+        self.hands_mut().is_stepping = false;
     }
 
     fn receive(&mut self, now: Timestamp, event: &Event, ctx: &mut Context<Self>) {

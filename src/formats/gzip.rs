@@ -188,7 +188,12 @@ impl<R: BufRead> Read for Counted<R> {
 
 /// One gzip member at level 6, without time or name: equal content gives equal bytes, so one digest.
 pub fn compress(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::GzBuilder::new().mtime(0).write(Vec::new(), Compression::new(6));
+    compress_at(bytes, 0)
+}
+
+/// The same with a time in it, in Unix seconds: what is sent on purpose a second time is no repeated delivery.
+pub fn compress_at(bytes: &[u8], at_secs: u32) -> Vec<u8> {
+    let mut encoder = flate2::GzBuilder::new().mtime(at_secs).write(Vec::new(), Compression::new(6));
     // Writing into a Vec cannot fail.
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("a Vec takes every write")
 }

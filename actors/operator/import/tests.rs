@@ -39,7 +39,7 @@ fn a_business_file_travels_in_canonical_form_as_the_whole_of_its_source() {
     for (name, bytes) in [("c.csv", GOOD.as_bytes().to_vec()), ("c.CSV.gz", gzip::compress(GOOD.as_bytes()))] {
         let sent = outgoing_of(&[(name, &bytes)], "--kind contracts --source erp").unwrap().remove(0);
         assert_eq!(sent.stream, Stream("IntermediateData/erp/Contracts".into()));
-        assert!(sent.name.to_ascii_lowercase() == "c.csv.gz" && sent.collected_at.is_some());
+        assert!(sent.name.eq_ignore_ascii_case("c.csv.gz") && sent.collected_at.is_some());
         let body = sent.body.unwrap();
         let mut text = String::new();
         Inflate::new(&body[..]).read_to_string(&mut text).unwrap();

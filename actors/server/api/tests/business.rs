@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::fixture::{Fixture, NOW, Package, package};
 use crate::clock::Clock;
+use crate::log::PackageRequest;
 use crate::server::api::openapi;
 use crate::server::sweep::sweep;
 
@@ -149,5 +150,21 @@ async fn the_package_of_rows_in_force_is_kept_and_that_of_replaced_ones_goes_aft
     assert_eq!(ids(&fixture.get("/api/v1/contracts").await), ["erp C-2"]);
     let path = format!("/api/v1/packages/{second}/body");
     assert_eq!(fixture.raw(reqwest::Method::GET, &path).await.0, 200);
+    fixture.stop().await;
+}
+
+#[actix::test]
+async fn a_source_whose_package_is_gone_is_named_and_leaves_the_others() {
+    let fixture = Fixture::daily().await;
+    fixture.settle(contracts("erp", 1, "contract\nC-1\n")).await;
+    fixture.settle(contracts("crm", 1, "contract\nC-2\n")).await;
+    let logs = &fixture.server.api.logs;
+    let gone = logs.package_index.after(None, 1).remove(0).key;
+    logs.packages.ask(PackageRequest::Forget(vec![gone])).await.unwrap();
+    let list = fixture.get("/api/v1/contracts").await;
+    assert_eq!((ids(&list), &list["unreadable"]), (vec!["crm C-2".to_owned()], &json!(["erp"])));
+    // Sent again with other bytes it is whole again.
+    fixture.settle(contracts("erp", 2, "contract\nC-1\nC-3\n")).await;
+    assert_eq!(fixture.get("/api/v1/contracts").await["total"], 3);
     fixture.stop().await;
 }

@@ -159,6 +159,9 @@ fn business_file(args: &ImportArgs, kind: BusinessKind) -> Result<Vec<Outgoing>,
     prepared.bad.lines(file).iter().for_each(|line| eprintln!("{line}"));
     let all = rows + bad;
     match bad {
+        0 if rows == 0 => {
+            eprintln!("muster: `{shown}` has no rows: nothing of {kind} from `{}` stays in force", args.source);
+        }
         0 => {}
         _ if rows == 0 => return Err(work(format!("`{shown}`: none of its {all} rows is good, nothing is sent"))),
         _ if args.good_rows => eprintln!("muster: `{shown}`: {bad} of {all} rows are bad, the other {rows} are sent"),

@@ -33,7 +33,7 @@ pub struct TenantState {
     /// What `staged` was when inventory of another tool was staged last: the import of that is not kept waiting.
     #[serde(default)]
     pub third_party: u64,
-    /// How many sources have a business file, counted for each kind.
+    /// How many sources have a business file in force, counted for each kind.
     #[serde(default)]
     pub business_files: u32,
 }

@@ -79,6 +79,12 @@ fn a_file_with_a_bad_row_leaves_only_when_the_good_ones_are_enough() {
 }
 
 #[test]
+fn a_file_without_rows_leaves_since_it_takes_its_source_away() {
+    let sent = outgoing_of(&[("c.csv", b"contract\n")], "--kind contracts --source erp").unwrap().remove(0);
+    assert_eq!(check(std::io::BufReader::new(Inflate::new(&sent.body.unwrap()[..]))).unwrap().rows, 0);
+}
+
+#[test]
 fn the_first_bad_rows_are_listed_and_the_others_counted() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("c.csv");

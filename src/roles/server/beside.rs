@@ -168,7 +168,8 @@ where
     Ok(Beside::imported(record, None))
 }
 
-/// Puts a business file in force, unless a later one of its source and kind is there.
+/// Puts a business file in force, unless a later one of its source and kind is there. One without rows takes its source
+/// away: so there is a way back from names that nobody meant.
 pub(super) fn business<L, V, E>(
     draft: &mut Draft<L>,
     tenant: &TenantId,
@@ -184,24 +185,30 @@ where
     let business = BusinessKey { source: source.into(), kind };
     let key = FactKey::Business(tenant.clone(), business.clone());
     let file = BusinessFile { package: envelope.key(), stream: stream.clone(), effective, rows };
-    match draft.read::<BusinessFile>(&key)? {
-        Some(known) if !known.gives_way_to(&file) => {
-            let why = format!("a later file of {kind} from `{source}` is in force: {}", known.package.digest);
-            return Ok(Beside::ended(FinalState::Stale, why));
-        }
-        Some(_) => {}
-        None => {
-            let counters = FactKey::Tenant(tenant.clone());
-            let mut state: TenantState = draft.read(&counters)?.unwrap_or_default();
-            if state.business_files >= SOURCES_MAX {
-                let why = format!("{SOURCES_MAX} sources have business files already: send it as one of theirs");
-                return Ok(Beside::ended(FinalState::Quarantined, why));
-            }
-            state.business_files += 1;
-            draft.write(&counters, &state);
-        }
+    let known = draft.read::<BusinessFile>(&key)?;
+    if let Some(known) = &known
+        && !known.gives_way_to(&file)
+    {
+        let why = format!("a later file of {kind} from `{source}` is in force: {}", known.package.digest);
+        return Ok(Beside::ended(FinalState::Stale, why));
     }
-    draft.write(&key, &file);
+    let counters = FactKey::Tenant(tenant.clone());
+    let mut state: TenantState = draft.read(&counters)?.unwrap_or_default();
+    match (known.is_some(), rows > 0) {
+        (false, true) if state.business_files >= SOURCES_MAX => {
+            let why = format!("{SOURCES_MAX} sources have business files already: empty one by a file without rows");
+            return Ok(Beside::ended(FinalState::Quarantined, why));
+        }
+        (false, true) => state.business_files += 1,
+        (true, false) => state.business_files = state.business_files.saturating_sub(1),
+        (true, true) | (false, false) => {}
+    }
+    if rows > 0 {
+        draft.write(&key, &file);
+    } else {
+        draft.remove(&key);
+    }
+    draft.write(&counters, &state);
     let (state, business) = (FinalState::Imported, Some(business));
     Ok(Beside { state, reason: None, record: None, business, has_wrong_clock: false })
 }

@@ -169,7 +169,8 @@ impl ServerCore {
             last_import: self.state.last_import.max(state.last_import).map(|last| last.min(now)),
             last_change: self.state.last_change.max(state.last_change),
             third_party: self.state.third_party.max(state.third_party),
-            business_files: self.state.business_files.max(state.business_files),
+            // Goes down too; nothing here depends on it.
+            business_files: state.business_files,
         };
         // What agents reported may have waited for hours: the import is wanted only since now, and waits for the loads of
         // other files that came with this one.

@@ -283,7 +283,12 @@ impl Facts {
         let mut draft = Draft::new(look);
         let ended = settle(&mut draft, &tenant(), envelope.clone(), content, START.plus_ms(9)).unwrap();
         let writes: Vec<_> = draft.into_writes().collect();
-        self.0.borrow_mut().extend(writes.into_iter().map(|(key, value)| (key, value.unwrap())));
+        for (key, value) in writes {
+            match value {
+                Some(value) => drop(self.0.borrow_mut().insert(key, value)),
+                None => drop(self.0.borrow_mut().remove(&key)),
+            }
+        }
         ended
     }
 
@@ -708,17 +713,25 @@ fn a_business_file_of_another_kind_than_it_says_or_of_no_true_source_is_set_asid
 }
 
 #[test]
-fn sources_without_end_are_refused_and_those_that_are_known_go_on() {
+fn sources_without_end_are_refused_until_one_is_emptied_and_those_that_are_known_go_on() {
     let facts = Facts::default();
-    let settle = |source: u32, at| {
+    let settle = |source: u32, at, rows| {
         let package = business_package("a", &format!("s{source}"), "Contracts", at);
-        facts.settle(&Envelope { digest: Digest::of(format!("{source} {at}").as_bytes()), ..package }, contracts(1))
+        let digest = Digest::of(format!("{source} {at}").as_bytes());
+        facts.settle(&Envelope { digest, ..package }, contracts(rows)).unwrap().state
     };
     for source in 0..SOURCES_MAX {
-        assert_eq!(settle(source, -50).unwrap().state, FinalState::Imported);
+        assert_eq!(settle(source, -50, 1), FinalState::Imported);
     }
-    assert_eq!(settle(SOURCES_MAX, -50).unwrap().state, FinalState::Quarantined);
-    assert_eq!(settle(7, -40).unwrap().state, FinalState::Imported);
+    assert_eq!(settle(SOURCES_MAX, -50, 1), FinalState::Quarantined);
+    assert_eq!(settle(7, -40, 1), FinalState::Imported);
+    assert_eq!(
+        (settle(7, -45, 0), settle(7, -30, 0), settle(7, -20, 0)),
+        (FinalState::Stale, FinalState::Imported, FinalState::Imported)
+    );
+    assert_eq!((settle(SOURCES_MAX, -10, 1), settle(7, -10, 1)), (FinalState::Imported, FinalState::Quarantined));
+    let state: TenantState = facts.get(&FactKey::Tenant(tenant())).unwrap();
+    assert_eq!(state.business_files, SOURCES_MAX);
 }
 
 #[test]

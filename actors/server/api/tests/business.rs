@@ -166,5 +166,9 @@ async fn a_source_whose_package_is_gone_is_named_and_leaves_the_others() {
     // Sent again with other bytes it is whole again.
     fixture.settle(contracts("erp", 2, "contract\nC-1\nC-3\n")).await;
     assert_eq!(fixture.get("/api/v1/contracts").await["total"], 3);
+    // A file without rows takes its source away.
+    fixture.settle(contracts("crm", 2, "contract\n")).await;
+    let list = fixture.get("/api/v1/contracts").await;
+    assert_eq!((ids(&list), &list["unreadable"]), (vec!["erp C-1".to_owned(), "erp C-3".to_owned()], &json!([])));
     fixture.stop().await;
 }

@@ -92,9 +92,7 @@ pub(super) fn prepare(file: &Path, kind: BusinessKind, spelling: Spelling, at: T
             Err(error) => bad.add(error),
         }
     }
-    // Until the year 2106.
-    let at_secs = u32::try_from(at.0.div_euclid(1_000)).unwrap_or_default();
-    let body = compress_at(&writer.finish(), at_secs);
+    let body = compress_at(&writer.finish(), at);
     if body.len() as u64 > BODY_BYTES_MAX {
         return Err(format!("has {} bytes compressed, at most {BODY_BYTES_MAX} are taken", body.len()));
     }

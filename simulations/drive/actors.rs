@@ -163,7 +163,7 @@ where
             if matches!(event.body, Body::Fault { .. } | Body::Installed) {
                 let Seat { at, hands, .. } = &mut *seat.borrow_mut();
                 if at.befall(&event.body) == Some(false) {
-                    hands.died(&mut shared.stage.borrow_mut());
+                    hands.died(at, &mut shared.stage.borrow_mut());
                     // Nothing that it wanted is done any more.
                     self.stop(ctx);
                     ctx.stop();

@@ -42,6 +42,8 @@ pub struct Scenario {
     pub days: u32,
     /// The moment at which the simulation starts, midnight of some day.
     pub start: Timestamp,
+    /// Whether nodes store true bytes in their deployed logs, on simulated disks; else only sizes are simulated.
+    pub is_full: bool,
     /// What agents do.
     pub fleet: Agents,
     /// When they do it: the operator's setting.
@@ -120,6 +122,8 @@ pub struct Overrides {
     pub agents: Option<u32>,
     /// Days.
     pub days: Option<u32>,
+    /// See [`Scenario::is_full`].
+    pub is_full: bool,
 }
 
 impl Scenario {
@@ -163,6 +167,7 @@ impl Scenario {
             agents,
             days,
             start,
+            is_full: overrides.is_full,
             fleet,
             schedule,
             hierarchy: hierarchy.into_inner(),
@@ -205,7 +210,7 @@ mod tests {
     fn the_command_line_wins_over_the_file() {
         let text = "[fleet]\nagents = 5\ndays = 6\n";
         let file = Document { text, file: "s.toml" };
-        let over = |agents, days| Scenario::read(&file, Overrides { agents, days });
+        let over = |agents, days| Scenario::read(&file, Overrides { agents, days, is_full: false });
         let scenario = over(Some(7), None).unwrap();
         assert_eq!((scenario.agents, scenario.days), (7, 6));
         let error = over(Some(0), None).unwrap_err().to_string();

@@ -113,10 +113,10 @@ impl AgentHands {
         Some(id)
     }
 
-    fn publish(&mut self, at: &Place, now: Timestamp, number: u64, stage: &mut Stage) -> AgentInput {
+    fn publish(&mut self, now: Timestamp, stage: &mut Stage) -> AgentInput {
         let id = stage.book.published(self.agent);
-        let bytes = stage.scenario.fleet.inventory_bytes.pick(stage.draw(at.id, at.life, number, 11));
-        let parcel = Parcel { id, bytes: bytes as u32, hops: 0, collected: now, first_received: now };
+        let bytes = stage.scenario.fleet.bytes_of(stage.seed, id);
+        let parcel = Parcel { id, bytes, hops: 0, collected: now, first_received: now };
         let published = Published { parcel, was_sent: false };
         self.outbox.reserve_exact(1);
         self.outbox.push(published);
@@ -150,7 +150,7 @@ impl Hands for AgentHands {
         AgentCore::recover(durable, RngStream::new(stage.seed, seed, u64::from(at.life)), now)
     }
 
-    fn died(&mut self, _: &mut Stage) {
+    fn died(&mut self, _: &Place, _: &mut Stage) {
         self.waiting = [NONE; 4];
     }
 
@@ -164,7 +164,7 @@ impl Hands for AgentHands {
         self.waiting[what as usize] = NONE;
         let intent = IntentNumber(event.number);
         match (what, event.body) {
-            (Waiting::Collection, _) => vec![self.publish(at, now, event.number, stage)],
+            (Waiting::Collection, _) => vec![self.publish(now, stage)],
             (Waiting::Measures, _) => {
                 let servers = stage.layout.rules(self.agent, self.revision).servers.len();
                 let places = (0..servers as u16).map(ServerNumber);

@@ -11,6 +11,8 @@
 mod agent;
 mod beacon;
 mod book;
+mod content;
+mod custody;
 mod director;
 mod event;
 mod layout;
@@ -18,6 +20,7 @@ mod node;
 mod nodes;
 mod record;
 mod server;
+mod settling;
 mod view;
 
 use std::sync::Arc;

@@ -16,7 +16,7 @@ pub trait Hands {
     fn recover(&mut self, at: &Place, now: Timestamp, stage: &mut Stage) -> Self::Core;
 
     /// Its process is gone; what was not synced is lost.
-    fn died(&mut self, stage: &mut Stage);
+    fn died(&mut self, at: &Place, stage: &mut Stage);
 
     /// What the core is told before it wakes because it is due.
     fn before_wake(&mut self, now: Timestamp) -> Option<<Self::Core as Core>::Input>;
@@ -184,7 +184,7 @@ impl<H: Hands> Node<H> {
                         self.core = Some(self.hands.recover(&self.at, now, stage));
                         self.wake_if_due(now, stage);
                     } else if !self.at.runs() && self.core.take().is_some() {
-                        self.hands.died(stage);
+                        self.hands.died(&self.at, stage);
                     }
                 }
                 Body::Request { .. } if self.core.is_none() => refuse(now, event, stage),

@@ -10,7 +10,7 @@ use muster::roles::agent::{
     StreamNumber,
 };
 use muster::schedule::Ran;
-use muster::time::Timestamp;
+use muster::time::{MINUTE_MS, Timestamp};
 use muster::upload::selector::{Measures, Ping, Probe};
 
 use super::event::{Body, Event, NodeId, PackageId, Parcel, Reply, What};
@@ -24,8 +24,13 @@ const POLICY_BYTES: u64 = 2_000;
 #[derive(Clone, Copy, Debug)]
 struct Published {
     parcel: Parcel,
-    was_sent: bool,
+    /// When it was sent last; before everything for not yet.
+    sent: Timestamp,
 }
+
+/// What is sent so long after the last time is the pass of a catch-up, which is no retry: the tries of a pass end within
+/// minutes. Source: delivery contract, section 5, backoff.
+const NEW_PASS_MS: i64 = 30 * MINUTE_MS;
 
 /// What was remembered for the next life.
 #[derive(Clone, Debug)]
@@ -117,7 +122,7 @@ impl AgentHands {
         let id = stage.book.published(self.agent);
         let bytes = stage.scenario.fleet.bytes_of(stage.seed, id);
         let parcel = Parcel { id, bytes, hops: 0, collected: now, first_received: now };
-        let published = Published { parcel, was_sent: false };
+        let published = Published { parcel, sent: Timestamp(i64::MIN) };
         self.outbox.reserve_exact(1);
         self.outbox.push(published);
         self.last_collected = now;
@@ -226,7 +231,8 @@ impl Hands for AgentHands {
                 };
                 let published = &mut self.outbox[place];
                 self.sending = published.parcel.id.number;
-                stage.record.sent(now, !std::mem::replace(&mut published.was_sent, true));
+                let before = std::mem::replace(&mut published.sent, now);
+                stage.record.sent(now, now.ms_since(before) >= NEW_PASS_MS);
                 if stage.layout.server(self.agent, self.revision, ServerNumber(0)) != Some(to) {
                     stage.record.probe("agent-passed-over-a-server", 1);
                 }

@@ -186,6 +186,22 @@ impl SimDisk {
         state.names.iter().map(|(name, inode)| (name.clone(), state.inodes[inode].current())).collect()
     }
 
+    /// One disk that may be found after the power came back, drawn from `rng`: each unsynced change is there or not, and the
+    /// last write may be torn.
+    pub fn outcome(&self, rng: &mut RngStream) -> SimDisk {
+        let state = self.state();
+        let units = state.names_unsynced.len() + state.inodes.values().map(|content| content.unsynced.len()).sum::<usize>();
+        // All or nothing of it as often as a mixture: the first is what mostly happens.
+        let choice: Vec<bool> = match rng.below(4) {
+            0 => vec![false; units],
+            1 => vec![true; units],
+            _ => (0..units).map(|_| rng.bits() & 1 == 1).collect(),
+        };
+        let torn = state.last_write(&choice).filter(|(_, length)| *length > 1 && rng.below(2) == 0);
+        let torn = torn.map(|(unit, length)| (unit, 1 + rng.below(length as i64 - 1) as usize));
+        state.outcome(&choice, torn)
+    }
+
     /// Every disk that may be found after the power came back. Unsynced changes are pooled over files and folder; up to
     /// seven of them are tried in every subset, more in every prefix, every single loss and 24 draws of `rng`. The
     /// last write of each subset is also tried torn.

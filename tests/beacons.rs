@@ -6,7 +6,7 @@ use muster::formats::gzip;
 use muster::id::Digest;
 use serde_json::{Value, json};
 
-use crate::support::{Node, get, run, shipped, wait_for};
+use crate::support::{Node, get, only_line, run, shipped, wait_for};
 
 /// A server and its beacons on a loopback address of their own.
 struct Place<'f> {
@@ -30,9 +30,14 @@ impl Place<'_> {
     }
 
     fn server(&self) -> PathBuf {
-        let changes = [("/var/lib/muster/server", &*self.data("server")), ("127.0.0.1", self.address)];
-        let text = shipped("server.toml", &changes).replace("on_arrival = false", "on_arrival = true");
+        let text = self.daily_server().replace("on_arrival = false", "on_arrival = true");
         self.write("server", &text)
+    }
+
+    /// The text of a server that imports once a day.
+    fn daily_server(&self) -> String {
+        let changes = [("/var/lib/muster/server", &*self.data("server")), ("127.0.0.1", self.address)];
+        shipped("server.toml", &changes)
     }
 
     /// A beacon on `port` below the node on `parent`, which asks and reports each second.
@@ -120,31 +125,36 @@ fn a_beacon_is_moved_to_another_parent_by_a_setting_and_a_wrong_parent_cuts_nobo
 }
 
 #[test]
-fn inventory_of_another_tool_is_imported_through_a_beacon_and_business_files_are_kept() {
+fn what_other_tools_and_the_business_send_is_imported_on_arrival_through_a_beacon() {
     let folder = tempfile::tempdir().unwrap();
     let place = Place { folder: folder.path(), address: "127.77.0.41" };
     let log = folder.path().join("server.log");
-    let _server = Node::ready_with_log("server", &place.server(), &log);
+    let _server = Node::ready_with_log("server", &place.write("server", &place.daily_server()), &log);
     let (_beacon, ready) = Node::ready("beacon", &place.beacon("beacon", 7081, 7080));
     assert!(ready["upload"].is_string());
-    let file = folder.path().join("scan of pc7.ndi");
-    let ndi = r#"<Inventory Tracker="1" Audience="Machine" Scope="pc7.lab" MachineName="pc7" UserName="scanner"
-        DateTime="20250314T031522" Type="Full"><Hardware Class="MGS_ComputerSystem" Name="x">
-        <Property Name="Model" Value="M7"/></Hardware></Inventory>"#;
-    std::fs::write(&file, ndi).unwrap();
-    let import = |source: &str| {
+    let import = |machine: &str, source: &str| {
+        let file = folder.path().join(format!("scan of {machine}.ndi"));
+        let ndi = format!(
+            r#"<Inventory Tracker="1" Audience="Machine" Scope="{machine}.lab" MachineName="{machine}" UserName="scanner"
+            DateTime="20250314T031522" Type="Full"><Hardware Class="MGS_ComputerSystem" Name="x">
+            <Property Name="Model" Value="M7"/></Hardware></Inventory>"#
+        );
+        std::fs::write(&file, ndi).unwrap();
         let file = file.to_str().unwrap();
         run(&["import", file, "--kind", "inventory", "--source", source, "--server", &place.at(7081)])
     };
-    assert_eq!(import("agent").status.code(), Some(2), "agents' reports are theirs alone");
-    let imported = import("scanner");
-    let told = String::from_utf8(imported.stdout).unwrap();
-    assert!(imported.status.success() && told.trim_end().ends_with(" held"), "{told}");
-    let device = wait_for("the device", || {
-        let list: Value = get(&format!("{}/api/v1/devices", place.at(8080)))?;
-        list["items"].as_array()?.iter().find(|device| device["name"] == "pc7").cloned()
-    });
-    assert_eq!((&device["sources"], &device["model"]), (&json!(["scanner"]), &json!("M7")));
+    assert_eq!(import("pc7", "agent").status.code(), Some(2), "agents' reports are theirs alone");
+    // The first import is never kept waiting; the second machine shows that the daily one is not waited for.
+    for machine in ["pc7", "pc8"] {
+        let imported = import(machine, "scanner");
+        let told = String::from_utf8(imported.stdout).unwrap();
+        assert!(imported.status.success() && told.trim_end().ends_with(" held"), "{told}");
+        let device = wait_for("the device", || {
+            let list: Value = get(&format!("{}/api/v1/devices", place.at(8080)))?;
+            list["items"].as_array()?.iter().find(|device| device["name"] == machine).cloned()
+        });
+        assert_eq!((&device["sources"], &device["model"]), (&json!(["scanner"]), &json!("M7")));
+    }
 
     // One that is none is named in the server's log, with what is wrong.
     let put = |address: String, body: &[u8]| {
@@ -158,15 +168,64 @@ fn inventory_of_another_tool_is_imported_through_a_beacon_and_business_files_are
     });
     assert!(told.contains("file=\"rubbish.ndi.gz\"") && !told.contains("reason=\"\""), "{told}");
 
-    // A file of the business, at the address that beacons have for such files.
-    let body = gzip::compress(b"Contract No;Name\n");
-    let digest = Digest::of(&body);
+    // A file of the business that another program puts to the address that beacons have for such files.
+    let settled = |body: &[u8]| {
+        let digest = Digest::of(body);
+        wait_for("the file settled", || {
+            get(&format!("{}/api/v1/packages/{digest}", place.at(8080))).filter(|package| package["state"] != "held")
+        })
+    };
     let id = wait_for("its id", || place.listed("beacon")?["id"].as_str().map(str::to_owned));
     let address = |id: &str| format!("{}/inventory-beacons/{id}/intermediate/contracts.csv.gz", place.at(7081));
+    let body = gzip::compress(b"contract,name,end\nC-1,Support,2026-12-31\nC-2,Licences,\n");
     assert_eq!((put(address("nobody"), &body), put(address(&id), &body)), (400, 200));
-    let package = wait_for("the file at the server", || get(&format!("{}/api/v1/packages/{digest}", place.at(8080))));
-    assert_eq!((&package["state"], &package["kind"]), (&json!("held"), &json!("IntermediateData")));
+    let package = settled(&body);
+    assert_eq!((&package["state"], &package["kind"]), (&json!("imported"), &json!("IntermediateData")));
     assert_eq!(package["hops"].as_array().unwrap().len(), 2);
+    let bad = gzip::compress(b"contract,end\nC-1,2026-12-31\nC-2,soon\n");
+    assert_eq!(put(address(&id), &bad), 200);
+    let package = settled(&bad);
+    let reason = package["reason"].as_str().unwrap();
+    assert!(package["state"] == "quarantined" && reason.contains("line 3, column `end`: `soon`"), "{reason}");
+    let rows = |kind: &str, field: &str| {
+        let list: Value = get(&format!("{}/api/v1/{kind}", place.at(8080))).unwrap();
+        let rows = list["items"].as_array().unwrap().iter();
+        rows.map(|row| format!("{} {}", row["source"].as_str().unwrap(), row[field].as_str().unwrap())).collect()
+    };
+    let contracts = || -> Vec<String> { rows("contracts", "contract") };
+    assert_eq!(contracts(), ["third-party C-1", "third-party C-2"]);
+
+    // Purchases of another spelling: the whole of their source each time, also when an earlier file comes again.
+    let (file, map) = (folder.path().join("orders.csv"), folder.path().join("map.toml"));
+    std::fs::write(
+        &map,
+        "delimiter = \";\"\n[columns]\npurchase = \"Nr\"\nproduct = \"Artikel\"\nquantity = \"Menge\"\n",
+    )
+    .unwrap();
+    let buy = |text: &str, more: &[&str]| {
+        std::fs::write(&file, text).unwrap();
+        let server = place.at(7081);
+        let line = ["import", file.to_str().unwrap(), "--kind", "purchases", "--source", "erp", "--server", &server];
+        run(&[&line[..], &["--map", map.to_str().unwrap()], more].concat())
+    };
+    let first = "Nr;Artikel;Menge\n1;Office;5\n2;Server;1\n";
+    let bad = "Nr;Artikel;Menge\n3;Editor;7\n4;Editor;viele\n";
+    let purchases = |wanted: &[&str]| {
+        wait_for("the purchases", || (rows("purchases", "purchase") as Vec<String> == wanted).then_some(()));
+    };
+    assert!(buy(first, &[]).status.success());
+    purchases(&["erp 1", "erp 2"]);
+    let refused = buy(bad, &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(only_line(&refused).contains("1 of 2 rows are bad, nothing is sent"));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("orders.csv: line 3, column `Menge`: `viele` is no whole number"), "{told}");
+    purchases(&["erp 1", "erp 2"]);
+    assert!(buy(bad, &["--good-rows"]).status.success());
+    purchases(&["erp 3"]);
+    assert!(buy(first, &[]).status.success());
+    purchases(&["erp 1", "erp 2"]);
+    assert_eq!(contracts(), ["third-party C-1", "third-party C-2"]);
 }
 
 #[test]

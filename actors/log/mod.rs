@@ -3,6 +3,7 @@
 mod disk;
 mod facts;
 mod folder_disk;
+mod group;
 #[expect(clippy::module_inception, reason = "the folder holds the log and what stands around it")]
 mod log;
 mod packages;
@@ -11,6 +12,7 @@ mod writer;
 pub use disk::{Disk, DiskFile, Space, read_file, replace_file};
 pub use facts::{COMMIT_RECORDS_MAX, FactIndex, FactWrite, Facts, Position};
 pub use folder_disk::FolderDisk;
+pub use group::{Answer, Group, Job};
 pub use log::{
     Compacted, GROUP_BYTES, Listed, Log, LogError, LogOptions, LogReader, Place, ReadError, ReadRecord, Recovery,
     SEGMENT_BYTES, Write,

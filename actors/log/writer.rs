@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::facts::{FactWrite, Facts, Position};
+use super::group::{Group, Job};
 use super::log::{GROUP_BYTES, LogError};
 use super::packages::{Packages, Taken};
 use crate::clock::SharedClock;
@@ -104,11 +105,6 @@ pub struct WriterStats {
     pub full: AtomicU64,
 }
 
-struct Job<J: Journal> {
-    request: J::Request,
-    reply: oneshot::Sender<Result<J::Answer, WriteError>>,
-}
-
 /// Called with the reason when the log failed for good; ends the process when deployed.
 pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -124,7 +120,7 @@ impl<J: Journal> Writer<J> {
         let (send, receive) = sync_channel(QUEUE_MAX);
         let stats = Arc::new(WriterStats::default());
         let mut turn =
-            Turn { journal, receive, clock, reserve, stats: stats.clone(), last_group: 0, room: None, was_full: false };
+            Turn { group: Group::new(journal), receive, clock, reserve, stats: stats.clone(), last_group: 0, room: None, was_full: false };
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
             if let Err(failure) = turn.run() {
                 error!(error = %Chain(&failure), "the log failed, the process ends and recovers at its next start");
@@ -152,7 +148,7 @@ impl<J: Journal> Writer<J> {
 }
 
 struct Turn<J: Journal> {
-    journal: J,
+    group: Group<J>,
     receive: Receiver<Job<J>>,
     clock: SharedClock,
     reserve: Reserve,
@@ -165,21 +161,17 @@ struct Turn<J: Journal> {
     was_full: bool,
 }
 
-type Reply<J> =
-    (oneshot::Sender<Result<<J as Journal>::Answer, WriteError>>, Result<<J as Journal>::Answer, WriteError>);
-
 impl<J: Journal> Turn<J> {
     fn run(&mut self) -> Result<(), LogError> {
         while let Ok(first) = self.receive.recv() {
-            let mut group: Vec<Reply<J>> = Vec::with_capacity(self.last_group.max(8));
-            let gathered = self.gather(first, &mut group);
-            let has_bytes = self.journal.pending_bytes() > 0;
-            let synced = gathered.and_then(|()| self.journal.sync());
-            self.last_group = group.len();
+            let gathered = self.gather(first);
+            let has_bytes = self.group.journal().pending_bytes() > 0;
+            self.last_group = self.group.len();
+            let synced = self.group.end(gathered);
             match &synced {
                 Ok(()) => {
                     self.stats.groups.fetch_add(1, Ordering::Relaxed);
-                    self.stats.requests.fetch_add(group.len() as u64, Ordering::Relaxed);
+                    self.stats.requests.fetch_add(self.last_group as u64, Ordering::Relaxed);
                     if has_bytes && std::mem::take(&mut self.was_full) {
                         info!("there is room on the disk again");
                     }
@@ -189,20 +181,11 @@ impl<J: Journal> Turn<J> {
                 Err(LogError::Full) => warn!("the disk is full, senders are told so until there is room again"),
                 Err(_) => {}
             }
-            for (reply, answer) in group {
-                let answer = match &synced {
-                    Ok(()) => answer,
-                    Err(LogError::Full) => Err(WriteError::Full),
-                    Err(failure) => Err(WriteError::Failed(Chain(failure).to_string())),
-                };
-                // A sender that went away hears nothing: to it the package is perhaps stored.
-                let _ = reply.send(answer);
-            }
             match synced {
                 Ok(()) | Err(LogError::Full) => {}
                 Err(failure) => return Err(failure),
             }
-            match self.journal.tidy(self.clock.now()) {
+            match self.group.tidy(self.clock.now()) {
                 Ok(()) | Err(LogError::Full) => {}
                 Err(failure) => return Err(failure),
             }
@@ -211,18 +194,18 @@ impl<J: Journal> Turn<J> {
     }
 
     /// Takes requests into the group until it is full or nobody else is about.
-    fn gather(&mut self, first: Job<J>, group: &mut Vec<Reply<J>>) -> Result<(), LogError> {
+    fn gather(&mut self, first: Job<J>) -> Result<(), LogError> {
         let began = Instant::now();
         let mut next = Some(first);
         loop {
             if let Some(job) = next.take() {
-                self.take(job, group)?;
+                self.take(job)?;
             }
-            if group.len() >= GROUP_MAX || self.journal.pending_bytes() as usize >= GROUP_BYTES {
+            if self.group.len() >= GROUP_MAX || self.group.journal().pending_bytes() as usize >= GROUP_BYTES {
                 return Ok(());
             }
             let wait = GROUP_WAIT.saturating_sub(began.elapsed());
-            let more_expected = group.len() < self.last_group / 2;
+            let more_expected = self.group.len() < self.last_group / 2;
             let received = match self.receive.try_recv() {
                 Ok(job) => Ok(job),
                 Err(_) if more_expected && !wait.is_zero() => {
@@ -237,25 +220,13 @@ impl<J: Journal> Turn<J> {
         }
     }
 
-    fn take(&mut self, job: Job<J>, group: &mut Vec<Reply<J>>) -> Result<(), LogError> {
+    fn take(&mut self, job: Job<J>) -> Result<(), LogError> {
         if J::needs_room(&job.request) && !self.has_room() {
             self.stats.full.fetch_add(1, Ordering::Relaxed);
-            group.push((job.reply, Err(WriteError::Full)));
+            self.group.refuse(job);
             return Ok(());
         }
-        match self.journal.take(self.clock.now(), job.request) {
-            Ok(answer) => group.push((job.reply, Ok(answer))),
-            // One that cannot be laid out is the caller's own; it must not take the group with it.
-            Err(LogError::Frame(source)) => {
-                group.push((job.reply, Err(WriteError::Failed(Chain(&source).to_string()))))
-            }
-            Err(LogError::Full) => group.push((job.reply, Err(WriteError::Full))),
-            Err(failure) => {
-                group.push((job.reply, Err(WriteError::Failed(Chain(&failure).to_string()))));
-                return Err(failure);
-            }
-        }
-        Ok(())
+        self.group.take(self.clock.now(), job)
     }
 
     fn has_room(&mut self) -> bool {
@@ -264,7 +235,8 @@ impl<J: Journal> Turn<J> {
             _ => {
                 let reserve = self.reserve;
                 let room = self
-                    .journal
+                    .group
+                    .journal()
                     .space()
                     .is_none_or(|(free, total)| free >= reserve.bytes && free >= total / 100 * reserve.percent);
                 if !room && self.room.is_none_or(|(_, had)| had) {

@@ -1,4 +1,9 @@
-//! `muster import`: hands third-party inventory to a beacon or a server, and waits until it has custody.
+//! `muster import`: hands third-party inventory, contracts or purchases to a beacon or a server, and waits until it has
+//! custody.
+
+mod business;
+#[cfg(test)]
+mod tests;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,10 +17,13 @@ use muster::formats::ndi::{NdiError, read_ndi_gz};
 use muster::formats::wire::{BODY_BYTES_MAX, escape_header, header};
 use muster::formats::xml::XmlError;
 use muster::id::Digest;
+use muster::model::business::BusinessKind;
 use muster::model::package::{Kind, Stream};
 use muster::roles::server::is_source_name;
+use muster::time::Timestamp;
 use muster::upload::answer::{Answer, STRANGE_HINT, Verdict, verdict};
 
+use crate::clock::{Clock, WallClock};
 use crate::command::{Failure, in_system};
 use crate::errors::Chain;
 use crate::upload_client::UploadClient;
@@ -30,15 +38,21 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Options of `muster import`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ImportArgs {
-    /// Inventory files: `.ndi`, or `.ndi.gz` as it is
+    /// Inventory files: `.ndi`, or `.ndi.gz` as it is; contracts or purchases: one file `.csv` or `.csv.gz`
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// What they hold
     #[arg(long, value_enum)]
     kind: ImportKind,
-    /// The inventory source that they come from, as devices name it
+    /// The source that they come from, as devices and rows name it; a business file replaces the one before of its source
     #[arg(long, value_name = "NAME", default_value = "third-party")]
     source: String,
+    /// How the columns of a business file are called and spelled: a TOML file such as `config/imports/purchases.toml`
+    #[arg(long, value_name = "FILE")]
+    map: Option<PathBuf>,
+    /// Send the good rows of a business file that has bad ones too
+    #[arg(long)]
+    good_rows: bool,
     /// Base address of the upload listener of a beacon or of the server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7080")]
     server: String,
@@ -52,34 +66,42 @@ pub struct ImportArgs {
 pub enum ImportKind {
     /// Inventory of machines that another tool took stock of.
     Inventory,
+    /// Contracts of the business.
+    Contracts,
+    /// Lines of purchase orders of the business.
+    Purchases,
+}
+
+/// A file that may leave.
+struct Outgoing {
+    file: PathBuf,
+    /// The name under which it is uploaded.
+    name: String,
+    stream: Stream,
+    /// Its bytes when they are ready; else they are read when it is its turn.
+    body: Option<Bytes>,
+    collected_at: Option<Timestamp>,
+}
+
+fn usage(text: impl Into<String>) -> Failure {
+    Failure { text: text.into(), exit: 2 }
+}
+
+fn work(text: impl Into<String>) -> Failure {
+    Failure { text: text.into(), exit: 1 }
 }
 
 /// Sends the files one after the other; all of them are tried.
 pub fn run(args: ImportArgs) -> Result<(), Failure> {
-    let ImportKind::Inventory = args.kind;
-    let usage = |text: String| Failure { text, exit: 2 };
     let server = base_address_of(&args.server, args.allow_plain, "give `--allow-plain`")
         .map_err(|problem| usage(format!("--server: {problem}")))?;
-    if !is_source_name(&args.source) {
-        let text = format!(
-            "--source `{}`: write 1 to 100 letters, digits, `-`, `_`, `.` or blanks, and not `agent`",
-            args.source
-        );
-        return Err(usage(text));
-    }
-    // All are looked at before the first is sent: whoever mends one runs the same command again.
-    let names = args.files.iter().map(|file| upload_name(file)).collect::<Result<Vec<String>, Failure>>()?;
-    let work = |text: String| Failure { text, exit: 1 };
-    let checked = args.files.iter().map(|file| checked(file).map_err(|why| format!("`{}`: {why}", file.display())));
-    let wrong: Vec<String> = checked.filter_map(Result::err).collect();
-    if !wrong.is_empty() {
-        return Err(work(format!("{}; nothing is sent", wrong.join("; "))));
-    }
+    let outgoing = outgoing(&args)?;
     in_system(async {
         let client = UploadClient::new().map_err(|error| Failure::work(&error))?;
         let mut failed = Vec::new();
-        for (file, name) in args.files.iter().zip(&names) {
-            match send(&client, &server, &args.source, file, name).await {
+        for one in outgoing {
+            let file = one.file.clone();
+            match send(&client, &server, one).await {
                 Ok(line) => println!("{line}"),
                 Err(why) => failed.push(format!("`{}`: {why}", file.display())),
             }
@@ -88,17 +110,82 @@ pub fn run(args: ImportArgs) -> Result<(), Failure> {
     })
 }
 
-/// The name under which `file` is uploaded.
-fn upload_name(file: &Path) -> Result<String, Failure> {
+/// All are looked at before the first is sent: whoever mends one runs the same command again.
+fn outgoing(args: &ImportArgs) -> Result<Vec<Outgoing>, Failure> {
+    if !is_source_name(&args.source) {
+        let text = format!(
+            "--source `{}`: write 1 to 100 letters, digits, `-`, `_`, `.` or blanks, and not `agent`",
+            args.source
+        );
+        return Err(usage(text));
+    }
+    match args.kind {
+        ImportKind::Inventory => inventories(args),
+        ImportKind::Contracts => business_file(args, BusinessKind::Contracts),
+        ImportKind::Purchases => business_file(args, BusinessKind::Purchases),
+    }
+}
+
+fn inventories(args: &ImportArgs) -> Result<Vec<Outgoing>, Failure> {
+    if args.map.is_some() || args.good_rows {
+        return Err(usage("--map and --good-rows are for --kind contracts and purchases: leave them out"));
+    }
+    let stream = Stream::new(Kind::IntermediateData, &args.source, "Full");
+    let one = |file: &PathBuf| {
+        let name = upload_name(file, ".ndi", "inventory")?;
+        Ok(Outgoing { file: file.clone(), name, stream: stream.clone(), body: None, collected_at: None })
+    };
+    let outgoing = args.files.iter().map(one).collect::<Result<Vec<Outgoing>, Failure>>()?;
+    let checked = args.files.iter().map(|file| checked(file).map_err(|why| format!("`{}`: {why}", file.display())));
+    let wrong: Vec<String> = checked.filter_map(Result::err).collect();
+    if wrong.is_empty() { Ok(outgoing) } else { Err(work(format!("{}; nothing is sent", wrong.join("; ")))) }
+}
+
+fn business_file(args: &ImportArgs, kind: BusinessKind) -> Result<Vec<Outgoing>, Failure> {
+    let [file] = &args.files[..] else {
+        // The second would replace the first.
+        return Err(usage(format!(
+            "{} files: one file is all {kind} of its source: join them, or send each with a --source of its own",
+            args.files.len()
+        )));
+    };
+    let name = upload_name(file, ".csv", "business")?;
+    let spelling = business::spelling(args.map.as_deref(), kind)?;
+    let now = WallClock.now();
+    let shown = file.display();
+    let prepared = business::prepare(file, kind, spelling, now)
+        .map_err(|why| work(format!("`{shown}`: {why}; nothing is sent")))?;
+    let (rows, bad) = (prepared.rows, prepared.bad.count);
+    prepared.bad.lines(file).iter().for_each(|line| eprintln!("{line}"));
+    let all = rows + bad;
+    match bad {
+        0 if rows == 0 => {
+            eprintln!("muster: `{shown}` has no rows: nothing of {kind} from `{}` stays in force", args.source);
+        }
+        0 => {}
+        _ if rows == 0 => return Err(work(format!("`{shown}`: none of its {all} rows is good, nothing is sent"))),
+        _ if args.good_rows => eprintln!("muster: `{shown}`: {bad} of {all} rows are bad, the other {rows} are sent"),
+        _ => {
+            return Err(work(format!(
+                "`{shown}`: {bad} of {all} rows are bad, nothing is sent: mend them, or give --good-rows to send the other {rows}"
+            )));
+        }
+    }
+    let stream = Stream::new(Kind::IntermediateData, &args.source, kind.as_str());
+    Ok(vec![Outgoing { file: file.clone(), name, stream, body: Some(prepared.body), collected_at: Some(now) }])
+}
+
+/// The name under which `file` is uploaded; it ends in `ending`, or in that and `.gz`.
+fn upload_name(file: &Path, ending: &str, what: &str) -> Result<String, Failure> {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let lower = name.to_ascii_lowercase();
-    if lower.ends_with(".ndi.gz") {
+    if lower.ends_with(&format!("{ending}.gz")) {
         Ok(name.to_owned())
-    } else if lower.ends_with(".ndi") {
+    } else if lower.ends_with(ending) {
         Ok(format!("{name}.gz"))
     } else {
-        let text = format!("`{}` is no inventory file: its name has to end in .ndi or .ndi.gz", file.display());
-        Err(Failure { text, exit: 2 })
+        let shown = file.display();
+        Err(usage(format!("`{shown}` is no {what} file: its name has to end in {ending} or {ending}.gz")))
     }
 }
 
@@ -144,18 +231,23 @@ fn line_at(body: &[u8], at: u64) -> Option<u64> {
 }
 
 /// Sends one file until it is taken, and says what became of it.
-async fn send(client: &UploadClient, server: &str, source: &str, file: &Path, name: &str) -> Result<String, String> {
-    let path = file.to_owned();
-    let body = tokio::task::spawn_blocking(move || read(&path)).await.map_err(|error| error.to_string())??;
-    let (body, kind) = (Bytes::from(body), Kind::IntermediateData);
+async fn send(client: &UploadClient, server: &str, outgoing: Outgoing) -> Result<String, String> {
+    let Outgoing { file, name, stream, body, collected_at } = outgoing;
+    let body = match body {
+        Some(body) => body,
+        None => {
+            let path = file.clone();
+            let read = tokio::task::spawn_blocking(move || read(&path)).await;
+            Bytes::from(read.map_err(|error| error.to_string())??)
+        }
+    };
+    let kind = Kind::IntermediateData;
     let (digest, size) = (Digest::of(&body), body.len() as u64);
-    let headers = [
-        (header::STREAM, escape_header(Stream::new(kind, source, "Full").as_str())),
-        (header::SHA256, digest.to_string()),
-    ];
+    let mut headers = vec![(header::STREAM, escape_header(stream.as_str())), (header::SHA256, digest.to_string())];
+    headers.extend(collected_at.map(|at| (header::COLLECTED_AT, at.to_rfc3339())));
     let mut tries = 0;
     loop {
-        let answer = client.put(&format!("{server}/ManageSoftRL"), kind.as_str(), name, &headers, body.clone()).await;
+        let answer = client.put(&format!("{server}/ManageSoftRL"), kind.as_str(), &name, &headers, body.clone()).await;
         tries += 1;
         if answer.is_strange() {
             return Err(format!("{server} {answer}: {STRANGE_HINT} --server takes that, port 7080 or 7081 by default"));

@@ -50,6 +50,8 @@ fn counted(facts: &FactIndex, tenant: &TenantId) -> TenantState {
     for (key, error) in damaged {
         warn!(key = %Hex(&key), error = %Chain(&error), "a record cannot be read, its number may be given again");
     }
+    let business = facts.keys(&FactKind::Business.prefix(Some(tenant)), None, PAGE);
+    state.business_files = u32::try_from(business.len()).unwrap_or(u32::MAX);
     if records > 0 {
         (state.staged, state.devices) = (1, u64::from(state.next_device > DeviceId(1)));
     }

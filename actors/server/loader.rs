@@ -122,7 +122,8 @@ fn rows(content: &Content) -> usize {
         Content::Inventory(inventory) => inventory.software.len(),
         Content::Usage(file) => file.periods.iter().map(|period| 1 + period.applications.len()).sum(),
         Content::Discovery(file) => file.devices.iter().map(|device| 1 + device.services.len()).sum(),
-        Content::Log | Content::Bad(_) => 0,
+        // The rows of a business file stay in its package.
+        Content::Business(_) | Content::Log | Content::Bad(_) => 0,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::error::Error;
 use std::fmt::Display;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, BufReader};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -12,6 +12,7 @@ use muster::formats::gzip::Inflate;
 use muster::formats::mmi::read_mmi_gz;
 use muster::formats::ndi::read_ndi_gz;
 use muster::id::{Digest, Guid, TenantId};
+use muster::model::business;
 use muster::model::inventory::Inventory;
 use muster::model::package::{Envelope, Hop, Kind, PackageKey};
 use muster::model::stored;
@@ -85,7 +86,8 @@ impl Reading {
         }
         let reader = match envelope.kind {
             Kind::Inventories => inventory,
-            Kind::IntermediateData if has_inventory(&envelope.file_name) => inventory,
+            Kind::IntermediateData if has_ending(&envelope, ".ndi.gz") => inventory,
+            Kind::IntermediateData if has_ending(&envelope, ".csv.gz") => business_file,
             Kind::UsageData => usage,
             Kind::Discovery => discovery,
             Kind::Logs => log,
@@ -120,9 +122,9 @@ impl Reading {
     }
 }
 
-/// Whether a file of another tool holds inventory; what the business sends waits for its reader.
-fn has_inventory(file_name: &str) -> bool {
-    file_name.to_ascii_lowercase().ends_with(".ndi.gz")
+/// What a file of another tool holds is for its name to say.
+fn has_ending(envelope: &Envelope, ending: &str) -> bool {
+    envelope.file_name.to_ascii_lowercase().ends_with(ending)
 }
 
 /// What an inventory package says.
@@ -145,6 +147,14 @@ fn usage(body: &[u8]) -> Content {
 fn discovery(body: &[u8]) -> Content {
     let read = |bytes: CpuBudget<'_>| Disco::read(bytes);
     within_budget(body, read).map_or_else(Content::Bad, |file| Content::Discovery(Box::new(file)))
+}
+
+/// What a business file says; one bad row is enough, since to take a part of it is for whoever sends it to decide.
+fn business_file(body: &[u8]) -> Content {
+    let read = |bytes: CpuBudget<'_>| {
+        business::check(BufReader::new(Inflate::new(bytes))).map(|head| (head, Vec::<String>::new()))
+    };
+    within_budget(body, read).map_or_else(Content::Bad, Content::Business)
 }
 
 /// A log is kept as it came: that it is whole and within the limits is all that is asked of it.
@@ -245,6 +255,21 @@ mod tests {
             (1, b"<Policy/>".to_vec(), "the root element is `Policy`"),
         ] {
             let Content::Bad(why) = readers[reader](&body) else { panic!("{part}") };
+            assert!(why.contains(part), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_business_file_is_told_by_its_rows_and_a_bad_one_with_its_line() {
+        let good = business_file(&gzip::compress(b"contract,end\nC-1,2026-12-31\n"));
+        let head = business::BusinessHead { kind: business::BusinessKind::Contracts, rows: 1 };
+        assert_eq!(good, Content::Business(head));
+        for (body, part) in [
+            (gzip::compress(b"contract,end\nC-1,\nC-2,soon\n"), "line 3, column `end`: `soon` is no day"),
+            (gzip::compress(b"Contract No;Name\n"), "delimiter"),
+            (b"\x1f\x8bnonsense".to_vec(), "cannot read the table: gzip member 1 is damaged"),
+        ] {
+            let Content::Bad(why) = business_file(&body) else { panic!("{part}") };
             assert!(why.contains(part), "{why}");
         }
     }

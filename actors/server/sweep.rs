@@ -155,5 +155,9 @@ fn kept(books: &Books, key: &PackageKey, now: Timestamp) -> Result<Option<Keep>,
         Some(record) => fleet.fact(&FactKey::Record(books.tenant.clone(), record.clone()))?,
         None => None,
     };
-    Ok(Some(keep(&settlement, record.as_ref(), now)))
+    let business = match &settlement.business {
+        Some(business) => fleet.fact(&FactKey::Business(books.tenant.clone(), business.clone()))?,
+        None => None,
+    };
+    Ok(Some(keep(&settlement, record.as_ref(), business.as_ref(), now)))
 }

@@ -216,7 +216,7 @@ impl Nodes {
             let Some(entry) = read::<Settlement>(&facts, &FactKey::Package(tenant.clone(), key))? else { continue };
             let record = entry.record.clone().map(|record| FactKey::Record(tenant, record));
             let record = record.map(|key| read::<StagedRecord>(&facts, &key)).transpose()?.flatten();
-            if keep(&entry, record.as_ref(), now) != Keep::Body {
+            if keep(&entry, record.as_ref(), None, now) != Keep::Body {
                 self.inbox.release(at(80), &held.key, false)?;
             }
         }

@@ -32,12 +32,24 @@ pub struct FleetArgs {
     /// What keeps the time
     #[arg(long, value_enum, default_value_t = Driver::Calendar)]
     driver: Driver,
+    /// Only sizes, or true bytes in the deployed logs on simulated disks
+    #[arg(long, value_enum, default_value_t = Contents::Sizes)]
+    content: Contents,
     /// What is simulated; without one a quiet fleet
     #[arg(long, value_name = "F")]
     scenario: Option<PathBuf>,
     /// Where `report.json` and `report.html` are written
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+}
+
+/// What packages are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Contents {
+    /// Sizes.
+    Sizes,
+    /// Bytes that are stored, read and settled as deployed.
+    Full,
 }
 
 /// What keeps the time.
@@ -72,8 +84,9 @@ pub fn scenario_of(file: Option<&Path>, overrides: Overrides) -> Result<Scenario
 
 /// Simulates, writes the report, prints it as one line.
 pub fn run(args: FleetArgs) -> Result<(), Failure> {
-    let FleetArgs { agents, days, seed, driver, scenario, out } = args;
-    let scenario = Arc::new(scenario_of(scenario.as_deref(), Overrides { agents, days })?);
+    let FleetArgs { agents, days, seed, driver, content, scenario, out } = args;
+    let is_full = content == Contents::Full;
+    let scenario = Arc::new(scenario_of(scenario.as_deref(), Overrides { agents, days, is_full })?);
     if let Some(out) = &out {
         // A run of minutes must not end in a folder that cannot be written.
         std::fs::create_dir_all(out).map_err(|error| Failure {

@@ -49,6 +49,8 @@ pub struct Scenario {
     pub start: Timestamp,
     /// Agents that are installed at all, ascending; `None` for every one.
     pub only_agents: Option<Vec<u32>>,
+    /// Whether nodes store true bytes in their deployed logs, on simulated disks; else only sizes are simulated.
+    pub is_full: bool,
     /// What agents do.
     pub fleet: Agents,
     /// When they do it: the operator's setting.
@@ -130,6 +132,8 @@ pub struct Overrides {
     pub agents: Option<u32>,
     /// Days.
     pub days: Option<u32>,
+    /// See [`Scenario::is_full`].
+    pub is_full: bool,
 }
 
 impl Scenario {
@@ -183,6 +187,7 @@ impl Scenario {
             days,
             start,
             only_agents,
+            is_full: overrides.is_full,
             fleet,
             schedule,
             hierarchy: hierarchy.into_inner(),
@@ -230,7 +235,7 @@ mod tests {
     fn the_command_line_wins_over_the_file() {
         let text = "[fleet]\nagents = 5\ndays = 6\n";
         let file = Document { text, file: "s.toml" };
-        let over = |agents, days| Scenario::read(&file, Overrides { agents, days });
+        let over = |agents, days| Scenario::read(&file, Overrides { agents, days, is_full: false });
         let scenario = over(Some(7), None).unwrap();
         assert_eq!((scenario.agents, scenario.days), (7, 6));
         let error = over(Some(0), None).unwrap_err().to_string();

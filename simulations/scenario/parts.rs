@@ -1,7 +1,10 @@
 //! The sections of a scenario.
 
+use muster::rng::mix;
 use muster::time::{DAY_MS, HOUR_MS, SECOND_MS};
 use serde::Deserialize;
+
+use crate::world::PackageId;
 
 /// A number that is drawn for each use, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -56,6 +59,12 @@ impl Default for Agents {
 }
 
 impl Agents {
+    /// Bytes of an agent's package: of its name alone, so that nobody has to remember them.
+    pub fn bytes_of(&self, seed: u64, id: PackageId) -> u32 {
+        let draw = mix(mix(seed, 11), u64::from(id.agent) << 32 | u64::from(id.number));
+        u32::try_from(self.inventory_bytes.pick(draw)).unwrap_or(u32::MAX)
+    }
+
     pub(super) fn problem(&self) -> Option<String> {
         share(self.laptops, "laptops")
             .or_else(|| self.inventory_bytes.problem("inventory_bytes", 1, 32 << 20))

@@ -85,7 +85,7 @@ pub fn run(options: &UsageOptions) -> Result<UsageReport, UsageError> {
     let place = Place::of(options.seed);
     let data = options.folder.join("agent");
     let mut server = Node::new(&options.muster, &options.folder, "server", &server_file(&options.folder, place))?;
-    let mut agent = Node::new(&options.muster, &options.folder, "agent", &agent_file(&data, place))?;
+    let mut agent = Node::new(&options.muster, &options.folder, "agent", &agent_file(&data, place, options.period))?;
     let operator = Operator::new(place)?;
     server.start()?;
     operator.meter(options)?;
@@ -217,9 +217,12 @@ fn server_file(folder: &Path, place: Place) -> String {
     )
 }
 
-fn agent_file(data: &Path, place: Place) -> String {
-    let data = data.display().to_string();
-    format!("[agent]\ndata = {data:?}\nservers = [\"http://{}\"]\n\n[usage]\nallowed = true\n", place.server)
+fn agent_file(data: &Path, place: Place, period: Duration) -> String {
+    let (data, period) = (data.display().to_string(), period.as_secs());
+    format!(
+        "[agent]\ndata = {data:?}\nservers = [\"http://{}\"]\n\n[usage]\nallowed = true\nperiod_secs = {period}\n",
+        place.server
+    )
 }
 
 /// Asks the server what operators ask.
@@ -255,7 +258,8 @@ impl Operator {
         let setting = json!({
             "usage_enabled": true,
             "usage_sample_secs": options.sample.as_secs(),
-            "usage_period_secs": options.period.as_secs(),
+            // The agent's own file says a shorter one, which wins.
+            "usage_period_secs": 28_800,
         });
         let put = self.client.put(format!("{}/settings/client-configuration", self.base)).body(setting.to_string());
         self.ask("switch metering on", put).map(drop)

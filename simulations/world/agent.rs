@@ -10,7 +10,7 @@ use muster::roles::agent::{
     StreamNumber,
 };
 use muster::schedule::Ran;
-use muster::time::Timestamp;
+use muster::time::{MINUTE_MS, Timestamp};
 use muster::upload::selector::{Measures, Ping, Probe};
 
 use super::event::{Body, Event, NodeId, PackageId, Parcel, Reply, What};
@@ -25,8 +25,13 @@ const POLICY_BYTES: u64 = 2_000;
 #[derive(Clone, Copy, Debug)]
 struct Published {
     parcel: Parcel,
-    was_sent: bool,
+    /// When it was sent last; before everything for not yet.
+    sent: Timestamp,
 }
+
+/// What is sent so long after the last time is the pass of a catch-up, which is no retry: the tries of a pass end within
+/// minutes. Source: delivery contract, section 5, backoff.
+const NEW_PASS_MS: i64 = 30 * MINUTE_MS;
 
 /// What was remembered for the next life.
 #[derive(Clone, Debug)]
@@ -114,13 +119,12 @@ impl AgentHands {
         Some(id)
     }
 
-    fn publish(&mut self, at: &Place, now: Timestamp, number: u64, stage: &mut Stage) -> AgentInput {
+    fn publish(&mut self, at: &Place, now: Timestamp, stage: &mut Stage) -> AgentInput {
         let id = stage.book.published(self.agent);
-        let bytes = stage.scenario.fleet.inventory_bytes.pick(stage.draw(at.id, at.life, number, 11));
+        let bytes = stage.scenario.fleet.bytes_of(stage.seed, id);
         let local = at.local(now);
-        let parcel =
-            Parcel { id, bytes: bytes as u32, hops: 0, collected: local, first_received: local, made: now, taken: now };
-        let published = Published { parcel, was_sent: false };
+        let parcel = Parcel { id, bytes, hops: 0, collected: local, first_received: local, made: now, taken: now };
+        let published = Published { parcel, sent: Timestamp(i64::MIN) };
         self.outbox.reserve_exact(1);
         self.outbox.push(published);
         self.last_collected = local;
@@ -153,7 +157,7 @@ impl Hands for AgentHands {
         AgentCore::recover(durable, RngStream::new(stage.seed, seed, u64::from(at.life)), now)
     }
 
-    fn died(&mut self, _: &mut Stage) {
+    fn died(&mut self, _: &Place, _: &mut Stage) {
         self.waiting = [NONE; 4];
     }
 
@@ -167,7 +171,7 @@ impl Hands for AgentHands {
         self.waiting[what as usize] = NONE;
         let intent = IntentNumber(event.number);
         match (what, event.body) {
-            (Waiting::Collection, _) => vec![self.publish(at, now, event.number, stage)],
+            (Waiting::Collection, _) => vec![self.publish(at, now, stage)],
             (Waiting::Measures, _) => {
                 let servers = stage.layout.rules(self.agent, self.revision).servers.len();
                 let places = (0..servers as u16).map(ServerNumber);
@@ -234,7 +238,8 @@ impl Hands for AgentHands {
                 };
                 let published = &mut self.outbox[place];
                 self.sending = published.parcel.id.number;
-                stage.record.sent(now, !std::mem::replace(&mut published.was_sent, true));
+                let before = std::mem::replace(&mut published.sent, now);
+                stage.record.sent(now, now.ms_since(before) >= NEW_PASS_MS);
                 if stage.layout.server(self.agent, self.revision, ServerNumber(0)) != Some(to) {
                     stage.record.probe("agent-passed-over-a-server", 1);
                 }

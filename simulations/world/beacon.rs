@@ -12,7 +12,9 @@ use muster::roles::beacon::{
 use muster::time::{MINUTE_MS, Timestamp};
 use muster::upload::spool::{Room, SpoolLimit};
 use muster::upload::turns::Turns;
+use muster_actors::log::{Taken, WriteError};
 
+use super::custody::{Custody, Stored};
 use super::event::{Body, Event, NodeId, PackageId, Parcel, Reply, What};
 use super::node::{Hands, Wanted};
 use super::place::Place;
@@ -22,6 +24,8 @@ use super::{Call, Stage, verdict_of};
 const SMALL_BYTES: u64 = 2_000;
 /// Packages that one step of the daily look goes through, as deployed.
 const RESCAN_PAGE: usize = 4_000;
+/// Time that the sync of a note takes.
+const SYNC_MS: i64 = 2;
 /// Time that the daily look takes for a page.
 const RESCAN_MS: i64 = 1;
 
@@ -50,8 +54,8 @@ pub struct BeaconHands {
     index: HashMap<PackageId, u64>,
     next: u64,
     bytes: u64,
-    /// Up to here the core was told.
-    seen: u64,
+    /// The core was told of those with smaller numbers.
+    told: u64,
     pending: BTreeMap<u64, Pending>,
     limit: SpoolLimit,
     turns: Turns,
@@ -59,7 +63,12 @@ pub struct BeaconHands {
     /// Of the policy that it holds.
     revision: u32,
     rng: RngStream,
+    /// Its deployed log, in runs with true contents.
+    custody: Option<Box<Custody>>,
 }
+
+/// The number of the event that syncs the group of uploads.
+const SYNC: u64 = u64::MAX;
 
 impl BeaconHands {
     /// The effects of a beacon.
@@ -76,15 +85,16 @@ impl BeaconHands {
             settings,
             held: BTreeMap::new(),
             index: HashMap::new(),
-            next: 1,
+            next: 0,
             bytes: 0,
-            seen: 0,
+            told: 0,
             pending: BTreeMap::new(),
             limit: SpoolLimit { packages: beacons.spool_packages, bytes: beacons.spool_bytes },
             turns: Turns::default(),
             released: 0,
             revision: 1,
             rng: RngStream::new(stage.seed, u64::from(id.0), u64::MAX),
+            custody: stage.scenario.is_full.then(|| Box::new(Custody::new(mix(stage.seed, u64::from(id.0))))),
         }
     }
 
@@ -105,8 +115,9 @@ impl BeaconHands {
         over(self.held.len() as u64, self.limit.packages) || over(self.bytes, self.limit.bytes.saturating_add(32 << 20))
     }
 
+    /// From number `after` on.
     fn waiting(&self, after: u64, most: usize) -> Vec<Waiting> {
-        let held = self.held.range(after + 1..).filter(|(_, held)| !held.is_aside).take(most);
+        let held = self.held.range(after..).filter(|(_, held)| !held.is_aside).take(most);
         let waiting = |(number, held): (&u64, &Held)| Waiting {
             package: PackageNumber(*number),
             kind: Kind::Inventories,
@@ -122,38 +133,111 @@ impl BeaconHands {
         Some(held)
     }
 
-    fn take(&mut self, at: &Place, now: Timestamp, parcel: Parcel, stage: &mut Stage) -> Reply {
-        let id = parcel.id;
-        if self.index.contains_key(&id) {
-            stage.record.probe("duplicate-at-beacon", 1);
-            stage.book.delivered_again();
-            return Reply::Receipt(id);
-        }
+    /// Whether there is room for an upload. Error: what is answered.
+    fn admit(&mut self, at: &Place, now: Timestamp, stage: &mut Stage) -> Result<(), Reply> {
         if at.is_full() {
             stage.record.probe("disk-full", 1);
-            return Reply::Status { status: 507, retry_after_ms: None };
+            return Err(Reply::Status { status: 507, retry_after_ms: None });
         }
         match self.limit.room(self.held.len() as u64, self.bytes) {
-            Room::Free => {}
+            Room::Free => Ok(()),
             Room::Tight => {
                 stage.record.probe("beacon-busy", 1);
                 let retry_after_ms = Some(self.turns.come_again_ms(now, self.released, &mut self.rng));
-                return Reply::Status { status: 503, retry_after_ms };
+                Err(Reply::Status { status: 503, retry_after_ms })
             }
             Room::Full => {
                 stage.record.probe("beacon-full", 1);
-                return Reply::Status { status: 507, retry_after_ms: None };
+                Err(Reply::Status { status: 507, retry_after_ms: None })
             }
         }
+    }
+
+    /// Takes an upload into custody. `None`: it is answered when its group is synced.
+    fn take(&mut self, at: &Place, now: Timestamp, event: &Event, parcel: Parcel, stage: &mut Stage) -> Option<Reply> {
+        if let Err(reply) = self.admit(at, now, stage) {
+            return Some(reply);
+        }
+        let id = parcel.id;
         let hops = parcel.hops + 1;
         stage.book.checks.check("I14", hops <= 8, || format!("{id:?} has passed {hops} nodes"));
         let parcel = Parcel { hops, ..parcel.taken_at(now, at.local(now)) };
-        self.held.insert(self.next, Held { parcel, was_sent: false, is_aside: false });
-        self.index.insert(id, self.next);
-        self.next += 1;
-        self.bytes += u64::from(parcel.bytes);
+        if let Some(custody) = &mut self.custody {
+            custody.take(now, event, parcel);
+            if !std::mem::replace(&mut custody.is_open, true) {
+                let ms = stage.sync_ms(at.id, event.from, event.life, event.number);
+                stage.post(now.plus_ms(ms), at.id, at.id, SYNC, at.life, Body::Done);
+            }
+            self.answer(now, stage);
+            return None;
+        }
+        if self.index.contains_key(&id) {
+            stage.record.probe("duplicate-at-beacon", 1);
+            stage.book.delivered_again();
+            return Some(Reply::Receipt(id));
+        }
+        self.hold(self.next, parcel);
         stage.book.receipted(id);
-        Reply::Receipt(id)
+        Some(Reply::Receipt(id))
+    }
+
+    fn hold(&mut self, number: u64, parcel: Parcel) {
+        if self.index.insert(parcel.id, number).is_none() {
+            self.held.insert(number, Held { parcel, was_sent: false, is_aside: false });
+            self.next = self.next.max(number + 1);
+            self.bytes += u64::from(parcel.bytes);
+        }
+    }
+
+    /// Tells those of the group that were answered.
+    fn answer(&mut self, now: Timestamp, stage: &mut Stage) {
+        for (event, parcel, answer) in self.custody.iter_mut().flat_map(|custody| custody.answered()) {
+            let reply = match answer {
+                Ok(Taken::New) => {
+                    stage.book.receipted(parcel.id);
+                    Reply::Receipt(parcel.id)
+                }
+                Ok(Taken::Known) => {
+                    stage.record.probe("duplicate-at-beacon", 1);
+                    stage.book.delivered_again();
+                    Reply::Receipt(parcel.id)
+                }
+                Err(WriteError::Full) => Reply::Status { status: 507, retry_after_ms: None },
+                Err(_) => Reply::Status { status: 503, retry_after_ms: None },
+            };
+            stage.answer(now, &event, reply);
+        }
+    }
+
+    fn sync(&mut self, now: Timestamp, stage: &mut Stage) {
+        let stored = self.custody.as_mut().map(|custody| custody.end(now)).unwrap_or_default();
+        self.answer(now, stage);
+        stored.into_iter().for_each(|Stored { number, parcel }| self.hold(number, parcel));
+        if let Some(custody) = &mut self.custody {
+            custody.clear();
+        }
+    }
+
+    /// What is on the disk after a death, in place of what was remembered.
+    fn reopen(&mut self, at: &Place, stage: &mut Stage) {
+        let Some(custody) = &mut self.custody else { return };
+        let (before, id) = (std::mem::take(&mut self.held), at.id);
+        let of_id: HashMap<PackageId, Held> = before.into_values().map(|held| (held.parcel.id, held)).collect();
+        (self.index, self.bytes, self.next) = (HashMap::new(), 0, 0);
+        let opened = custody.open(at.life);
+        stage.book.checks.check("I5", opened.is_ok(), || format!("{id:?} does not start again: {opened:?}"));
+        for Stored { number, parcel } in opened.unwrap_or_default() {
+            // What only the simulation knows of it: its size, whether it was sent, and why it is aside.
+            let known = of_id.get(&parcel.id);
+            let bytes = stage.scenario.fleet.bytes_of(stage.seed, parcel.id);
+            let parcel = known.map_or(parcel, |known| Parcel { made: known.parcel.made, taken: known.parcel.taken, ..parcel });
+            self.hold(number, Parcel { bytes, ..parcel });
+            // What is on the disk is in custody, whether or not its sender heard so.
+            stage.book.receipted(parcel.id);
+            if let (Some(known), Some(held)) = (known, self.held.get_mut(&number)) {
+                (held.was_sent, held.is_aside) = (known.was_sent, known.is_aside);
+            }
+        }
     }
 
     /// Goes by the parents that the policy of `revision` names.
@@ -183,8 +267,10 @@ impl Hands for BeaconHands {
         if at.life > 1 {
             stage.record.probe("beacon-restarted", 1);
             stage.record.probe("beacon-restarted-holding", u64::from(!self.held.is_empty()));
+        } else {
+            self.reopen(at, stage);
         }
-        self.seen = self.next - 1;
+        self.told = self.next;
         self.turns = Turns::default();
         let guid_seed = stage.layout.guid(at.id).seed();
         let rng = RngStream::new(stage.seed, u64::from(at.id.0), u64::from(at.life));
@@ -193,13 +279,18 @@ impl Hands for BeaconHands {
         BeaconCore::recover(durable, rng, now)
     }
 
-    fn died(&mut self, _: &mut Stage) {
+    fn died(&mut self, at: &Place, stage: &mut Stage) {
         self.pending.clear();
+        if let Some(custody) = &mut self.custody {
+            custody.die(&mut RngStream::new(stage.seed, u64::from(at.id.0), 1 << 40 | u64::from(at.life)));
+            // Opened at once, so that it shows what it will start with.
+            self.reopen(at, stage);
+        }
     }
 
     fn before_wake(&mut self, _: Timestamp) -> Option<BeaconInput> {
-        let arrived = self.waiting(self.seen, usize::MAX);
-        self.seen = self.next - 1;
+        let arrived = self.waiting(self.told, usize::MAX);
+        self.told = self.next;
         (!arrived.is_empty()).then_some(BeaconInput::Arrived(arrived))
     }
 
@@ -210,16 +301,22 @@ impl Hands for BeaconHands {
                 let reply = match what {
                     What::Upload(_) if is_corrupted => {
                         stage.record.probe("mismatch", 1);
-                        Reply::Mismatch
+                        Some(Reply::Mismatch)
                     }
-                    What::Upload(parcel) => self.take(at, now, parcel, stage),
-                    What::Policy => Reply::Policy(self.revision),
-                    What::Status => Reply::Status { status: 200, retry_after_ms: None },
+                    What::Upload(parcel) => self.take(at, now, event, parcel, stage),
+                    What::Policy => Some(Reply::Policy(self.revision)),
+                    What::Status => Some(Reply::Status { status: 200, retry_after_ms: None }),
                 };
-                stage.answer(now, event, reply);
+                if let Some(reply) = reply {
+                    stage.answer(now, event, reply);
+                }
                 return Vec::new();
             }
             Body::Reply(reply) => reply,
+            Body::Done if event.number == SYNC => {
+                self.sync(now, stage);
+                return Vec::new();
+            }
             Body::Done | Body::Fault { .. } | Body::Installed => Reply::Nothing,
         };
         let Some(pending) = self.pending.remove(&event.number) else { return Vec::new() };
@@ -235,9 +332,9 @@ impl Hands for BeaconHands {
             }
             Pending::Status(from) => BeaconInput::StatusAnswered { from, asked: BeaconHands::asked(reply) },
             Pending::Rescan(after) => {
-                let from = after.map_or(0, |after| after.0);
+                let from = after.map_or(0, |after| after.0 + 1);
                 let packages: Vec<Waiting> =
-                    self.waiting(from, RESCAN_PAGE).into_iter().filter(|waiting| waiting.package.0 <= self.seen).collect();
+                    self.waiting(from, RESCAN_PAGE).into_iter().filter(|waiting| waiting.package.0 < self.told).collect();
                 let through = packages.last().map(|last| last.package);
                 BeaconInput::Rescanned { after, through, packages }
             }
@@ -260,7 +357,15 @@ impl Hands for BeaconHands {
                 }
             },
             BeaconIntent::Release(package) => {
-                self.released += u64::from(self.remove(package).is_some());
+                if let Some(held) = self.remove(package) {
+                    self.released += 1;
+                    if let Some(custody) = &mut self.custody {
+                        custody.release(now, &held.parcel);
+                        if !std::mem::replace(&mut custody.is_open, true) {
+                            stage.post(now.plus_ms(SYNC_MS), at.id, at.id, SYNC, at.life, Body::Done);
+                        }
+                    }
+                }
                 return;
             }
             BeaconIntent::SetAside { package, why } => {

@@ -89,6 +89,11 @@ impl Book {
         self.totals
     }
 
+    /// Whether it has a final state.
+    pub fn is_settled(&self, id: PackageId) -> bool {
+        self.state(id) & SETTLED != 0
+    }
+
     /// The highest number of an agent's that was imported.
     pub fn newest_imported(&self, agent: u32) -> u32 {
         self.rows[agent as usize].newest_imported

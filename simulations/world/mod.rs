@@ -11,6 +11,8 @@
 mod agent;
 mod beacon;
 mod book;
+mod content;
+mod custody;
 mod director;
 mod event;
 mod layout;
@@ -20,6 +22,7 @@ mod place;
 mod policies;
 mod record;
 mod server;
+mod settling;
 mod view;
 
 use std::sync::Arc;

@@ -16,7 +16,7 @@ pub trait Hands {
     fn recover(&mut self, at: &Place, now: Timestamp, stage: &mut Stage) -> Self::Core;
 
     /// Its process is gone; what was not synced is lost.
-    fn died(&mut self, stage: &mut Stage);
+    fn died(&mut self, at: &Place, stage: &mut Stage);
 
     /// What the core is told before it wakes because it is due.
     fn before_wake(&mut self, now: Timestamp) -> Option<<Self::Core as Core>::Input>;
@@ -117,7 +117,7 @@ impl<H: Hands> Node<H> {
             }
             Change::Ends => {
                 self.core = None;
-                self.hands.died(stage);
+                self.hands.died(&self.at, stage);
             }
             Change::ClockSteps => {
                 stage.record.probe("woke-at-a-step-of-its-clock", 1);

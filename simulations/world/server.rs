@@ -1,6 +1,6 @@
 //! The server's effects: its inbox, the ledger of each agent's stream, and the time that work takes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use muster::model::package::{Envelope, Kind, Origin, Sequence};
@@ -13,11 +13,14 @@ use muster::roles::server::{
 };
 use muster::time::{DAY_MS, SECOND_MS, Timestamp};
 use muster::upload::ledger::{Arrival, StreamLedger, effective_date};
+use muster_actors::log::{Taken, WriteError};
 
 use super::book::Ended;
+use super::custody::{Custody, Stored};
 use super::event::{Body, Event, PackageId, Parcel, Reply, What};
 use super::node::{Hands, Wanted};
 use super::place::Place;
+use super::settling::{EndedPackage, Settling};
 use super::Stage;
 use crate::scenario::FaultKind;
 
@@ -39,7 +42,22 @@ pub struct ServerHands {
     work: BTreeMap<u64, Work>,
     /// An envelope that all packages' envelopes are made of.
     form: Envelope,
+    /// Its deployed logs, in runs with true contents.
+    logs: Option<Box<ServerLogs>>,
 }
+
+/// The deployed logs of the server, and the turns of those who commit: one at a time, as deployed.
+struct ServerLogs {
+    inbox: Custody,
+    facts: Settling,
+    turns: VecDeque<u64>,
+}
+
+/// The numbers of the events that sync the inbox and the facts.
+const SYNC_INBOX: u64 = u64::MAX;
+const SYNC_FACTS: u64 = u64::MAX - 1;
+/// Time that a commit of facts takes.
+const COMMIT_MS: i64 = 3;
 
 impl ServerHands {
     /// The effects of the server.
@@ -69,11 +87,15 @@ impl ServerHands {
             settings: Arc::new(settings),
             inbox: BTreeMap::new(),
             index: HashMap::new(),
-            next: 1,
+            next: 0,
             ledgers: vec![StreamLedger::default(); stage.scenario.agents as usize],
             state: TenantState::default(),
             work: BTreeMap::new(),
             form,
+            logs: stage.scenario.is_full.then(|| {
+                let logs = |what| mix(stage.seed, what);
+                Box::new(ServerLogs { inbox: Custody::new(logs(1)), facts: Settling::new(logs(2)), turns: VecDeque::new() })
+            }),
         }
     }
 
@@ -82,9 +104,18 @@ impl ServerHands {
         self.inbox.values()
     }
 
-    /// The ledger of an agent's stream.
-    pub fn ledger(&self, agent: u32) -> &StreamLedger {
-        &self.ledgers[agent as usize]
+    /// The newest imported number of an agent's stream, as the ledger has it.
+    pub fn newest(&self, agent: u32) -> u64 {
+        let newest = match &self.logs {
+            Some(logs) => logs.facts.ledger(agent).newest(),
+            None => self.ledgers[agent as usize].newest(),
+        };
+        newest.and_then(|newest| newest.sequence).map_or(0, |sequence| sequence.number)
+    }
+
+    /// Every package with a final state on the disk; nothing where only sizes are simulated.
+    pub fn settled(&self) -> Vec<EndedPackage> {
+        self.logs.as_ref().map(|logs| logs.facts.settled()).unwrap_or_default()
     }
 
     fn envelope(&self, parcel: Parcel) -> Envelope {
@@ -100,58 +131,215 @@ impl ServerHands {
         }
     }
 
-    fn take(&mut self, at: &Place, now: Timestamp, parcel: Parcel, stage: &mut Stage) -> (Reply, Option<ServerInput>) {
+    /// Takes an upload into custody, and tells what is answered now and what the core hears.
+    fn take(
+        &mut self,
+        at: &Place,
+        now: Timestamp,
+        event: &Event,
+        parcel: Parcel,
+        stage: &mut Stage,
+    ) -> (Option<Reply>, Vec<ServerInput>) {
         let id = parcel.id;
+        if at.is_full() {
+            stage.record.probe("disk-full", 1);
+            return (Some(Reply::Status { status: 507, retry_after_ms: None }), Vec::new());
+        }
+        let parcel = Parcel { hops: parcel.hops + 1, ..parcel.taken_at(now, at.local(now)) };
+        stage.book.checks.check("I14", parcel.hops <= 8, || format!("{id:?} has passed {} nodes", parcel.hops));
         let receipt = Reply::Receipt(id);
+        let is_settled = match &self.logs {
+            Some(logs) => logs.facts.is_settled(&parcel),
+            None => self.ledgers[id.agent as usize].assess(&self.envelope(parcel), at.local(now)) == Arrival::Duplicate,
+        };
+        if is_settled {
+            stage.record.probe("duplicate-settled", 1);
+            stage.book.delivered_again();
+            return (Some(receipt), Vec::new());
+        }
+        if let Some(logs) = &mut self.logs {
+            logs.inbox.take(now, event, parcel);
+            if !std::mem::replace(&mut logs.inbox.is_open, true) {
+                let ms = stage.sync_ms(at.id, event.from, event.life, event.number);
+                stage.post(now.plus_ms(ms), at.id, at.id, SYNC_INBOX, at.life, Body::Done);
+            }
+            self.answer(now, stage);
+            return (None, Vec::new());
+        }
         if self.index.contains_key(&id) {
             stage.record.probe("duplicate-at-server", 1);
             stage.book.delivered_again();
-            return (receipt, None);
+            return (Some(receipt), Vec::new());
         }
-        let parcel = Parcel { hops: parcel.hops + 1, ..parcel.taken_at(now, at.local(now)) };
-        let envelope = self.envelope(parcel);
-        if self.ledger(id.agent).assess(&envelope, at.local(now)) == Arrival::Duplicate {
-            stage.record.probe("duplicate-settled", 1);
-            stage.book.delivered_again();
-            return (receipt, None);
-        }
-        if at.is_full() {
-            stage.record.probe("disk-full", 1);
-            return (Reply::Status { status: 507, retry_after_ms: None }, None);
-        }
-        stage.book.checks.check("I14", parcel.hops <= 8, || format!("{id:?} has passed {} nodes", parcel.hops));
         let number = self.next;
-        self.next += 1;
-        self.inbox.insert(number, parcel);
-        self.index.insert(id, number);
+        self.hold(number, parcel);
         stage.book.receipted(id);
-        stage.record.arrived(now, parcel.made);
-        let arrival = mix(now.0 as u64, u64::from(id.agent) << 32 | u64::from(id.number));
-        stage.record.digest = mix(stage.record.digest, arrival);
-        (receipt, Some(ServerInput::Arrived(vec![PackageNumber(number)])))
+        self.arrived(now, parcel, stage);
+        (Some(receipt), vec![ServerInput::Arrived(vec![PackageNumber(number)])])
     }
 
-    fn settle(&mut self, number: PackageNumber, at: &Place, now: Timestamp, stage: &mut Stage) {
+    fn hold(&mut self, number: u64, parcel: Parcel) -> bool {
+        let is_new = self.index.insert(parcel.id, number).is_none();
+        if is_new {
+            self.inbox.insert(number, parcel);
+            self.next = self.next.max(number + 1);
+        }
+        is_new
+    }
+
+    fn arrived(&self, now: Timestamp, parcel: Parcel, stage: &mut Stage) {
+        let id = parcel.id;
+        stage.record.arrived(now, parcel.made);
+        let (_, clock) = effective_date(Some(parcel.collected), parcel.first_received);
+        stage.record.probe("clock-ahead-flagged", u64::from(clock == Some(ClockFlag::ClockAhead)));
+        let arrival = mix(now.0 as u64, u64::from(id.agent) << 32 | u64::from(id.number));
+        stage.record.digest = mix(stage.record.digest, arrival);
+    }
+
+    /// Tells those of the group that were answered.
+    fn answer(&mut self, now: Timestamp, stage: &mut Stage) {
+        let answered = self.logs.as_mut().map(|logs| logs.inbox.answered()).unwrap_or_default();
+        for (event, parcel, answer) in answered {
+            let reply = match answer {
+                Ok(Taken::New) => {
+                    stage.book.receipted(parcel.id);
+                    self.arrived(now, parcel, stage);
+                    Reply::Receipt(parcel.id)
+                }
+                Ok(Taken::Known) => {
+                    stage.record.probe("duplicate-at-server", 1);
+                    stage.book.delivered_again();
+                    Reply::Receipt(parcel.id)
+                }
+                Err(WriteError::Full) => Reply::Status { status: 507, retry_after_ms: None },
+                Err(_) => Reply::Status { status: 503, retry_after_ms: None },
+            };
+            stage.answer(now, &event, reply);
+        }
+    }
+
+    fn sync_inbox(&mut self, now: Timestamp, stage: &mut Stage) -> Vec<ServerInput> {
+        let stored = self.logs.as_mut().map(|logs| logs.inbox.end(now)).unwrap_or_default();
+        self.answer(now, stage);
+        if let Some(logs) = &mut self.logs {
+            logs.inbox.clear();
+        }
+        let is_settled = |parcel: &Parcel| self.logs.as_ref().is_some_and(|logs| logs.facts.is_settled(parcel));
+        let open: Vec<Stored> = stored.into_iter().filter(|stored| !is_settled(&stored.parcel)).collect();
+        let arrived = open.into_iter().filter(|stored| self.hold(stored.number, stored.parcel));
+        let arrived: Vec<PackageNumber> = arrived.map(|stored| PackageNumber(stored.number)).collect();
+        if arrived.is_empty() { Vec::new() } else { vec![ServerInput::Arrived(arrived)] }
+    }
+
+    /// What is on the disks after a death, in place of what was remembered.
+    fn reopen(&mut self, at: &Place, stage: &mut Stage) {
+        let Some(logs) = &mut self.logs else { return };
+        let opened = logs.facts.open(at.life).and_then(|()| logs.inbox.open(at.life));
+        stage.book.checks.check("I5", opened.is_ok(), || format!("the server does not start again: {opened:?}"));
+        (self.inbox, self.index, self.next) = (BTreeMap::new(), HashMap::new(), 0);
+        self.state = logs.facts.state();
+        let settled = logs.facts.settled();
+        let stored: Vec<Stored> =
+            opened.unwrap_or_default().into_iter().filter(|stored| !logs.facts.is_settled(&stored.parcel)).collect();
+        for Stored { number, parcel } in stored {
+            let bytes = stage.scenario.fleet.bytes_of(stage.seed, parcel.id);
+            self.hold(number, Parcel { bytes, ..parcel });
+            // What is on the disk is in custody, whether or not its sender heard so.
+            stage.book.receipted(parcel.id);
+        }
+        // A commit that nobody was told of is one all the same when it is on the disk.
+        let unknown = settled.into_iter().filter(|(id, _)| !stage.book.is_settled(*id)).collect::<Vec<EndedPackage>>();
+        unknown.into_iter().for_each(|(id, ended)| stage.book.settled(id, ended));
+    }
+
+    /// What a work that is done comes to, where only sizes are simulated.
+    fn settle_sizes(&mut self, number: PackageNumber, local: Timestamp, stage: &mut Stage) {
         let Some(parcel) = self.inbox.remove(&number.0) else { return };
         self.index.remove(&parcel.id);
         let envelope = self.envelope(parcel);
         let ledger = &mut self.ledgers[parcel.id.agent as usize];
-        let (state, ended) = match ledger.assess(&envelope, at.local(now)) {
+        let (state, ended) = match ledger.assess(&envelope, local) {
             Arrival::Newest => (FinalState::Imported, Ended::Imported),
             Arrival::Older | Arrival::Duplicate | Arrival::SequenceReused => (FinalState::Stale, Ended::Stale),
             Arrival::Expired => (FinalState::Expired, Ended::Expired),
         };
-        if ended == Ended::Stale {
-            stage.record.probe("imported-out-of-order", 1);
-        }
-        let (_, clock) = effective_date(envelope.collected_at, envelope.first_received);
-        stage.record.probe("clock-ahead-flagged", u64::from(clock == Some(ClockFlag::ClockAhead)));
-        stage.book.overtaken(parcel.id, ended);
         ledger.settle(&envelope, state);
         if ended == Ended::Imported {
             self.state.staged += 1;
         }
-        stage.book.settled(parcel.id, ended);
+        self.ended(parcel.id, ended, stage);
+    }
+
+    fn ended(&mut self, id: PackageId, ended: Ended, stage: &mut Stage) {
+        if let Some(number) = self.index.remove(&id) {
+            self.inbox.remove(&number);
+        }
+        if ended == Ended::Stale {
+            stage.record.probe("imported-out-of-order", 1);
+        }
+        stage.book.overtaken(id, ended);
+        stage.book.settled(id, ended);
+    }
+
+    /// The counters after a task.
+    fn after(state: &TenantState, task: Task, now: Timestamp) -> TenantState {
+        let mut state = state.clone();
+        match task {
+            Task::Import => {
+                state.devices += u64::from(state.imported < state.staged);
+                (state.imported, state.last_import) = (state.staged, Some(now));
+            }
+            Task::Reconcile => state.reconciled = state.devices,
+            Task::Export => state.exported = state.devices,
+        }
+        state
+    }
+
+    fn done(&mut self, number: u64, work: Work) -> ServerInput {
+        let (intent, state) = (IntentNumber(number), Some(self.state.clone()));
+        match work {
+            Work::Load(numbers) => {
+                let settled = |package| Loaded { package, outcome: LoadOutcome::Settled };
+                ServerInput::Loaded { intent, packages: numbers.into_iter().map(settled).collect(), state }
+            }
+            Work::Run(_) => ServerInput::Ended { intent, state },
+        }
+    }
+
+    /// Begins the next turn of those who commit, when none is under way.
+    fn turn(&mut self, at: &Place, now: Timestamp, stage: &mut Stage) {
+        let Some(logs) = &mut self.logs else { return };
+        if logs.facts.is_open {
+            return;
+        }
+        let Some(number) = logs.turns.pop_front() else { return };
+        match self.work.get(&number) {
+            Some(Work::Load(numbers)) => {
+                let read = numbers.iter().map(|number| logs.inbox.read(number.0)).collect::<Result<Vec<_>, String>>();
+                let settled = read.and_then(|packages| logs.facts.settle(number, packages, now));
+                stage.book.checks.check("I6", settled.is_ok(), || format!("packages {numbers:?}: {settled:?}"));
+            }
+            Some(Work::Run(task)) => logs.facts.note(number, &ServerHands::after(&logs.facts.state(), *task, now), now),
+            None => return,
+        }
+        logs.facts.is_open = true;
+        stage.post(now.plus_ms(COMMIT_MS), at.id, at.id, SYNC_FACTS, at.life, Body::Done);
+        let early = logs.facts.answered();
+        self.committed(early, stage);
+    }
+
+    fn committed(&mut self, answered: Vec<(u64, Vec<EndedPackage>)>, stage: &mut Stage) -> Vec<ServerInput> {
+        let mut inputs = Vec::new();
+        for (number, ended) in answered {
+            ended.into_iter().for_each(|(id, ended)| self.ended(id, ended, stage));
+            if let Some(logs) = &self.logs {
+                self.state = logs.facts.state();
+            }
+            if let Some(work) = self.work.remove(&number) {
+                inputs.push(self.done(number, work));
+            }
+        }
+        inputs
     }
 }
 
@@ -161,16 +349,26 @@ impl Hands for ServerHands {
     fn recover(&mut self, at: &Place, now: Timestamp, stage: &mut Stage) -> ServerCore {
         if at.life > 1 {
             stage.record.probe("server-restarted", 1);
+        } else {
+            self.reopen(at, stage);
         }
         let waiting = self.inbox.keys().map(|number| PackageNumber(*number)).collect();
         let durable = ServerDurable { settings: self.settings.clone(), waiting, state: self.state.clone() };
         ServerCore::recover(durable, RngStream::new(stage.seed, u64::from(at.id.0), u64::from(at.life)), now)
     }
 
-    fn died(&mut self, stage: &mut Stage) {
+    fn died(&mut self, at: &Place, stage: &mut Stage) {
         let is_loading = self.work.values().any(|work| matches!(work, Work::Load(_)));
         stage.record.probe("server-restarted-loading", u64::from(is_loading));
         self.work.clear();
+        if let Some(logs) = &mut self.logs {
+            let mut rng = RngStream::new(stage.seed, u64::from(at.id.0), 1 << 40 | u64::from(at.life));
+            logs.inbox.die(&mut rng);
+            logs.facts.die(&mut rng);
+            logs.turns.clear();
+            // Opened at once, so that it shows what it will start with.
+            self.reopen(at, stage);
+        }
     }
 
     fn before_wake(&mut self, _: Timestamp) -> Option<ServerInput> {
@@ -179,45 +377,55 @@ impl Hands for ServerHands {
 
     fn receive(&mut self, at: &Place, now: Timestamp, event: &Event, stage: &mut Stage) -> Vec<ServerInput> {
         if let Body::Request { what, is_corrupted, .. } = event.body {
-            let (reply, input) = match what {
+            let (reply, inputs) = match what {
                 What::Upload(_) if is_corrupted => {
                     stage.record.probe("mismatch", 1);
-                    (Reply::Mismatch, None)
+                    (Some(Reply::Mismatch), Vec::new())
                 }
-                What::Upload(parcel) => self.take(at, now, parcel, stage),
-                What::Policy => (Reply::Policy(stage.layout.policies.revision_at(now)), None),
-                What::Status => (Reply::Status { status: 200, retry_after_ms: None }, None),
+                What::Upload(parcel) => self.take(at, now, event, parcel, stage),
+                What::Policy => (Some(Reply::Policy(stage.layout.policies.revision_at(now))), Vec::new()),
+                What::Status => (Some(Reply::Status { status: 200, retry_after_ms: None }), Vec::new()),
             };
-            stage.answer(now, event, reply);
-            return input.into_iter().collect();
-        }
-        let intent = IntentNumber(event.number);
-        match self.work.remove(&event.number) {
-            None => Vec::new(),
-            Some(Work::Load(numbers)) => {
-                let is_importing = self.work.values().any(|work| matches!(work, Work::Run(Task::Import)));
-                stage.record.probe("loaded-during-import", u64::from(is_importing));
-                let of_all = |outcome| numbers.iter().map(|number| Loaded { package: *number, outcome }).collect();
-                if at.has(FaultKind::LoaderFails) {
-                    stage.record.probe("load-failed", 1);
-                    return vec![ServerInput::Loaded { intent, packages: of_all(LoadOutcome::Failed), state: None }];
-                }
-                let packages = of_all(LoadOutcome::Settled);
-                numbers.into_iter().for_each(|number| self.settle(number, at, now, stage));
-                vec![ServerInput::Loaded { intent, packages, state: Some(self.state.clone()) }]
+            if let Some(reply) = reply {
+                stage.answer(now, event, reply);
             }
-            Some(Work::Run(task)) => {
-                match task {
-                    Task::Import => {
-                        self.state.devices += u64::from(self.state.imported < self.state.staged);
-                        (self.state.imported, self.state.last_import) = (self.state.staged, Some(now));
-                    }
-                    Task::Reconcile => self.state.reconciled = self.state.devices,
-                    Task::Export => self.state.exported = self.state.devices,
-                }
-                vec![ServerInput::Ended { intent, state: Some(self.state.clone()) }]
+            return inputs;
+        }
+        match event.number {
+            SYNC_INBOX => return self.sync_inbox(now, stage),
+            SYNC_FACTS => {
+                let answered = self.logs.as_mut().map(|logs| {
+                    logs.facts.end(now);
+                    logs.facts.answered()
+                });
+                let inputs = self.committed(answered.unwrap_or_default(), stage);
+                self.turn(at, now, stage);
+                return inputs;
+            }
+            _ => {}
+        }
+        if let Some(Work::Load(numbers)) = self.work.get(&event.number) {
+            let is_importing = self.work.values().any(|work| matches!(work, Work::Run(Task::Import)));
+            stage.record.probe("loaded-during-import", u64::from(is_importing));
+            if at.has(FaultKind::LoaderFails) {
+                stage.record.probe("load-failed", 1);
+                let failed = |number: &PackageNumber| Loaded { package: *number, outcome: LoadOutcome::Failed };
+                let packages = numbers.iter().map(failed).collect();
+                self.work.remove(&event.number);
+                return vec![ServerInput::Loaded { intent: IntentNumber(event.number), packages, state: None }];
             }
         }
+        if let Some(logs) = &mut self.logs {
+            logs.turns.push_back(event.number);
+            self.turn(at, now, stage);
+            return Vec::new();
+        }
+        let Some(work) = self.work.remove(&event.number) else { return Vec::new() };
+        match &work {
+            Work::Load(numbers) => numbers.iter().for_each(|number| self.settle_sizes(*number, at.local(now), stage)),
+            Work::Run(task) => self.state = ServerHands::after(&self.state, *task, now),
+        }
+        vec![self.done(event.number, work)]
     }
 
     fn carry_out(&mut self, at: &Place, now: Timestamp, wanted: Wanted<'_, ServerCore>, stage: &mut Stage) {

@@ -90,12 +90,15 @@ impl Stage {
         }
         nodes.server(&mut |server| {
             for agent in 0..self.scenario.agents {
-                let newest = server.ledger(agent).newest();
-                let number = newest.and_then(|newest| newest.sequence).map_or(0, |sequence| sequence.number);
-                let wanted = self.book.newest_imported(agent);
+                let (number, wanted) = (server.newest(agent), self.book.newest_imported(agent));
                 self.book.checks.check("I8", number == u64::from(wanted), || {
                     format!("{at}: the ledger of agent {agent} names {number} as the newest, {wanted} is")
                 });
+            }
+            let mut seen = HashSet::new();
+            for (id, ended) in server.settled() {
+                let is_once = seen.insert(id) && self.book.is_settled(id);
+                self.book.checks.check("I2", is_once, || format!("{at}: {id:?} is {ended:?} on the disk a second time, or unknown"));
             }
         });
     }

@@ -7,6 +7,8 @@ use std::io::{self, BufRead, Read, Write};
 use flate2::Compression;
 use flate2::bufread::GzDecoder;
 
+use crate::time::Timestamp;
+
 /// Bytes that one package may inflate to.
 pub const INFLATED_BYTES_MAX: u64 = 256 << 20;
 /// Up to this many inflated bytes the ratio does not count.
@@ -188,7 +190,17 @@ impl<R: BufRead> Read for Counted<R> {
 
 /// One gzip member at level 6, without time or name: equal content gives equal bytes, so one digest.
 pub fn compress(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::GzBuilder::new().mtime(0).write(Vec::new(), Compression::new(6));
+    compress_with(flate2::GzBuilder::new(), bytes)
+}
+
+/// The same with a time in its comment: what is sent on purpose a second time is no repeated delivery. The field for a
+/// time would know seconds only.
+pub fn compress_at(bytes: &[u8], at: Timestamp) -> Vec<u8> {
+    compress_with(flate2::GzBuilder::new().comment(at.to_rfc3339()), bytes)
+}
+
+fn compress_with(form: flate2::GzBuilder, bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = form.mtime(0).write(Vec::new(), Compression::new(6));
     // Writing into a Vec cannot fail.
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("a Vec takes every write")
 }

@@ -10,6 +10,7 @@ pub mod marks;
 
 mod ini;
 
+pub mod business;
 pub mod client_configuration;
 pub mod disco;
 pub mod failover;

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use crate::id::{DeviceId, Guid, TenantId};
+use crate::model::business::BusinessKey;
 use crate::model::device::RecordKey;
 use crate::model::package::{Origin, PackageKey, Stream};
 
@@ -49,6 +50,8 @@ pub enum FactKey {
     Abandoned(TenantId, Origin),
     /// A package that a beacon set aside and that has not arrived otherwise: `AsideRecord`.
     Aside(TenantId, PackageKey),
+    /// The business file in force of one source and kind: `BusinessFile`.
+    Business(TenantId, BusinessKey),
 }
 
 /// The kinds of [`FactKey`], for scans.
@@ -85,10 +88,12 @@ pub enum FactKind {
     Abandoned = 14,
     /// [`FactKey::Aside`].
     Aside = 16,
+    /// [`FactKey::Business`].
+    Business = 17,
 }
 
 impl FactKind {
-    const ALL: [FactKind; 15] = [
+    const ALL: [FactKind; 16] = [
         FactKind::Node,
         FactKind::Setting,
         FactKind::Ledger,
@@ -104,6 +109,7 @@ impl FactKind {
         FactKind::Gaps,
         FactKind::Abandoned,
         FactKind::Aside,
+        FactKind::Business,
     ];
 
     /// What every key of this kind begins with, of all tenants or of one.
@@ -161,6 +167,7 @@ impl FactKey {
             FactKey::Gaps(..) => FactKind::Gaps,
             FactKey::Abandoned(..) => FactKind::Abandoned,
             FactKey::Aside(..) => FactKind::Aside,
+            FactKey::Business(..) => FactKind::Business,
         }
     }
 
@@ -211,6 +218,11 @@ impl FactKey {
                 put(&mut out, tenant.as_str());
                 put(&mut out, &guid.to_string());
             }
+            FactKey::Business(tenant, BusinessKey { source, kind }) => {
+                put(&mut out, tenant.as_str());
+                put(&mut out, source);
+                put(&mut out, kind.as_str());
+            }
         }
         out
     }
@@ -249,6 +261,11 @@ impl FactKey {
             FactKind::Reconciled => FactKey::Reconciled(reader.tenant()?),
             FactKind::Export => FactKey::Export(reader.tenant()?, reader.text()?.into()),
             FactKind::Beacon => FactKey::Beacon(reader.tenant()?, reader.text()?.parse().ok()?),
+            FactKind::Business => {
+                let tenant = reader.tenant()?;
+                let (source, kind) = (reader.text()?.into(), reader.text()?.parse().ok()?);
+                FactKey::Business(tenant, BusinessKey { source, kind })
+            }
         };
         reader.0.is_empty().then_some(key)
     }
@@ -258,6 +275,7 @@ impl FactKey {
 mod tests {
     use super::*;
     use crate::id::Digest;
+    use crate::model::business::BusinessKind;
     use crate::model::package::Kind;
     use proptest::prelude::*;
 
@@ -281,6 +299,7 @@ mod tests {
             FactKey::Gaps(tenant.clone(), Origin("o".into())),
             FactKey::Abandoned(tenant.clone(), Origin("o".into())),
             FactKey::Aside(tenant.clone(), package),
+            FactKey::Business(tenant.clone(), BusinessKey { source: "erp".into(), kind: BusinessKind::Purchases }),
         ];
         assert_eq!(keys.len(), FactKind::ALL.len());
         for (key, kind) in keys.iter().zip(FactKind::ALL) {

@@ -35,6 +35,8 @@ pub mod draft;
 pub mod fact;
 pub mod tenant;
 
+pub mod business;
+
 pub mod recognition;
 
 pub mod licence;

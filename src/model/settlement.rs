@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::business::BusinessKey;
 use super::device::RecordKey;
 use super::package::Envelope;
 use crate::time::Timestamp;
@@ -84,6 +85,9 @@ pub struct Settlement {
     pub record: Option<RecordKey>,
     /// Its envelope, with every hop.
     pub envelope: Envelope,
+    /// Whose business file it was, when it was imported as one. Entries of earlier versions have none.
+    #[serde(default)]
+    pub business: Option<BusinessKey>,
 }
 
 #[cfg(test)]

@@ -30,6 +30,19 @@ pub struct TenantState {
     /// The greatest time that a device says it was changed at. Each import that changes something gives a greater one,
     /// whatever the clock does, so an export of changes misses none.
     pub last_change: Timestamp,
+    /// What `staged` was when inventory of another tool was staged last: the import of that is not kept waiting.
+    #[serde(default)]
+    pub third_party: u64,
+    /// How many sources have a business file in force, counted for each kind.
+    #[serde(default)]
+    pub business_files: u32,
+}
+
+impl TenantState {
+    /// Whether inventory of another tool waits for an import.
+    pub fn has_third_party(&self) -> bool {
+        self.third_party > self.imported
+    }
 }
 
 impl Default for TenantState {
@@ -44,6 +57,34 @@ impl Default for TenantState {
             exported: 0,
             last_import: None,
             last_change: Timestamp::default(),
+            third_party: 0,
+            business_files: 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::stored;
+
+    #[test]
+    fn counters_of_an_earlier_version_read() {
+        let earlier = (3u64, 2u64, 9u64, 8u64, 7u64, 7u64, 7u64, Some(5i64), 6i64);
+        let state: TenantState = stored::unpack(&stored::pack(&earlier)).unwrap();
+        let wanted = TenantState {
+            next_record: 3,
+            next_device: DeviceId(2),
+            staged: 9,
+            imported: 8,
+            devices: 7,
+            reconciled: 7,
+            exported: 7,
+            last_import: Some(Timestamp(5)),
+            last_change: Timestamp(6),
+            ..TenantState::default()
+        };
+        assert_eq!(state, wanted);
+        assert!(!state.has_third_party());
     }
 }

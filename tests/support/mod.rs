@@ -31,7 +31,8 @@ pub fn muster() -> &'static Path {
         let folder = tests.ancestors().nth(2).expect("target/PROFILE/deps/TEST").to_owned();
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
-        build.args(["build", "--workspace", "--bins", "--locked"]).current_dir(project());
+        // With the tests beside it, so that every dependency has the features it has in this run and none is built twice.
+        build.args(["build", "--workspace", "--bins", "--tests", "--locked"]).current_dir(project());
         // A test run with another profile has another folder.
         if folder.file_name() == Some(OsStr::new("release")) {
             build.arg("--release");

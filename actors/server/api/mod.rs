@@ -18,6 +18,8 @@ mod packages;
 mod beacons;
 mod exports;
 
+mod business;
+
 mod licences;
 mod recognition;
 mod software;
@@ -162,7 +164,7 @@ enum Answer {
 type Handler = fn(&Api, &Question) -> Result<Answer, Problem>;
 
 /// Every address of this listener beside `/health`, and who answers there.
-const ROUTES: [(&str, Handler); 20] = [
+const ROUTES: [(&str, Handler); 22] = [
     ("/", pages::home),
     ("/devices/{id}", pages::device),
     ("/api/v1/devices", devices::list),
@@ -178,6 +180,8 @@ const ROUTES: [(&str, Handler); 20] = [
     ("/api/v1/licenses", licences::list),
     ("/api/v1/licenses/{id}", licences::get),
     ("/api/v1/licenses/{id}/consumption", licences::consumption),
+    ("/api/v1/contracts", business::contracts),
+    ("/api/v1/purchases", business::purchases),
     ("/api/v1/exports", exports::list),
     ("/api/v1/settings", settings::list),
     ("/api/v1/settings/{id}", settings::get),

@@ -2,6 +2,7 @@
 
 pub(crate) mod fixture;
 
+mod business;
 mod documents;
 mod hostile;
 mod pages;

@@ -133,7 +133,8 @@ where
         match change {
             Change::Nothing | Change::Begins => {}
             Change::Ends => {
-                seat.borrow_mut().hands.died(&mut shared.stage.borrow_mut());
+                let Seat { at, hands, .. } = &mut *seat.borrow_mut();
+                hands.died(at, &mut shared.stage.borrow_mut());
                 // Nothing that it wanted is done any more.
                 self.stop(ctx);
                 ctx.stop();

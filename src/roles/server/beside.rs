@@ -1,17 +1,20 @@
 //! What is staged beside the inventory of a record: usage and discovery. Neither makes a device or changes what an
 //! import reads, so no counter moves; a device shows what stands beside its records, whichever of them came first.
+//! Business files belong to no record at all, and take the place of the one before of their source and kind.
 //!
 //! Source: agent-beacon-batch reference, sections 5, 6 and 10.
 
 use crate::formats::disco::Disco;
 use crate::formats::mmi::Mmi;
 use crate::id::{Guid, TenantId, shorten};
+use crate::model::business::{BusinessFile, BusinessHead, BusinessKey, SOURCES_MAX};
 use crate::model::device::RecordKey;
 use crate::model::discovery::{Discoveries, StagedDiscovery, own_device};
 use crate::model::draft::{Draft, DraftError};
 use crate::model::fact::FactKey;
 use crate::model::package::{Envelope, Origin, Stream};
 use crate::model::settlement::FinalState;
+use crate::model::tenant::TenantState;
 use crate::model::usage_periods::{PlacedFile, UsagePeriods};
 use crate::time::Timestamp;
 
@@ -20,7 +23,7 @@ pub const AGENT_SOURCE: &str = "agent";
 /// What the origins of senders without identity begin with.
 const ANONYMOUS: &str = "anon/";
 
-/// How a package of usage or discovery ended.
+/// How a package of usage, of discovery or of the business ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Beside {
     /// Its final state.
@@ -29,17 +32,19 @@ pub(super) struct Beside {
     pub reason: Option<String>,
     /// The record it was staged beside.
     pub record: Option<RecordKey>,
+    /// Whose business file it is.
+    pub business: Option<BusinessKey>,
     /// Whether its content was dated by a clock that was wrong, whatever the package's own time says.
     pub has_wrong_clock: bool,
 }
 
 impl Beside {
     fn imported(record: RecordKey, reason: Option<String>) -> Beside {
-        Beside { state: FinalState::Imported, reason, record: Some(record), has_wrong_clock: false }
+        Beside { state: FinalState::Imported, reason, record: Some(record), business: None, has_wrong_clock: false }
     }
 
     fn ended(state: FinalState, reason: String) -> Beside {
-        Beside { state, reason: Some(reason), record: None, has_wrong_clock: false }
+        Beside { state, reason: Some(reason), record: None, business: None, has_wrong_clock: false }
     }
 }
 
@@ -54,12 +59,12 @@ pub(super) fn record_key(origin: &Origin, machine_id: Option<Guid>, full_name: &
     RecordKey { source: AGENT_SOURCE.into(), external_id: external_id.into() }
 }
 
-/// Name of the source of third-party inventory that names none.
+/// Name of the source of files of other tools that name none.
 const THIRD_PARTY_SOURCE: &str = "third-party";
 /// Most bytes of the name of a source.
 const SOURCE_BYTES_MAX: usize = 100;
 
-/// Whether `name` can be the source of third-party inventory: agents' reports are theirs alone.
+/// Whether `name` can be the source of files of other tools: agents' reports are theirs alone.
 pub fn is_source_name(name: &str) -> bool {
     let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
     (1..=SOURCE_BYTES_MAX).contains(&name.len())
@@ -73,7 +78,7 @@ pub(super) fn source_of(stream: &Stream) -> Result<&str, String> {
     match stream.as_str().split('/').nth(1).unwrap_or_default() {
         "" => Ok(THIRD_PARTY_SOURCE),
         name if is_source_name(name) => Ok(name),
-        name => Err(format!("`{}` cannot be the source of third-party inventory", shorten(name).escape_debug())),
+        name => Err(format!("`{}` cannot be the source of files of other tools", shorten(name).escape_debug())),
     }
 }
 
@@ -161,4 +166,49 @@ where
     }
     draft.write(&key, &known);
     Ok(Beside::imported(record, None))
+}
+
+/// Puts a business file in force, unless a later one of its source and kind is there. One without rows takes its source
+/// away: so there is a way back from names that nobody meant.
+pub(super) fn business<L, V, E>(
+    draft: &mut Draft<L>,
+    tenant: &TenantId,
+    envelope: &Envelope,
+    (source, stream): (&str, &Stream),
+    BusinessHead { kind, rows }: BusinessHead,
+    effective: Timestamp,
+) -> Result<Beside, DraftError<E>>
+where
+    L: Fn(&[u8]) -> Result<Option<V>, E>,
+    V: AsRef<[u8]>,
+{
+    let business = BusinessKey { source: source.into(), kind };
+    let key = FactKey::Business(tenant.clone(), business.clone());
+    let file = BusinessFile { package: envelope.key(), stream: stream.clone(), effective, rows };
+    let known = draft.read::<BusinessFile>(&key)?;
+    if let Some(known) = &known
+        && !known.gives_way_to(&file)
+    {
+        let why = format!("a later file of {kind} from `{source}` is in force: {}", known.package.digest);
+        return Ok(Beside::ended(FinalState::Stale, why));
+    }
+    let counters = FactKey::Tenant(tenant.clone());
+    let mut state: TenantState = draft.read(&counters)?.unwrap_or_default();
+    match (known.is_some(), rows > 0) {
+        (false, true) if state.business_files >= SOURCES_MAX => {
+            let why = format!("{SOURCES_MAX} sources have business files already: empty one by a file without rows");
+            return Ok(Beside::ended(FinalState::Quarantined, why));
+        }
+        (false, true) => state.business_files += 1,
+        (true, false) => state.business_files = state.business_files.saturating_sub(1),
+        (true, true) | (false, false) => {}
+    }
+    if rows > 0 {
+        draft.write(&key, &file);
+    } else {
+        draft.remove(&key);
+    }
+    draft.write(&counters, &state);
+    let (state, business) = (FinalState::Imported, Some(business));
+    Ok(Beside { state, reason: None, record: None, business, has_wrong_clock: false })
 }

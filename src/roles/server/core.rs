@@ -59,7 +59,7 @@ pub struct ServerCore {
     again: BTreeMap<Task, (u32, Timestamp)>,
     /// When to reconcile although nothing changed.
     reconcile_again: Timestamp,
-    /// Since when something staged waits for an import on arrival.
+    /// Since when something staged waits for an import on arrival, be it of everything or of third-party inventory.
     staged_since: Option<Timestamp>,
     sweep_due: Timestamp,
     policy_due: Timestamp,
@@ -109,14 +109,14 @@ impl ServerCore {
         if self.state.staged == self.state.imported {
             return Timestamp::NEVER;
         }
-        let last = self.state.last_import;
-        match (self.settings.import_on_arrival, last, self.staged_since) {
-            // The first devices are not kept waiting for a day.
-            (true, ..) | (false, None, _) => {
+        let is_wanted_now = self.settings.import_on_arrival || self.state.has_third_party();
+        match self.state.last_import {
+            Some(last) if !is_wanted_now => last.plus_ms(self.settings.import_every_ms),
+            // Nor are the first devices kept waiting for a day.
+            _ => {
                 let since = self.staged_since.unwrap_or(self.started);
                 if self.queue.is_empty() && self.loading.is_empty() { since } else { since.plus_ms(ARRIVAL_WAIT_MS) }
             }
-            (false, Some(last), _) => last.plus_ms(self.settings.import_every_ms),
         }
     }
 
@@ -155,6 +155,7 @@ impl ServerCore {
     }
 
     fn note(&mut self, now: Timestamp, state: TenantState) {
+        let had_third_party = self.state.has_third_party();
         // Answers may overtake each other, and counters only grow.
         self.state = TenantState {
             next_record: self.state.next_record.max(state.next_record),
@@ -167,9 +168,15 @@ impl ServerCore {
             // A clock that was ahead once must not put off the next import for ever.
             last_import: self.state.last_import.max(state.last_import).map(|last| last.min(now)),
             last_change: self.state.last_change.max(state.last_change),
+            third_party: self.state.third_party.max(state.third_party),
+            // Goes down too; nothing here depends on it.
+            business_files: state.business_files,
         };
+        // What agents reported may have waited for hours: the import is wanted only since now, and waits for the loads of
+        // other files that came with this one.
+        let is_first = self.state.has_third_party() && !had_third_party && !self.settings.import_on_arrival;
         self.staged_since = match self.state.staged > self.state.imported {
-            true => self.staged_since.or(Some(now)),
+            true => self.staged_since.filter(|_| !is_first).or(Some(now)),
             false => None,
         };
     }

@@ -2,11 +2,13 @@
 //!
 //! The body of what is staged, and of everything younger than the kept time: so inventories can be staged again, software
 //! lists be built again, and an operator can see what a machine said. What is shown of usage and discovery stands in
-//! facts of its own, so their bodies are not needed beyond the kept time.
+//! facts of its own, so their bodies are not needed beyond the kept time. The rows of a business file stand in its body
+//! alone, so that stays until another file has taken its place.
 //!
 //! The ledger's entry stays longer than any copy of the package can live; afterwards the ledger of its stream still
 //! knows the number. Source: delivery contract, sections 2 and 4.
 
+use crate::model::business::BusinessFile;
 use crate::model::settlement::Settlement;
 use crate::model::staged::StagedRecord;
 use crate::time::{DAY_MS, Timestamp};
@@ -27,12 +29,18 @@ pub enum Keep {
 }
 
 /// What is wanted at `now` of the package that `settlement` tells of. `record` is what is staged in the record that the
-/// entry names.
-pub fn keep(settlement: &Settlement, record: Option<&StagedRecord>, now: Timestamp) -> Keep {
+/// entry names, `business` the file in force of the source and kind that it names.
+pub fn keep(
+    settlement: &Settlement,
+    record: Option<&StagedRecord>,
+    business: Option<&BusinessFile>,
+    now: Timestamp,
+) -> Keep {
     let key = settlement.envelope.key();
     let is_staged = record.is_some_and(|record| record.reports().iter().any(|report| report.package == key));
+    let is_in_force = business.is_some_and(|file| file.package == key);
     match now.ms_since(settlement.settled) {
-        age if is_staged || age < KEPT_MS => Keep::Body,
+        age if is_staged || is_in_force || age < KEPT_MS => Keep::Body,
         age if age < DIGEST_WINDOW_MS => Keep::Entry,
         _ => Keep::Nothing,
     }
@@ -42,6 +50,7 @@ pub fn keep(settlement: &Settlement, record: Option<&StagedRecord>, now: Timesta
 mod tests {
     use super::*;
     use crate::id::Digest;
+    use crate::model::business::{BusinessKey, BusinessKind};
     use crate::model::device::RecordKey;
     use crate::model::inventory::ReportType;
     use crate::model::package::{Envelope, Kind, Origin, Stream};
@@ -89,8 +98,9 @@ mod tests {
             settled: SETTLED,
             record: Some(RecordKey { source: "agent".into(), external_id: "a".into() }),
             envelope: envelope("mine"),
+            business: None,
         };
-        let after = |days: i64, record| keep(&settlement, record, SETTLED.plus_ms(days * DAY_MS));
+        let after = |days: i64, record| keep(&settlement, record, None, SETTLED.plus_ms(days * DAY_MS));
         let (newer, mine) = (staged("newer"), staged("mine"));
         for (days, wanted) in [(0, Keep::Body), (29, Keep::Body), (30, Keep::Entry), (34, Keep::Entry)] {
             assert_eq!(after(days, Some(&newer)), wanted, "after {days} days");
@@ -99,5 +109,28 @@ mod tests {
         assert_eq!(after(4_000, Some(&mine)), Keep::Body);
         // A clock that was set back purges nothing.
         assert_eq!(after(-4_000, None), Keep::Body);
+    }
+    #[test]
+    fn a_business_file_stays_until_another_one_is_in_force() {
+        let file = |text: &str| BusinessFile {
+            package: envelope(text).key(),
+            stream: Stream("IntermediateData/erp/Contracts".into()),
+            effective: SETTLED,
+            rows: 3,
+        };
+        let settlement = Settlement {
+            state: FinalState::Imported,
+            reason: None,
+            clock: None,
+            settled: SETTLED,
+            record: None,
+            envelope: envelope("mine"),
+            business: Some(BusinessKey { source: "erp".into(), kind: BusinessKind::Contracts }),
+        };
+        let after = |days: i64, text: &str| keep(&settlement, None, Some(&file(text)), SETTLED.plus_ms(days * DAY_MS));
+        for days in [0, 30, 31, 35, 4_000] {
+            assert_eq!(after(days, "mine"), Keep::Body, "after {days} days");
+        }
+        assert_eq!([29, 30, 35].map(|days| after(days, "newer")), [Keep::Body, Keep::Entry, Keep::Nothing]);
     }
 }

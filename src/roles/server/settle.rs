@@ -7,6 +7,7 @@ use super::beside::{self, Beside, record_key, source_of, third_party_key};
 use crate::formats::disco::{Disco, DiscoSource};
 use crate::formats::mmi::Mmi;
 use crate::id::TenantId;
+use crate::model::business::{BusinessHead, BusinessKind};
 use crate::model::device::RecordKey;
 use crate::model::draft::{Draft, DraftError};
 use crate::model::fact::FactKey;
@@ -27,6 +28,8 @@ pub enum Content {
     Usage(Box<Mmi>),
     /// A discovery file.
     Discovery(Box<Disco>),
+    /// A business file, every row of which is good.
+    Business(BusinessHead),
     /// A log of an agent: whole, and kept as it came for whoever wants to read it. Nothing is staged of it.
     Log,
     /// Bytes that are not what they say, and why.
@@ -86,14 +89,15 @@ where
     envelope.collected_at = said.or(match &content {
         Content::Inventory(inventory) => inventory.collected_at,
         Content::Discovery(file) => file.collected_at,
-        Content::Usage(_) | Content::Log | Content::Bad(_) => None,
+        Content::Usage(_) | Content::Business(_) | Content::Log | Content::Bad(_) => None,
     });
     let (effective, mut clock) = effective_date(envelope.collected_at, envelope.first_received);
     let stream = envelope.stream.clone().unwrap_or_else(|| Stream::new(envelope.kind, "", ""));
     let source = (envelope.kind == Kind::IntermediateData).then(|| source_of(&stream)).transpose();
-    let content = match &source {
-        Ok(_) => content,
-        Err(why) => Content::Bad(why.clone()),
+    let content = match (&source, content) {
+        (Err(why), _) => Content::Bad(why.clone()),
+        (Ok(_), Content::Business(head)) => of_stream(head, &stream),
+        (Ok(_), content) => content,
     };
     let ledger_key = FactKey::Ledger(tenant.clone(), envelope.origin.clone(), stream.clone());
     let mut ledger: StreamLedger = draft.read(&ledger_key)?.unwrap_or_default();
@@ -106,7 +110,7 @@ where
             (FinalState::Quarantined, Some("its sequence belongs to another package of this stream".into()), None)
         }
         (_, Content::Bad(why)) => (FinalState::Quarantined, Some(why), None),
-        (Arrival::Older, Content::Inventory(_)) => {
+        (Arrival::Older, Content::Inventory(_) | Content::Business(_)) => {
             let newest =
                 ledger.newest().map(|newest| format!("a newer report of its stream is staged: {}", newest.digest));
             (FinalState::Stale, newest, None)
@@ -115,7 +119,7 @@ where
         // Files of discovery of one stream may come from different finders; their dates decide, not their numbers.
         (Arrival::Newest | Arrival::Older, content) => (FinalState::Imported, None, Some(content)),
     };
-    let (mut staged, mut staged_as) = (None, None);
+    let (mut staged, mut staged_as, mut business) = (None, None, None);
     if let Some(Content::Inventory(inventory)) = content {
         let report = StagedReport {
             stream: stream.clone(),
@@ -127,11 +131,11 @@ where
             titles: u32::try_from(inventory.software.len()).unwrap_or(u32::MAX),
         };
         let name = if inventory.scope.is_empty() { &inventory.machine } else { &inventory.scope };
-        let record = match source {
-            Ok(Some(source)) => third_party_key(source, inventory.machine_id, name),
-            _ => record_key(&envelope.origin, inventory.machine_id, name),
+        let (record, is_third_party) = match source {
+            Ok(Some(source)) => (third_party_key(source, inventory.machine_id, name), true),
+            _ => (record_key(&envelope.origin, inventory.machine_id, name), false),
         };
-        match stage(draft, tenant, &record, report)? {
+        match stage(draft, tenant, &record, report, is_third_party)? {
             Some(evicted) => {
                 staged_as = Some(record.clone());
                 staged = Some(Staged { record, stream, software: inventory.software, evicted });
@@ -143,6 +147,10 @@ where
         let beside = match &content {
             Some(Content::Usage(file)) => Some(beside::usage(draft, tenant, &envelope, file, effective, now)?),
             Some(Content::Discovery(file)) => Some(beside::discovery(draft, tenant, &envelope, file, effective)?),
+            Some(Content::Business(head)) => {
+                let of = (source.ok().flatten().unwrap_or_default(), &stream);
+                Some(beside::business(draft, tenant, &envelope, of, *head, effective)?)
+            }
             _ => None,
         };
         if let Some(ended) = beside {
@@ -150,15 +158,27 @@ where
                 // The clock may have been set right between the end of the period and its report.
                 clock = clock.or(Some(ClockFlag::ClockBad));
             }
-            Beside { state, reason, record: staged_as, .. } = ended;
+            Beside { state, reason, record: staged_as, business, .. } = ended;
         }
     }
     ledger.settle(&envelope, state);
     envelope.collected_at = said;
     draft.write(&ledger_key, &ledger);
-    let settlement = Settlement { state, reason: reason.clone(), clock, settled: now, record: staged_as, envelope };
+    let (reason_kept, record) = (reason.clone(), staged_as);
+    let settlement = Settlement { state, reason: reason_kept, clock, settled: now, record, envelope, business };
     draft.write(&package_key, &settlement);
     Ok(Some(Ended { state, staged, reason }))
+}
+
+/// A file that its sender calls contracts has to hold contracts; where the stream says neither, the columns tell.
+fn of_stream(head: BusinessHead, stream: &Stream) -> Content {
+    let said = stream.as_str().split('/').nth(2).and_then(|said| said.parse::<BusinessKind>().ok());
+    match said {
+        Some(said) if said != head.kind => {
+            Content::Bad(format!("it was sent as {said}, but has the columns of {}", head.kind))
+        }
+        _ => Content::Business(head),
+    }
 }
 
 /// `Some` when `report` became the newest of its stream in the record, with the stream that had to go for it, if one had.
@@ -167,6 +187,7 @@ fn stage<L, V, E>(
     tenant: &TenantId,
     record: &RecordKey,
     report: StagedReport,
+    is_third_party: bool,
 ) -> Result<Option<Option<Stream>>, DraftError<E>>
 where
     L: Fn(&[u8]) -> Result<Option<V>, E>,
@@ -190,6 +211,9 @@ where
     }
     let evicted = staged.stage(report);
     state.staged += 1;
+    if is_third_party {
+        state.third_party = state.staged;
+    }
     draft.write(&record_key, &staged);
     draft.write(&tenant_key, &state);
     Ok(Some(evicted))

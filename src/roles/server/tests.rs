@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::id::{Digest, Guid, TenantId};
+use crate::model::business::{BusinessFile, BusinessHead, BusinessKey, BusinessKind, SOURCES_MAX};
 use crate::model::device::RecordKey;
 use crate::model::discovery::Discoveries;
 use crate::model::draft::Draft;
@@ -282,7 +283,12 @@ impl Facts {
         let mut draft = Draft::new(look);
         let ended = settle(&mut draft, &tenant(), envelope.clone(), content, START.plus_ms(9)).unwrap();
         let writes: Vec<_> = draft.into_writes().collect();
-        self.0.borrow_mut().extend(writes.into_iter().map(|(key, value)| (key, value.unwrap())));
+        for (key, value) in writes {
+            match value {
+                Some(value) => drop(self.0.borrow_mut().insert(key, value)),
+                None => drop(self.0.borrow_mut().remove(&key)),
+            }
+        }
         ended
     }
 
@@ -591,4 +597,155 @@ fn files_without_identity_are_staged_beside_the_record_of_the_machine_they_name(
     assert_eq!(facts.services("anon/pc.lab"), ["newest"], "one finder, although each file has its own origin");
     let record: Option<StagedRecord> = facts.get(&FactKey::Record(tenant(), beside("anon/pc.lab")));
     assert!(record.is_some(), "the record of its inventory");
+}
+
+// Third-party inventory, and files of the business.
+
+/// A server that imports daily and did so an hour ago.
+fn daily(staged: u64, imported: u64, third_party: u64) -> TenantState {
+    let last_import = Some(START.plus_ms(-HOUR_MS));
+    TenantState { staged, imported, third_party, last_import, ..TenantState::default() }
+}
+
+fn imports(wanted: &[(i64, IntentNumber, ServerIntent)]) -> Vec<i64> {
+    let is_import = |intent: &ServerIntent| *intent == ServerIntent::Run(Task::Import);
+    wanted.iter().filter(|(.., intent)| is_import(intent)).map(|(at, ..)| *at).collect()
+}
+
+#[test]
+fn third_party_inventory_is_imported_at_once_and_what_agents_report_waits_for_its_day() {
+    let mut world = World::new(false, 0..0, daily(5, 5, 3));
+    assert_eq!(imports(&world.pass(MINUTE_MS)), [0; 0]);
+    let (load, _) = only(world.tell(ServerInput::Arrived(vec![PackageNumber(0)])));
+    assert_eq!(world.loaded(load, &[0], LoadOutcome::Settled, Some(daily(6, 5, 3))), [], "an agent's");
+    assert_eq!(imports(&world.pass(MINUTE_MS)), [0; 0]);
+    let (load, _) = only(world.tell(ServerInput::Arrived(vec![PackageNumber(1)])));
+    let (import, task) = only(world.loaded(load, &[1], LoadOutcome::Settled, Some(daily(7, 5, 7))));
+    assert_eq!((task, world.now), (ServerIntent::Run(Task::Import), START.plus_ms(2 * MINUTE_MS)));
+    let done = TenantState { last_import: Some(world.now), ..daily(7, 7, 7) };
+    assert_eq!(world.tell(ServerInput::Ended { intent: import, state: Some(done.clone()) }), []);
+    // The next report of an agent waits again.
+    let (load, _) = only(world.tell(ServerInput::Arrived(vec![PackageNumber(2)])));
+    world.loaded(load, &[2], LoadOutcome::Settled, Some(TenantState { staged: 8, ..done }));
+    assert_eq!(imports(&world.pass(DAY_MS)), [2 * MINUTE_MS + DAY_MS]);
+}
+
+#[test]
+fn an_import_of_third_party_inventory_waits_for_the_files_that_came_with_it() {
+    let mut world = World::new(false, 0..0, daily(6, 5, 3));
+    world.pass(HOUR_MS);
+    let many: Vec<PackageNumber> = (0..3 * BATCH_MAX as u64).map(PackageNumber).collect();
+    let loads = world.tell(ServerInput::Arrived(many));
+    assert_eq!(loads.len(), 2);
+    let wanted = world.loaded(loads[0].1, &[0], LoadOutcome::Settled, Some(daily(7, 5, 7)));
+    assert_eq!(imports(&wanted), [0; 0]);
+    assert_eq!(imports(&world.pass(MINUTE_MS)), [HOUR_MS + 5_000], "but no longer than five seconds");
+}
+
+#[test]
+fn third_party_inventory_that_a_crash_left_is_imported_after_it() {
+    let mut world = World::new(false, 0..0, daily(7, 6, 7));
+    assert_eq!(imports(&world.pass(0)), [0]);
+    let mut waits = World::new(false, 0..0, daily(7, 6, 6));
+    assert_eq!(imports(&waits.pass(0)), [0; 0]);
+}
+
+/// A business file that the sender `origin` sent as `kind_type` of `source`, collected so many milliseconds from
+/// [`START`].
+fn business_package(origin: &str, source: &str, kind_type: &str, collected: i64) -> Envelope {
+    let stream = Some(Stream::new(Kind::IntermediateData, source, kind_type));
+    let file_name = "x.csv.gz".into();
+    Envelope { kind: Kind::IntermediateData, stream, file_name, ..package(origin, 0, collected) }
+}
+
+fn contracts(rows: u32) -> Content {
+    Content::Business(BusinessHead { kind: BusinessKind::Contracts, rows })
+}
+
+#[test]
+fn a_business_file_takes_the_place_of_the_one_before_of_its_source_and_kind() {
+    let facts = Facts::default();
+    let in_force = |source: &str, kind| -> Option<BusinessFile> {
+        facts.get(&FactKey::Business(tenant(), BusinessKey { source: source.into(), kind }))
+    };
+    let rows = |source: &str| in_force(source, BusinessKind::Contracts).map(|file| file.rows);
+    let settle = |package: &Envelope, rows| facts.settle(package, contracts(rows)).unwrap().state;
+    let first = business_package("a", "erp", "Contracts", -100);
+    assert_eq!(settle(&first, 3), FinalState::Imported);
+    let named = BusinessKey { source: "erp".into(), kind: BusinessKind::Contracts };
+    assert_eq!((facts.settlement(&first).business, facts.settlement(&first).record), (Some(named), None));
+    assert_eq!(settle(&business_package("a", "erp", "Contracts", -50), 2), FinalState::Imported);
+    assert_eq!(rows("erp"), Some(2));
+    // Within an origin the ledger tells what is older, between origins the date.
+    for (origin, at, wanted) in [
+        ("a", -60, FinalState::Stale),
+        ("b", -60, FinalState::Stale),
+        ("b", -40, FinalState::Imported),
+        ("a", -45, FinalState::Stale),
+    ] {
+        let late = business_package(origin, "erp", "Contracts", at);
+        assert_eq!(settle(&late, 9), wanted, "{origin} {at}");
+        assert_eq!(facts.settlement(&late).reason.is_some(), wanted == FinalState::Stale);
+    }
+    assert_eq!(rows("erp"), Some(9));
+    let newest = business_package("b", "erp", "Contracts", -40);
+    assert_eq!(in_force("erp", BusinessKind::Contracts).unwrap().package, newest.key());
+    // Other sources and kinds stand beside it; a file without a stream belongs to the source without a name.
+    assert_eq!(settle(&business_package("c", "", "", -70), 1), FinalState::Imported);
+    assert_eq!((rows("third-party"), in_force("erp", BusinessKind::Purchases)), (Some(1), None));
+    let state: TenantState = facts.get(&FactKey::Tenant(tenant())).unwrap();
+    assert_eq!((state.business_files, state.staged, state.third_party), (2, 0, 0), "no import has anything to do");
+}
+
+#[test]
+fn a_business_file_of_another_kind_than_it_says_or_of_no_true_source_is_set_aside() {
+    let facts = Facts::default();
+    for (at, source, kind_type, part) in [
+        (-50, "erp", "Purchases", "sent as Purchases, but has the columns of Contracts"),
+        (-51, "agent", "Contracts", "cannot be the source"),
+    ] {
+        let package = business_package("a", source, kind_type, at);
+        assert_eq!(facts.settle(&package, contracts(1)).unwrap().state, FinalState::Quarantined);
+        let settlement = facts.settlement(&package);
+        assert!(settlement.reason.unwrap().contains(part));
+        assert_eq!(settlement.business, None);
+    }
+}
+
+#[test]
+fn sources_without_end_are_refused_until_one_is_emptied_and_those_that_are_known_go_on() {
+    let facts = Facts::default();
+    let settle = |source: u32, at, rows| {
+        let package = business_package("a", &format!("s{source}"), "Contracts", at);
+        let digest = Digest::of(format!("{source} {at}").as_bytes());
+        facts.settle(&Envelope { digest, ..package }, contracts(rows)).unwrap().state
+    };
+    for source in 0..SOURCES_MAX {
+        assert_eq!(settle(source, -50, 1), FinalState::Imported);
+    }
+    assert_eq!(settle(SOURCES_MAX, -50, 1), FinalState::Quarantined);
+    assert_eq!(settle(7, -40, 1), FinalState::Imported);
+    assert_eq!(
+        (settle(7, -45, 0), settle(7, -30, 0), settle(7, -20, 0)),
+        (FinalState::Stale, FinalState::Imported, FinalState::Imported)
+    );
+    assert_eq!((settle(SOURCES_MAX, -10, 1), settle(7, -10, 1)), (FinalState::Imported, FinalState::Quarantined));
+    let state: TenantState = facts.get(&FactKey::Tenant(tenant())).unwrap();
+    assert_eq!(state.business_files, SOURCES_MAX);
+}
+
+#[test]
+fn third_party_inventory_moves_the_counter_of_its_own_and_an_agents_does_not() {
+    let facts = Facts::default();
+    let state = || -> TenantState { facts.get(&FactKey::Tenant(tenant())).unwrap() };
+    facts.settle(&package("a", 1, -50), content("pc", "m"));
+    assert_eq!((state().staged, state().third_party), (1, 0));
+    let theirs = Envelope {
+        kind: Kind::IntermediateData,
+        stream: Some(Stream::new(Kind::IntermediateData, "scanner", "Full")),
+        ..package("anon/x/1.ndi.gz", 0, -50)
+    };
+    facts.settle(&theirs, content("pc", "m"));
+    facts.settle(&package("b", 1, -50), content("other", "m"));
+    assert_eq!((state().staged, state().third_party), (3, 2));
 }

@@ -1,0 +1,102 @@
+//! Contracts and purchases for `muster import`: read as their column map says, and written in canonical form.
+//!
+//! The file is checked whole before anything is sent. A bad row stops it, unless whoever imports says that the good ones
+//! are enough: the server takes no part of a file by itself.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use bytes::Bytes;
+use muster::config::Document;
+use muster::config::column_map::read_column_map;
+use muster::formats::gzip::{Inflate, compress_at};
+use muster::formats::wire::BODY_BYTES_MAX;
+use muster::model::business::{BusinessError, BusinessKind, BusinessReader, BusinessWriter, RowError, Spelling, check};
+use muster::time::Timestamp;
+
+use crate::command::Failure;
+use crate::errors::Chain;
+
+/// Bytes of a column map at most.
+const MAP_BYTES_MAX: u64 = 1 << 20;
+/// Bad rows that are told one by one.
+const TOLD_MAX: usize = 20;
+
+/// A file as it travels, and what was found in it.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub body: Bytes,
+    /// Good rows.
+    pub rows: u32,
+    pub bad: BadRows,
+}
+
+/// What is wrong with a file, row by row.
+#[derive(Debug, Default)]
+pub(super) struct BadRows {
+    /// How many.
+    pub count: u32,
+    first: Vec<RowError>,
+}
+
+impl BadRows {
+    fn add(&mut self, error: RowError) {
+        self.count += 1;
+        if self.first.len() < TOLD_MAX {
+            self.first.push(error);
+        }
+    }
+
+    /// A line for each of the first, and how many more there are.
+    pub fn lines(&self, file: &Path) -> Vec<String> {
+        let mut lines: Vec<String> = self.first.iter().map(|error| format!("{}: {error}", file.display())).collect();
+        let more = self.count as usize - self.first.len();
+        if more > 0 {
+            lines.push(format!("{}: and {more} more bad rows", file.display()));
+        }
+        lines
+    }
+}
+
+/// The spelling that the column map `map` tells; without one the canonical form is expected.
+pub(super) fn spelling(map: Option<&Path>, kind: BusinessKind) -> Result<Spelling, Failure> {
+    let Some(path) = map else { return Ok(Spelling::canonical()) };
+    let usage = |text: String| Failure { text, exit: 2 };
+    let name = path.display().to_string();
+    let cannot = |error: std::io::Error| usage(format!("cannot read the column map `{name}` (--map): {error}"));
+    let mut text = String::new();
+    File::open(path).map_err(cannot)?.take(MAP_BYTES_MAX + 1).read_to_string(&mut text).map_err(cannot)?;
+    if text.len() as u64 > MAP_BYTES_MAX {
+        return Err(usage(format!("the column map `{name}` (--map) has more than {MAP_BYTES_MAX} bytes")));
+    }
+    read_column_map(&Document { text: &text, file: &name }, kind).map_err(|error| usage(error.to_string()))
+}
+
+/// Reads a file and writes it anew. `at` is put into it, so that a file that is sent again on purpose counts again.
+pub(super) fn prepare(file: &Path, kind: BusinessKind, spelling: Spelling, at: Timestamp) -> Result<Prepared, String> {
+    let cannot = |error: std::io::Error| format!("cannot be read: {error}");
+    let mut bytes = BufReader::new(File::open(file).map_err(cannot)?);
+    let is_compressed = bytes.fill_buf().map_err(cannot)?.starts_with(&[0x1f, 0x8b]);
+    let told = |error: BusinessError| Chain(&error).to_string();
+    let source: Box<dyn BufRead> =
+        if is_compressed { Box::new(BufReader::new(Inflate::new(bytes))) } else { Box::new(bytes) };
+    let mut reader = BusinessReader::open(source, Some(kind), spelling).map_err(told)?;
+    let (mut writer, mut rows, mut bad) = (BusinessWriter::new(kind), 0, BadRows::default());
+    while let Some(row) = reader.next_row().map_err(told)? {
+        match row {
+            Ok(row) => {
+                writer.row(&row);
+                rows += 1;
+            }
+            Err(error) => bad.add(error),
+        }
+    }
+    let body = compress_at(&writer.finish(), at);
+    if body.len() as u64 > BODY_BYTES_MAX {
+        return Err(format!("has {} bytes compressed, at most {BODY_BYTES_MAX} are taken", body.len()));
+    }
+    // Read as the server will: what it would set aside never leaves.
+    check(BufReader::new(Inflate::new(&body[..]))).map_err(told)?;
+    Ok(Prepared { body: body.into(), rows, bad })
+}

@@ -1,0 +1,142 @@
+//! A node's package log in virtual time: the deployed one, on a simulated disk that forgets what was not synced.
+//!
+//! A group opens with the first upload and is synced some milliseconds later; a crash between the two leaves what such a
+//! crash may leave. What is answered when is decided by the deployed [`Group`] alone.
+
+use std::sync::Arc;
+
+use muster::id::Digest;
+use muster::model::package::Envelope;
+use muster::model::stored;
+use muster::rng::RngStream;
+use muster::time::Timestamp;
+use muster_actors::log::{Answer, Group, Handle, Job, PackageRequest, Packages, Taken, WriteError};
+use tokio::sync::oneshot;
+
+use super::content;
+use super::event::{Event, Parcel};
+use crate::disk::SimDisk;
+
+/// Small, so that sealing and compaction happen within days.
+pub const SEGMENT_BYTES: u64 = 64 << 10;
+
+/// An upload in the group.
+struct Waiting {
+    event: Event,
+    parcel: Parcel,
+    answer: Option<oneshot::Receiver<Answer<Packages>>>,
+}
+
+/// See the module's head.
+pub struct Custody {
+    disk: SimDisk,
+    seed: u64,
+    group: Option<Group<Packages>>,
+    waiting: Vec<Waiting>,
+    /// A sync is planned.
+    pub is_open: bool,
+}
+
+/// A parcel on the disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored {
+    /// Its number in this life.
+    pub number: u64,
+    /// What it is.
+    pub parcel: Parcel,
+}
+
+impl Custody {
+    /// An empty disk.
+    pub fn new(seed: u64) -> Custody {
+        Custody { disk: SimDisk::default(), seed, group: None, waiting: Vec::new(), is_open: false }
+    }
+
+    /// Opens the log and tells what it holds, oldest first. Error: it does not open, or something held does not read.
+    pub fn open(&mut self, life: u32) -> Result<Vec<Stored>, String> {
+        let opened = Packages::open(Arc::new(self.disk.clone()), SEGMENT_BYTES, self.seed ^ u64::from(life));
+        let (packages, _) = opened.map_err(|error| format!("the package log does not open: {error}"))?;
+        let index = packages.index();
+        let mut stored = Vec::new();
+        for held in index.after(None, usize::MAX) {
+            stored.push(Stored { number: held.handle.0, parcel: read(&packages, held.handle)? });
+        }
+        self.group = Some(Group::new(packages));
+        Ok(stored)
+    }
+
+    /// The process or the power is gone: what is on the disk now. Nobody is answered any more.
+    pub fn die(&mut self, rng: &mut RngStream) {
+        self.group = None;
+        self.waiting.clear();
+        self.is_open = false;
+        self.disk = if rng.below(2) == 0 { self.disk.killed() } else { self.disk.outcome(rng) };
+    }
+
+    /// Takes an upload into the group.
+    pub fn take(&mut self, now: Timestamp, event: &Event, parcel: Parcel) {
+        let (key, envelope, body) = content::stored_form(&parcel);
+        let (reply, answer) = oneshot::channel();
+        if let Some(group) = &mut self.group {
+            // A log that fails tells so to all by the group's end.
+            let _ = group.take(now, Job { request: PackageRequest::Hold { key, envelope, body }, reply });
+        }
+        self.waiting.push(Waiting { event: *event, parcel, answer: Some(answer) });
+    }
+
+    /// Who was answered since the last look.
+    pub fn answered(&mut self) -> Vec<(Event, Parcel, Result<Taken, WriteError>)> {
+        let answered = |waiting: &mut Waiting| {
+            let answer = waiting.answer.as_mut()?.try_recv().ok()?;
+            waiting.answer = None;
+            Some((waiting.event, waiting.parcel, answer))
+        };
+        self.waiting.iter_mut().filter_map(answered).collect()
+    }
+
+    /// Syncs the group. [`Custody::answered`] tells who hears of it; these parcels are held from now on.
+    pub fn end(&mut self, now: Timestamp) -> Vec<Stored> {
+        self.is_open = false;
+        let Some(group) = &mut self.group else { return Vec::new() };
+        let synced = group.end(Ok(()));
+        let tidied = group.tidy(now);
+        debug_assert!(synced.is_ok() && tidied.is_ok(), "a simulated disk fails only where it is told to");
+        let index = group.journal().index();
+        let held = |waiting: &Waiting| {
+            let (key, ..) = content::stored_form(&waiting.parcel);
+            index.find(&key).map(|held| Stored { number: held.handle.0, parcel: waiting.parcel })
+        };
+        self.waiting.iter().filter_map(held).collect()
+    }
+
+    /// Forgets those who were answered. Call it when [`Custody::answered`] has told all.
+    pub fn clear(&mut self) {
+        self.waiting.clear();
+    }
+
+    /// Lets go of what was delivered.
+    pub fn release(&mut self, now: Timestamp, parcel: &Parcel) {
+        let (key, ..) = content::stored_form(parcel);
+        let (reply, _) = oneshot::channel();
+        if let Some(group) = &mut self.group {
+            let _ = group.take(now, Job { request: PackageRequest::Release(vec![Arc::from(&key[..])]), reply });
+        }
+    }
+
+    /// Envelope and body of a held package, whole and with the digest of its envelope.
+    pub fn read(&self, number: u64) -> Result<(Envelope, bytes::Bytes), String> {
+        let group = self.group.as_ref().ok_or("the log is closed")?;
+        let record = group.journal().index().read(Handle(number)).ok_or("held no longer")?.map_err(|error| error.to_string())?;
+        let envelope: Envelope = stored::unpack(&record.head).map_err(|error| error.to_string())?;
+        if Digest::of(&record.body) != envelope.digest {
+            return Err(format!("{:?}: other bytes than were received", envelope.sequence));
+        }
+        Ok((envelope, record.body))
+    }
+}
+
+fn read(packages: &Packages, handle: Handle) -> Result<Parcel, String> {
+    let record = packages.index().read(handle).ok_or("held no longer")?.map_err(|error| format!("held and not whole: {error}"))?;
+    let envelope: Envelope = stored::unpack(&record.head).map_err(|error| error.to_string())?;
+    content::parcel(&envelope, 0).ok_or_else(|| "an envelope that nobody wrote".into())
+}

@@ -1,0 +1,129 @@
+//! How another program's CSV is read as contracts or purchases: the file of `muster import --map`.
+//!
+//! ```toml
+//! delimiter = ";"
+//! date = "DD.MM.YYYY"
+//! decimal = ","
+//!
+//! [columns]
+//! purchase = "Order No"
+//! product = "Item"
+//! ```
+//!
+//! Every option is shown in `config/imports/purchases.toml`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{ConfigError, Document, nearest};
+use crate::id::shorten;
+use crate::model::business::{BusinessKind, DateFormError, Spelling};
+
+/// Bytes of the name of a column at most.
+const NAME_BYTES_MAX: usize = 200;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MapFile {
+    delimiter: Option<Spanned<String>>,
+    date: Option<Spanned<String>>,
+    decimal: Option<Spanned<String>>,
+    #[serde(default)]
+    columns: BTreeMap<Spanned<String>, Spanned<String>>,
+}
+
+/// Reads the column map of a file of this kind. Columns that it does not name have our names; columns of the file that
+/// are neither are passed over.
+pub fn read_column_map(file: &Document<'_>, kind: BusinessKind) -> Result<Spelling, ConfigError> {
+    let written: MapFile = file.read()?;
+    let canonical = Spelling::canonical();
+    let delimiter = match &written.delimiter {
+        Some(text) => match text.get_ref().as_bytes() {
+            &[one] if (one.is_ascii_punctuation() || matches!(one, b' ' | b'\t')) && one != b'"' => one,
+            _ => return Err(file.error_at(text, "is one character between two cells: \",\", \";\", \"|\" or \"\\t\"")),
+        },
+        None => canonical.delimiter,
+    };
+    let date = match &written.date {
+        Some(text) => text.get_ref().parse().map_err(|error: DateFormError| file.error_at(text, error.to_string()))?,
+        None => canonical.date,
+    };
+    let decimal = match &written.decimal {
+        Some(text) => match text.get_ref().as_str() {
+            "." => '.',
+            "," => ',',
+            _ => return Err(file.error_at(text, "is \".\" or \",\"")),
+        },
+        None => canonical.decimal,
+    };
+    let mut columns = BTreeMap::new();
+    for (ours, theirs) in &written.columns {
+        let known = || kind.columns().iter().map(|column| column.name);
+        if !known().any(|name| name == ours.get_ref()) {
+            let problem = match nearest(ours.get_ref(), known()) {
+                Some(meant) => format!("is no column of {kind}, did you mean `{meant}`?"),
+                None => format!("is no column of {kind}; known: {}", known().collect::<Vec<_>>().join(", ")),
+            };
+            return Err(file.error_at(ours, problem));
+        }
+        let name = theirs.get_ref().trim();
+        if !(1..=NAME_BYTES_MAX).contains(&name.len()) {
+            let problem = format!("`{}`: write the name in the file's first line", shorten(name));
+            return Err(file.error_at(theirs, problem));
+        }
+        columns.insert(ours.get_ref().clone(), name.to_owned());
+    }
+    Ok(Spelling { delimiter, date, decimal, columns, has_others: true })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::business::{BusinessReader, BusinessRow};
+
+    fn read(text: &str) -> Result<Spelling, String> {
+        let file = Document { text, file: "m.toml" };
+        read_column_map(&file, BusinessKind::Purchases).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_shipped_map_reads_the_file_it_speaks_of() {
+        let spelling = read(include_str!("../../config/imports/purchases.toml")).unwrap();
+        let text = "Order No;Item No;Description;Maker;Qty;Price;Curr;Order Date;Agreement;Valid From;Valid To;Cost Centre\n\
+                    4711;10;Office Pro;Example;25;19,90;EUR;01.02.2026;C-7;01.02.2026;31.01.2027;815\n";
+        let mut reader = BusinessReader::open(text.as_bytes(), Some(BusinessKind::Purchases), spelling).unwrap();
+        let Some(Ok(BusinessRow::Purchase(row))) = reader.next_row().unwrap() else { panic!() };
+        assert_eq!((&*row.purchase, &*row.line, &*row.product, row.quantity), ("4711", "10", "Office Pro", 25));
+        assert_eq!(row.unit_price.unwrap().to_string(), "19.90");
+        assert_eq!(row.expiry.unwrap().to_string(), "2027-01-31");
+        assert_eq!((&*row.contract, &*row.publisher), ("C-7", "Example"));
+    }
+
+    #[test]
+    fn a_map_that_is_left_empty_spells_like_us() {
+        assert_eq!(read(""), Ok(Spelling { has_others: true, ..Spelling::canonical() }));
+    }
+
+    #[test]
+    fn mistakes_are_told_with_line_and_what_is_right() {
+        for (text, part) in [
+            ("delimeter = \";\"", "m.toml:1: `delimeter`: unknown key, did you mean `delimiter`?"),
+            ("\ndelimiter = \";;\"", "m.toml:2: `delimiter`: is one character between two cells"),
+            ("delimiter = \"x\"", "is one character"),
+            ("date = \"tomorrow\"", "`tomorrow` is no form of days"),
+            ("decimal = \";\"", "`decimal`: is \".\" or \",\""),
+            (
+                "[columns]\nprodct = \"x\"",
+                "m.toml:2: `columns.prodct`: is no column of Purchases, did you mean `product`?",
+            ),
+            ("[columns]\nzzz = \"x\"", "known: purchase, line"),
+            ("[columns]\nproduct = \" \"", "m.toml:2: `columns.product`"),
+            ("[columns]\nproduct = 5", "expected"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

@@ -119,7 +119,12 @@ impl Trials<'_> {
     }
 
     /// The fewest of `items` with which `candidate` still fails, when they are put into it by `put`.
-    fn fewest<T: Clone>(&mut self, mut items: Vec<T>, candidate: &mut Candidate, put: fn(&mut Candidate, Vec<T>)) -> Vec<T> {
+    fn fewest<T: Clone>(
+        &mut self,
+        mut items: Vec<T>,
+        candidate: &mut Candidate,
+        put: fn(&mut Candidate, Vec<T>),
+    ) -> Vec<T> {
         let mut fail = |trials: &mut Self, items: &[T]| {
             let mut tried = candidate.clone();
             put(&mut tried, items.to_vec());
@@ -140,8 +145,10 @@ impl Trials<'_> {
                 (items, parts) = (chunk, 2);
                 continue;
             }
-            let without = |place: usize| -> Vec<T> { [&items[..place], &items[(place + size).min(items.len())..]].concat() };
-            let thinner = (0..items.len()).step_by(size).map(without).find(|rest| rest.len() < items.len() && fail(self, rest));
+            let without =
+                |place: usize| -> Vec<T> { [&items[..place], &items[(place + size).min(items.len())..]].concat() };
+            let thinner =
+                (0..items.len()).step_by(size).map(without).find(|rest| rest.len() < items.len() && fail(self, rest));
             if let Some(rest) = thinner {
                 (items, parts) = (rest, (parts - 1).max(2));
             } else if size == 1 {
@@ -155,7 +162,13 @@ impl Trials<'_> {
 }
 
 /// Shrinks the run of a seed over the scenario of this text. `None`: written out it does not fail.
-pub fn shrink(seed: u64, text: &str, is_full: bool, left: Budget, fails: &mut dyn FnMut(Scenario) -> bool) -> Option<Shrunk> {
+pub fn shrink(
+    seed: u64,
+    text: &str,
+    is_full: bool,
+    left: Budget,
+    fails: &mut dyn FnMut(Scenario) -> bool,
+) -> Option<Shrunk> {
     let mut base: Table = text.parse().ok()?;
     let overrides = Overrides { is_full, ..Overrides::default() };
     let scenario = Arc::new(Scenario::read(&Document { text, file: "scenario" }, overrides).ok()?);
@@ -177,7 +190,8 @@ pub fn shrink(seed: u64, text: &str, is_full: bool, left: Budget, fails: &mut dy
         return None;
     }
     let fewer = (1..scenario.days).flat_map(|days| [(days, 0), (days, quiet.min(days))]);
-    let shorter = fewer.take(40).map(|days| Candidate { days, ..found.clone() }).find(|candidate| trials.fail(candidate));
+    let shorter =
+        fewer.take(40).map(|days| Candidate { days, ..found.clone() }).find(|candidate| trials.fail(candidate));
     found = shorter.unwrap_or(found);
     // With few windows a run is short, with few agents too; afterwards some windows may have become needless.
     for _ in 0..2 {

@@ -147,7 +147,8 @@ fn each_seed(
                 while !is_over.load(Ordering::Relaxed) {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let Some(seed) = first.checked_add(number).filter(|seed| *seed <= last) else { return };
-                    let outcome = drive(driver, seed, scenario.clone(), |_| {}).map(|closed| Outcome::of(seed, &closed));
+                    let outcome =
+                        drive(driver, seed, scenario.clone(), |_| {}).map(|closed| Outcome::of(seed, &closed));
                     if tell.send((seed, outcome)).is_err() {
                         return;
                     }

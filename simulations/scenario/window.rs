@@ -54,7 +54,9 @@ mod tests {
 
     #[test]
     fn a_window_that_is_written_is_read_as_the_same_fault() {
-        for (from_ms, to_ms) in [(0, 1), (86_399_999, 172_800_001), (60_000, 65_000), (315_359_999_777, 315_360_000_000)] {
+        for (from_ms, to_ms) in
+            [(0, 1), (86_399_999, 172_800_001), (60_000, 65_000), (315_359_999_777, 315_360_000_000)]
+        {
             let window = Window { kind: FaultKind::CutAnswers, node: Target::OneAgent(17), from_ms, to_ms };
             let file = Table::from_iter([("fault".into(), Value::Array(vec![Value::Table(window.entry())]))]);
             let text = toml::to_string(&file).unwrap();

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use muster::model::package::Kind;
 use muster::rng::{RngStream, mix};
-use muster::roles::{Core, IntentNumber};
 use muster::roles::beacon::{
-    Asked, Aside, BeaconCore, BeaconDurable, BeaconInput, BeaconIntent, BeaconSettings, PackageNumber, Parent, Waiting,
+    Aside, Asked, BeaconCore, BeaconDurable, BeaconInput, BeaconIntent, BeaconSettings, PackageNumber, Parent, Waiting,
 };
+use muster::roles::{Core, IntentNumber};
 use muster::time::{MINUTE_MS, Timestamp};
 use muster::upload::spool::{Room, SpoolLimit};
 use muster::upload::turns::Turns;
@@ -230,7 +230,8 @@ impl BeaconHands {
             // What only the simulation knows of it: its size, whether it was sent, and why it is aside.
             let known = of_id.get(&parcel.id);
             let bytes = stage.scenario.fleet.bytes_of(stage.seed, parcel.id);
-            let parcel = known.map_or(parcel, |known| Parcel { made: known.parcel.made, taken: known.parcel.taken, ..parcel });
+            let parcel =
+                known.map_or(parcel, |known| Parcel { made: known.parcel.made, taken: known.parcel.taken, ..parcel });
             self.hold(number, Parcel { bytes, ..parcel });
             // What is on the disk is in custody, whether or not its sender heard so.
             stage.book.receipted(parcel.id);
@@ -246,7 +247,8 @@ impl BeaconHands {
         let parents = stage.layout.parents(at.id, self.revision);
         if *parents != self.settings.parents {
             stage.record.probe("beacon-moved-to-another-parent", 1);
-            self.settings = Arc::new(BeaconSettings { parents: parents.clone(), ..BeaconSettings::clone(&self.settings) });
+            self.settings =
+                Arc::new(BeaconSettings { parents: parents.clone(), ..BeaconSettings::clone(&self.settings) });
         }
     }
 
@@ -328,13 +330,20 @@ impl Hands for BeaconHands {
                 if let Reply::Policy(revision) = reply {
                     self.follow(at, revision, stage);
                 }
-                BeaconInput::PolicyAnswered { from, asked: BeaconHands::asked(reply), parents: self.settings.parents.clone() }
+                BeaconInput::PolicyAnswered {
+                    from,
+                    asked: BeaconHands::asked(reply),
+                    parents: self.settings.parents.clone(),
+                }
             }
             Pending::Status(from) => BeaconInput::StatusAnswered { from, asked: BeaconHands::asked(reply) },
             Pending::Rescan(after) => {
                 let from = after.map_or(0, |after| after.0 + 1);
-                let packages: Vec<Waiting> =
-                    self.waiting(from, RESCAN_PAGE).into_iter().filter(|waiting| waiting.package.0 < self.told).collect();
+                let packages: Vec<Waiting> = self
+                    .waiting(from, RESCAN_PAGE)
+                    .into_iter()
+                    .filter(|waiting| waiting.package.0 < self.told)
+                    .collect();
                 let through = packages.last().map(|last| last.package);
                 BeaconInput::Rescanned { after, through, packages }
             }

@@ -59,7 +59,15 @@ pub fn parcel(envelope: &Envelope, bytes: u32) -> Option<Parcel> {
     let (hops, collected) = (envelope.hops.len() as u8, envelope.collected_at?);
     let first_received = envelope.first_received;
     // Clocks are all that an envelope knows.
-    Some(Parcel { id: PackageId { agent, number }, bytes, hops, collected, first_received, made: collected, taken: first_received })
+    Some(Parcel {
+        id: PackageId { agent, number },
+        bytes,
+        hops,
+        collected,
+        first_received,
+        made: collected,
+        taken: first_received,
+    })
 }
 
 /// Key, head and body as the package log takes them.

@@ -87,7 +87,8 @@ impl Director {
         }
         let within = i64::from(scenario.fleet.installed_within_secs) * 1_000;
         let passed = now.ms_since(scenario.start);
-        let is_left_out = |agent: u32| scenario.only_agents.as_ref().is_some_and(|only| only.binary_search(&agent).is_err());
+        let is_left_out =
+            |agent: u32| scenario.only_agents.as_ref().is_some_and(|only| only.binary_search(&agent).is_err());
         for agent in (0..scenario.agents).filter(|agent| !is_left_out(*agent)) {
             let node = stage.layout.agent_node(agent);
             let at = Range([1, within.max(1)]).pick(stage.draw(node, 0, 0, 31));

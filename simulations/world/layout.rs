@@ -103,7 +103,12 @@ impl Layout {
         });
         let schedule = standard_schedule(&scenario.schedule, scenario.start);
         // All begin at noon, and all ask at once.
-        let herd = AgentSchedule { inventory_start_secs: 43_200, inventory_within_secs: 0, policy_window_secs: 0, ..scenario.schedule };
+        let herd = AgentSchedule {
+            inventory_start_secs: 43_200,
+            inventory_within_secs: 0,
+            policy_window_secs: 0,
+            ..scenario.schedule
+        };
         let herd = standard_schedule(&herd, scenario.start);
         let leaf_node = |leaf: u32| NodeId(1 + middles + leaf % leaves);
         let agents_per_leaf = scenario.agents.div_ceil(leaves).max(1);
@@ -290,7 +295,8 @@ mod tests {
             assert_eq!(layout.level(own), Level::Leaf);
             let rules = layout.rules(agent, 1);
             assert_eq!(rules.servers.len(), 3, "the configured one is on the list");
-            let listed: Vec<NodeId> = (0..3).map(|place| layout.server(agent, 1, ServerNumber(place)).unwrap()).collect();
+            let listed: Vec<NodeId> =
+                (0..3).map(|place| layout.server(agent, 1, ServerNumber(place)).unwrap()).collect();
             assert_eq!(listed[0], own);
             assert_eq!(rules.servers[0].id, layout.guid(own));
         }

@@ -22,7 +22,13 @@ pub trait Hands {
     fn before_wake(&mut self, now: Timestamp) -> Option<<Self::Core as Core>::Input>;
 
     /// Takes an event of this life, or a request, and says what the core is told of it.
-    fn receive(&mut self, at: &Place, now: Timestamp, event: &Event, stage: &mut Stage) -> Vec<<Self::Core as Core>::Input>;
+    fn receive(
+        &mut self,
+        at: &Place,
+        now: Timestamp,
+        event: &Event,
+        stage: &mut Stage,
+    ) -> Vec<<Self::Core as Core>::Input>;
 
     /// Does what the core wants.
     fn carry_out(&mut self, at: &Place, now: Timestamp, wanted: Wanted<'_, Self::Core>, stage: &mut Stage);

@@ -190,7 +190,8 @@ impl SimDisk {
     /// last write may be torn.
     pub fn outcome(&self, rng: &mut RngStream) -> SimDisk {
         let state = self.state();
-        let units = state.names_unsynced.len() + state.inodes.values().map(|content| content.unsynced.len()).sum::<usize>();
+        let units =
+            state.names_unsynced.len() + state.inodes.values().map(|content| content.unsynced.len()).sum::<usize>();
         // All or nothing of it as often as a mixture: the first is what mostly happens.
         let choice: Vec<bool> = match rng.below(4) {
             0 => vec![false; units],

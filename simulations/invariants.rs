@@ -7,7 +7,10 @@ pub const ALL: [(&str, &str); 21] = [
     ("I1", "no loss: what got a receipt is held at a node or has a final state"),
     ("I2", "exactly once: a package is imported at most once"),
     ("I3", "no false receipt: a receipt stands for synced bytes of that digest"),
-    ("I4", "no early delete: a copy goes only when another node has custody, when it is superseded, or in a final state"),
+    (
+        "I4",
+        "no early delete: a copy goes only when another node has custody, when it is superseded, or in a final state",
+    ),
     ("I5", "whole only: nothing torn is ever visible, imported or forwarded"),
     ("I6", "same bytes: the digest at import is the agent's"),
     ("I7", "conservation: published is superseded, refused, queued, in custody or final"),
@@ -93,7 +96,10 @@ mod tests {
         found.check("I2", false, || "two".into());
         let json = found.to_json();
         assert_eq!((&json[0]["checked"], &json[2]["checked"]), (&json!(5), &Value::Null));
-        assert_eq!((&json[1]["checked"], &json[1]["violations"], &json[1]["first"]), (&json!(3), &json!(2), &json!("one")));
+        assert_eq!(
+            (&json[1]["checked"], &json[1]["violations"], &json[1]["first"]),
+            (&json!(3), &json!(2), &json!("one"))
+        );
         assert_eq!(found.broken().collect::<Vec<_>>(), [("I2", "one")]);
         assert_eq!(found.violations(), 2);
     }

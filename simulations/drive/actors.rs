@@ -23,8 +23,8 @@ use super::Closed;
 use super::wheel::{Timed, Wheel};
 use crate::scenario::Scenario;
 use crate::world::{
-    AgentHands, BeaconHands, Body, Director, Event, Hands, NodeId, Place, ServerHands, Stage, View, Wanted, refuse, state_of,
-    waiting,
+    AgentHands, BeaconHands, Body, Director, Event, Hands, NodeId, Place, ServerHands, Stage, View, Wanted, refuse,
+    state_of, waiting,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -17,3 +17,6 @@ pub struct Closed {
     /// Timers that fired, requests and answers that arrived, effects that ended.
     pub events: u64,
 }
+
+#[cfg(test)]
+mod tests;

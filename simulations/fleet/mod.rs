@@ -99,8 +99,14 @@ pub fn run(args: FleetArgs) -> Result<(), Failure> {
     let closed = drive(driver, seed, scenario, move |at| progress.reached(at))
         .map_err(|error| Failure { text: error.to_string(), exit: 1 })?;
     let Closed { digest, waiting, events, stage } = &closed;
-    let run =
-        Run { seed, driver: driver.as_str(), wall: began.elapsed(), events: *events, digest: *digest, waiting: *waiting };
+    let run = Run {
+        seed,
+        driver: driver.as_str(),
+        wall: began.elapsed(),
+        events: *events,
+        digest: *digest,
+        waiting: *waiting,
+    };
     let report = Report::of(&run, stage);
     if let Some(out) = &out {
         report.write(out).map_err(|error| Failure { text: format!("--out {}: {error}", out.display()), exit: 1 })?;

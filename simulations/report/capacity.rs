@@ -12,8 +12,13 @@ pub fn words(stage: &Stage) -> Vec<String> {
     let days = f64::from(scenario.days);
     let mut said = Vec::new();
     for level in [Level::Leaf, Level::Middle] {
-        let loads: Vec<&Load> =
-            record.loads.iter().zip(1..).filter(|(_, node)| layout.level(NodeId(*node)) == level).map(|(load, _)| load).collect();
+        let loads: Vec<&Load> = record
+            .loads
+            .iter()
+            .zip(1..)
+            .filter(|(_, node)| layout.level(NodeId(*node)) == level)
+            .map(|(load, _)| load)
+            .collect();
         if loads.is_empty() {
             continue;
         }
@@ -74,7 +79,9 @@ fn drain(stage: &Stage) -> Option<String> {
     let look_at = |at| looks.partition_point(|(look, _)| *look < at);
     let before = looks.get(look_at(longest.at).checked_sub(1)?)?.1[0].packages;
     let peak = looks[look_at(longest.at)..look_at(ended)].iter().map(|(_, levels)| levels[0].packages).max()?;
-    let drained = looks[look_at(ended)..].iter().find(|(_, levels)| levels[0].packages <= before + (peak.saturating_sub(before)) / 20)?;
+    let drained = looks[look_at(ended)..]
+        .iter()
+        .find(|(_, levels)| levels[0].packages <= before + (peak.saturating_sub(before)) / 20)?;
     let took = drained.0.ms_since(ended);
     let outage = duration(longest.for_ms as f64 / 1_000.0);
     let name = stage.layout.level(longest.node).as_str();

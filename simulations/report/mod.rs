@@ -47,9 +47,18 @@ fn peak_rss_bytes() -> Option<u64> {
 impl Report {
     /// The report of a run whose world has come to its end.
     pub fn of(run: &Run, stage: &Stage) -> Report {
-            let (scenario, record) = (&stage.scenario, &stage.record);
-        let Totals { published, receipted, superseded, refused, imported, stale, expired, duplicate_deliveries, given_up_in_custody } =
-            stage.book.totals();
+        let (scenario, record) = (&stage.scenario, &stage.record);
+        let Totals {
+            published,
+            receipted,
+            superseded,
+            refused,
+            imported,
+            stale,
+            expired,
+            duplicate_deliveries,
+            given_up_in_custody,
+        } = stage.book.totals();
         let (queued, in_spools) = run.waiting;
         let wall_s = run.wall.as_secs_f64();
         let at_s = |at: muster::time::Timestamp| at.ms_since(scenario.start) / 1_000;
@@ -64,7 +73,8 @@ impl Report {
             let target = format!("{level} {}", struck.node.0);
             json!({ "at_s": at_s(struck.at), "kind": struck.kind.as_str(), "target": target, "for_s": struck.for_ms / 1_000 })
         });
-        let (sent, first) = record.hours.iter().fold((0, 0), |(sent, first), hour| (sent + hour.sent, first + hour.first));
+        let (sent, first) =
+            record.hours.iter().fold((0, 0), |(sent, first), hour| (sent + hour.sent, first + hour.first));
         let times = &record.time_to_server_ms;
         let secs = |quantile: f64| times.value_at_quantile(quantile) as f64 / 1_000.0;
         let json = json!({
@@ -108,7 +118,8 @@ impl Report {
     /// Writes both files into `folder`.
     pub fn write(&self, folder: &Path) -> std::io::Result<()> {
         std::fs::write(folder.join("report.json"), format!("{:#}\n", self.json))?;
-        let html = self.html.as_ref().map_err(|why| std::io::Error::other(format!("the page cannot be drawn: {why}")))?;
+        let html =
+            self.html.as_ref().map_err(|why| std::io::Error::other(format!("the page cannot be drawn: {why}")))?;
         std::fs::write(folder.join("report.html"), html)
     }
 
@@ -120,8 +131,10 @@ impl Report {
                 fields.remove(long);
             }
             let violated = |one: &Value| one["violations"] != 0;
-            let broken: Vec<Value> = fields["invariants"].as_array().into_iter().flatten().filter(|one| violated(one)).cloned().collect();
-            let checked = fields["invariants"].as_array().into_iter().flatten().filter(|one| !one["checked"].is_null()).count();
+            let broken: Vec<Value> =
+                fields["invariants"].as_array().into_iter().flatten().filter(|one| violated(one)).cloned().collect();
+            let checked =
+                fields["invariants"].as_array().into_iter().flatten().filter(|one| !one["checked"].is_null()).count();
             fields["invariants"] = json!({ "checked": checked, "broken": broken });
         }
         json

@@ -35,7 +35,8 @@ pub fn page(run: &Run, stage: &Stage) -> Result<String, Box<dyn Error>> {
         let first = found["first"].as_str().unwrap_or("").to_owned();
         ((*id).to_owned(), (*text).to_owned(), checked, broken, first, class)
     });
-    let (sent, first) = stage.record.hours.iter().fold((0, 0), |(sent, first), hour| (sent + hour.sent, first + hour.first));
+    let (sent, first) =
+        stage.record.hours.iter().fold((0, 0), |(sent, first), hour| (sent + hour.sent, first + hour.first));
     let tiles = vec![
         ("published", short(totals.published as f64)),
         ("imported", short(totals.imported as f64)),

@@ -82,7 +82,9 @@ fn lines(stage: &Stage, what: &str, lines: Vec<Line>, from: f64) -> Drawn {
         for (line, color) in lines.into_iter().zip(LINES) {
             let series = chart.draw_series(LineSeries::new(thinned(line.points), color.stroke_width(2)))?;
             if !is_alone {
-                series.label(line.name).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(3)));
+                series
+                    .label(line.name)
+                    .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(3)));
             }
         }
         if !is_alone {
@@ -111,7 +113,14 @@ pub fn short(value: f64) -> String {
 
 /// What leaves and middle beacons held.
 pub fn spool(stage: &Stage) -> Drawn {
-    let of = |level: usize| stage.record.spool.iter().map(move |(at, levels)| (day(stage.scenario.start, *at), levels[level].packages as f64)).collect();
+    let of = |level: usize| {
+        stage
+            .record
+            .spool
+            .iter()
+            .map(move |(at, levels)| (day(stage.scenario.start, *at), levels[level].packages as f64))
+            .collect()
+    };
     let both = vec![Line { name: "leaf beacons", points: of(0) }, Line { name: "middle beacons", points: of(1) }];
     lines(stage, "packages held", both, 0.0)
 }
@@ -119,14 +128,17 @@ pub fn spool(stage: &Stage) -> Drawn {
 /// Arrivals at the server.
 pub fn arrivals(stage: &Stage) -> Drawn {
     let per_day = DAY_MS as f64 / MINUTE_MS as f64;
-    let points = stage.record.arrivals.iter().enumerate().map(|(minute, count)| (minute as f64 / per_day, f64::from(*count)));
+    let points =
+        stage.record.arrivals.iter().enumerate().map(|(minute, count)| (minute as f64 / per_day, f64::from(*count)));
     lines(stage, "arrivals a minute", vec![Line { name: "server", points: points.collect() }], 0.0)
 }
 
 /// Uploads for each first one.
 pub fn amplification(stage: &Stage) -> Drawn {
     let hours = stage.record.hours.iter().enumerate();
-    let points = hours.filter(|(_, hour)| hour.first > 0).map(|(at, hour)| (at as f64 / 24.0, hour.sent as f64 / hour.first as f64));
+    let points = hours
+        .filter(|(_, hour)| hour.first > 0)
+        .map(|(at, hour)| (at as f64 / 24.0, hour.sent as f64 / hour.first as f64));
     lines(stage, "uploads for each first one", vec![Line { name: "fleet", points: points.collect() }], 1.0)
 }
 
@@ -135,9 +147,11 @@ pub fn quantiles(stage: &Stage) -> Drawn {
     let times = &stage.record.time_to_server_ms;
     // Nines: 0.9 is 1, 0.99 is 2.
     let nines = |step: usize| step as f64 / 40.0;
-    let points = (0..=40 * 5).map(|step| (nines(step), times.value_at_quantile(1.0 - 10f64.powf(-nines(step))) as f64 / 1_000.0));
+    let points = (0..=40 * 5)
+        .map(|step| (nines(step), times.value_at_quantile(1.0 - 10f64.powf(-nines(step))) as f64 / 1_000.0));
     let points: Vec<(f64, f64)> = points.map(|(x, y)| (x, y.max(0.001))).collect();
-    let (least, most) = points.iter().fold((f64::MAX, 1.0f64), |(least, most), point| (least.min(point.1), most.max(point.1)));
+    let (least, most) =
+        points.iter().fold((f64::MAX, 1.0f64), |(least, most), point| (least.min(point.1), most.max(point.1)));
     let mut svg = String::new();
     {
         let root = canvas(&mut svg, SIZE)?;
@@ -188,7 +202,10 @@ pub fn heat(stage: &Stage) -> Drawn {
         let cells = &heat[row][column * group..((column + 1) * group).min(hours)];
         cells.iter().map(|cell| f64::from(*cell)).sum::<f64>() / cells.len().max(1) as f64
     };
-    let cells: Vec<(usize, usize, f64)> = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))).map(|(row, column)| (row, column, mean(row, column))).collect();
+    let cells: Vec<(usize, usize, f64)> = (0..rows)
+        .flat_map(|row| (0..columns).map(move |column| (row, column)))
+        .map(|(row, column)| (row, column, mean(row, column)))
+        .collect();
     let most = cells.iter().map(|cell| cell.2).fold(1.0, f64::max);
     let mut svg = String::new();
     {
@@ -232,13 +249,17 @@ mod tests {
 
     #[test]
     fn numbers_and_durations_read_well() {
-        assert_eq!([1_200_000.0, 35_000.0, 0.25, 7.0, 2e9, 9_999.0].map(short), ["1.2M", "35k", "0.25", "7", "2G", "9999"]);
+        assert_eq!(
+            [1_200_000.0, 35_000.0, 0.25, 7.0, 2e9, 9_999.0].map(short),
+            ["1.2M", "35k", "0.25", "7", "2G", "9999"]
+        );
         assert_eq!([0.25, 1.5, 180.0, 9_000.0, 259_200.0].map(duration), ["250 ms", "1.5 s", "3 min", "2.5 h", "3 d"]);
     }
 
     #[test]
     fn thinning_keeps_peaks() {
-        let points: Vec<(f64, f64)> = (0..10_000).map(|at| (f64::from(at), if at == 7_777 { 9.0 } else { 1.0 })).collect();
+        let points: Vec<(f64, f64)> =
+            (0..10_000).map(|at| (f64::from(at), if at == 7_777 { 9.0 } else { 1.0 })).collect();
         let thin = thinned(points);
         assert!(thin.len() <= POINTS_MAX && thin.contains(&(7_777.0, 9.0)));
     }

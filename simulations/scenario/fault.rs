@@ -111,14 +111,15 @@ const TARGETS: [&str; 7] = ["server", "middle", "leaf", "agent", "laptop", "leaf
 impl Fault {
     pub(super) fn read(file: &Document<'_>, fault: &Spanned<FaultFile>) -> Result<Fault, ConfigError> {
         let written = fault.get_ref();
-        let kind = FaultKind::ALL.into_iter().find(|kind| kind.as_str() == written.kind.get_ref()).ok_or_else(|| {
-            let names = FaultKind::ALL.map(FaultKind::as_str);
-            let advice = match nearest(written.kind.get_ref(), names) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("write one of {}", names.join(", ")),
-            };
-            file.error_at(&written.kind, format!("no fault is called `{}`, {advice}", written.kind.get_ref()))
-        })?;
+        let kind =
+            FaultKind::ALL.into_iter().find(|kind| kind.as_str() == written.kind.get_ref()).ok_or_else(|| {
+                let names = FaultKind::ALL.map(FaultKind::as_str);
+                let advice = match nearest(written.kind.get_ref(), names) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => format!("write one of {}", names.join(", ")),
+                };
+                file.error_at(&written.kind, format!("no fault is called `{}`, {advice}", written.kind.get_ref()))
+            })?;
         let number = |prefix: &str| written.of.get_ref().strip_prefix(prefix).and_then(|rest| rest.trim().parse().ok());
         let of = match written.of.get_ref().as_str() {
             "server" => Target::Server,
@@ -130,24 +131,33 @@ impl Fault {
                 (Some(leaf), _) => Target::OneLeaf(leaf),
                 (None, Some(middle)) => Target::OneMiddle(middle),
                 (None, None) => {
-                    let problem = format!("is no node, write one of {}", TARGETS.map(|name| format!("`{name}`")).join(", "));
+                    let problem =
+                        format!("is no node, write one of {}", TARGETS.map(|name| format!("`{name}`")).join(", "));
                     return Err(file.error_at(&written.of, problem));
                 }
             },
         };
         let when = match (&written.at_secs, &written.every_secs) {
             (Some(at), None) if *at.get_ref() >= 0 => When::At(at.get_ref() * SECOND_MS),
-            (None, Some(every)) if (60..=366 * DAY_MS / SECOND_MS).contains(every.get_ref()) => When::Every(every.get_ref() * SECOND_MS),
+            (None, Some(every)) if (60..=366 * DAY_MS / SECOND_MS).contains(every.get_ref()) => {
+                When::Every(every.get_ref() * SECOND_MS)
+            }
             (Some(at), None) => return Err(file.error_at(at, "is before the start, write seconds after it")),
             (None, Some(every)) => return Err(file.error_at(every, "is no period, write 60 to 31622400 seconds")),
             (Some(_), Some(every)) => return Err(file.error_at(every, "stands beside `at_secs`, write one of them")),
-            (None, None) => return Err(file.error(Some(fault.span()), "never strikes, write `at_secs` or `every_secs`")),
+            (None, None) => {
+                return Err(file.error(Some(fault.span()), "never strikes, write `at_secs` or `every_secs`"));
+            }
         };
         let [low, high] = written.for_secs.get_ref().0;
         if low < 1 || high < low || matches!(when, When::Every(every) if high * SECOND_MS > every) {
-            return Err(file.error_at(&written.for_secs, "is no duration, write seconds as [least, most] within the period"));
+            return Err(
+                file.error_at(&written.for_secs, "is no duration, write seconds as [least, most] within the period")
+            );
         }
-        if let Some((part, problem)) = written.share.as_ref().and_then(|part| Some((part, share(*part.get_ref(), "share")?))) {
+        if let Some((part, problem)) =
+            written.share.as_ref().and_then(|part| Some((part, share(*part.get_ref(), "share")?)))
+        {
             return Err(file.error_at(part, problem));
         }
         if kind == FaultKind::DiskFull && matches!(of, Target::Agent | Target::Laptop) {
@@ -203,7 +213,8 @@ mod tests {
 
     #[test]
     fn a_random_fault_lies_within_its_period_and_is_the_same_each_time() {
-        let fault = read("kind = 'outage'\nof = 'leaf'\nevery_secs = 86400\nfor_secs = [3600, 7200]\nshare = 0.5").unwrap();
+        let fault =
+            read("kind = 'outage'\nof = 'leaf'\nevery_secs = 86400\nfor_secs = [3600, 7200]\nshare = 0.5").unwrap();
         let struck: Vec<(i64, i64)> = (0..1_000).filter_map(|node| fault.window(7, 0, node, 3)).collect();
         assert!((400..600).contains(&struck.len()), "{}", struck.len());
         for (from, to) in struck {
@@ -224,11 +235,23 @@ mod tests {
     #[test]
     fn a_mistake_is_told_with_its_line() {
         for (text, part) in [
-            ("kind = 'outrage'\nof = 'leaf'\nat_secs = 1\nfor_secs = [1, 1]", "s.toml:2: `fault[1].kind`: no fault is called `outrage`, did you mean `outage`?"),
-            ("kind = 'outage'\nof = 'moon'\nat_secs = 1\nfor_secs = [1, 1]", "s.toml:3: `fault[1].of`: is no node, write one of `server`,"),
+            (
+                "kind = 'outrage'\nof = 'leaf'\nat_secs = 1\nfor_secs = [1, 1]",
+                "s.toml:2: `fault[1].kind`: no fault is called `outrage`, did you mean `outage`?",
+            ),
+            (
+                "kind = 'outage'\nof = 'moon'\nat_secs = 1\nfor_secs = [1, 1]",
+                "s.toml:3: `fault[1].of`: is no node, write one of `server`,",
+            ),
             ("kind = 'outage'\nof = 'leaf'\nfor_secs = [1, 1]", "never strikes, write `at_secs` or `every_secs`"),
-            ("kind = 'outage'\nof = 'leaf'\nat_secs = 1\nevery_secs = 60\nfor_secs = [1, 1]", "s.toml:5: `fault[1].every_secs`: stands beside `at_secs`"),
-            ("kind = 'outage'\nof = 'leaf'\nevery_secs = 60\nfor_secs = [5, 61]", "s.toml:5: `fault[1].for_secs`: is no duration"),
+            (
+                "kind = 'outage'\nof = 'leaf'\nat_secs = 1\nevery_secs = 60\nfor_secs = [1, 1]",
+                "s.toml:5: `fault[1].every_secs`: stands beside `at_secs`",
+            ),
+            (
+                "kind = 'outage'\nof = 'leaf'\nevery_secs = 60\nfor_secs = [5, 61]",
+                "s.toml:5: `fault[1].for_secs`: is no duration",
+            ),
             ("kind = 'disk-full'\nof = 'agent'\nevery_secs = 60\nfor_secs = [5, 6]", "is no node that takes uploads"),
         ] {
             let error = read(text).unwrap_err();

@@ -129,12 +129,16 @@ pub struct Overrides {
 impl Scenario {
     /// Reads a scenario. Errors name file, line and what to write instead.
     pub fn read(file: &Document<'_>, overrides: Overrides) -> Result<Scenario, ConfigError> {
-        let ScenarioFile { fleet, agents: fleet_of, schedule, hierarchy, network, beacons, server, fault } = file.read()?;
+        let ScenarioFile { fleet, agents: fleet_of, schedule, hierarchy, network, beacons, server, fault } =
+            file.read()?;
         let FleetFile { agents, days, quiet_days, start } = fleet;
         let number = |value: &Spanned<u32>, given: Option<u32>, most: u32, what: &str| match given {
             // The file is not to blame for what the command line says.
             Some(given) if (1..=most).contains(&given) => Ok(given),
-            Some(given) => Err(file.error(None, format!("{given} {what} are given on the command line, 1 to {most} can be simulated"))),
+            Some(given) => {
+                Err(file
+                    .error(None, format!("{given} {what} are given on the command line, 1 to {most} can be simulated")))
+            }
             None if (1..=most).contains(value.get_ref()) => Ok(*value.get_ref()),
             None => Err(file.error_at(value, format!("is {}, write 1 to {most} {what}", value.get_ref()))),
         };
@@ -161,7 +165,8 @@ impl Scenario {
         wrong(beacons.get_ref().problem(), beacons.span())?;
         wrong(server.get_ref().problem(), server.span())?;
         let fleet = fleet_of.into_inner();
-        let mut faults = fault.iter().map(|fault| Fault::read(file, fault)).collect::<Result<Vec<Fault>, ConfigError>>()?;
+        let mut faults =
+            fault.iter().map(|fault| Fault::read(file, fault)).collect::<Result<Vec<Fault>, ConfigError>>()?;
         faults.extend(Fault::nights(&fleet));
         Ok(Scenario {
             agents,
@@ -226,12 +231,15 @@ mod tests {
                 "[fleet]\nstart = \"2026-01-05T07:00:00Z\"",
                 "s.toml:2: `fleet.start`: is no midnight after 1970, write it as \"2026-01-05T00:00:00Z\"",
             ),
+            ("[hierarchy]\nagents_per_leaf = 0", "s.toml:1: `hierarchy`: `agents_per_leaf` is 0, write at least 1"),
             (
-                "[hierarchy]\nagents_per_leaf = 0",
-                "s.toml:1: `hierarchy`: `agents_per_leaf` is 0, write at least 1",
+                "[network]\ndelay_ms = [0, 5]",
+                "s.toml:1: `network`: `delay_ms` begins at 0, nothing crosses in less than 1 ms",
             ),
-            ("[network]\ndelay_ms = [0, 5]", "s.toml:1: `network`: `delay_ms` begins at 0, nothing crosses in less than 1 ms"),
-            ("[network]\nlost_requests = 1.5", "s.toml:1: `network`: `lost_requests` is 1.5, write a part of 1 such as 0.004"),
+            (
+                "[network]\nlost_requests = 1.5",
+                "s.toml:1: `network`: `lost_requests` is 1.5, write a part of 1 such as 0.004",
+            ),
         ] {
             assert_eq!(read(text).unwrap_err(), wanted, "{text}");
         }

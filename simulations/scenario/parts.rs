@@ -103,8 +103,14 @@ impl Hierarchy {
             .or_else(|| least("leaves_min", self.leaves_min))
             .or_else(|| least("failover", self.failover))
             .or_else(|| least("parents", self.parents))
-            .or_else(|| (leaves > 20_000).then(|| format!("makes {leaves} leaves, at most 20000 can be simulated: raise `agents_per_leaf`")))
-            .or_else(|| (self.failover > 16).then(|| format!("`failover` is {}, agents ask at most 16 servers in a pass", self.failover)))
+            .or_else(|| {
+                (leaves > 20_000)
+                    .then(|| format!("makes {leaves} leaves, at most 20000 can be simulated: raise `agents_per_leaf`"))
+            })
+            .or_else(|| {
+                (self.failover > 16)
+                    .then(|| format!("`failover` is {}, agents ask at most 16 servers in a pass", self.failover))
+            })
     }
 }
 
@@ -221,7 +227,9 @@ impl Server {
             .or_else(|| self.load_ms.problem("load_ms", 1, HOUR_MS))
             .or_else(|| self.task_ms.problem("task_ms", 1, DAY_MS))
             .or_else(|| (self.loaders == 0).then(|| "`loaders` is 0, nothing would be loaded: write at least 1".into()))
-            .or_else(|| (self.import_every_secs == 0).then(|| "`import_every_secs` is 0, write 86400 for once a day".into()))
+            .or_else(|| {
+                (self.import_every_secs == 0).then(|| "`import_every_secs` is 0, write 86400 for once a day".into())
+            })
     }
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use muster::model::package::Kind;
 use muster::rng::RngStream;
-use muster::roles::{Core, IntentNumber};
 use muster::roles::agent::{
     AgentCore, AgentDurable, AgentInput, AgentIntent, LetGo, PackageNumber, PolicyAnswer, Queued, ServerNumber,
     StreamNumber,
 };
+use muster::roles::{Core, IntentNumber};
 use muster::schedule::Ran;
 use muster::time::{MINUTE_MS, Timestamp};
 use muster::upload::selector::{Measures, Ping, Probe};
@@ -213,7 +213,8 @@ impl Hands for AgentHands {
     fn carry_out(&mut self, at: &Place, now: Timestamp, wanted: Wanted<'_, AgentCore>, stage: &mut Stage) {
         let Wanted { number, intent, core } = wanted;
         let number = number.0;
-        let done_after = |ms: i64, stage: &mut Stage| stage.post(now.plus_ms(ms.max(1)), at.id, at.id, number, at.life, Body::Done);
+        let done_after =
+            |ms: i64, stage: &mut Stage| stage.post(now.plus_ms(ms.max(1)), at.id, at.id, number, at.life, Body::Done);
         match intent {
             AgentIntent::Collect => {
                 self.wait(number, Waiting::Collection);
@@ -225,7 +226,9 @@ impl Hands for AgentHands {
             }
             AgentIntent::Upload { package, to } => {
                 self.wait(number, Waiting::Upload);
-                let (Some(place), Some(to)) = (self.published(package), stage.layout.server(self.agent, self.revision, to)) else {
+                let (Some(place), Some(to)) =
+                    (self.published(package), stage.layout.server(self.agent, self.revision, to))
+                else {
                     done_after(1, stage);
                     return;
                 };

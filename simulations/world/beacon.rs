@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use muster::model::package::Kind;
 use muster::rng::{RngStream, mix};
-use muster::roles::{Core, IntentNumber};
 use muster::roles::beacon::{
-    Asked, Aside, BeaconCore, BeaconDurable, BeaconInput, BeaconIntent, BeaconSettings, PackageNumber, Parent, Waiting,
+    Aside, Asked, BeaconCore, BeaconDurable, BeaconInput, BeaconIntent, BeaconSettings, PackageNumber, Parent, Waiting,
 };
+use muster::roles::{Core, IntentNumber};
 use muster::time::{MINUTE_MS, Timestamp};
 use muster::upload::spool::{Room, SpoolLimit};
 use muster::upload::turns::Turns;
@@ -309,14 +309,19 @@ impl Hands for BeaconHands {
             Pending::Forward(id) => BeaconInput::Forwarded { intent, verdict: verdict_of(id, reply) },
             Pending::NotSent(None) => BeaconInput::Gone { intent },
             Pending::NotSent(Some(why)) => BeaconInput::Unsendable { intent, why },
-            Pending::Policy(from) => {
-                BeaconInput::PolicyAnswered { from, asked: BeaconHands::asked(reply), parents: self.settings.parents.clone() }
-            }
+            Pending::Policy(from) => BeaconInput::PolicyAnswered {
+                from,
+                asked: BeaconHands::asked(reply),
+                parents: self.settings.parents.clone(),
+            },
             Pending::Status(from) => BeaconInput::StatusAnswered { from, asked: BeaconHands::asked(reply) },
             Pending::Rescan(after) => {
                 let from = after.map_or(0, |after| after.0 + 1);
-                let packages: Vec<Waiting> =
-                    self.waiting(from, RESCAN_PAGE).into_iter().filter(|waiting| waiting.package.0 < self.told).collect();
+                let packages: Vec<Waiting> = self
+                    .waiting(from, RESCAN_PAGE)
+                    .into_iter()
+                    .filter(|waiting| waiting.package.0 < self.told)
+                    .collect();
                 let through = packages.last().map(|last| last.package);
                 BeaconInput::Rescanned { after, through, packages }
             }

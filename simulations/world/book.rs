@@ -81,7 +81,12 @@ fn has_ended(state: u8) -> bool {
 impl Book {
     /// The book of so many agents.
     pub fn new(agents: usize) -> Book {
-        Book { rows: vec![Row::default(); agents], open: HashMap::new(), totals: Totals::default(), checks: Invariants::default() }
+        Book {
+            rows: vec![Row::default(); agents],
+            open: HashMap::new(),
+            totals: Totals::default(),
+            checks: Invariants::default(),
+        }
     }
 
     /// Sums.
@@ -162,13 +167,16 @@ impl Book {
     /// Its agent lets it go because it was delivered.
     pub fn let_go(&mut self, id: PackageId) {
         let state = self.state(id);
-        self.checks.check("I4", state & RECEIPTED != 0, || format!("{id:?} was deleted by its agent, and no node gave a receipt for it"));
+        self.checks.check("I4", state & RECEIPTED != 0, || {
+            format!("{id:?} was deleted by its agent, and no node gave a receipt for it")
+        });
     }
 
     /// Its agent lets it go for a newer one.
     pub fn superseded(&mut self, id: PackageId) {
         let newest = self.rows[id.agent as usize].published;
-        self.checks.check("I4", id.number < newest, || format!("{id:?} was superseded, and it is the newest of its agent"));
+        self.checks
+            .check("I4", id.number < newest, || format!("{id:?} was superseded, and it is the newest of its agent"));
         self.totals.superseded += 1;
         self.give_up(id);
     }
@@ -188,7 +196,8 @@ impl Book {
     pub fn settled(&mut self, id: PackageId, how: Ended) {
         let bits = if how == Ended::Imported { SETTLED | IMPORTED } else { SETTLED };
         let before = self.state(id);
-        self.checks.check("I2", before & SETTLED == 0, || format!("{id:?} has a final state a second time, now {how:?}"));
+        self.checks
+            .check("I2", before & SETTLED == 0, || format!("{id:?} has a final state a second time, now {how:?}"));
         self.checks.check("I3", before & RECEIPTED != 0, || format!("{id:?} is settled, and nobody had custody of it"));
         self.mark(id, bits);
         match how {
@@ -206,10 +215,13 @@ impl Book {
     pub fn unsettled(&self) -> impl Iterator<Item = (PackageId, bool, bool)> {
         let in_rows = self.rows.iter().zip(0..).flat_map(|(row, agent)| {
             let numbers = row.base + 1..=row.published;
-            numbers.map(move |number| (PackageId { agent, number }, (row.states >> ((number - row.base - 1) * 4)) as u8 & 15))
+            numbers.map(move |number| {
+                (PackageId { agent, number }, (row.states >> ((number - row.base - 1) * 4)) as u8 & 15)
+            })
         });
         let all = in_rows.chain(self.open.iter().map(|(id, state)| (*id, *state)));
-        all.filter(|(_, state)| state & SETTLED == 0).map(|(id, state)| (id, state & RECEIPTED != 0, state & GIVEN_UP != 0))
+        all.filter(|(_, state)| state & SETTLED == 0)
+            .map(|(id, state)| (id, state & RECEIPTED != 0, state & GIVEN_UP != 0))
     }
 }
 

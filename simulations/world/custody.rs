@@ -126,7 +126,8 @@ impl Custody {
     /// Envelope and body of a held package, whole and with the digest of its envelope.
     pub fn read(&self, number: u64) -> Result<(Envelope, bytes::Bytes), String> {
         let group = self.group.as_ref().ok_or("the log is closed")?;
-        let record = group.journal().index().read(Handle(number)).ok_or("held no longer")?.map_err(|error| error.to_string())?;
+        let record =
+            group.journal().index().read(Handle(number)).ok_or("held no longer")?.map_err(|error| error.to_string())?;
         let envelope: Envelope = stored::unpack(&record.head).map_err(|error| error.to_string())?;
         if Digest::of(&record.body) != envelope.digest {
             return Err(format!("{:?}: other bytes than were received", envelope.sequence));
@@ -136,7 +137,11 @@ impl Custody {
 }
 
 fn read(packages: &Packages, handle: Handle) -> Result<Parcel, String> {
-    let record = packages.index().read(handle).ok_or("held no longer")?.map_err(|error| format!("held and not whole: {error}"))?;
+    let record = packages
+        .index()
+        .read(handle)
+        .ok_or("held no longer")?
+        .map_err(|error| format!("held and not whole: {error}"))?;
     let envelope: Envelope = stored::unpack(&record.head).map_err(|error| error.to_string())?;
     content::parcel(&envelope, 0).ok_or_else(|| "an envelope that nobody wrote".into())
 }

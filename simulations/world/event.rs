@@ -29,7 +29,9 @@ impl PackageId {
     pub fn digest(self) -> Digest {
         let mut bytes = [0; 32];
         for (place, part) in bytes.chunks_exact_mut(8).enumerate() {
-            part.copy_from_slice(&mix(u64::from(self.agent) << 32 | u64::from(self.number), place as u64).to_be_bytes());
+            part.copy_from_slice(
+                &mix(u64::from(self.agent) << 32 | u64::from(self.number), place as u64).to_be_bytes(),
+            );
         }
         Digest(bytes)
     }

@@ -90,7 +90,9 @@ impl Layout {
         let parents = (0..middles + leaves).map(|beacon| -> Arc<[Parent]> {
             let of_leaf = beacon.checked_sub(middles).filter(|_| middles > 0);
             match of_leaf {
-                Some(leaf) => own_and_next(leaf / of.leaves_per_middle, middles).map(|middle| Parent(address(NodeId(1 + middle)))).collect(),
+                Some(leaf) => own_and_next(leaf / of.leaves_per_middle, middles)
+                    .map(|middle| Parent(address(NodeId(1 + middle))))
+                    .collect(),
                 None => Arc::new([Parent(address(NodeId::SERVER))]),
             }
         });
@@ -253,7 +255,8 @@ mod tests {
             assert_eq!(layout.level(own), Level::Leaf);
             let rules = layout.rules(agent, 1);
             assert_eq!(rules.servers.len(), 3, "the configured one is on the list");
-            let listed: Vec<NodeId> = (0..3).map(|place| layout.server(agent, 1, ServerNumber(place)).unwrap()).collect();
+            let listed: Vec<NodeId> =
+                (0..3).map(|place| layout.server(agent, 1, ServerNumber(place)).unwrap()).collect();
             assert_eq!(listed[0], own);
             assert_eq!(rules.servers[0].id, layout.guid(own));
         }

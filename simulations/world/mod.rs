@@ -130,7 +130,11 @@ impl Stage {
             self.record.probe("answer-lost", 1);
             self.post(patience, from, to, number, life, Body::Reply(Reply::Nothing));
         }
-        let request = Body::Request { what, back_ms: if is_deaf { None } else { Some(fate.back_ms) }, is_corrupted: fate.is_corrupted };
+        let request = Body::Request {
+            what,
+            back_ms: if is_deaf { None } else { Some(fate.back_ms) },
+            is_corrupted: fate.is_corrupted,
+        };
         if fate.is_doubled {
             self.record.probe("request-doubled", 1);
             let again = Body::Request { what, back_ms: None, is_corrupted: false };

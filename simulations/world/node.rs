@@ -22,7 +22,13 @@ pub trait Hands {
     fn before_wake(&mut self, now: Timestamp) -> Option<<Self::Core as Core>::Input>;
 
     /// Takes an event of this life, or a request, and says what the core is told of it.
-    fn receive(&mut self, at: &Place, now: Timestamp, event: &Event, stage: &mut Stage) -> Vec<<Self::Core as Core>::Input>;
+    fn receive(
+        &mut self,
+        at: &Place,
+        now: Timestamp,
+        event: &Event,
+        stage: &mut Stage,
+    ) -> Vec<<Self::Core as Core>::Input>;
 
     /// Does what the core wants.
     fn carry_out(&mut self, at: &Place, now: Timestamp, wanted: Wanted<'_, Self::Core>, stage: &mut Stage);
@@ -212,7 +218,12 @@ impl<H: Hands> Node<H> {
     }
 
     /// Tells the core something and does at once what it wants then, as the deployed actor does.
-    fn tell(&mut self, now: Timestamp, stage: &mut Stage, what: impl FnOnce(&mut H::Core, &mut Taker<'_, <H::Core as Core>::Intent>)) {
+    fn tell(
+        &mut self,
+        now: Timestamp,
+        stage: &mut Stage,
+        what: impl FnOnce(&mut H::Core, &mut Taker<'_, <H::Core as Core>::Intent>),
+    ) {
         let Node { at, hands, core: Some(core), next_intent, .. } = self else { return };
         let mut out = Taker { next: next_intent, taken: Vec::new() };
         what(core, &mut out);

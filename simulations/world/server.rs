@@ -7,20 +7,20 @@ use muster::model::package::{Envelope, Kind, Origin, Sequence};
 use muster::model::settlement::FinalState;
 use muster::model::tenant::TenantState;
 use muster::rng::{RngStream, mix};
-use muster::roles::{Core, IntentNumber};
 use muster::roles::server::{
     LoadOutcome, Loaded, PackageNumber, ServerCore, ServerDurable, ServerInput, ServerIntent, ServerSettings, Task,
 };
+use muster::roles::{Core, IntentNumber};
 use muster::time::{DAY_MS, SECOND_MS, Timestamp};
 use muster::upload::ledger::{Arrival, StreamLedger};
 use muster_actors::log::{Taken, WriteError};
 
+use super::Stage;
 use super::book::Ended;
 use super::custody::{Custody, Stored};
 use super::event::{Body, Event, PackageId, Parcel, Reply, What};
 use super::node::{Hands, Place, Wanted};
 use super::settling::{EndedPackage, Settling};
-use super::Stage;
 
 /// What the server works at, by its intent.
 #[derive(Clone, Debug)]
@@ -92,7 +92,11 @@ impl ServerHands {
             form,
             logs: stage.scenario.is_full.then(|| {
                 let logs = |what| mix(stage.seed, what);
-                Box::new(ServerLogs { inbox: Custody::new(logs(1)), facts: Settling::new(logs(2)), turns: VecDeque::new() })
+                Box::new(ServerLogs {
+                    inbox: Custody::new(logs(1)),
+                    facts: Settling::new(logs(2)),
+                    turns: VecDeque::new(),
+                })
             }),
         }
     }

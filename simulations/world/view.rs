@@ -98,7 +98,9 @@ impl Stage {
             let mut seen = HashSet::new();
             for (id, ended) in server.settled() {
                 let is_once = seen.insert(id) && self.book.is_settled(id);
-                self.book.checks.check("I2", is_once, || format!("{at}: {id:?} is {ended:?} on the disk a second time, or unknown"));
+                self.book.checks.check("I2", is_once, || {
+                    format!("{at}: {id:?} is {ended:?} on the disk a second time, or unknown")
+                });
             }
         });
     }
@@ -120,7 +122,8 @@ impl Stage {
             checks.held("I10", held + 1);
             if let Some(parcel) = late {
                 let since = heal.to_rfc3339();
-                checks.check("I10", false, || format!("{parcel:?} is still held at the end, all was well since {since}"));
+                checks
+                    .check("I10", false, || format!("{parcel:?} is still held at the end, all was well since {since}"));
             }
         }
         for (hour, row) in self.record.hours.iter().enumerate() {

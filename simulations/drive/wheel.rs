@@ -98,7 +98,8 @@ impl<T: Timed> Wheel<T> {
     fn turn(&mut self) {
         self.second += 1;
         let slot = self.second.rem_euclid(SLOTS as i64) as usize;
-        self.heap.extend(self.slots[slot].drain(..).map(Reverse));
+        // Its room goes with it: a slot is used again in a day and a half.
+        self.heap.extend(std::mem::take(&mut self.slots[slot]).into_iter().map(Reverse));
         if let Some(far) = self.far.remove(&self.second) {
             self.heap.extend(far.into_iter().map(Reverse));
         }

@@ -12,6 +12,7 @@ use muster::roles::agent::{AgentRules, AgentSettings, ServerNumber};
 use muster::roles::beacon::Parent;
 use muster::schedule::standard_schedule;
 use muster::time::{DAY_MS, HOUR_MS};
+use muster::upload::selector::Device;
 
 use super::event::NodeId;
 use crate::scenario::{Scenario, Target};
@@ -60,6 +61,7 @@ pub struct Layout {
     /// Of each beacon.
     parents: Vec<Arc<[Parent]>>,
     addresses: BTreeMap<Arc<str>, NodeId>,
+    device: Arc<Device>,
 }
 
 /// The host under which a node is known.
@@ -134,7 +136,13 @@ impl Layout {
             settings,
             parents: parents.collect(),
             addresses,
+            device: Arc::default(),
         }
+    }
+
+    /// What every agent knows of its host: nothing that servers are chosen by.
+    pub fn device(&self) -> &Arc<Device> {
+        &self.device
     }
 
     /// Beacons: middles, then leaves.

@@ -2,7 +2,7 @@
 
 pub mod actors;
 pub mod calendar;
-mod wheel;
+pub mod wheel;
 
 use crate::world::Stage;
 

@@ -55,7 +55,7 @@ fn scenario(agents: u32, days: u32, is_full: bool) -> Arc<Scenario> {
 }
 
 fn by_calendar(seed: u64, scenario: &Arc<Scenario>) -> Closed {
-    let mut calendar = Calendar::new(seed, scenario.clone());
+    let mut calendar: Calendar = Calendar::new(seed, scenario.clone());
     calendar.run(scenario.end(), None);
     calendar.close()
 }

@@ -119,8 +119,16 @@ impl<J: Journal> Writer<J> {
     ) -> std::io::Result<(Writer<J>, JoinHandle<()>)> {
         let (send, receive) = sync_channel(QUEUE_MAX);
         let stats = Arc::new(WriterStats::default());
-        let mut turn =
-            Turn { group: Group::new(journal), receive, clock, reserve, stats: stats.clone(), last_group: 0, room: None, was_full: false };
+        let mut turn = Turn {
+            group: Group::new(journal),
+            receive,
+            clock,
+            reserve,
+            stats: stats.clone(),
+            last_group: 0,
+            room: None,
+            was_full: false,
+        };
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
             if let Err(failure) = turn.run() {
                 error!(error = %Chain(&failure), "the log failed, the process ends and recovers at its next start");

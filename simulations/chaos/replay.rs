@@ -85,7 +85,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
 /// Plays a run to its end and writes the events that are wanted. Nothing is played further once nobody reads.
 fn play(seed: u64, scenario: &Arc<Scenario>, wanted: Wanted, out: &mut impl Write) -> std::io::Result<Closed> {
     let layout = Layout::new(seed, scenario);
-    let mut calendar = Calendar::new(seed, scenario.clone());
+    let mut calendar: Calendar = Calendar::new(seed, scenario.clone());
     let (mut at, end) = (scenario.start, scenario.end());
     let mut failed = None;
     while at < end {
@@ -199,7 +199,7 @@ mod tests {
     fn a_replay_is_the_run_again_and_tells_every_event() {
         let (lines, outcome) = played(all);
         let scenario = Arc::new(Scenario::read(&Document { text: TEXT, file: "s" }, Overrides::default()).unwrap());
-        let mut calendar = Calendar::new(5, scenario.clone());
+        let mut calendar: Calendar = Calendar::new(5, scenario.clone());
         let mut events = 0;
         calendar.run(scenario.end(), Some(&mut |_| events += 1));
         assert_eq!(outcome, Outcome::of(5, &calendar.close()));

@@ -1,17 +1,18 @@
 //! The driver of large fleets: all nodes in vectors, stepped from one calendar queue.
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use muster::time::Timestamp;
 
 use super::Closed;
-use super::wheel::{Timed, Wheel};
+use super::wheel::{Queue, Timed, Wheel};
 use crate::scenario::Scenario;
 use crate::world::{Director, Event, NodeId, Stage, World, waiting};
 
 /// A node that is due, or that something reaches.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
+pub struct Entry {
     at: Timestamp,
     node: NodeId,
     /// Place of the event; `WAKE` for none.
@@ -47,22 +48,22 @@ pub enum Seen<'e> {
 type Watch<'w> = &'w mut dyn FnMut(Seen<'_>);
 
 /// See the module's head.
-pub struct Calendar {
+pub struct Calendar<Q = Wheel<Entry>> {
     world: World,
     director: Director,
-    wheel: Wheel<Entry>,
+    queue: Q,
     events: Vec<Event>,
     free: Vec<u32>,
     stepped: u64,
 }
 
-impl Calendar {
+impl<Q: Queue<Entry>> Calendar<Q> {
     /// A world at its start.
-    pub fn new(seed: u64, scenario: Arc<Scenario>) -> Calendar {
+    pub fn new(seed: u64, scenario: Arc<Scenario>) -> Calendar<Q> {
         let stage = Stage::new(seed, scenario);
         let director = Director::new(&stage);
-        let wheel = Wheel::new(stage.scenario.start);
-        Calendar { world: World::new(stage), director, wheel, events: Vec::new(), free: Vec::new(), stepped: 0 }
+        let queue = Q::empty(stage.scenario.start);
+        Calendar { world: World::new(stage), director, queue, events: Vec::new(), free: Vec::new(), stepped: 0 }
     }
 
     /// Goes on to `until`, at most to the end of the scenario.
@@ -71,7 +72,11 @@ impl Calendar {
         let mut batch: Vec<Event> = Vec::new();
         loop {
             let due = self.director.due();
-            let Some(entry) = self.wheel.pop(due.min(end)) else {
+            // All of them are looked at first, so that their memory is on its way while the first ones are stepped.
+            let touch = |entry: &Entry| {
+                black_box(self.world.touch(entry.node));
+            };
+            let Some(entry) = self.queue.take(due.min(end), touch) else {
                 if due > end {
                     return;
                 }
@@ -80,15 +85,15 @@ impl Calendar {
             };
             // The director acts before anything that happens at the same moment.
             if due <= entry.at {
-                self.wheel.push(entry);
+                self.queue.put(entry);
                 self.direct(due, &mut watch);
                 continue;
             }
             let (now, node) = (entry.at, entry.node);
             batch.clear();
             self.gather(entry, &mut batch);
-            while let Some(next) = self.wheel.peek().filter(|next| (next.at, next.node) == (now, node)).copied() {
-                self.wheel.pop(now);
+            while let Some(next) = self.queue.near().filter(|next| (next.at, next.node) == (now, node)).copied() {
+                self.queue.take(now, |_| ());
                 self.gather(next, &mut batch);
             }
             let due = self.world.due(node);
@@ -105,7 +110,7 @@ impl Calendar {
             self.show_broken(before, now, Some(node), &mut watch);
             let next = self.world.due(node);
             if next != Timestamp::NEVER && (next != due || due <= now) {
-                self.wheel.push(Entry { at: next, node, event: WAKE });
+                self.queue.put(Entry { at: next, node, event: WAKE });
             }
             self.take_posts();
         }
@@ -155,7 +160,7 @@ impl Calendar {
                     (self.events.len() - 1) as u32
                 }
             };
-            self.wheel.push(Entry { at: event.at, node: event.to, event: place });
+            self.queue.put(Entry { at: event.at, node: event.to, event: place });
         }
         self.world.stage.posted = posted;
     }

@@ -2,7 +2,7 @@
 
 pub mod actors;
 pub mod calendar;
-mod wheel;
+pub mod wheel;
 
 use crate::world::Stage;
 
@@ -17,3 +17,6 @@ pub struct Closed {
     /// Timers that fired, requests and answers that arrived, effects that ended.
     pub events: u64,
 }
+
+#[cfg(test)]
+mod tests;

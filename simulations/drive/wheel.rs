@@ -22,6 +22,56 @@ pub struct Wheel<T> {
     len: usize,
 }
 
+/// What a driver takes its next entry from.
+pub trait Queue<T> {
+    /// An empty one that stands at `now`.
+    fn empty(now: Timestamp) -> Self;
+    /// Puts an entry in; one that is past is due at once.
+    fn put(&mut self, entry: T);
+    /// The next entry that is due at `end` or before it. `seen` may be shown entries that are near.
+    fn take(&mut self, end: Timestamp, seen: impl FnMut(&T)) -> Option<T>;
+    /// The next entry, when it is due in the same second as the last one.
+    fn near(&self) -> Option<&T>;
+}
+
+impl<T: Timed> Queue<T> for Wheel<T> {
+    fn empty(now: Timestamp) -> Wheel<T> {
+        Wheel::new(now)
+    }
+
+    fn put(&mut self, entry: T) {
+        self.push(entry);
+    }
+
+    fn take(&mut self, end: Timestamp, seen: impl FnMut(&T)) -> Option<T> {
+        self.pop_and(end, seen)
+    }
+
+    fn near(&self) -> Option<&T> {
+        self.peek()
+    }
+}
+
+/// The plain loop: what the wheel is measured against.
+impl<T: Timed> Queue<T> for BinaryHeap<Reverse<T>> {
+    fn empty(_: Timestamp) -> Self {
+        BinaryHeap::new()
+    }
+
+    fn put(&mut self, entry: T) {
+        self.push(Reverse(entry));
+    }
+
+    fn take(&mut self, end: Timestamp, _: impl FnMut(&T)) -> Option<T> {
+        self.near().filter(|entry| entry.at() <= end)?;
+        self.pop().map(|Reverse(entry)| entry)
+    }
+
+    fn near(&self) -> Option<&T> {
+        self.peek().map(|Reverse(entry)| entry)
+    }
+}
+
 /// Something with a time.
 pub trait Timed: Ord {
     /// When it is due.
@@ -67,6 +117,11 @@ impl<T: Timed> Wheel<T> {
 
     /// The next entry that is due at `end` or before it.
     pub fn pop(&mut self, end: Timestamp) -> Option<T> {
+        self.pop_and(end, |_| ())
+    }
+
+    /// The same; `seen` is shown each entry of a second that begins, before the first of them is taken.
+    pub fn pop_and(&mut self, end: Timestamp, mut seen: impl FnMut(&T)) -> Option<T> {
         loop {
             if let Some(Reverse(first)) = self.heap.peek() {
                 if first.at() > end {
@@ -79,6 +134,7 @@ impl<T: Timed> Wheel<T> {
                 return None;
             }
             self.turn();
+            self.heap.iter().for_each(|Reverse(entry)| seen(entry));
         }
     }
 
@@ -98,7 +154,8 @@ impl<T: Timed> Wheel<T> {
     fn turn(&mut self) {
         self.second += 1;
         let slot = self.second.rem_euclid(SLOTS as i64) as usize;
-        self.heap.extend(self.slots[slot].drain(..).map(Reverse));
+        // Its room goes with it: a slot is used again in a day and a half.
+        self.heap.extend(std::mem::take(&mut self.slots[slot]).into_iter().map(Reverse));
         if let Some(far) = self.far.remove(&self.second) {
             self.heap.extend(far.into_iter().map(Reverse));
         }

@@ -136,7 +136,7 @@ pub fn drive(
         return actors::run(seed, scenario, reached);
     }
     let (mut at, end) = (scenario.start, scenario.end());
-    let mut fleet = Calendar::new(seed, scenario);
+    let mut fleet: Calendar = Calendar::new(seed, scenario);
     while at < end {
         at = at.plus_ms(HOUR_MS).min(end);
         fleet.run(at, None);

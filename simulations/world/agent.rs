@@ -1,7 +1,5 @@
 //! An agent's effects: its outbox and what it remembers, and calls to beacons.
 
-use std::sync::Arc;
-
 use muster::model::package::Kind;
 use muster::rng::RngStream;
 use muster::roles::agent::{
@@ -146,7 +144,7 @@ impl Hands for AgentHands {
             rules: stage.layout.rules(self.agent, self.revision).clone(),
             has_policy: self.revision > 0,
             agent: stage.draw(at.id, 0, 0, 12),
-            device: Arc::default(),
+            device: stage.layout.device().clone(),
             policy_by: memory.map(|memory| memory.policy_by),
             queued: self.outbox.iter().map(AgentHands::queued_of).collect(),
             is_heard: self.is_heard,

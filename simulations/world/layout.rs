@@ -12,6 +12,7 @@ use muster::roles::agent::{AgentRules, AgentSettings, ServerNumber};
 use muster::roles::beacon::Parent;
 use muster::schedule::{AgentSchedule, standard_schedule};
 use muster::time::{DAY_MS, HOUR_MS};
+use muster::upload::selector::Device;
 
 use super::event::NodeId;
 use super::policies::Policies;
@@ -63,6 +64,7 @@ pub struct Layout {
     /// Of each beacon: those of its own file, and others that a policy may name.
     parents: Vec<[Arc<[Parent]>; 2]>,
     addresses: BTreeMap<Arc<str>, NodeId>,
+    device: Arc<Device>,
     /// What the server gives out when.
     pub policies: Policies,
 }
@@ -150,8 +152,14 @@ impl Layout {
             settings,
             parents: parents.collect(),
             addresses,
+            device: Arc::default(),
             policies,
         }
+    }
+
+    /// What every agent knows of its host: nothing that servers are chosen by.
+    pub fn device(&self) -> &Arc<Device> {
+        &self.device
     }
 
     /// Beacons: middles, then leaves.

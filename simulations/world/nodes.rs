@@ -45,6 +45,14 @@ impl World {
         }
     }
 
+    /// Reads what a step of the node will read first.
+    pub fn touch(&self, node: NodeId) -> Timestamp {
+        match self.place(node) {
+            (Level::Agent, place) => self.nodes.agents[place].core().map_or(Timestamp::NEVER, Core::next_due),
+            _ => Timestamp::NEVER,
+        }
+    }
+
     fn place(&self, node: NodeId) -> (Level, usize) {
         let beacons = self.nodes.beacons.len();
         match node.0 as usize {

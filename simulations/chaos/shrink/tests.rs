@@ -40,7 +40,7 @@ const BUDGET: Budget = Budget { tries: 2_000, time: Duration::from_secs(60) };
 
 fn played(seed: u64, scenario: Scenario) -> Closed {
     let end = scenario.end();
-    let mut calendar = Calendar::new(seed, Arc::new(scenario));
+    let mut calendar: Calendar = Calendar::new(seed, Arc::new(scenario));
     calendar.run(end, None);
     calendar.close()
 }

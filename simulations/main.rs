@@ -17,8 +17,10 @@ struct MusterSim {
 enum Command {
     /// Simulate a fleet in virtual time and report what it came to.
     Fleet(fleet::FleetArgs),
-    /// Kill real nodes at random and check that nothing with a receipt is lost.
+    /// Let everything go wrong, one run for each seed, and check that nothing with a receipt is lost.
     Chaos(chaos::ChaosArgs),
+    /// Run one seed again and tell every event.
+    Replay(chaos::ReplayArgs),
     /// Upload to a node over many connections and compare its receipts with what the disk can do.
     Intake(intake::IntakeArgs),
     /// Ask a node for an unchanged policy over many connections, in turns with another server of the same file.
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let done = match MusterSim::parse().command {
         Command::Fleet(args) => fleet::run(args),
         Command::Chaos(args) => chaos::run(args),
+        Command::Replay(args) => chaos::replay(args),
         Command::Intake(args) => intake::run(args),
         Command::Polls(args) => polls::run(args),
         Command::Custody(args) => custody::run(args),

@@ -27,6 +27,26 @@ impl Timed for Entry {
     }
 }
 
+/// What a watcher is shown.
+#[derive(Clone, Copy, Debug)]
+pub enum Seen<'e> {
+    /// Something reaches a node.
+    Event(&'e Event),
+    /// An invariant is broken, now or before, and one is now.
+    Broken {
+        /// When.
+        at: Timestamp,
+        /// By whom; nobody for a comparison of sets.
+        node: Option<NodeId>,
+        /// Which.
+        id: &'static str,
+        /// Its first violation.
+        first: &'e str,
+    },
+}
+
+type Watch<'w> = &'w mut dyn FnMut(Seen<'_>);
+
 /// See the module's head.
 pub struct Calendar<Q = Wheel<Entry>> {
     world: World,
@@ -47,7 +67,7 @@ impl<Q: Queue<Entry>> Calendar<Q> {
     }
 
     /// Goes on to `until`, at most to the end of the scenario.
-    pub fn run(&mut self, until: Timestamp, mut trace: Option<&mut dyn FnMut(&Event)>) {
+    pub fn run(&mut self, until: Timestamp, mut watch: Option<Watch<'_>>) {
         let end = until.min(self.world.stage.scenario.end());
         let mut batch: Vec<Event> = Vec::new();
         loop {
@@ -60,13 +80,13 @@ impl<Q: Queue<Entry>> Calendar<Q> {
                 if due > end {
                     return;
                 }
-                self.direct(due);
+                self.direct(due, &mut watch);
                 continue;
             };
             // The director acts before anything that happens at the same moment.
             if due <= entry.at {
                 self.queue.put(entry);
-                self.direct(due);
+                self.direct(due, &mut watch);
                 continue;
             }
             let (now, node) = (entry.at, entry.node);
@@ -82,10 +102,12 @@ impl<Q: Queue<Entry>> Calendar<Q> {
             }
             batch.sort_unstable_by_key(Event::order);
             self.stepped += batch.len() as u64 + u64::from(due == now);
-            if let Some(trace) = &mut trace {
-                batch.iter().for_each(&mut **trace);
+            let before = watch.as_ref().map(|_| self.world.stage.book.checks.violations());
+            if let Some(watch) = &mut watch {
+                batch.iter().for_each(|event| watch(Seen::Event(event)));
             }
             self.world.step(node, now, &batch);
+            self.show_broken(before, now, Some(node), &mut watch);
             let next = self.world.due(node);
             if next != Timestamp::NEVER && (next != due || due <= now) {
                 self.queue.put(Entry { at: next, node, event: WAKE });
@@ -94,7 +116,8 @@ impl<Q: Queue<Entry>> Calendar<Q> {
         }
     }
 
-    fn direct(&mut self, now: Timestamp) {
+    fn direct(&mut self, now: Timestamp, watch: &mut Option<Watch<'_>>) {
+        let before = watch.as_ref().map(|_| self.world.stage.book.checks.violations());
         let cue = self.director.act(now, &mut self.world.stage);
         self.take_posts();
         let (stage, nodes) = self.world.parts();
@@ -103,6 +126,17 @@ impl<Q: Queue<Entry>> Calendar<Q> {
         }
         if cue.check {
             stage.check(now, nodes);
+        }
+        self.show_broken(before, now, None, watch);
+    }
+
+    /// Shows what is broken when something more is than `before`.
+    fn show_broken(&self, before: Option<u64>, at: Timestamp, node: Option<NodeId>, watch: &mut Option<Watch<'_>>) {
+        let checks = &self.world.stage.book.checks;
+        if let (Some(watch), Some(before)) = (watch, before)
+            && checks.violations() > before
+        {
+            checks.broken().for_each(|(id, first)| watch(Seen::Broken { at, node, id, first }));
         }
     }
 

@@ -70,16 +70,21 @@ impl Driver {
     }
 }
 
+/// The text of the scenario that a command names; none is an empty one.
+pub fn scenario_text(file: Option<&Path>) -> Result<String, Failure> {
+    let Some(file) = file else { return Ok(String::new()) };
+    std::fs::read_to_string(file).map_err(|error| Failure {
+        text: format!("{}: cannot be read: {error}; name a scenario file", file.display()),
+        exit: 2,
+    })
+}
+
 /// Reads the scenario that a command names.
 pub fn scenario_of(file: Option<&Path>, overrides: Overrides) -> Result<Scenario, Failure> {
-    let usage = |text: String| Failure { text, exit: 2 };
-    let text = match file {
-        Some(file) => std::fs::read_to_string(file)
-            .map_err(|error| usage(format!("{}: cannot be read: {error}; name a scenario file", file.display())))?,
-        None => String::new(),
-    };
+    let text = scenario_text(file)?;
     let name = file.map_or("the scenario".into(), |file| file.display().to_string());
-    Scenario::read(&Document { text: &text, file: &name }, overrides).map_err(|error| usage(error.to_string()))
+    let scenario = Scenario::read(&Document { text: &text, file: &name }, overrides);
+    scenario.map_err(|error| Failure { text: error.to_string(), exit: 2 })
 }
 
 /// Simulates, writes the report, prints it as one line.

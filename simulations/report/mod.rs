@@ -44,22 +44,41 @@ fn peak_rss_bytes() -> Option<u64> {
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kb| kb * 1_024)
 }
 
+/// What came of all packages: the fields of `/ledger/summary`, and what only a simulation knows.
+pub fn ledger(stage: &Stage, waiting: (u64, u64)) -> Value {
+    let Totals {
+        published,
+        receipted,
+        superseded,
+        refused,
+        imported,
+        stale,
+        expired,
+        duplicate_deliveries,
+        given_up_in_custody,
+    } = stage.book.totals();
+    let (queued, in_spools) = waiting;
+    json!({
+        "published": published,
+        "in_custody": receipted.saturating_sub(imported + stale + expired),
+        "imported": imported,
+        "stale": stale,
+        "quarantined": 0,
+        "expired": expired,
+        "refused": refused,
+        "superseded": superseded,
+        "superseded_in_custody": given_up_in_custody,
+        "queued": queued,
+        "in_spools": in_spools,
+        "missing": 0,
+        "duplicate_deliveries": duplicate_deliveries,
+    })
+}
+
 impl Report {
     /// The report of a run whose world has come to its end.
     pub fn of(run: &Run, stage: &Stage) -> Report {
         let (scenario, record) = (&stage.scenario, &stage.record);
-        let Totals {
-            published,
-            receipted,
-            superseded,
-            refused,
-            imported,
-            stale,
-            expired,
-            duplicate_deliveries,
-            given_up_in_custody,
-        } = stage.book.totals();
-        let (queued, in_spools) = run.waiting;
         let wall_s = run.wall.as_secs_f64();
         let at_s = |at: muster::time::Timestamp| at.ms_since(scenario.start) / 1_000;
         let group = record.spool.len().div_ceil(SPOOL_MAX).max(1);
@@ -87,21 +106,7 @@ impl Report {
             "events_per_s": (run.events as f64 / wall_s.max(0.001)).round(),
             "wall_s": (wall_s * 1_000.0).round() / 1_000.0,
             "peak_rss_bytes": peak_rss_bytes(),
-            "ledger": {
-                "published": published,
-                "in_custody": receipted - imported - stale - expired,
-                "imported": imported,
-                "stale": stale,
-                "quarantined": 0,
-                "expired": expired,
-                "refused": refused,
-                "superseded": superseded,
-                "superseded_in_custody": given_up_in_custody,
-                "queued": queued,
-                "in_spools": in_spools,
-                "missing": 0,
-                "duplicate_deliveries": duplicate_deliveries,
-            },
+            "ledger": ledger(stage, run.waiting),
             "invariants": stage.book.checks.to_json(),
             "spool": spool.collect::<Vec<Value>>(),
             "arrivals_per_minute": record.arrivals,

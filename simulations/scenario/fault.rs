@@ -3,54 +3,17 @@
 //! Whom a random one strikes, and when, is a pure function of (seed, fault, node, period): not of what happened before.
 //! Source: simulation reference, section 1, the three modelling rules, and section 5, the list of faults.
 
+use std::fmt;
+use std::str::FromStr;
+
 use muster::config::{ConfigError, Document, nearest};
 use muster::rng::mix;
 use muster::time::{DAY_MS, HOUR_MS, SECOND_MS};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::kind::FaultKind;
 use super::parts::{Agents, Range, share};
-
-/// What happens to a node while the fault lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FaultKind {
-    /// It is off. What it had synced is there when it is back.
-    Outage,
-    /// Its process is killed and started again at the end: as an outage, but short.
-    Crash,
-    /// What it sends upward never arrives.
-    CutRequests,
-    /// The answers to what it sends upward never arrive.
-    CutAnswers,
-    /// Its disk is full: uploads are answered 507.
-    DiskFull,
-    /// Its disk takes a hundred times as long.
-    DiskSlow,
-}
-
-impl FaultKind {
-    /// Every kind.
-    pub const ALL: [FaultKind; 6] = [
-        FaultKind::Outage,
-        FaultKind::Crash,
-        FaultKind::CutRequests,
-        FaultKind::CutAnswers,
-        FaultKind::DiskFull,
-        FaultKind::DiskSlow,
-    ];
-
-    /// Its name in scenarios and reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            FaultKind::Outage => "outage",
-            FaultKind::Crash => "crash",
-            FaultKind::CutRequests => "cut-requests",
-            FaultKind::CutAnswers => "cut-answers",
-            FaultKind::DiskFull => "disk-full",
-            FaultKind::DiskSlow => "disk-slow",
-        }
-    }
-}
 
 /// Whom a fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +32,50 @@ pub enum Target {
     OneLeaf(u32),
     /// One middle beacon, counted from 0.
     OneMiddle(u32),
+    /// One agent, counted from 0.
+    OneAgent(u32),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Server => f.write_str("server"),
+            Target::Middle => f.write_str("middle"),
+            Target::Leaf => f.write_str("leaf"),
+            Target::Agent => f.write_str("agent"),
+            Target::Laptop => f.write_str("laptop"),
+            Target::OneLeaf(number) => write!(f, "leaf {number}"),
+            Target::OneMiddle(number) => write!(f, "middle {number}"),
+            Target::OneAgent(number) => write!(f, "agent {number}"),
+        }
+    }
+}
+
+impl FromStr for Target {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Target, String> {
+        let one = |text: &str| {
+            let (level, number) = text.split_once(' ')?;
+            let number = number.trim().parse().ok()?;
+            match level {
+                "leaf" => Some(Target::OneLeaf(number)),
+                "middle" => Some(Target::OneMiddle(number)),
+                "agent" => Some(Target::OneAgent(number)),
+                _ => None,
+            }
+        };
+        match text {
+            "server" => Ok(Target::Server),
+            "middle" => Ok(Target::Middle),
+            "leaf" => Ok(Target::Leaf),
+            "agent" => Ok(Target::Agent),
+            "laptop" => Ok(Target::Laptop),
+            _ => one(text).ok_or_else(|| {
+                let names = TARGETS.map(|name| format!("`{name}`")).join(", ");
+                format!("is no node, write one of {names}")
+            }),
+        }
+    }
 }
 
 /// When it strikes.
@@ -89,8 +96,8 @@ pub struct Fault {
     pub of: Target,
     /// When.
     pub when: When,
-    /// How long, in seconds.
-    pub for_secs: Range,
+    /// How long, in milliseconds.
+    pub for_ms: Range,
     /// Part of the targets that it strikes in a period.
     pub share: f64,
 }
@@ -100,13 +107,38 @@ pub struct Fault {
 pub(super) struct FaultFile {
     kind: Spanned<String>,
     of: Spanned<String>,
-    at_secs: Option<Spanned<i64>>,
+    at_secs: Option<Spanned<f64>>,
     every_secs: Option<Spanned<i64>>,
-    for_secs: Spanned<Range>,
+    for_secs: Spanned<Lasts>,
     share: Option<Spanned<f64>>,
 }
 
-const TARGETS: [&str; 7] = ["server", "middle", "leaf", "agent", "laptop", "leaf 0", "middle 0"];
+/// Seconds as [least, most], or as one number.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum Lasts {
+    Exactly(f64),
+    Between([f64; 2]),
+}
+
+/// Whole milliseconds; `None` for what is none of a run's moments.
+fn ms(secs: f64) -> Option<i64> {
+    let most = 10_000.0 * DAY_MS as f64;
+    let ms = (secs * SECOND_MS as f64).round();
+    (0.0..=most).contains(&ms).then_some(ms as i64)
+}
+
+impl Lasts {
+    fn range(self) -> Option<Range> {
+        let [low, high] = match self {
+            Lasts::Exactly(secs) => [secs, secs],
+            Lasts::Between(secs) => secs,
+        };
+        Some(Range([ms(low)?, ms(high)?]))
+    }
+}
+
+const TARGETS: [&str; 8] = ["server", "middle", "leaf", "agent", "laptop", "leaf 0", "middle 0", "agent 0"];
 
 impl Fault {
     pub(super) fn read(file: &Document<'_>, fault: &Spanned<FaultFile>) -> Result<Fault, ConfigError> {
@@ -120,58 +152,49 @@ impl Fault {
                 };
                 file.error_at(&written.kind, format!("no fault is called `{}`, {advice}", written.kind.get_ref()))
             })?;
-        let number = |prefix: &str| written.of.get_ref().strip_prefix(prefix).and_then(|rest| rest.trim().parse().ok());
-        let of = match written.of.get_ref().as_str() {
-            "server" => Target::Server,
-            "middle" => Target::Middle,
-            "leaf" => Target::Leaf,
-            "agent" => Target::Agent,
-            "laptop" => Target::Laptop,
-            _ => match (number("leaf "), number("middle ")) {
-                (Some(leaf), _) => Target::OneLeaf(leaf),
-                (None, Some(middle)) => Target::OneMiddle(middle),
-                (None, None) => {
-                    let problem =
-                        format!("is no node, write one of {}", TARGETS.map(|name| format!("`{name}`")).join(", "));
-                    return Err(file.error_at(&written.of, problem));
-                }
-            },
-        };
+        let of = written.of.get_ref().parse().map_err(|problem: String| file.error_at(&written.of, problem))?;
         let when = match (&written.at_secs, &written.every_secs) {
-            (Some(at), None) if *at.get_ref() >= 0 => When::At(at.get_ref() * SECOND_MS),
+            (Some(at), None) => match ms(*at.get_ref()) {
+                Some(ms) => When::At(ms),
+                None => return Err(file.error_at(at, "is no moment of a run, write seconds after its start")),
+            },
             (None, Some(every)) if (60..=366 * DAY_MS / SECOND_MS).contains(every.get_ref()) => {
                 When::Every(every.get_ref() * SECOND_MS)
             }
-            (Some(at), None) => return Err(file.error_at(at, "is before the start, write seconds after it")),
             (None, Some(every)) => return Err(file.error_at(every, "is no period, write 60 to 31622400 seconds")),
             (Some(_), Some(every)) => return Err(file.error_at(every, "stands beside `at_secs`, write one of them")),
             (None, None) => {
                 return Err(file.error(Some(fault.span()), "never strikes, write `at_secs` or `every_secs`"));
             }
         };
-        let [low, high] = written.for_secs.get_ref().0;
-        if low < 1 || high < low || matches!(when, When::Every(every) if high * SECOND_MS > every) {
-            return Err(
-                file.error_at(&written.for_secs, "is no duration, write seconds as [least, most] within the period")
-            );
-        }
+        let lasts = written.for_secs.get_ref().range().filter(|Range([low, high])| match when {
+            When::At(_) => *low >= 1 && low <= high,
+            // What is drawn lasts whole seconds.
+            When::Every(every) => {
+                *low >= SECOND_MS && low <= high && *high <= every && low % SECOND_MS + high % SECOND_MS == 0
+            }
+        });
+        let Some(for_ms) = lasts else {
+            let problem = "is no duration, write seconds as [least, most] within the period";
+            return Err(file.error_at(&written.for_secs, problem));
+        };
         if let Some((part, problem)) =
             written.share.as_ref().and_then(|part| Some((part, share(*part.get_ref(), "share")?)))
         {
             return Err(file.error_at(part, problem));
         }
-        if kind == FaultKind::DiskFull && matches!(of, Target::Agent | Target::Laptop) {
-            return Err(file.error_at(&written.of, "is no node that takes uploads, write `leaf`, `middle` or `server`"));
+        if let Some(problem) = kind.problem(of) {
+            return Err(file.error_at(&written.of, problem));
         }
         let share = written.share.as_ref().map_or(1.0, |part| *part.get_ref());
-        Ok(Fault { kind, of, when, for_secs: *written.for_secs.get_ref(), share })
+        Ok(Fault { kind, of, when, for_ms, share })
     }
 
     /// The nights of laptops, when the fleet has any.
     pub(super) fn nights(fleet: &Agents) -> Option<Fault> {
-        let [least, most] = fleet.off_hours.0.map(|hours| hours * HOUR_MS / SECOND_MS);
+        let for_ms = Range(fleet.off_hours.0.map(|hours| hours * HOUR_MS));
         let (kind, of, when) = (FaultKind::Outage, Target::Laptop, When::Every(DAY_MS));
-        (fleet.laptops > 0.0).then_some(Fault { kind, of, when, for_secs: Range([least, most]), share: 1.0 })
+        (fleet.laptops > 0.0).then_some(Fault { kind, of, when, for_ms, share: 1.0 })
     }
 
     /// Length of its periods.
@@ -185,19 +208,34 @@ impl Fault {
     /// When it strikes node `node` in period `period`: from and to, in milliseconds after the start. `place` is the fault's
     /// place in the scenario.
     pub fn window(&self, seed: u64, place: usize, node: u32, period: u64) -> Option<(i64, i64)> {
-        let draw = |what: u64| mix(mix(seed, 0xFA17), mix(mix(place as u64, u64::from(node)), mix(period, what)));
+        let of =
+            |node: u32, what: u64| mix(mix(seed, 0xFA17), mix(mix(place as u64, u64::from(node)), mix(period, what)));
         // 53 bits, as many as a float has.
-        if (draw(0) >> 11) as f64 / (1u64 << 53) as f64 >= self.share {
+        if (of(node, 0) >> 11) as f64 / (1u64 << 53) as f64 >= self.share {
             return None;
         }
-        let lasts = self.for_secs.pick(draw(1)) * SECOND_MS;
-        match self.when {
-            When::At(at) => (period == 0).then_some((at, at + lasts)),
+        let Range([low, high]) = self.for_ms;
+        // Neighbours lose their connections within one and the same window.
+        let is_common = self.kind == FaultKind::Swizzle && !self.is_of_one();
+        let whose = if is_common { u32::MAX } else { node };
+        let (from, to) = match self.when {
+            When::At(at) => (period == 0).then(|| (at, at + self.for_ms.pick(of(whose, 1))))?,
             When::Every(every) => {
-                let from = Range([0, (every - lasts).max(0)]).pick(draw(2)) + every * period as i64;
-                Some((from, from + lasts))
+                let lasts = Range([low / SECOND_MS, high / SECOND_MS]).pick(of(whose, 1)) * SECOND_MS;
+                let from = Range([0, (every - lasts).max(0)]).pick(of(whose, 2)) + every * period as i64;
+                (from, from + lasts)
             }
+        };
+        if !is_common {
+            return Some((from, to));
         }
+        let third = Range([0, (to - from) / 3]);
+        Some((from + third.pick(of(node, 3)), (to - third.pick(of(node, 4))).max(from + 1)))
+    }
+
+    /// Whether it names its only node.
+    fn is_of_one(&self) -> bool {
+        matches!(self.of, Target::OneLeaf(_) | Target::OneMiddle(_) | Target::OneAgent(_) | Target::Server)
     }
 }
 

@@ -12,10 +12,13 @@
 //! for_secs = [3_600, 7_200]
 //! ```
 //!
+//! A fault strikes at random moments (`every_secs`) or at a stated one (`at_secs`), a whole level or one node (`leaf 3`).
 //! Everything but the faults has a default, so an empty file is a quiet fleet. Unknown keys are refused.
 
 mod fault;
+mod kind;
 mod parts;
+mod window;
 
 use muster::config::{ConfigError, Document};
 use muster::schedule::AgentSchedule;
@@ -23,8 +26,10 @@ use muster::time::{DAY_MS, Timestamp};
 use serde::Deserialize;
 use toml::Spanned;
 
-pub use fault::{Fault, FaultKind, Target, When};
+pub use fault::{Fault, Target, When};
+pub use kind::FaultKind;
 pub use parts::{Agents, Beacons, Hierarchy, Network, Range, Server};
+pub use window::Window;
 
 use fault::FaultFile;
 
@@ -42,6 +47,8 @@ pub struct Scenario {
     pub days: u32,
     /// The moment at which the simulation starts, midnight of some day.
     pub start: Timestamp,
+    /// Agents that are installed at all, ascending; `None` for every one.
+    pub only_agents: Option<Vec<u32>>,
     /// Whether nodes store true bytes in their deployed logs, on simulated disks; else only sizes are simulated.
     pub is_full: bool,
     /// What agents do.
@@ -102,6 +109,8 @@ struct FleetFile {
     /// Quiet days at the end, of `days`.
     quiet_days: Spanned<u32>,
     start: Spanned<String>,
+    /// All others of `agents` keep their places in the hierarchy and are never installed.
+    only_agents: Option<Spanned<Vec<u32>>>,
 }
 
 impl Default for FleetFile {
@@ -111,6 +120,7 @@ impl Default for FleetFile {
             days: nowhere(3),
             quiet_days: nowhere(1),
             start: nowhere("2026-01-05T00:00:00Z".into()),
+            only_agents: None,
         }
     }
 }
@@ -131,7 +141,7 @@ impl Scenario {
     pub fn read(file: &Document<'_>, overrides: Overrides) -> Result<Scenario, ConfigError> {
         let ScenarioFile { fleet, agents: fleet_of, schedule, hierarchy, network, beacons, server, fault } =
             file.read()?;
-        let FleetFile { agents, days, quiet_days, start } = fleet;
+        let FleetFile { agents, days, quiet_days, start, only_agents } = fleet;
         let number = |value: &Spanned<u32>, given: Option<u32>, most: u32, what: &str| match given {
             // The file is not to blame for what the command line says.
             Some(given) if (1..=most).contains(&given) => Ok(given),
@@ -146,6 +156,15 @@ impl Scenario {
         let days = number(&days, overrides.days, DAYS_MAX, "days")?;
         let Some(start) = Timestamp::from_rfc3339(start.get_ref()).filter(|at| at.0 >= 0 && at.0 % DAY_MS == 0) else {
             return Err(file.error_at(&start, "is no midnight after 1970, write it as \"2026-01-05T00:00:00Z\""));
+        };
+        let only_agents = match only_agents {
+            Some(only) if !only.get_ref().iter().is_sorted_by(|one, next| one < next) => {
+                return Err(file.error_at(&only, "is not ascending, write each number once"));
+            }
+            Some(only) if only.get_ref().last().is_none_or(|last| *last >= agents) => {
+                return Err(file.error_at(&only, format!("names no agent that is there, write numbers below {agents}")));
+            }
+            only => only.map(Spanned::into_inner),
         };
         let quiet = (*quiet_days.get_ref()).min(days);
         let schedule = match schedule {
@@ -172,6 +191,7 @@ impl Scenario {
             agents,
             days,
             start,
+            only_agents,
             is_full: overrides.is_full,
             fleet,
             schedule,
@@ -186,8 +206,13 @@ impl Scenario {
 
     /// Whether agents die and live again, so that what they remember matters.
     pub fn do_agents_restart(&self) -> bool {
-        let is_off = |fault: &Fault| matches!(fault.kind, FaultKind::Outage | FaultKind::Crash);
-        self.faults.iter().any(|fault| is_off(fault) && matches!(fault.of, Target::Agent | Target::Laptop))
+        let is_agents = |fault: &Fault| matches!(fault.of, Target::Agent | Target::Laptop | Target::OneAgent(_));
+        self.faults.iter().any(|fault| fault.kind.kills() && is_agents(fault))
+    }
+
+    /// Whether some clock is wrong at times.
+    pub fn do_clocks_step(&self) -> bool {
+        self.faults.iter().any(|fault| fault.kind.is_of_clock())
     }
 
     /// The end of the simulation.

@@ -12,7 +12,8 @@ use muster::time::{MINUTE_MS, Timestamp};
 use muster::upload::selector::{Measures, Ping, Probe};
 
 use super::event::{Body, Event, NodeId, PackageId, Parcel, Reply, What};
-use super::node::{Hands, Place, Wanted};
+use super::node::{Hands, Wanted};
+use super::place::Place;
 use super::{Call, Stage, verdict_of};
 
 /// Answer of a node that has its policy ready.
@@ -116,14 +117,15 @@ impl AgentHands {
         Some(id)
     }
 
-    fn publish(&mut self, now: Timestamp, stage: &mut Stage) -> AgentInput {
+    fn publish(&mut self, at: &Place, now: Timestamp, stage: &mut Stage) -> AgentInput {
         let id = stage.book.published(self.agent);
         let bytes = stage.scenario.fleet.bytes_of(stage.seed, id);
-        let parcel = Parcel { id, bytes, hops: 0, collected: now, first_received: now };
+        let local = at.local(now);
+        let parcel = Parcel { id, bytes, hops: 0, collected: local, first_received: local, made: now, taken: now };
         let published = Published { parcel, sent: Timestamp(i64::MIN) };
         self.outbox.reserve_exact(1);
         self.outbox.push(published);
-        self.last_collected = now;
+        self.last_collected = local;
         AgentInput::Published(vec![AgentHands::queued_of(&published)])
     }
 }
@@ -167,7 +169,7 @@ impl Hands for AgentHands {
         self.waiting[what as usize] = NONE;
         let intent = IntentNumber(event.number);
         match (what, event.body) {
-            (Waiting::Collection, _) => vec![self.publish(now, stage)],
+            (Waiting::Collection, _) => vec![self.publish(at, now, stage)],
             (Waiting::Measures, _) => {
                 let servers = stage.layout.rules(self.agent, self.revision).servers.len();
                 let places = (0..servers as u16).map(ServerNumber);
@@ -188,17 +190,22 @@ impl Hands for AgentHands {
                 vec![AgentInput::Uploaded { intent, verdict, transfer: None }]
             }
             (Waiting::Policy, Body::Reply(Reply::Policy(revision))) => {
-                let answered = AgentInput::PolicyAnswered { intent, answer: PolicyAnswer::Taken };
-                stage.book.checks.check("I19", revision >= self.revision, || {
-                    format!("agent {} is told revision {revision} and holds {}", self.agent, self.revision)
-                });
-                if revision <= self.revision {
-                    return vec![answered];
+                let answered = |answer| AgentInput::PolicyAnswered { intent, answer };
+                if revision < self.revision {
+                    stage.record.probe("policy-older-not-taken", 1);
+                    return vec![answered(PolicyAnswer::NotTaken)];
                 }
-                self.revision = revision;
+                let held = std::mem::replace(&mut self.revision, revision);
+                stage.book.checks.check("I19", self.revision >= held, || {
+                    format!("agent {} goes by revision {revision} and held {held}", self.agent)
+                });
+                if revision == held {
+                    return vec![answered(PolicyAnswer::Taken)];
+                }
                 stage.record.probe("policy-changed", 1);
+                stage.record.policy_taken(stage.layout.policies.wrong(revision));
                 let rules = stage.layout.rules(self.agent, revision).clone();
-                vec![AgentInput::RulesChanged(rules), answered]
+                vec![AgentInput::RulesChanged(rules), answered(PolicyAnswer::Taken)]
             }
             (Waiting::Policy, Body::Reply(Reply::Status { status: 503, retry_after_ms })) => {
                 vec![AgentInput::PolicyAnswered { intent, answer: PolicyAnswer::Busy { retry_after_ms } }]

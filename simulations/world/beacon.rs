@@ -16,7 +16,8 @@ use muster_actors::log::{Taken, WriteError};
 
 use super::custody::{Custody, Stored};
 use super::event::{Body, Event, NodeId, PackageId, Parcel, Reply, What};
-use super::node::{Hands, Place, Wanted};
+use super::node::{Hands, Wanted};
+use super::place::Place;
 use super::{Call, Stage, verdict_of};
 
 /// Bytes of a policy question's answer and of a status.
@@ -59,6 +60,8 @@ pub struct BeaconHands {
     limit: SpoolLimit,
     turns: Turns,
     released: u64,
+    /// Of the policy that it holds.
+    revision: u32,
     rng: RngStream,
     /// Its deployed log, in runs with true contents.
     custody: Option<Box<Custody>>,
@@ -71,7 +74,7 @@ impl BeaconHands {
     /// The effects of a beacon.
     pub fn new(id: NodeId, stage: &Stage) -> BeaconHands {
         let settings = Arc::new(BeaconSettings {
-            parents: stage.layout.parents(id).clone(),
+            parents: stage.layout.parents(id, 1).clone(),
             cycle_ms: MINUTE_MS,
             relay_on_arrival: false,
             policy_every_ms: 15 * MINUTE_MS,
@@ -89,6 +92,7 @@ impl BeaconHands {
             limit: SpoolLimit { packages: beacons.spool_packages, bytes: beacons.spool_bytes },
             turns: Turns::default(),
             released: 0,
+            revision: 1,
             rng: RngStream::new(stage.seed, u64::from(id.0), u64::MAX),
             custody: stage.scenario.is_full.then(|| Box::new(Custody::new(mix(stage.seed, u64::from(id.0))))),
         }
@@ -157,8 +161,7 @@ impl BeaconHands {
         let id = parcel.id;
         let hops = parcel.hops + 1;
         stage.book.checks.check("I14", hops <= 8, || format!("{id:?} has passed {hops} nodes"));
-        let first_received = if parcel.hops == 0 { now } else { parcel.first_received };
-        let parcel = Parcel { hops, first_received, ..parcel };
+        let parcel = Parcel { hops, ..parcel.taken_at(now, at.local(now)) };
         if let Some(custody) = &mut self.custody {
             custody.take(now, event, parcel);
             if !std::mem::replace(&mut custody.is_open, true) {
@@ -227,12 +230,25 @@ impl BeaconHands {
             // What only the simulation knows of it: its size, whether it was sent, and why it is aside.
             let known = of_id.get(&parcel.id);
             let bytes = stage.scenario.fleet.bytes_of(stage.seed, parcel.id);
+            let parcel =
+                known.map_or(parcel, |known| Parcel { made: known.parcel.made, taken: known.parcel.taken, ..parcel });
             self.hold(number, Parcel { bytes, ..parcel });
             // What is on the disk is in custody, whether or not its sender heard so.
             stage.book.receipted(parcel.id);
             if let (Some(known), Some(held)) = (known, self.held.get_mut(&number)) {
                 (held.was_sent, held.is_aside) = (known.was_sent, known.is_aside);
             }
+        }
+    }
+
+    /// Goes by the parents that the policy of `revision` names.
+    fn follow(&mut self, at: &Place, revision: u32, stage: &mut Stage) {
+        self.revision = self.revision.max(revision);
+        let parents = stage.layout.parents(at.id, self.revision);
+        if *parents != self.settings.parents {
+            stage.record.probe("beacon-moved-to-another-parent", 1);
+            self.settings =
+                Arc::new(BeaconSettings { parents: parents.clone(), ..BeaconSettings::clone(&self.settings) });
         }
     }
 
@@ -260,6 +276,7 @@ impl Hands for BeaconHands {
         self.turns = Turns::default();
         let guid_seed = stage.layout.guid(at.id).seed();
         let rng = RngStream::new(stage.seed, u64::from(at.id.0), u64::from(at.life));
+        self.follow(at, self.revision, stage);
         let durable = BeaconDurable { settings: self.settings.clone(), guid_seed, held: self.waiting(0, usize::MAX) };
         BeaconCore::recover(durable, rng, now)
     }
@@ -289,7 +306,7 @@ impl Hands for BeaconHands {
                         Some(Reply::Mismatch)
                     }
                     What::Upload(parcel) => self.take(at, now, event, parcel, stage),
-                    What::Policy => Some(Reply::Policy(1)),
+                    What::Policy => Some(Reply::Policy(self.revision)),
                     What::Status => Some(Reply::Status { status: 200, retry_after_ms: None }),
                 };
                 if let Some(reply) = reply {
@@ -309,11 +326,16 @@ impl Hands for BeaconHands {
             Pending::Forward(id) => BeaconInput::Forwarded { intent, verdict: verdict_of(id, reply) },
             Pending::NotSent(None) => BeaconInput::Gone { intent },
             Pending::NotSent(Some(why)) => BeaconInput::Unsendable { intent, why },
-            Pending::Policy(from) => BeaconInput::PolicyAnswered {
-                from,
-                asked: BeaconHands::asked(reply),
-                parents: self.settings.parents.clone(),
-            },
+            Pending::Policy(from) => {
+                if let Reply::Policy(revision) = reply {
+                    self.follow(at, revision, stage);
+                }
+                BeaconInput::PolicyAnswered {
+                    from,
+                    asked: BeaconHands::asked(reply),
+                    parents: self.settings.parents.clone(),
+                }
+            }
             Pending::Status(from) => BeaconInput::StatusAnswered { from, asked: BeaconHands::asked(reply) },
             Pending::Rescan(after) => {
                 let from = after.map_or(0, |after| after.0 + 1);

@@ -192,6 +192,14 @@ impl Book {
         self.totals.given_up_in_custody += u64::from(before & RECEIPTED != 0);
     }
 
+    /// What the ledger makes of a package, before it is settled: one that is later than every imported one is not behind.
+    pub fn overtaken(&mut self, id: PackageId, how: Ended) {
+        let newest = self.newest_imported(id.agent);
+        self.checks.check("I9", how != Ended::Stale || id.number <= newest, || {
+            format!("{id:?} is behind, and {newest} is the newest that was imported of its agent")
+        });
+    }
+
     /// It reaches a final state at the server.
     pub fn settled(&mut self, id: PackageId, how: Ended) {
         let bits = if how == Ended::Imported { SETTLED | IMPORTED } else { SETTLED };

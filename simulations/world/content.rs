@@ -57,7 +57,17 @@ pub fn parcel(envelope: &Envelope, bytes: u32) -> Option<Parcel> {
     let agent = envelope.origin.as_str().strip_prefix("agent-")?.parse().ok()?;
     let number = u32::try_from(envelope.sequence?.number).ok()?;
     let (hops, collected) = (envelope.hops.len() as u8, envelope.collected_at?);
-    Some(Parcel { id: PackageId { agent, number }, bytes, hops, collected, first_received: envelope.first_received })
+    let first_received = envelope.first_received;
+    // Clocks are all that an envelope knows.
+    Some(Parcel {
+        id: PackageId { agent, number },
+        bytes,
+        hops,
+        collected,
+        first_received,
+        made: collected,
+        taken: first_received,
+    })
 }
 
 /// Key, head and body as the package log takes them.

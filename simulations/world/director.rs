@@ -1,12 +1,15 @@
 //! What happens by the clock of the world and not by a node: installation, faults, looks at the spools, checks.
 
+use std::sync::Arc;
+
 use muster::rng::mix;
-use muster::time::{HOUR_MS, MINUTE_MS, Timestamp};
+use muster::time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp};
 
 use super::Stage;
 use super::event::{Body, NodeId};
+use super::layout::Level;
 use super::record::Struck;
-use crate::scenario::{Range, Target};
+use crate::scenario::{Range, Scenario, Target, Window};
 
 /// Spools are looked at this often.
 const LOOK_MS: i64 = MINUTE_MS;
@@ -29,6 +32,8 @@ pub struct Director {
     check_due: Timestamp,
     /// Of each fault: the next period and when it begins.
     faults: Vec<(u64, Timestamp)>,
+    /// The soonest of these.
+    fault_due: Timestamp,
 }
 
 impl Director {
@@ -40,13 +45,13 @@ impl Director {
             look_due: start,
             check_due: start.plus_ms(CHECK_MS),
             faults: vec![(0, start); stage.scenario.faults.len()],
+            fault_due: if stage.scenario.faults.is_empty() { Timestamp::NEVER } else { start },
         }
     }
 
     /// Its next moment.
     pub fn due(&self) -> Timestamp {
-        let faults = self.faults.iter().map(|(_, due)| *due).min().unwrap_or(Timestamp::NEVER);
-        faults.min(self.install_due).min(self.look_due).min(self.check_due)
+        self.fault_due.min(self.install_due).min(self.look_due).min(self.check_due)
     }
 
     /// Posts what begins now.
@@ -54,10 +59,13 @@ impl Director {
         if self.install_due <= now {
             self.install(now, stage);
         }
-        for place in 0..self.faults.len() {
-            while self.faults[place].1 <= now {
-                self.begin_period(place, stage);
+        if self.fault_due <= now {
+            for place in 0..self.faults.len() {
+                while self.faults[place].1 <= now {
+                    self.begin_period(place, stage);
+                }
             }
+            self.fault_due = self.faults.iter().map(|(_, due)| *due).min().unwrap_or(Timestamp::NEVER);
         }
         let mut cue = Cue::default();
         if self.look_due <= now {
@@ -79,7 +87,9 @@ impl Director {
         }
         let within = i64::from(scenario.fleet.installed_within_secs) * 1_000;
         let passed = now.ms_since(scenario.start);
-        for agent in 0..scenario.agents {
+        let is_left_out =
+            |agent: u32| scenario.only_agents.as_ref().is_some_and(|only| only.binary_search(&agent).is_err());
+        for agent in (0..scenario.agents).filter(|agent| !is_left_out(*agent)) {
             let node = stage.layout.agent_node(agent);
             let at = Range([1, within.max(1)]).pick(stage.draw(node, 0, 0, 31));
             if (passed..passed + HOUR_MS).contains(&at) {
@@ -99,23 +109,55 @@ impl Director {
         };
         for number in layout.targets(fault.of) {
             let node = NodeId(number);
-            if fault.of == Target::Laptop && !is_laptop(stage, node) {
-                continue;
-            }
-            let Some((from, to)) = fault.window(stage.seed, place, number, period) else { continue };
-            let (from, to) = (scenario.start.plus_ms(from), scenario.start.plus_ms(to).min(scenario.heal));
-            if from >= to {
-                continue;
-            }
-            if !matches!(fault.of, Target::Laptop | Target::Agent) {
-                stage.record.struck(Struck { at: from, kind: fault.kind, node, for_ms: to.ms_since(from) });
+            let Some((from, to)) = window(stage, place, node, period) else { continue };
+            let (kind, for_ms) = (fault.kind, to.ms_since(from));
+            if layout.level(node) != Level::Agent {
+                stage.record.struck(Struck { at: from, kind, node, for_ms });
+            } else if !kind.kills() {
+                stage.record.shade(from, for_ms);
+            } else if for_ms >= DAY_MS {
+                stage.record.probe("off-for-a-day", 1);
             }
             // The number keeps two faults that begin together apart.
             let number = place as u64;
-            stage.post(from, node, node, number, 0, Body::Fault { kind: fault.kind, begins: true });
-            stage.post(to, node, node, number, 0, Body::Fault { kind: fault.kind, begins: false });
+            stage.post(from, node, node, number, 0, Body::Fault { kind, begins: true });
+            stage.post(to, node, node, number, 0, Body::Fault { kind, begins: false });
         }
     }
+}
+
+/// From when to when the fault at `place` of the scenario befalls a node in a period, within the time of faults.
+fn window(stage: &Stage, place: usize, node: NodeId, period: u64) -> Option<(Timestamp, Timestamp)> {
+    let scenario = &stage.scenario;
+    let fault = &scenario.faults[place];
+    if fault.of == Target::Laptop && !is_laptop(stage, node) {
+        return None;
+    }
+    let (from, to) = fault.window(stage.seed, place, node.0, period)?;
+    let (from, to) = (scenario.start.plus_ms(from), scenario.start.plus_ms(to).min(scenario.heal));
+    (from < to).then_some((from, to))
+}
+
+/// Every window of a run, at most `most` of them: those that a run of the same seed plays, one by one.
+pub fn windows(seed: u64, scenario: &Arc<Scenario>, most: usize) -> Vec<Window> {
+    let stage = Stage::new(seed, scenario.clone());
+    let mut drawn = Vec::new();
+    for (place, fault) in scenario.faults.iter().enumerate() {
+        let every = fault.period_ms().unwrap_or(i64::MAX);
+        let within = scenario.heal.ms_since(scenario.start);
+        for period in 0..(1 + (within - 1).max(0) / every) as u64 {
+            for node in stage.layout.targets(fault.of).map(NodeId) {
+                if drawn.len() == most {
+                    return drawn;
+                }
+                if let Some((from, to)) = window(&stage, place, node, period) {
+                    let [from_ms, to_ms] = [from, to].map(|at| at.ms_since(scenario.start));
+                    drawn.push(Window { kind: fault.kind, node: stage.layout.name(node), from_ms, to_ms });
+                }
+            }
+        }
+    }
+    drawn
 }
 
 /// Whether an agent is switched off at night.

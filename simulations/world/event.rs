@@ -13,6 +13,8 @@ pub struct NodeId(pub u32);
 impl NodeId {
     /// The server.
     pub const SERVER: NodeId = NodeId(0);
+    /// What old lists name and is there no more.
+    pub const GONE: [NodeId; 2] = [NodeId(u32::MAX - 1), NodeId(u32::MAX)];
 }
 
 /// Name of a package: of which agent, and the how-manieth. Agents publish one stream here.
@@ -46,10 +48,21 @@ pub struct Parcel {
     pub bytes: u32,
     /// Nodes that had custody.
     pub hops: u8,
-    /// When the agent collected.
+    /// When the agent collected, by its own clock.
     pub collected: Timestamp,
-    /// When the first node took it; the collection's time before that.
+    /// When the first node took it, by that node's clock; the collection's time before that.
     pub first_received: Timestamp,
+    /// When it was made, whatever clocks said.
+    pub made: Timestamp,
+    /// When the first node took it, whatever clocks said; when it was made before that.
+    pub taken: Timestamp,
+}
+
+impl Parcel {
+    /// As its receiver has it: the first one stamps it, at `now`, which is `local` by its own clock.
+    pub(super) fn taken_at(self, now: Timestamp, local: Timestamp) -> Parcel {
+        if self.hops > 0 { self } else { Parcel { first_received: local, taken: now, ..self } }
+    }
 }
 
 /// What is asked of another node.
@@ -94,6 +107,8 @@ pub enum Body {
         back_ms: Option<i64>,
         /// Its bytes were changed on the way.
         is_corrupted: bool,
+        /// Not all of its bytes arrive.
+        is_cut_short: bool,
     },
     /// The answer to this node's own call.
     Reply(Reply),

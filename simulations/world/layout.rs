@@ -10,12 +10,13 @@ use muster::policy::content::Content;
 use muster::rng::mix;
 use muster::roles::agent::{AgentRules, AgentSettings, ServerNumber};
 use muster::roles::beacon::Parent;
-use muster::schedule::standard_schedule;
+use muster::schedule::{AgentSchedule, standard_schedule};
 use muster::time::{DAY_MS, HOUR_MS};
 use muster::upload::selector::Device;
 
 use super::event::NodeId;
-use crate::scenario::{Scenario, Target};
+use super::policies::Policies;
+use crate::scenario::{FaultKind, Scenario, Target};
 
 /// Where a node stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,12 +43,14 @@ impl Level {
     }
 }
 
-/// What the agents of one leaf go by.
-struct Region {
-    /// Before the first policy, and by it.
-    rules: [Arc<AgentRules>; 2],
+/// What the agents of one leaf go by: before the first policy, and by each revision of it.
+struct Region(Vec<Followed>);
+
+/// What an agent goes by that holds one revision.
+struct Followed {
+    rules: Arc<AgentRules>,
     /// The node at each place of the rules' servers.
-    nodes: [Vec<NodeId>; 2],
+    nodes: Vec<NodeId>,
 }
 
 /// See the module's head.
@@ -58,9 +61,11 @@ pub struct Layout {
     agents_per_leaf: u32,
     settings: Vec<Arc<AgentSettings>>,
     regions: Vec<Region>,
-    /// Of each beacon.
-    parents: Vec<Arc<[Parent]>>,
+    /// Of each beacon: those of its own file, and others that a policy may name.
+    parents: Vec<[Arc<[Parent]>; 2]>,
     addresses: BTreeMap<Arc<str>, NodeId>,
+    /// What the server gives out when.
+    pub policies: Policies,
     device: Arc<Device>,
 }
 
@@ -81,7 +86,8 @@ fn guid(node: NodeId) -> Guid {
 
 impl Layout {
     /// The hierarchy of a scenario.
-    pub fn new(scenario: &Scenario) -> Layout {
+    pub fn new(seed: u64, scenario: &Scenario) -> Layout {
+        let policies = Policies::new(seed, scenario);
         let of = &scenario.hierarchy;
         let leaves = scenario.agents.div_ceil(of.agents_per_leaf).max(of.leaves_min);
         let middles = if of.leaves_per_middle == 0 { 0 } else { leaves.div_ceil(of.leaves_per_middle) };
@@ -89,16 +95,23 @@ impl Layout {
         let nodes = (0..=middles + leaves).map(NodeId);
         let addresses = nodes.map(|node| (address(node), node)).collect();
         let own_and_next = |own: u32, all: u32| (0..of.parents.min(all)).map(move |step| (own + step) % all);
-        let parents = (0..middles + leaves).map(|beacon| -> Arc<[Parent]> {
+        let parents = (0..middles + leaves).map(|beacon| {
             let of_leaf = beacon.checked_sub(middles).filter(|_| middles > 0);
-            match of_leaf {
-                Some(leaf) => own_and_next(leaf / of.leaves_per_middle, middles)
-                    .map(|middle| Parent(address(NodeId(1 + middle))))
-                    .collect(),
-                None => Arc::new([Parent(address(NodeId::SERVER))]),
-            }
+            [0, 1].map(|moved| -> Arc<[Parent]> {
+                let Some(leaf) = of_leaf else { return Arc::new([Parent(address(NodeId::SERVER))]) };
+                let own = (leaf / of.leaves_per_middle + moved) % middles;
+                own_and_next(own, middles).map(|middle| Parent(address(NodeId(1 + middle)))).collect()
+            })
         });
         let schedule = standard_schedule(&scenario.schedule, scenario.start);
+        // All begin at noon, and all ask at once.
+        let herd = AgentSchedule {
+            inventory_start_secs: 43_200,
+            inventory_within_secs: 0,
+            policy_window_secs: 0,
+            ..scenario.schedule
+        };
+        let herd = standard_schedule(&herd, scenario.start);
         let leaf_node = |leaf: u32| NodeId(1 + middles + leaf % leaves);
         let agents_per_leaf = scenario.agents.div_ceil(leaves).max(1);
         let setting = |leaf: u32| {
@@ -113,19 +126,22 @@ impl Layout {
         };
         let settings: Vec<Arc<AgentSettings>> = (0..leaves).map(setting).collect();
         let regions = (0..leaves).zip(&settings).map(|(leaf, settings)| {
-            let listed: Vec<NodeId> = (0..of.failover.min(leaves)).map(|step| leaf_node(leaf + step)).collect();
-            let servers: Vec<Server> = listed.iter().zip(1..).map(|(node, priority)| server(*node, priority)).collect();
-            let failover = Failover {
-                selector: Vec::new(),
-                highest_priority: 1,
-                lowest_priority: 100,
-                downloads: servers.clone(),
-                uploads: servers,
-            };
-            let contents = vec![Content::Schedule(schedule.clone()), Content::Failover(failover)];
-            let rules = [AgentRules::new(0, settings, vec![]), AgentRules::new(1, settings, contents)].map(Arc::new);
-            // The configured server is the first of the list.
-            Region { rules, nodes: [vec![leaf_node(leaf)], listed] }
+            let usual = (0..of.failover.min(leaves)).map(|step| leaf_node(leaf + step));
+            let none = Followed { rules: Arc::new(AgentRules::new(0, settings, vec![])), nodes: vec![leaf_node(leaf)] };
+            let by_policy = (1..=policies.count()).map(|revision| {
+                let wrong = policies.wrong(revision);
+                let listed: Vec<NodeId> = match wrong {
+                    Some(FaultKind::ListEmpty) => Vec::new(),
+                    Some(FaultKind::ListStale) => NodeId::GONE.into_iter().chain(usual.clone()).collect(),
+                    _ => usual.clone().collect(),
+                };
+                let schedule = if wrong == Some(FaultKind::PolicyHerd) { &herd } else { &schedule };
+                let contents = vec![Content::Schedule(schedule.clone()), Content::Failover(failover(&listed))];
+                // The configured server is on every list that has one at all.
+                let nodes = if listed.is_empty() { vec![leaf_node(leaf)] } else { listed };
+                Followed { rules: Arc::new(AgentRules::new(revision, settings, contents)), nodes }
+            });
+            Region(std::iter::once(none).chain(by_policy).collect())
         });
         Layout {
             middles,
@@ -136,6 +152,7 @@ impl Layout {
             settings,
             parents: parents.collect(),
             addresses,
+            policies,
             device: Arc::default(),
         }
     }
@@ -175,9 +192,10 @@ impl Layout {
         node.0 - 1 - self.beacons()
     }
 
-    /// The parents of a beacon, in order.
-    pub fn parents(&self, beacon: NodeId) -> &Arc<[Parent]> {
-        &self.parents[beacon.0 as usize - 1]
+    /// The parents of a beacon that holds the policy of `revision`, in order.
+    pub fn parents(&self, beacon: NodeId, revision: u32) -> &Arc<[Parent]> {
+        let are_moved = self.policies.wrong(revision) == Some(FaultKind::ParentsMoved);
+        &self.parents[beacon.0 as usize - 1][usize::from(are_moved)]
     }
 
     /// The node at an address.
@@ -199,14 +217,19 @@ impl Layout {
         &self.settings[self.region_number(agent)]
     }
 
+    fn followed(&self, agent: u32, revision: u32) -> &Followed {
+        let Region(followed) = &self.regions[self.region_number(agent)];
+        &followed[revision.min(self.policies.count()) as usize]
+    }
+
     /// What an agent goes by that holds the policy of `revision`; 0 for none.
     pub fn rules(&self, agent: u32, revision: u32) -> &Arc<AgentRules> {
-        &self.regions[self.region_number(agent)].rules[revision.min(1) as usize]
+        &self.followed(agent, revision).rules
     }
 
     /// The node that an agent means by a place of its rules.
     pub fn server(&self, agent: u32, revision: u32, place: ServerNumber) -> Option<NodeId> {
-        self.regions[self.region_number(agent)].nodes[revision.min(1) as usize].get(usize::from(place.0)).copied()
+        self.followed(agent, revision).nodes.get(usize::from(place.0)).copied()
     }
 
     /// The nodes that a fault is meant for.
@@ -223,8 +246,25 @@ impl Layout {
             Target::Agent | Target::Laptop => 1 + self.beacons()..self.nodes(),
             Target::OneLeaf(number) => one(leaf, number, self.leaves),
             Target::OneMiddle(number) => one(1, number, self.middles),
+            Target::OneAgent(number) => one(1 + self.beacons(), number, self.agents),
         }
     }
+
+    /// A node as scenarios call it.
+    pub fn name(&self, node: NodeId) -> Target {
+        match self.level(node) {
+            Level::Server => Target::Server,
+            Level::Middle => Target::OneMiddle(node.0 - 1),
+            Level::Leaf => Target::OneLeaf(node.0 - 1 - self.middles),
+            Level::Agent => Target::OneAgent(self.agent_of(node)),
+        }
+    }
+}
+
+fn failover(listed: &[NodeId]) -> Failover {
+    let servers: Vec<Server> = listed.iter().zip(1..).map(|(node, priority)| server(*node, priority)).collect();
+    let (highest_priority, lowest_priority) = (1, 100);
+    Failover { selector: Vec::new(), highest_priority, lowest_priority, downloads: servers.clone(), uploads: servers }
 }
 
 fn server(node: NodeId, priority: u32) -> Server {
@@ -250,7 +290,7 @@ mod tests {
     use muster::config::Document;
 
     fn layout(text: &str) -> Layout {
-        Layout::new(&Scenario::read(&Document { text, file: "s" }, Default::default()).unwrap())
+        Layout::new(1, &Scenario::read(&Document { text, file: "s" }, Default::default()).unwrap())
     }
 
     #[test]
@@ -272,7 +312,7 @@ mod tests {
             let mut at = NodeId(beacon);
             for _ in 0..2 {
                 if at != NodeId::SERVER {
-                    at = layout.node_at(&layout.parents(at)[0]);
+                    at = layout.node_at(&layout.parents(at, 1)[0]);
                 }
             }
             assert_eq!(at, NodeId::SERVER);
@@ -282,7 +322,7 @@ mod tests {
     #[test]
     fn without_middles_leaves_send_to_the_server() {
         let layout = layout("[hierarchy]\nleaves_per_middle = 0\n");
-        assert_eq!(layout.node_at(&layout.parents(NodeId(1))[0]), NodeId::SERVER);
+        assert_eq!(layout.node_at(&layout.parents(NodeId(1), 1)[0]), NodeId::SERVER);
         assert_eq!(layout.targets(Target::Middle), 1..1);
         assert_eq!(layout.targets(Target::OneLeaf(9)), 0..0);
     }

@@ -18,6 +18,8 @@ mod event;
 mod layout;
 mod node;
 mod nodes;
+mod place;
+mod policies;
 mod record;
 mod server;
 mod settling;
@@ -28,22 +30,28 @@ use std::sync::Arc;
 use muster::id::Guid;
 use muster::model::package::{Receipt, ReceiptState};
 use muster::rng::mix;
-use muster::time::Timestamp;
+use muster::time::{HOUR_MS, Timestamp};
 use muster::upload::answer::{Answer, DIGEST_MISMATCH, Verdict, verdict};
 
 pub use agent::AgentHands;
 pub use beacon::BeaconHands;
 pub use book::{Book, Ended, Totals};
-pub use director::{Cue, Director};
+pub use director::{Cue, Director, windows};
 pub use event::{Body, Event, NodeId, PackageId, Parcel, Reply, What};
 pub use layout::{Layout, Level};
-pub use node::{Hands, Node, Place, Wanted, refuse};
+pub use node::{Hands, Node, Wanted};
 pub use nodes::World;
+pub use place::{Befallen, Change, Place, refuse};
 pub use record::{Hour, Load, Record, Spool, Struck};
 pub use server::ServerHands;
 pub use view::{View, state_of, waiting};
 
-use crate::scenario::Scenario;
+use crate::scenario::{FaultKind, Range, Scenario};
+
+/// So many times as long everything takes in a storm.
+const STORM: i64 = 20;
+/// A copy comes so much after the request.
+const LATE_MS: Range = Range([1_000, 6 * HOUR_MS]);
 
 /// All that nodes share: what is fixed, what is true, what is seen, and what they send off.
 pub struct Stage {
@@ -75,7 +83,7 @@ struct Fate {
 impl Stage {
     /// A stage before anything happened.
     pub fn new(seed: u64, scenario: Arc<Scenario>) -> Stage {
-        let layout = Arc::new(Layout::new(&scenario));
+        let layout = Arc::new(Layout::new(seed, &scenario));
         let book = Book::new(scenario.agents as usize);
         let record = Record::new(&scenario, &layout);
         Stage { seed, scenario, layout, book, record, posted: Vec::new() }
@@ -111,36 +119,61 @@ impl Stage {
 
     /// Calls a node: the request arrives, and an answer or the end of patience comes back.
     pub(self) fn call(&mut self, now: Timestamp, call: Call) {
-        let Call { from, to, life, number, what, bytes, is_cut, are_answers_cut } = call;
+        let Call { from, to, life, number, what, bytes, befallen } = call;
+        let has = |kind| befallen.has(kind);
         let receiver_ms = match what {
             What::Upload(_) => self.sync_ms(to, from, life, number),
             What::Policy | What::Status => 1,
         };
-        let fate = self.fate(from, life, number, bytes, receiver_ms);
+        let mut fate = self.fate(from, life, number, bytes, receiver_ms);
+        if has(FaultKind::Latency) {
+            self.record.probe("latency-storm", 1);
+            (fate.there_ms, fate.back_ms) = (fate.there_ms * STORM, fate.back_ms * STORM);
+        }
         let patience = now.plus_ms(self.scenario.network.timeout_ms());
         let arrives = now.plus_ms(fate.there_ms);
         self.record.called(&self.layout, now, to, bytes);
-        if is_cut || fate.is_request_lost || arrives >= patience {
-            self.record.probe("request-lost", 1);
-            self.post(patience, from, to, number, life, Body::Reply(Reply::Nothing));
-            return;
-        }
-        let is_deaf = are_answers_cut || fate.is_answer_lost;
-        if is_deaf {
-            self.record.probe("answer-lost", 1);
-            self.post(patience, from, to, number, life, Body::Reply(Reply::Nothing));
-        }
-        let request = Body::Request {
-            what,
-            back_ms: if is_deaf { None } else { Some(fate.back_ms) },
-            is_corrupted: fate.is_corrupted,
+        let nothing = |at: Timestamp, probe: &'static str, stage: &mut Stage| {
+            stage.record.probe(probe, 1);
+            stage.post(at.min(patience), from, to, number, life, Body::Reply(Reply::Nothing));
         };
-        if fate.is_doubled {
-            self.record.probe("request-doubled", 1);
-            let again = Body::Request { what, back_ms: None, is_corrupted: false };
-            self.post(arrives.plus_ms(fate.back_ms), to, from, number, life, again);
+        if has(FaultKind::NoNames) {
+            return nothing(now.plus_ms(fate.back_ms), "name-not-found", self);
         }
-        self.post(arrives, to, from, number, life, request);
+        if NodeId::GONE.contains(&to) {
+            return nothing(arrives.plus_ms(fate.back_ms), "called-what-is-gone", self);
+        }
+        if has(FaultKind::Refuse) {
+            return nothing(arrives.plus_ms(fate.back_ms), "refused-on-the-way", self);
+        }
+        if has(FaultKind::CutRequests) || has(FaultKind::Swizzle) || fate.is_request_lost || arrives >= patience {
+            return nothing(patience, "request-lost", self);
+        }
+        let is_upload = matches!(what, What::Upload(_));
+        let is_reset = is_upload && has(FaultKind::Reset);
+        let is_deaf = has(FaultKind::CutAnswers) || fate.is_answer_lost;
+        if is_reset {
+            nothing(arrives, "upload-reset", self);
+        } else if is_deaf {
+            nothing(patience, "answer-lost", self);
+        }
+        let is_corrupted = fate.is_corrupted || has(FaultKind::Corrupted);
+        let is_cut_short = is_reset || (is_upload && has(FaultKind::Truncate));
+        let back_ms = if is_deaf || is_reset { None } else { Some(fate.back_ms) };
+        let late_ms = if has(FaultKind::Reordered) {
+            self.record.probe("request-doubled-late", 1);
+            Some(LATE_MS.pick(self.draw(from, life, number, 8)))
+        } else if fate.is_doubled || has(FaultKind::Doubled) {
+            self.record.probe("request-doubled", 1);
+            Some(fate.back_ms)
+        } else {
+            None
+        };
+        if let Some(late_ms) = late_ms {
+            let again = Body::Request { what, back_ms: None, is_corrupted: false, is_cut_short: false };
+            self.post(arrives.plus_ms(late_ms), to, from, number, life, again);
+        }
+        self.post(arrives, to, from, number, life, Body::Request { what, back_ms, is_corrupted, is_cut_short });
     }
 
     fn sync_ms(&self, to: NodeId, from: NodeId, life: u32, number: u64) -> i64 {
@@ -165,14 +198,13 @@ struct Call {
     number: u64,
     what: What,
     bytes: u64,
-    is_cut: bool,
-    are_answers_cut: bool,
+    /// What befalls the caller.
+    befallen: Befallen,
 }
 
 impl Call {
     fn of(at: &Place, to: NodeId, number: u64, what: What, bytes: u64) -> Call {
-        let (is_cut, are_answers_cut) = (at.is_cut(), at.are_answers_cut());
-        Call { from: at.id, to, life: at.life, number, what, bytes, is_cut, are_answers_cut }
+        Call { from: at.id, to, life: at.life, number, what, bytes, befallen: at.befallen() }
     }
 }
 

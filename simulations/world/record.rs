@@ -165,7 +165,15 @@ impl Record {
     /// A fault strikes.
     pub fn struck(&mut self, struck: Struck) {
         self.struck_count += 1;
-        let (mut at, until) = (struck.at, struck.at.plus_ms(struck.for_ms));
+        self.shade(struck.at, struck.for_ms);
+        if self.struck.len() < STRUCK_MAX {
+            self.struck.push(struck);
+        }
+    }
+
+    /// Retries are no wonder in this time.
+    pub(super) fn shade(&mut self, at: Timestamp, for_ms: i64) {
+        let (mut at, until) = (at, at.plus_ms(for_ms));
         while at < until {
             let hour = self.hour(at);
             let next = self.start.plus_ms((hour as i64 + 1) * HOUR_MS).min(until);
@@ -174,14 +182,21 @@ impl Record {
             }
             at = next;
         }
-        if self.struck.len() < STRUCK_MAX {
-            self.struck.push(struck);
-        }
     }
 
     /// A rare path ran.
     pub fn probe(&mut self, name: &'static str, hits: u64) {
         *self.probes.entry(name).or_default() += hits;
+    }
+
+    /// An agent goes by another policy, with which this is wrong.
+    pub(super) fn policy_taken(&mut self, wrong: Option<FaultKind>) {
+        match wrong {
+            Some(FaultKind::PolicyHerd) => self.probe("policy-herd-taken", 1),
+            Some(FaultKind::ListEmpty) => self.probe("policy-without-servers-taken", 1),
+            Some(FaultKind::ListStale) => self.probe("policy-with-gone-servers-taken", 1),
+            _ => {}
+        }
     }
 
     /// Every probe with its hits, by name.
@@ -191,27 +206,47 @@ impl Record {
 }
 
 /// Every probe: a run that reached none of one says 0.
-const PROBES: [&str; 22] = [
+const PROBES: [&str; 42] = [
     "agent-passed-over-a-server",
     "agent-restarted",
     "agent-superseded",
     "answer-lost",
     "beacon-busy",
     "beacon-full",
+    "beacon-moved-to-another-parent",
     "beacon-passed-over-a-parent",
     "beacon-restarted",
     "beacon-restarted-holding",
     "beacon-set-aside",
+    "body-cut-short",
+    "called-what-is-gone",
+    "clock-ahead-flagged",
     "connection-refused",
+    "connections-clogged",
     "disk-full",
     "duplicate-at-beacon",
     "duplicate-at-server",
     "duplicate-settled",
     "imported-out-of-order",
+    "latency-storm",
+    "load-failed",
+    "loaded-during-import",
     "mismatch",
+    "name-not-found",
+    "off-for-a-day",
     "policy-changed",
+    "policy-herd-taken",
+    "policy-older-not-taken",
+    "policy-with-gone-servers-taken",
+    "policy-without-servers-taken",
+    "refused-on-the-way",
     "request-doubled",
+    "request-doubled-late",
     "request-lost",
     "server-restarted",
     "server-restarted-loading",
+    "upload-reset",
+    "went-on-after-a-pause",
+    "went-on-with-a-backlog",
+    "woke-at-a-step-of-its-clock",
 ];

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use muster::model::package::{Envelope, Kind, Origin, Sequence};
-use muster::model::settlement::FinalState;
+use muster::model::settlement::{ClockFlag, FinalState};
 use muster::model::tenant::TenantState;
 use muster::rng::{RngStream, mix};
 use muster::roles::server::{
@@ -12,15 +12,17 @@ use muster::roles::server::{
 };
 use muster::roles::{Core, IntentNumber};
 use muster::time::{DAY_MS, SECOND_MS, Timestamp};
-use muster::upload::ledger::{Arrival, StreamLedger};
+use muster::upload::ledger::{Arrival, StreamLedger, effective_date};
 use muster_actors::log::{Taken, WriteError};
 
 use super::Stage;
 use super::book::Ended;
 use super::custody::{Custody, Stored};
 use super::event::{Body, Event, PackageId, Parcel, Reply, What};
-use super::node::{Hands, Place, Wanted};
+use super::node::{Hands, Wanted};
+use super::place::Place;
 use super::settling::{EndedPackage, Settling};
+use crate::scenario::FaultKind;
 
 /// What the server works at, by its intent.
 #[derive(Clone, Debug)]
@@ -147,13 +149,12 @@ impl ServerHands {
             stage.record.probe("disk-full", 1);
             return (Some(Reply::Status { status: 507, retry_after_ms: None }), Vec::new());
         }
-        let first_received = if parcel.hops == 0 { now } else { parcel.first_received };
-        let parcel = Parcel { hops: parcel.hops + 1, first_received, ..parcel };
+        let parcel = Parcel { hops: parcel.hops + 1, ..parcel.taken_at(now, at.local(now)) };
         stage.book.checks.check("I14", parcel.hops <= 8, || format!("{id:?} has passed {} nodes", parcel.hops));
         let receipt = Reply::Receipt(id);
         let is_settled = match &self.logs {
             Some(logs) => logs.facts.is_settled(&parcel),
-            None => self.ledgers[id.agent as usize].assess(&self.envelope(parcel), now) == Arrival::Duplicate,
+            None => self.ledgers[id.agent as usize].assess(&self.envelope(parcel), at.local(now)) == Arrival::Duplicate,
         };
         if is_settled {
             stage.record.probe("duplicate-settled", 1);
@@ -192,7 +193,9 @@ impl ServerHands {
 
     fn arrived(&self, now: Timestamp, parcel: Parcel, stage: &mut Stage) {
         let id = parcel.id;
-        stage.record.arrived(now, parcel.collected);
+        stage.record.arrived(now, parcel.made);
+        let (_, clock) = effective_date(Some(parcel.collected), parcel.first_received);
+        stage.record.probe("clock-ahead-flagged", u64::from(clock == Some(ClockFlag::ClockAhead)));
         let arrival = mix(now.0 as u64, u64::from(id.agent) << 32 | u64::from(id.number));
         stage.record.digest = mix(stage.record.digest, arrival);
     }
@@ -254,12 +257,12 @@ impl ServerHands {
     }
 
     /// What a work that is done comes to, where only sizes are simulated.
-    fn settle_sizes(&mut self, number: PackageNumber, now: Timestamp, stage: &mut Stage) {
+    fn settle_sizes(&mut self, number: PackageNumber, local: Timestamp, stage: &mut Stage) {
         let Some(parcel) = self.inbox.remove(&number.0) else { return };
         self.index.remove(&parcel.id);
         let envelope = self.envelope(parcel);
         let ledger = &mut self.ledgers[parcel.id.agent as usize];
-        let (state, ended) = match ledger.assess(&envelope, now) {
+        let (state, ended) = match ledger.assess(&envelope, local) {
             Arrival::Newest => (FinalState::Imported, Ended::Imported),
             Arrival::Older | Arrival::Duplicate | Arrival::SequenceReused => (FinalState::Stale, Ended::Stale),
             Arrival::Expired => (FinalState::Expired, Ended::Expired),
@@ -278,6 +281,7 @@ impl ServerHands {
         if ended == Ended::Stale {
             stage.record.probe("imported-out-of-order", 1);
         }
+        stage.book.overtaken(id, ended);
         stage.book.settled(id, ended);
     }
 
@@ -383,7 +387,7 @@ impl Hands for ServerHands {
                     (Some(Reply::Mismatch), Vec::new())
                 }
                 What::Upload(parcel) => self.take(at, now, event, parcel, stage),
-                What::Policy => (Some(Reply::Policy(1)), Vec::new()),
+                What::Policy => (Some(Reply::Policy(stage.layout.policies.revision_at(now))), Vec::new()),
                 What::Status => (Some(Reply::Status { status: 200, retry_after_ms: None }), Vec::new()),
             };
             if let Some(reply) = reply {
@@ -404,6 +408,17 @@ impl Hands for ServerHands {
             }
             _ => {}
         }
+        if let Some(Work::Load(numbers)) = self.work.get(&event.number) {
+            let is_importing = self.work.values().any(|work| matches!(work, Work::Run(Task::Import)));
+            stage.record.probe("loaded-during-import", u64::from(is_importing));
+            if at.has(FaultKind::LoaderFails) {
+                stage.record.probe("load-failed", 1);
+                let failed = |number: &PackageNumber| Loaded { package: *number, outcome: LoadOutcome::Failed };
+                let packages = numbers.iter().map(failed).collect();
+                self.work.remove(&event.number);
+                return vec![ServerInput::Loaded { intent: IntentNumber(event.number), packages, state: None }];
+            }
+        }
         if let Some(logs) = &mut self.logs {
             logs.turns.push_back(event.number);
             self.turn(at, now, stage);
@@ -411,7 +426,7 @@ impl Hands for ServerHands {
         }
         let Some(work) = self.work.remove(&event.number) else { return Vec::new() };
         match &work {
-            Work::Load(numbers) => numbers.iter().for_each(|number| self.settle_sizes(*number, now, stage)),
+            Work::Load(numbers) => numbers.iter().for_each(|number| self.settle_sizes(*number, at.local(now), stage)),
             Work::Run(task) => self.state = ServerHands::after(&self.state, *task, now),
         }
         vec![self.done(event.number, work)]

@@ -113,7 +113,7 @@ impl Stage {
         let (mut held, mut late) = (0, None);
         each_held(nodes, |parcel| {
             held += 1;
-            if now.ms_since(parcel.first_received.max(heal)) > within {
+            if now.ms_since(parcel.taken.max(heal)) > within {
                 late.get_or_insert(*parcel);
             }
         });

@@ -63,7 +63,7 @@ pub fn ledger(stage: &Stage, waiting: (u64, u64)) -> Value {
         "in_custody": receipted.saturating_sub(imported + stale + expired),
         "imported": imported,
         "stale": stale,
-        "quarantined": 0,
+        "quarantined": stage.record.quarantined,
         "expired": expired,
         "refused": refused,
         "superseded": superseded,

@@ -43,6 +43,8 @@ pub enum FaultKind {
     DiskFull,
     /// Its disk takes a hundred times as long.
     DiskSlow,
+    /// It refuses every upload for good: 413.
+    Rejects,
     /// Loading fails: what was loaded is loaded again.
     LoaderFails,
     /// The policy lets all agents begin at one moment.
@@ -57,7 +59,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// Every kind.
-    pub const ALL: [FaultKind; 23] = [
+    pub const ALL: [FaultKind; 24] = [
         FaultKind::Outage,
         FaultKind::Crash,
         FaultKind::Pause,
@@ -76,6 +78,7 @@ impl FaultKind {
         FaultKind::Swizzle,
         FaultKind::DiskFull,
         FaultKind::DiskSlow,
+        FaultKind::Rejects,
         FaultKind::LoaderFails,
         FaultKind::PolicyHerd,
         FaultKind::ListEmpty,
@@ -104,6 +107,7 @@ impl FaultKind {
             FaultKind::Swizzle => "swizzle",
             FaultKind::DiskFull => "disk-full",
             FaultKind::DiskSlow => "disk-slow",
+            FaultKind::Rejects => "rejects",
             FaultKind::LoaderFails => "loader-fails",
             FaultKind::PolicyHerd => "policy-herd",
             FaultKind::ListEmpty => "list-empty",
@@ -131,7 +135,7 @@ impl FaultKind {
     /// Why it cannot befall these.
     pub(super) fn problem(self, of: Target) -> Option<&'static str> {
         let is_agent = matches!(of, Target::Agent | Target::Laptop | Target::OneAgent(_));
-        if self == FaultKind::DiskFull && is_agent {
+        if matches!(self, FaultKind::DiskFull | FaultKind::Rejects) && is_agent {
             return Some("is no node that takes uploads, write `leaf`, `middle` or `server`");
         }
         let is_servers_own = self == FaultKind::LoaderFails || self.is_of_policy();

@@ -108,6 +108,11 @@ impl BeaconHands {
         self.held.values().map(|held| &held.parcel)
     }
 
+    /// What it has set aside: it waits for a person and goes nowhere by itself.
+    pub fn aside(&self) -> impl Iterator<Item = PackageId> {
+        self.held.values().filter(|held| held.is_aside).map(|held| held.parcel.id)
+    }
+
     /// Whether it holds more than it may.
     pub fn is_over_limit(&self) -> bool {
         let over = |held: u64, most: u64| most > 0 && held > most;

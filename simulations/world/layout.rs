@@ -64,9 +64,9 @@ pub struct Layout {
     /// Of each beacon: those of its own file, and others that a policy may name.
     parents: Vec<[Arc<[Parent]>; 2]>,
     addresses: BTreeMap<Arc<str>, NodeId>,
+    device: Arc<Device>,
     /// What the server gives out when.
     pub policies: Policies,
-    device: Arc<Device>,
 }
 
 /// The host under which a node is known.
@@ -152,8 +152,8 @@ impl Layout {
             settings,
             parents: parents.collect(),
             addresses,
-            policies,
             device: Arc::default(),
+            policies,
         }
     }
 

@@ -3,7 +3,7 @@
 use muster::time::{DAY_MS, Timestamp};
 
 use super::Stage;
-use super::event::{Body, Event, NodeId, Reply};
+use super::event::{Body, Event, NodeId, Reply, What};
 use crate::scenario::FaultKind;
 
 /// How far a wrong clock is off.
@@ -161,7 +161,7 @@ impl Place {
 
     /// Whether what reaches it now is for its hands; otherwise it is done with, or waits for the end of the pause.
     pub fn lets_in(&mut self, now: Timestamp, event: &Event, stage: &mut Stage) -> bool {
-        let Body::Request { back_ms, is_cut_short, .. } = event.body else {
+        let Body::Request { back_ms, is_cut_short, what, .. } = event.body else {
             return !self.waits(event);
         };
         let given_up = now.plus_ms(stage.scenario.network.timeout_ms());
@@ -183,6 +183,11 @@ impl Place {
         }
         if self.waits(event) {
             hears_nothing(given_up, stage);
+            return false;
+        }
+        if self.has(FaultKind::Rejects) && matches!(what, What::Upload(_)) {
+            stage.record.probe("upload-rejected", 1);
+            stage.answer(now, event, Reply::Status { status: 413, retry_after_ms: None });
             return false;
         }
         true

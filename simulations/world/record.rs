@@ -87,6 +87,8 @@ pub struct Record {
     /// Faults that struck in all.
     pub struck_count: u64,
     probes: BTreeMap<&'static str, u64>,
+    /// Packages that beacons have set aside, at the end.
+    pub quarantined: u64,
     /// Hash over every arrival at the server, in order.
     pub digest: u64,
 }
@@ -109,6 +111,7 @@ impl Record {
             struck: Vec::new(),
             struck_count: 0,
             probes: PROBES.iter().map(|name| (*name, 0)).collect(),
+            quarantined: 0,
             digest: 0,
         }
     }
@@ -206,7 +209,7 @@ impl Record {
 }
 
 /// Every probe: a run that reached none of one says 0.
-const PROBES: [&str; 42] = [
+const PROBES: [&str; 43] = [
     "agent-passed-over-a-server",
     "agent-restarted",
     "agent-superseded",
@@ -245,6 +248,7 @@ const PROBES: [&str; 42] = [
     "request-lost",
     "server-restarted",
     "server-restarted-loading",
+    "upload-rejected",
     "upload-reset",
     "went-on-after-a-pause",
     "went-on-with-a-backlog",

@@ -111,9 +111,12 @@ impl Stage {
         let heal = self.scenario.heal;
         let within = HOPS_MAX * HOP_MS;
         let (mut held, mut late) = (0, None);
+        let mut aside: HashSet<PackageId> = HashSet::new();
+        nodes.each_beacon(&mut |_, beacon| aside.extend(beacon.aside()));
+        self.record.quarantined = aside.len() as u64;
         each_held(nodes, |parcel| {
             held += 1;
-            if now.ms_since(parcel.taken.max(heal)) > within {
+            if !aside.contains(&parcel.id) && now.ms_since(parcel.taken.max(heal)) > within {
                 late.get_or_insert(*parcel);
             }
         });

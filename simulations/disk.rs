@@ -186,13 +186,12 @@ impl SimDisk {
         state.names.iter().map(|(name, inode)| (name.clone(), state.inodes[inode].current())).collect()
     }
 
-    /// One disk that may be found after the power came back, drawn from `rng`: each unsynced change is there or not, and the
-    /// last write may be torn.
+    /// One disk that may be found after the power came back: each unsynced change is there or not, the last write torn or not.
     pub fn outcome(&self, rng: &mut RngStream) -> SimDisk {
         let state = self.state();
         let units =
             state.names_unsynced.len() + state.inodes.values().map(|content| content.unsynced.len()).sum::<usize>();
-        // All or nothing of it as often as a mixture: the first is what mostly happens.
+        // All or nothing of it as often as a mixture.
         let choice: Vec<bool> = match rng.below(4) {
             0 => vec![false; units],
             1 => vec![true; units],

@@ -189,8 +189,7 @@ impl SimDisk {
     /// One disk that may be found after the power came back: each unsynced change is there or not, the last write torn or not.
     pub fn outcome(&self, rng: &mut RngStream) -> SimDisk {
         let state = self.state();
-        let units =
-            state.names_unsynced.len() + state.inodes.values().map(|content| content.unsynced.len()).sum::<usize>();
+        let units = state.units();
         // All or nothing of it as often as a mixture.
         let choice: Vec<bool> = match rng.below(4) {
             0 => vec![false; units],
@@ -207,9 +206,7 @@ impl SimDisk {
     /// last write of each subset is also tried torn.
     pub fn outcomes(&self, rng: &mut RngStream) -> Vec<SimDisk> {
         let state = self.state();
-        let inodes: Vec<u64> = state.inodes.keys().copied().collect();
-        let units: usize =
-            state.names_unsynced.len() + inodes.iter().map(|i| state.inodes[i].unsynced.len()).sum::<usize>();
+        let units = state.units();
         let mut choices: BTreeSet<Vec<bool>> = BTreeSet::new();
         if units <= EXHAUSTIVE_MAX {
             (0u32..1 << units).for_each(|bits| {
@@ -239,6 +236,11 @@ impl SimDisk {
 }
 
 impl State {
+    /// Unsynced changes: the folder's, then each file's.
+    fn units(&self) -> usize {
+        self.names_unsynced.len() + self.inodes.values().map(|content| content.unsynced.len()).sum::<usize>()
+    }
+
     /// The last chosen write (its unit number and length); units are the folder's changes, then each file's.
     fn last_write(&self, choice: &[bool]) -> Option<(usize, usize)> {
         let changes = self.inodes.values().flat_map(|content| &content.unsynced);

@@ -5,12 +5,16 @@
 //! [`SimDisk::outcomes`] gives the disks that may be found at the next start: for each file any choice of its unsynced
 //! writes, the last of them torn, and any choice of the folder's unsynced names.
 
+mod changes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 
 use muster::rng::RngStream;
 use muster_actors::log::{Disk, DiskFile, Space};
+
+use self::changes::{Change, Content, NameChange};
 
 /// What the n-th call answers instead of doing its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,72 +27,8 @@ pub enum Fault {
     ShortWrite,
 }
 
-/// A write is lost or kept sector by sector, in any order, as caches write back pages. Smaller than a real sector, so
-/// that the small writes of a trial fall into several.
-const SECTOR_BYTES: u64 = 128;
-
 /// Most unsynced changes of which every subset is tried; beyond that, prefixes, single losses and seeded draws.
 const EXHAUSTIVE_MAX: usize = 7;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Change {
-    Write { offset: u64, bytes: Vec<u8> },
-    Truncate(u64),
-}
-
-#[derive(Clone, Debug, Default)]
-struct Content {
-    durable: Vec<u8>,
-    unsynced: Vec<Change>,
-}
-
-impl Content {
-    fn current(&self) -> Vec<u8> {
-        let mut bytes = self.durable.clone();
-        self.unsynced.iter().for_each(|change| change.apply(&mut bytes));
-        bytes
-    }
-
-    fn write(&mut self, mut offset: u64, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let room = (SECTOR_BYTES - offset % SECTOR_BYTES) as usize;
-            let (sector, rest) = bytes.split_at(room.min(bytes.len()));
-            self.unsynced.push(Change::Write { offset, bytes: sector.to_vec() });
-            offset += sector.len() as u64;
-            bytes = rest;
-        }
-    }
-}
-
-impl Change {
-    fn apply(&self, to: &mut Vec<u8>) {
-        match self {
-            Change::Write { offset, bytes } => {
-                let end = *offset as usize + bytes.len();
-                if to.len() < end {
-                    to.resize(end, 0);
-                }
-                to[*offset as usize..end].copy_from_slice(bytes);
-            }
-            Change::Truncate(length) => to.truncate(*length as usize),
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-enum NameChange {
-    Add(String, u64),
-    Remove(String),
-}
-
-impl NameChange {
-    fn apply(&self, to: &mut BTreeMap<String, u64>) {
-        match self {
-            NameChange::Add(name, inode) => to.insert(name.clone(), *inode),
-            NameChange::Remove(name) => to.remove(name),
-        };
-    }
-}
 
 #[derive(Debug, Default)]
 struct State {

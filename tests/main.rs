@@ -3,6 +3,7 @@
 
 mod beacons;
 mod chain;
+mod chaos;
 mod collect;
 mod discovery;
 mod documents;

@@ -72,15 +72,4 @@ pub fn run(args: ChaosArgs) -> Result<(), Failure> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seeds_include_the_last_one() {
-        assert_eq!("3..5".parse::<Seeds>().unwrap().0.count(), 3);
-        assert_eq!("7".parse::<Seeds>().unwrap().0.collect::<Vec<_>>(), [7]);
-        for text in ["", "5..3", "a..b", "1.."] {
-            assert!(text.parse::<Seeds>().is_err(), "{text}");
-        }
-    }
-}
+mod tests;

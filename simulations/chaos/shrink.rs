@@ -54,11 +54,10 @@ pub struct Shrunk {
 impl fmt::Display for Shrunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shrunk { windows, agents, days, tries, .. } = self;
-        match windows {
-            Some(windows) => write!(f, "shrunk to {windows} fault windows")?,
-            None => f.write_str("shrunk with the faults as they are drawn")?,
-        }
-        write!(f, ", {agents} agents and {days} days in {tries} tries")
+        let many = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let faults = windows.map_or("the faults as they are drawn".into(), |windows| many(windows, "fault window"));
+        let (agents, days) = (many(*agents, "agent"), many(*days as usize, "day"));
+        write!(f, "shrunk to {faults}, {agents} and {days} in {tries} tries")
     }
 }
 

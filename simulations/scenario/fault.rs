@@ -113,6 +113,13 @@ pub(super) struct FaultFile {
     share: Option<Spanned<f64>>,
 }
 
+impl FaultFile {
+    /// Whom it strikes, as written.
+    pub(super) fn of(&self) -> &Spanned<String> {
+        &self.of
+    }
+}
+
 /// Seconds as [least, most], or as one number.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(untagged)]
@@ -265,8 +272,8 @@ mod tests {
 
     #[test]
     fn a_stated_fault_strikes_once() {
-        let fault = read("kind = 'crash'\nof = 'middle 2'\nat_secs = 60\nfor_secs = [5, 5]").unwrap();
-        assert_eq!(fault.of, Target::OneMiddle(2));
+        let fault = read("kind = 'crash'\nof = 'middle 0'\nat_secs = 60\nfor_secs = [5, 5]").unwrap();
+        assert_eq!(fault.of, Target::OneMiddle(0));
         assert_eq!((fault.window(1, 0, 9, 0), fault.window(1, 0, 9, 1)), (Some((60_000, 65_000)), None));
     }
 

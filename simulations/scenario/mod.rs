@@ -186,6 +186,19 @@ impl Scenario {
         let fleet = fleet_of.into_inner();
         let mut faults =
             fault.iter().map(|fault| Fault::read(file, fault)).collect::<Result<Vec<Fault>, ConfigError>>()?;
+        for (fault, written) in faults.iter().zip(&fault) {
+            let of = hierarchy.get_ref();
+            let (number, there) = match fault.of {
+                Target::OneLeaf(number) => (number, of.leaves(agents)),
+                Target::OneMiddle(number) => (number, of.middles(agents)),
+                Target::OneAgent(number) => (number, agents),
+                _ => continue,
+            };
+            if number >= there {
+                let problem = format!("there is no {} among {there}, they are counted from 0", fault.of);
+                return Err(file.error_at(written.get_ref().of(), problem));
+            }
+        }
         faults.extend(Fault::nights(&fleet));
         Ok(Scenario {
             agents,

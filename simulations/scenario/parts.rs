@@ -96,9 +96,19 @@ impl Default for Hierarchy {
 }
 
 impl Hierarchy {
+    /// Leaf beacons of so many agents.
+    pub fn leaves(&self, agents: u32) -> u32 {
+        agents.div_ceil(self.agents_per_leaf.max(1)).max(self.leaves_min)
+    }
+
+    /// Middle beacons above so many agents.
+    pub fn middles(&self, agents: u32) -> u32 {
+        if self.leaves_per_middle == 0 { 0 } else { self.leaves(agents).div_ceil(self.leaves_per_middle) }
+    }
+
     pub(super) fn problem(&self, agents: u32) -> Option<String> {
         let least = |name: &str, value: u32| (value == 0).then(|| format!("`{name}` is 0, write at least 1"));
-        let leaves = agents.div_ceil(self.agents_per_leaf.max(1)).max(self.leaves_min);
+        let leaves = self.leaves(agents);
         least("agents_per_leaf", self.agents_per_leaf)
             .or_else(|| least("leaves_min", self.leaves_min))
             .or_else(|| least("failover", self.failover))

@@ -16,6 +16,9 @@ const LOOK_MS: i64 = MINUTE_MS;
 /// Sets are compared this often, and at the end.
 const CHECK_MS: i64 = 24 * HOUR_MS;
 
+/// Source: two questions a day by the standard schedule, and a collection a day.
+const FOLLOWED_MS: i64 = 36 * HOUR_MS;
+
 /// What the driver does at a moment of the director's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cue {
@@ -117,6 +120,10 @@ impl Director {
                 stage.record.shade(from, for_ms);
             } else if for_ms >= DAY_MS {
                 stage.record.probe("off-for-a-day", 1);
+            }
+            if kind.is_of_policy() {
+                // Agents go by it until they have asked again and their day is over.
+                stage.record.shade(to, FOLLOWED_MS);
             }
             // The number keeps two faults that begin together apart.
             let number = place as u64;

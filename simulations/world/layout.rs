@@ -89,8 +89,7 @@ impl Layout {
     pub fn new(seed: u64, scenario: &Scenario) -> Layout {
         let policies = Policies::new(seed, scenario);
         let of = &scenario.hierarchy;
-        let leaves = scenario.agents.div_ceil(of.agents_per_leaf).max(of.leaves_min);
-        let middles = if of.leaves_per_middle == 0 { 0 } else { leaves.div_ceil(of.leaves_per_middle) };
+        let (leaves, middles) = (of.leaves(scenario.agents), of.middles(scenario.agents));
         let address = |node: NodeId| -> Arc<str> { format!("http://{}:{PORT}", host(node)).into() };
         let nodes = (0..=middles + leaves).map(NodeId);
         let addresses = nodes.map(|node| (address(node), node)).collect();

@@ -5,12 +5,16 @@
 //! [`SimDisk::outcomes`] gives the disks that may be found at the next start: for each file any choice of its unsynced
 //! writes, the last of them torn, and any choice of the folder's unsynced names.
 
+mod changes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 
 use muster::rng::RngStream;
 use muster_actors::log::{Disk, DiskFile, Space};
+
+use self::changes::{Change, Content, NameChange};
 
 /// What the n-th call answers instead of doing its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,72 +27,8 @@ pub enum Fault {
     ShortWrite,
 }
 
-/// A write is lost or kept sector by sector, in any order, as caches write back pages. Smaller than a real sector, so
-/// that the small writes of a trial fall into several.
-const SECTOR_BYTES: u64 = 128;
-
 /// Most unsynced changes of which every subset is tried; beyond that, prefixes, single losses and seeded draws.
 const EXHAUSTIVE_MAX: usize = 7;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Change {
-    Write { offset: u64, bytes: Vec<u8> },
-    Truncate(u64),
-}
-
-#[derive(Clone, Debug, Default)]
-struct Content {
-    durable: Vec<u8>,
-    unsynced: Vec<Change>,
-}
-
-impl Content {
-    fn current(&self) -> Vec<u8> {
-        let mut bytes = self.durable.clone();
-        self.unsynced.iter().for_each(|change| change.apply(&mut bytes));
-        bytes
-    }
-
-    fn write(&mut self, mut offset: u64, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let room = (SECTOR_BYTES - offset % SECTOR_BYTES) as usize;
-            let (sector, rest) = bytes.split_at(room.min(bytes.len()));
-            self.unsynced.push(Change::Write { offset, bytes: sector.to_vec() });
-            offset += sector.len() as u64;
-            bytes = rest;
-        }
-    }
-}
-
-impl Change {
-    fn apply(&self, to: &mut Vec<u8>) {
-        match self {
-            Change::Write { offset, bytes } => {
-                let end = *offset as usize + bytes.len();
-                if to.len() < end {
-                    to.resize(end, 0);
-                }
-                to[*offset as usize..end].copy_from_slice(bytes);
-            }
-            Change::Truncate(length) => to.truncate(*length as usize),
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-enum NameChange {
-    Add(String, u64),
-    Remove(String),
-}
-
-impl NameChange {
-    fn apply(&self, to: &mut BTreeMap<String, u64>) {
-        match self {
-            NameChange::Add(name, inode) => to.insert(name.clone(), *inode),
-            NameChange::Remove(name) => to.remove(name),
-        };
-    }
-}
 
 #[derive(Debug, Default)]
 struct State {
@@ -186,13 +126,11 @@ impl SimDisk {
         state.names.iter().map(|(name, inode)| (name.clone(), state.inodes[inode].current())).collect()
     }
 
-    /// One disk that may be found after the power came back, drawn from `rng`: each unsynced change is there or not, and the
-    /// last write may be torn.
+    /// One disk that may be found after the power came back: each unsynced change is there or not, the last write torn or not.
     pub fn outcome(&self, rng: &mut RngStream) -> SimDisk {
         let state = self.state();
-        let units =
-            state.names_unsynced.len() + state.inodes.values().map(|content| content.unsynced.len()).sum::<usize>();
-        // All or nothing of it as often as a mixture: the first is what mostly happens.
+        let units = state.units();
+        // All or nothing of it as often as a mixture.
         let choice: Vec<bool> = match rng.below(4) {
             0 => vec![false; units],
             1 => vec![true; units],
@@ -208,9 +146,7 @@ impl SimDisk {
     /// last write of each subset is also tried torn.
     pub fn outcomes(&self, rng: &mut RngStream) -> Vec<SimDisk> {
         let state = self.state();
-        let inodes: Vec<u64> = state.inodes.keys().copied().collect();
-        let units: usize =
-            state.names_unsynced.len() + inodes.iter().map(|i| state.inodes[i].unsynced.len()).sum::<usize>();
+        let units = state.units();
         let mut choices: BTreeSet<Vec<bool>> = BTreeSet::new();
         if units <= EXHAUSTIVE_MAX {
             (0u32..1 << units).for_each(|bits| {
@@ -240,6 +176,11 @@ impl SimDisk {
 }
 
 impl State {
+    /// Unsynced changes: the folder's, then each file's.
+    fn units(&self) -> usize {
+        self.names_unsynced.len() + self.inodes.values().map(|content| content.unsynced.len()).sum::<usize>()
+    }
+
     /// The last chosen write (its unit number and length); units are the folder's changes, then each file's.
     fn last_write(&self, choice: &[bool]) -> Option<(usize, usize)> {
         let changes = self.inodes.values().flat_map(|content| &content.unsynced);

@@ -100,7 +100,7 @@ impl Stage {
         let bits = |what| self.draw(from, life, number, what);
         // 53 bits, as many as a float has.
         let happens = |share: f64, what| share > 0.0 && ((bits(what) >> 11) as f64 / (1u64 << 53) as f64) < share;
-        let transfer_ms = if network.bytes_per_s == 0 { 0 } else { (bytes * 1_000 / network.bytes_per_s) as i64 };
+        let transfer_ms = (bytes * 1_000).checked_div(network.bytes_per_s).unwrap_or(0) as i64;
         let delays = bits(1);
         Fate {
             there_ms: network.delay_ms.pick(delays) + transfer_ms + receiver_ms,

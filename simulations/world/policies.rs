@@ -40,8 +40,8 @@ impl Policies {
         moments.sort_unstable();
         moments.dedup();
         let wrong_at = |at: Timestamp| {
-            let lasting = windows.iter().filter(|(from, to, _)| (*from..*to).contains(&at));
-            lasting.last().map(|(_, _, kind)| *kind)
+            let mut lasting = windows.iter().filter(|(from, to, _)| (*from..*to).contains(&at));
+            lasting.next_back().map(|(_, _, kind)| *kind)
         };
         let later = moments.into_iter().filter(|at| *at > scenario.start).map(|at| (at, wrong_at(at)));
         let revisions = std::iter::once((scenario.start, wrong_at(scenario.start))).chain(later).collect();

@@ -4,6 +4,8 @@
 //! cargo bench -p muster-simulations --bench drivers [-- AGENTS [DAYS [ROUNDS]]]     default: 100000 1 3
 //! ```
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a benchmark reads the clock")]
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -16,7 +18,9 @@ use muster_simulations::drive::{Closed, actors};
 use muster_simulations::figures::median;
 use muster_simulations::scenario::{Overrides, Scenario};
 
-const MILLION: &str = include_str!("../../config/simulations/million.toml");
+const MILLION: &str = include_str!("../config/simulations/million.toml");
+
+type Drive = fn(&Arc<Scenario>) -> Closed;
 
 fn by_queue<Q: Queue<Entry>>(scenario: &Arc<Scenario>) -> Closed {
     let mut calendar: Calendar<Q> = Calendar::new(1, scenario.clone());
@@ -36,7 +40,7 @@ fn main() {
     let overrides = Overrides { agents: Some(agents), days: Some(days), ..Overrides::default() };
     let file = Document { text: MILLION, file: "config/simulations/million.toml" };
     let scenario = Arc::new(Scenario::read(&file, overrides).unwrap_or_else(|error| panic!("{error}")));
-    let drivers: [(&str, fn(&Arc<Scenario>) -> Closed); 3] = [
+    let drivers: [(&str, Drive); 3] = [
         ("heap", by_queue::<BinaryHeap<Reverse<Entry>>>),
         ("calendar", by_queue::<Wheel<Entry>>),
         ("actors", by_actors),

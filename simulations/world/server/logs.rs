@@ -1,0 +1,115 @@
+//! What a server does with its deployed logs: groups of uploads, turns of those who commit, and a start from the disks.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use muster::roles::server::{PackageNumber, ServerInput};
+use muster::time::Timestamp;
+use muster_actors::log::{Taken, WriteError};
+
+use super::{COMMIT_MS, SYNC_FACTS, ServerHands, Work};
+use crate::world::Stage;
+use crate::world::custody::{Custody, Stored};
+use crate::world::event::{Body, Parcel, Reply};
+use crate::world::place::Place;
+use crate::world::settling::{EndedPackage, Settling};
+
+/// The deployed logs of the server, and the turns of those who commit: one at a time, as deployed.
+pub(super) struct ServerLogs {
+    pub(super) inbox: Custody,
+    pub(super) facts: Settling,
+    pub(super) turns: VecDeque<u64>,
+}
+
+impl ServerHands {
+    /// Tells those of the group that were answered.
+    pub(super) fn answer(&mut self, now: Timestamp, stage: &mut Stage) {
+        let answered = self.logs.as_mut().map(|logs| logs.inbox.answered()).unwrap_or_default();
+        for (event, parcel, answer) in answered {
+            let reply = match answer {
+                Ok(Taken::New) => {
+                    stage.book.receipted(parcel.id);
+                    self.arrived(now, parcel, stage);
+                    Reply::Receipt(parcel.id)
+                }
+                Ok(Taken::Known) => {
+                    stage.record.probe("duplicate-at-server", 1);
+                    stage.book.delivered_again();
+                    Reply::Receipt(parcel.id)
+                }
+                Err(WriteError::Full) => Reply::Status { status: 507, retry_after_ms: None },
+                Err(_) => Reply::Status { status: 503, retry_after_ms: None },
+            };
+            stage.answer(now, &event, reply);
+        }
+    }
+
+    pub(super) fn sync_inbox(&mut self, now: Timestamp, stage: &mut Stage) -> Vec<ServerInput> {
+        let stored = self.logs.as_mut().map(|logs| logs.inbox.end(now)).unwrap_or_default();
+        self.answer(now, stage);
+        if let Some(logs) = &mut self.logs {
+            logs.inbox.clear();
+        }
+        let is_settled = |parcel: &Parcel| self.logs.as_ref().is_some_and(|logs| logs.facts.is_settled(parcel));
+        let open: Vec<Stored> = stored.into_iter().filter(|stored| !is_settled(&stored.parcel)).collect();
+        let arrived = open.into_iter().filter(|stored| self.hold(stored.number, stored.parcel));
+        let arrived: Vec<PackageNumber> = arrived.map(|stored| PackageNumber(stored.number)).collect();
+        if arrived.is_empty() { Vec::new() } else { vec![ServerInput::Arrived(arrived)] }
+    }
+
+    /// What is on the disks after a death, in place of what was remembered.
+    pub(super) fn reopen(&mut self, at: &Place, stage: &mut Stage) {
+        let Some(logs) = &mut self.logs else { return };
+        let opened = logs.facts.open(at.life).and_then(|()| logs.inbox.open(at.life));
+        stage.book.checks.check("I5", opened.is_ok(), || format!("the server does not start again: {opened:?}"));
+        (self.inbox, self.index, self.next) = (BTreeMap::new(), HashMap::new(), 0);
+        self.state = logs.facts.state();
+        let settled = logs.facts.settled();
+        let stored: Vec<Stored> =
+            opened.unwrap_or_default().into_iter().filter(|stored| !logs.facts.is_settled(&stored.parcel)).collect();
+        for Stored { number, parcel } in stored {
+            let bytes = stage.scenario.fleet.bytes_of(stage.seed, parcel.id);
+            self.hold(number, Parcel { bytes, ..parcel });
+            // What is on the disk is in custody, whether or not its sender heard so.
+            stage.book.receipted(parcel.id);
+        }
+        // A commit that nobody was told of is one all the same when it is on the disk.
+        let unknown = settled.into_iter().filter(|(id, _)| !stage.book.is_settled(*id)).collect::<Vec<EndedPackage>>();
+        unknown.into_iter().for_each(|(id, ended)| stage.book.settled(id, ended));
+    }
+
+    /// Begins the next turn of those who commit, when none is under way.
+    pub(super) fn turn(&mut self, at: &Place, now: Timestamp, stage: &mut Stage) {
+        let Some(logs) = &mut self.logs else { return };
+        if logs.facts.is_open {
+            return;
+        }
+        let Some(number) = logs.turns.pop_front() else { return };
+        match self.work.get(&number) {
+            Some(Work::Load(numbers)) => {
+                let read = numbers.iter().map(|number| logs.inbox.read(number.0)).collect::<Result<Vec<_>, String>>();
+                let settled = read.and_then(|packages| logs.facts.settle(number, packages, now));
+                stage.book.checks.check("I6", settled.is_ok(), || format!("packages {numbers:?}: {settled:?}"));
+            }
+            Some(Work::Run(task)) => logs.facts.note(number, &ServerHands::after(&logs.facts.state(), *task, now), now),
+            None => return,
+        }
+        logs.facts.is_open = true;
+        stage.post(now.plus_ms(COMMIT_MS), at.id, at.id, SYNC_FACTS, at.life, Body::Done);
+        let early = logs.facts.answered();
+        self.committed(early, stage);
+    }
+
+    pub(super) fn committed(&mut self, answered: Vec<(u64, Vec<EndedPackage>)>, stage: &mut Stage) -> Vec<ServerInput> {
+        let mut inputs = Vec::new();
+        for (number, ended) in answered {
+            ended.into_iter().for_each(|(id, ended)| self.ended(id, ended, stage));
+            if let Some(logs) = &self.logs {
+                self.state = logs.facts.state();
+            }
+            if let Some(work) = self.work.remove(&number) {
+                inputs.push(self.done(number, work));
+            }
+        }
+        inputs
+    }
+}

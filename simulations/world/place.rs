@@ -87,7 +87,10 @@ impl Place {
 
     /// Whether its process is there.
     pub fn runs(&self) -> bool {
-        self.is_installed && !FaultKind::ALL.into_iter().any(|kind| kind.kills() && self.has(kind))
+        let is_killed = |troubles: &Troubles| {
+            FaultKind::ALL.into_iter().any(|kind| kind.kills() && troubles.counts[kind as usize] > 0)
+        };
+        self.is_installed && !self.troubles.as_deref().is_some_and(is_killed)
     }
 
     /// Whether its process stands still.

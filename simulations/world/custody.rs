@@ -13,8 +13,9 @@ use muster::time::Timestamp;
 use muster_actors::log::{Answer, Group, Handle, Job, PackageRequest, Packages, Taken, WriteError};
 use tokio::sync::oneshot;
 
+use super::Stage;
 use super::content;
-use super::event::{Event, Parcel};
+use super::event::{Event, PackageId, Parcel, Reply};
 use crate::disk::SimDisk;
 
 /// Small, so that sealing and compaction happen within days.
@@ -59,7 +60,9 @@ impl Custody {
         let index = packages.index();
         let mut stored = Vec::new();
         for held in index.after(None, usize::MAX) {
-            stored.push(Stored { number: held.handle.0, parcel: read(&packages, held.handle)? });
+            let (envelope, _) = read(&packages, held.handle)?;
+            let parcel = content::parcel(&envelope, 0).ok_or("an envelope that nobody wrote")?;
+            stored.push(Stored { number: held.handle.0, parcel });
         }
         self.group = Some(Group::new(packages));
         Ok(stored)
@@ -85,7 +88,7 @@ impl Custody {
     }
 
     /// Who was answered since the last look.
-    pub fn answered(&mut self) -> Vec<(Event, Parcel, Result<Taken, WriteError>)> {
+    pub fn answered(&mut self) -> Vec<(Event, Parcel, Answer<Packages>)> {
         let answered = |waiting: &mut Waiting| {
             let answer = waiting.answer.as_mut()?.try_recv().ok()?;
             waiting.answer = None;
@@ -125,23 +128,36 @@ impl Custody {
 
     /// Envelope and body of a held package, whole and with the digest of its envelope.
     pub fn read(&self, number: u64) -> Result<(Envelope, bytes::Bytes), String> {
-        let group = self.group.as_ref().ok_or("the log is closed")?;
-        let record =
-            group.journal().index().read(Handle(number)).ok_or("held no longer")?.map_err(|error| error.to_string())?;
-        let envelope: Envelope = stored::unpack(&record.head).map_err(|error| error.to_string())?;
-        if Digest::of(&record.body) != envelope.digest {
-            return Err(format!("{:?}: other bytes than were received", envelope.sequence));
-        }
-        Ok((envelope, record.body))
+        read(self.group.as_ref().ok_or("the log is closed")?.journal(), Handle(number))
     }
 }
 
-fn read(packages: &Packages, handle: Handle) -> Result<Parcel, String> {
+fn read(packages: &Packages, handle: Handle) -> Result<(Envelope, bytes::Bytes), String> {
     let record = packages
         .index()
         .read(handle)
         .ok_or("held no longer")?
         .map_err(|error| format!("held and not whole: {error}"))?;
     let envelope: Envelope = stored::unpack(&record.head).map_err(|error| error.to_string())?;
-    content::parcel(&envelope, 0).ok_or_else(|| "an envelope that nobody wrote".into())
+    if Digest::of(&record.body) != envelope.digest {
+        return Err(format!("{:?}: other bytes than were received", envelope.sequence));
+    }
+    Ok((envelope, record.body))
+}
+
+/// What a sender hears of its upload; `duplicate` is the probe of a node that had it already.
+pub fn reply(stage: &mut Stage, id: PackageId, answer: &Answer<Packages>, duplicate: &'static str) -> Reply {
+    match answer {
+        Ok(Taken::New) => {
+            stage.book.receipted(id);
+            Reply::Receipt(id)
+        }
+        Ok(Taken::Known) => {
+            stage.record.probe(duplicate, 1);
+            stage.book.delivered_again();
+            Reply::Receipt(id)
+        }
+        Err(WriteError::Full) => Reply::Status { status: 507, retry_after_ms: None },
+        Err(_) => Reply::Status { status: 503, retry_after_ms: None },
+    }
 }

@@ -112,9 +112,9 @@ impl ServerHands {
         newest.and_then(|newest| newest.sequence).map_or(0, |sequence| sequence.number)
     }
 
-    /// Every package with a final state on the disk; nothing where only sizes are simulated.
-    pub fn settled(&self) -> Vec<EndedPackage> {
-        self.logs.as_ref().map(|logs| logs.facts.settled()).unwrap_or_default()
+    /// Every package with a final state on the disk; `None` where only sizes are simulated.
+    pub fn settled(&self) -> Option<Vec<EndedPackage>> {
+        self.logs.as_ref().map(|logs| logs.facts.settled())
     }
 
     fn envelope(&self, parcel: Parcel) -> Envelope {
@@ -238,6 +238,18 @@ impl ServerHands {
         state
     }
 
+    /// What the core hears of a work that came to nothing.
+    fn failed(number: u64, work: &Work) -> ServerInput {
+        let intent = IntentNumber(number);
+        match work {
+            Work::Load(numbers) => {
+                let failed = |number: &PackageNumber| Loaded { package: *number, outcome: LoadOutcome::Failed };
+                ServerInput::Loaded { intent, packages: numbers.iter().map(failed).collect(), state: None }
+            }
+            Work::Run(_) => ServerInput::Ended { intent, state: None },
+        }
+    }
+
     fn done(&mut self, number: u64, work: Work) -> ServerInput {
         let (intent, state) = (IntentNumber(number), Some(self.state.clone()));
         match work {
@@ -305,32 +317,29 @@ impl Hands for ServerHands {
                     logs.facts.end(now);
                     logs.facts.answered()
                 });
-                let inputs = self.committed(answered.unwrap_or_default(), stage);
-                self.turn(at, now, stage);
+                let mut inputs = self.committed(answered.unwrap_or_default(), stage);
+                inputs.extend(self.turn(at, now, stage));
                 return inputs;
             }
             _ => {}
         }
-        if let Some(Work::Load(numbers)) = self.work.get(&event.number) {
+        if let Some(Work::Load(_)) = self.work.get(&event.number) {
             let is_importing = self.work.values().any(|work| matches!(work, Work::Run(Task::Import)));
             stage.record.probe("loaded-during-import", u64::from(is_importing));
             if at.has(FaultKind::LoaderFails) {
                 stage.record.probe("load-failed", 1);
-                let failed = |number: &PackageNumber| Loaded { package: *number, outcome: LoadOutcome::Failed };
-                let packages = numbers.iter().map(failed).collect();
-                self.work.remove(&event.number);
-                return vec![ServerInput::Loaded { intent: IntentNumber(event.number), packages, state: None }];
+                let work = self.work.remove(&event.number);
+                return work.iter().map(|work| ServerHands::failed(event.number, work)).collect();
             }
         }
         if let Some(logs) = &mut self.logs {
             logs.turns.push_back(event.number);
-            self.turn(at, now, stage);
-            return Vec::new();
+            return self.turn(at, now, stage);
         }
         let Some(work) = self.work.remove(&event.number) else { return Vec::new() };
         match &work {
             Work::Load(numbers) => numbers.iter().for_each(|number| self.settle_sizes(*number, at.local(now), stage)),
-            Work::Run(task) => self.state = ServerHands::after(&self.state, *task, now),
+            Work::Run(task) => self.state = ServerHands::after(&self.state, *task, at.local(now)),
         }
         vec![self.done(event.number, work)]
     }

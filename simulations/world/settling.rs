@@ -34,6 +34,16 @@ struct Commit {
     answer: oneshot::Receiver<Answer<Facts>>,
 }
 
+/// A commit that was answered.
+pub struct Committed {
+    /// What tells it from others.
+    pub number: u64,
+    /// What it settled.
+    pub ended: Vec<EndedPackage>,
+    /// Whether it is on the disk; else nothing of it is.
+    pub is_durable: bool,
+}
+
 /// See the module's head.
 pub struct Settling {
     disk: SimDisk,
@@ -153,12 +163,13 @@ impl Settling {
         }
     }
 
-    /// Commits that were answered since the last look: their numbers, and what they settled.
-    pub fn answered(&mut self) -> Vec<(u64, Vec<EndedPackage>)> {
+    /// Commits that were answered since the last look.
+    pub fn answered(&mut self) -> Vec<Committed> {
         let mut answered = Vec::new();
         self.commits.retain_mut(|commit| match commit.answer.try_recv() {
-            Ok(_) => {
-                answered.push((commit.number, std::mem::take(&mut commit.ended)));
+            Ok(answer) => {
+                let (number, ended) = (commit.number, std::mem::take(&mut commit.ended));
+                answered.push(Committed { number, ended, is_durable: answer.is_ok() });
                 false
             }
             Err(_) => true,

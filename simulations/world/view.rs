@@ -7,6 +7,7 @@ use muster::time::{MINUTE_MS, Timestamp};
 
 use super::Stage;
 use super::beacon::BeaconHands;
+use super::book::Totals;
 use super::event::{NodeId, PackageId, Parcel};
 use super::layout::Level;
 use super::record::Spool;
@@ -63,18 +64,20 @@ impl Stage {
         each_held(nodes, |parcel| {
             held.insert(parcel.id);
         });
-        let (mut lost, mut astray) = (None, None);
+        let (mut lost, mut astray) = (Vec::new(), Vec::new());
         let (mut receipted, mut others) = (0, 0);
         for (id, has_receipt, is_given_up) in self.book.unsettled() {
             if has_receipt {
-                receipted += 1;
-                if !held.contains(&id) {
-                    lost.get_or_insert(id);
+                if held.contains(&id) {
+                    receipted += 1;
+                } else {
+                    lost.push(id);
                 }
             } else {
-                others += 1;
-                if !is_given_up && !nodes.has(id.agent, id.number) {
-                    astray.get_or_insert(id);
+                if is_given_up || nodes.has(id.agent, id.number) {
+                    others += 1;
+                } else {
+                    astray.push(id);
                 }
             }
         }
@@ -82,10 +85,10 @@ impl Stage {
         let checks = &mut self.book.checks;
         checks.held("I1", receipted);
         checks.held("I7", others);
-        if let Some(id) = lost {
+        for id in lost {
             checks.check("I1", false, || format!("{at}: {id:?} has a receipt, and no node holds it"));
         }
-        if let Some(id) = astray {
+        for id in astray {
             checks.check("I7", false, || format!("{at}: {id:?} has no receipt, and its agent does not have it"));
         }
         nodes.server(&mut |server| {
@@ -95,8 +98,13 @@ impl Stage {
                     format!("{at}: the ledger of agent {agent} names {number} as the newest, {wanted} is")
                 });
             }
-            let mut seen = HashSet::new();
-            for (id, ended) in server.settled() {
+            let Some(settled) = server.settled() else { return };
+            let (mut seen, Totals { imported, stale, expired, .. }) = (HashSet::new(), self.book.totals());
+            let (on_disk, told) = (settled.len() as u64, imported + stale + expired);
+            self.book.checks.check("I2", on_disk == told, || {
+                format!("{at}: {told} packages got a final state, {on_disk} are on the disk")
+            });
+            for (id, ended) in settled {
                 let is_once = seen.insert(id) && self.book.is_settled(id);
                 self.book.checks.check("I2", is_once, || {
                     format!("{at}: {id:?} is {ended:?} on the disk a second time, or unknown")

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 
 use muster::time::Timestamp;
 use muster::upload::spool::Room;
-use muster_actors::log::{Taken, WriteError};
 
 use super::{BeaconHands, Held, SYNC};
 use crate::world::Stage;
-use crate::world::custody::Stored;
+use crate::world::custody::{Stored, reply};
 use crate::world::event::{Body, Event, PackageId, Parcel, Reply};
 use crate::world::place::Place;
 
@@ -79,19 +78,7 @@ impl BeaconHands {
     /// Tells those of the group that were answered.
     pub(super) fn answer(&mut self, now: Timestamp, stage: &mut Stage) {
         for (event, parcel, answer) in self.custody.iter_mut().flat_map(|custody| custody.answered()) {
-            let reply = match answer {
-                Ok(Taken::New) => {
-                    stage.book.receipted(parcel.id);
-                    Reply::Receipt(parcel.id)
-                }
-                Ok(Taken::Known) => {
-                    stage.record.probe("duplicate-at-beacon", 1);
-                    stage.book.delivered_again();
-                    Reply::Receipt(parcel.id)
-                }
-                Err(WriteError::Full) => Reply::Status { status: 507, retry_after_ms: None },
-                Err(_) => Reply::Status { status: 503, retry_after_ms: None },
-            };
+            let reply = reply(stage, parcel.id, &answer, "duplicate-at-beacon");
             stage.answer(now, &event, reply);
         }
     }

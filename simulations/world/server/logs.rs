@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use muster::roles::server::{PackageNumber, ServerInput};
 use muster::time::Timestamp;
-use muster_actors::log::{Taken, WriteError};
+use muster_actors::log::Taken;
 
 use super::{COMMIT_MS, SYNC_FACTS, ServerHands, Work};
 use crate::world::Stage;
-use crate::world::custody::{Custody, Stored};
-use crate::world::event::{Body, Parcel, Reply};
+use crate::world::custody::{Custody, Stored, reply};
+use crate::world::event::{Body, Parcel};
 use crate::world::place::Place;
-use crate::world::settling::{EndedPackage, Settling};
+use crate::world::settling::{Committed, EndedPackage, Settling};
 
 /// The deployed logs of the server, and the turns of those who commit: one at a time, as deployed.
 pub(super) struct ServerLogs {
@@ -25,20 +25,10 @@ impl ServerHands {
     pub(super) fn answer(&mut self, now: Timestamp, stage: &mut Stage) {
         let answered = self.logs.as_mut().map(|logs| logs.inbox.answered()).unwrap_or_default();
         for (event, parcel, answer) in answered {
-            let reply = match answer {
-                Ok(Taken::New) => {
-                    stage.book.receipted(parcel.id);
-                    self.arrived(now, parcel, stage);
-                    Reply::Receipt(parcel.id)
-                }
-                Ok(Taken::Known) => {
-                    stage.record.probe("duplicate-at-server", 1);
-                    stage.book.delivered_again();
-                    Reply::Receipt(parcel.id)
-                }
-                Err(WriteError::Full) => Reply::Status { status: 507, retry_after_ms: None },
-                Err(_) => Reply::Status { status: 503, retry_after_ms: None },
-            };
+            let reply = reply(stage, parcel.id, &answer, "duplicate-at-server");
+            if matches!(answer, Ok(Taken::New)) {
+                self.arrived(now, parcel, stage);
+            }
             stage.answer(now, &event, reply);
         }
     }
@@ -74,34 +64,38 @@ impl ServerHands {
         }
         // A commit that nobody was told of is one all the same when it is on the disk.
         let unknown = settled.into_iter().filter(|(id, _)| !stage.book.is_settled(*id)).collect::<Vec<EndedPackage>>();
-        unknown.into_iter().for_each(|(id, ended)| stage.book.settled(id, ended));
+        unknown.into_iter().for_each(|(id, ended)| self.ended(id, ended, stage));
     }
 
     /// Begins the next turn of those who commit, when none is under way.
-    pub(super) fn turn(&mut self, at: &Place, now: Timestamp, stage: &mut Stage) {
-        let Some(logs) = &mut self.logs else { return };
-        if logs.facts.is_open {
-            return;
-        }
-        let Some(number) = logs.turns.pop_front() else { return };
+    pub(super) fn turn(&mut self, at: &Place, now: Timestamp, stage: &mut Stage) -> Vec<ServerInput> {
+        let Some(logs) = self.logs.as_mut().filter(|logs| !logs.facts.is_open) else { return Vec::new() };
+        let Some(number) = logs.turns.pop_front() else { return Vec::new() };
+        let local = at.local(now);
         match self.work.get(&number) {
             Some(Work::Load(numbers)) => {
                 let read = numbers.iter().map(|number| logs.inbox.read(number.0)).collect::<Result<Vec<_>, String>>();
-                let settled = read.and_then(|packages| logs.facts.settle(number, packages, now));
+                let settled = read.and_then(|packages| logs.facts.settle(number, packages, local));
                 stage.book.checks.check("I6", settled.is_ok(), || format!("packages {numbers:?}: {settled:?}"));
             }
-            Some(Work::Run(task)) => logs.facts.note(number, &ServerHands::after(&logs.facts.state(), *task, now), now),
-            None => return,
+            Some(Work::Run(task)) => {
+                logs.facts.note(number, &ServerHands::after(&logs.facts.state(), *task, local), local);
+            }
+            None => return Vec::new(),
         }
         logs.facts.is_open = true;
         stage.post(now.plus_ms(COMMIT_MS), at.id, at.id, SYNC_FACTS, at.life, Body::Done);
         let early = logs.facts.answered();
-        self.committed(early, stage);
+        self.committed(early, stage)
     }
 
-    pub(super) fn committed(&mut self, answered: Vec<(u64, Vec<EndedPackage>)>, stage: &mut Stage) -> Vec<ServerInput> {
+    pub(super) fn committed(&mut self, answered: Vec<Committed>, stage: &mut Stage) -> Vec<ServerInput> {
         let mut inputs = Vec::new();
-        for (number, ended) in answered {
+        for Committed { number, ended, is_durable } in answered {
+            if !is_durable {
+                inputs.extend(self.work.remove(&number).map(|work| ServerHands::failed(number, &work)));
+                continue;
+            }
             ended.into_iter().for_each(|(id, ended)| self.ended(id, ended, stage));
             if let Some(logs) = &self.logs {
                 self.state = logs.facts.state();

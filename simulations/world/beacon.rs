@@ -275,9 +275,8 @@ impl Hands for BeaconHands {
                 }
                 return;
             }
-            BeaconIntent::SetAside { package, why } => {
+            BeaconIntent::SetAside { package, .. } => {
                 stage.record.probe("beacon-set-aside", 1);
-                let _ = why;
                 if let Some(held) = self.held.get_mut(&package.0) {
                     held.is_aside = true;
                 }

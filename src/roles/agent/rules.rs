@@ -303,6 +303,7 @@ fn own_schedule(settings: &AgentSettings) -> Nds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::formats::failover::Priority;
     use crate::time::HOUR_MS;
 
     fn settings(servers: &[&str], allow_plain: bool) -> AgentSettings {
@@ -365,6 +366,21 @@ mod tests {
         let none = AgentRules::new(1, &settings(&["https://server"], false), vec![failover(&["b1"])]);
         assert_eq!((uploads(&none), none.failover.is_none()), (vec!["https://server/ManageSoftRL"], true));
         assert_eq!(none.servers[0].port, 443);
+    }
+
+    #[test]
+    fn an_order_is_fixed_where_every_server_of_the_list_says_its_own_priority() {
+        let listed = |automatic: usize| {
+            let Content::Failover(mut list) = failover(&["b1", "b2", "b3"]) else { unreachable!() };
+            for (place, server) in list.uploads.iter_mut().enumerate() {
+                server.auto_priority = place < automatic;
+                server.priority = Some(Priority::Number(9 - place as u32));
+            }
+            AgentRules::new(1, &settings(&["http://boot:7081"], true), vec![Content::Failover(list)])
+        };
+        assert_eq!(&*listed(0).fixed.unwrap().places, [2, 1, 0, 3]);
+        assert!(listed(1).fixed.is_none(), "one that the selector may move");
+        assert!(AgentRules::new(1, &settings(&["http://boot:7081"], true), vec![]).fixed.is_none());
     }
 
     #[test]

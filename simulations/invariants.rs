@@ -62,6 +62,17 @@ impl Invariants {
         }
     }
 
+    /// Adds what was found elsewhere.
+    pub fn add(&mut self, other: &Invariants) {
+        for (found, other) in self.0.iter_mut().zip(&other.0) {
+            found.checked += other.checked;
+            found.violations += other.violations;
+            if found.first.is_none() {
+                found.first.clone_from(&other.first);
+            }
+        }
+    }
+
     /// Violations in all.
     pub fn violations(&self) -> u64 {
         self.0.iter().map(|found| found.violations).sum()

@@ -8,7 +8,7 @@ use muster::time::Timestamp;
 use super::Closed;
 use super::wheel::{Queue, Timed, Wheel};
 use crate::scenario::Scenario;
-use crate::world::{Director, Event, NodeId, Stage, World, waiting};
+use crate::world::{Body, Director, Event, NodeId, Nodes, Scope, Stage, World, digest, waiting};
 
 /// A node that is due, or that something reaches.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,15 +55,37 @@ pub struct Calendar<Q = Wheel<Entry>> {
     events: Vec<Event>,
     free: Vec<u32>,
     stepped: u64,
+    /// What a region asked the server that stands apart from it.
+    outbox: Vec<Event>,
 }
 
 impl<Q: Queue<Entry>> Calendar<Q> {
     /// A world at its start.
     pub fn new(seed: u64, scenario: Arc<Scenario>) -> Calendar<Q> {
-        let stage = Stage::new(seed, scenario);
+        Calendar::of(Stage::new(seed, scenario))
+    }
+
+    /// The stage's part of a world, at its start.
+    pub fn of(stage: Stage) -> Calendar<Q> {
         let director = Director::new(&stage);
         let queue = Q::empty(stage.scenario.start);
-        Calendar { world: World::new(stage), director, queue, events: Vec::new(), free: Vec::new(), stepped: 0 }
+        let (world, events, free, outbox) = (World::new(stage), Vec::new(), Vec::new(), Vec::new());
+        Calendar { world, director, queue, events, free, stepped: 0, outbox }
+    }
+
+    /// The stage, and the nodes as those see them who check.
+    pub fn parts(&mut self) -> (&mut Stage, &Nodes) {
+        self.world.parts()
+    }
+
+    /// What was asked of a server that stands apart since this was asked last; all of it is yet to arrive there.
+    pub fn take_outbox(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// Events that come from other parts of the world, none of them past.
+    pub fn deliver(&mut self, events: impl IntoIterator<Item = Event>) {
+        events.into_iter().for_each(|event| self.put(event));
     }
 
     /// Goes on to `until`, at most to the end of the scenario.
@@ -101,7 +123,10 @@ impl<Q: Queue<Entry>> Calendar<Q> {
                 continue;
             }
             batch.sort_unstable_by_key(Event::order);
-            self.stepped += batch.len() as u64 + u64::from(due == now);
+            // What a server does is counted where it stands.
+            if node != NodeId::SERVER || !matches!(self.world.stage.scope, Scope::Region { .. }) {
+                self.stepped += batch.len() as u64 + u64::from(due == now);
+            }
             let before = watch.as_ref().map(|_| self.world.stage.book.checks.violations());
             if let Some(watch) = &mut watch {
                 batch.iter().for_each(|event| watch(Seen::Event(event)));
@@ -150,19 +175,30 @@ impl<Q: Queue<Entry>> Calendar<Q> {
     fn take_posts(&mut self) {
         let mut posted = std::mem::take(&mut self.world.stage.posted);
         for event in posted.drain(..) {
-            let place = match self.free.pop() {
-                Some(place) => {
-                    self.events[place as usize] = event;
-                    place
-                }
-                None => {
-                    self.events.push(event);
-                    (self.events.len() - 1) as u32
-                }
-            };
-            self.queue.put(Entry { at: event.at, node: event.to, event: place });
+            let is_request = matches!(event.body, Body::Request { .. });
+            match self.world.stage.scope {
+                // Its callers have heard already, of its front.
+                Scope::Server if event.to != NodeId::SERVER => continue,
+                Scope::Region { .. } if event.to == NodeId::SERVER && is_request => self.outbox.push(event),
+                _ => {}
+            }
+            self.put(event);
         }
         self.world.stage.posted = posted;
+    }
+
+    fn put(&mut self, event: Event) {
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.events[place as usize] = event;
+                place
+            }
+            None => {
+                self.events.push(event);
+                (self.events.len() - 1) as u32
+            }
+        };
+        self.queue.put(Entry { at: event.at, node: event.to, event: place });
     }
 
     /// The end of the scenario: the last comparison, and the stage with all that was found.
@@ -170,7 +206,12 @@ impl<Q: Queue<Entry>> Calendar<Q> {
         let (stage, nodes) = self.world.parts();
         let end = stage.scenario.end();
         stage.close(end, nodes);
-        let (digest, waiting) = (stage.digest(nodes), waiting(nodes));
+        let (digest, waiting) = (digest(stage.record.digest, nodes), waiting(nodes));
         Closed { stage: self.world.stage, digest, waiting, events: self.stepped }
+    }
+
+    /// Its stage, and how much was stepped.
+    pub fn into_stage(self) -> (Stage, u64) {
+        (self.world.stage, self.stepped)
     }
 }

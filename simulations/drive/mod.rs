@@ -2,6 +2,7 @@
 
 pub mod actors;
 pub mod calendar;
+pub mod regions;
 pub mod wheel;
 
 use crate::world::Stage;

@@ -3,6 +3,7 @@ use std::thread;
 
 use muster::config::Document;
 
+use super::regions::Regions;
 use super::{Closed, actors, calendar::Calendar};
 use crate::scenario::{Overrides, Scenario};
 
@@ -98,4 +99,83 @@ fn true_bytes_in_the_deployed_logs_survive_crashes_on_both_drivers() {
     [&calendar, &actors].into_iter().for_each(|closed| assert_sound(closed, 1));
     assert_eq!(calendar.digest, actors.digest);
     assert!(calendar.stage.book.totals().imported > 300);
+}
+
+/// What the server may suffer in a world that is stepped in parts.
+const APART: &str = r#"
+[[fault]]
+kind = "pause"
+of = "server"
+every_secs = 14_400
+for_secs = [5, 90]
+[[fault]]
+kind = "disk-full"
+of = "server"
+every_secs = 43_200
+for_secs = [60, 3_600]
+[[fault]]
+kind = "swizzle"
+of = "server"
+every_secs = 43_200
+for_secs = [60, 900]
+[[fault]]
+kind = "rejects"
+of = "server"
+every_secs = 86_400
+for_secs = [5, 60]
+[[fault]]
+kind = "list-empty"
+of = "server"
+every_secs = 86_400
+for_secs = [3_600, 43_200]
+[[fault]]
+kind = "truncate"
+of = "middle"
+every_secs = 43_200
+for_secs = [600, 3_600]
+[[fault]]
+kind = "reordered"
+of = "middle"
+every_secs = 86_400
+for_secs = [3_600, 28_800]
+"#;
+
+#[test]
+fn regions_of_a_world_and_their_server_are_one_world() {
+    let text = ROUGH.replace("agents_per_leaf = 1_000", "agents_per_leaf = 50").replace("parents = 2", "") + APART;
+    for seed in 1..=3 {
+        let overrides = Overrides { agents: Some(2_000), days: Some(3), is_full: false };
+        let scenario = Arc::new(Scenario::read(&Document { text: &text, file: "apart" }, overrides).unwrap());
+        let one = by_calendar(seed, &scenario);
+        let regions = Regions::new(seed, &scenario).expect("ten groups");
+        let apart = regions.close();
+        assert_eq!((apart.digest, apart.waiting, apart.events), (one.digest, one.waiting, one.events), "seed {seed}");
+        assert_eq!(apart.stage.book.totals(), one.stage.book.totals());
+        let probes = |closed: &Closed| closed.stage.record.probes().collect::<Vec<_>>();
+        assert_eq!(probes(&apart), probes(&one));
+        assert!(probes(&one).iter().any(|(name, hits)| *name == "went-on-with-a-backlog" && *hits > 0));
+        let (one, apart) = (one.stage.record, apart.stage.record);
+        assert!(apart.hours == one.hours && apart.heat == one.heat && apart.loads == one.loads);
+        assert!(apart.spool == one.spool && apart.arrivals == one.arrivals && apart.quarantined == one.quarantined);
+        assert_eq!((apart.struck_count, apart.time_to_server_ms), (one.struck_count, one.time_to_server_ms));
+        let sorted = |mut struck: Vec<crate::world::Struck>| {
+            struck.sort_by_key(|struck| (struck.at, struck.node, struck.kind));
+            struck
+        };
+        assert_eq!(sorted(apart.struck), sorted(one.struck));
+    }
+}
+
+#[test]
+fn findings_are_the_same_in_parts() {
+    // A hierarchy so slow that nothing comes through in the quiet time.
+    let text = "[hierarchy]\nagents_per_leaf = 50\nleaves_per_middle = 2\nfailover = 2\n[network]\ntimeout_secs = 30\n\
+                [[fault]]\nkind = 'loader-fails'\nof = 'server'\nat_secs = 1\nfor_secs = 172_800\n";
+    let overrides = Overrides { agents: Some(400), days: Some(2), is_full: false };
+    let mut scenario = Scenario::read(&Document { text, file: "slow" }, overrides).unwrap();
+    scenario.heal = scenario.start;
+    let scenario = Arc::new(scenario);
+    let found = |closed: &Closed| closed.stage.book.checks.broken().map(|(id, _)| id).collect::<Vec<_>>();
+    let one = by_calendar(1, &scenario);
+    assert_eq!(found(&Regions::new(1, &scenario).unwrap().close()), found(&one));
 }

@@ -12,6 +12,7 @@ use muster::time::{HOUR_MS, Timestamp};
 use muster_actors::command::Failure;
 
 use crate::drive::calendar::Calendar;
+use crate::drive::regions::Regions;
 use crate::drive::{Closed, actors};
 use crate::report::{Report, Run};
 use crate::scenario::{Overrides, Scenario};
@@ -136,6 +137,13 @@ pub fn drive(
         return actors::run(seed, scenario, reached);
     }
     let (mut at, end) = (scenario.start, scenario.end());
+    if let Some(mut regions) = Regions::new(seed, &scenario) {
+        while at < end {
+            at = regions.turn();
+            reached(at);
+        }
+        return Ok(regions.close());
+    }
     let mut fleet: Calendar = Calendar::new(seed, scenario);
     while at < end {
         at = at.plus_ms(HOUR_MS).min(end);

@@ -4,6 +4,7 @@
 //! kept. So a million agents take some tens of megabytes, and every question is answered exactly.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::event::PackageId;
 use crate::invariants::Invariants;
@@ -63,9 +64,49 @@ pub struct Totals {
     pub given_up_in_custody: u64,
 }
 
+impl Totals {
+    fn add(&mut self, other: Totals) {
+        self.published += other.published;
+        self.receipted += other.receipted;
+        self.superseded += other.superseded;
+        self.refused += other.refused;
+        self.imported += other.imported;
+        self.stale += other.stale;
+        self.expired += other.expired;
+        self.duplicate_deliveries += other.duplicate_deliveries;
+        self.given_up_in_custody += other.given_up_in_custody;
+    }
+}
+
+/// What the server tells of a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// See [`Book::receipted`].
+    Receipted(PackageId),
+    /// See [`Book::delivered_again`].
+    DeliveredAgain(PackageId),
+    /// See [`Book::overtaken`].
+    Overtaken(PackageId, Ended),
+    /// See [`Book::settled`].
+    Settled(PackageId, Ended),
+}
+
+impl Told {
+    /// Whose package it is.
+    pub fn agent(self) -> u32 {
+        match self {
+            Told::Receipted(id) | Told::DeliveredAgain(id) | Told::Overtaken(id, _) | Told::Settled(id, _) => id.agent,
+        }
+    }
+}
+
 /// See the module's head.
 pub struct Book {
+    /// The first agent of `rows`.
+    first: u32,
     rows: Vec<Row>,
+    /// What is for the books of other parts of the world, where this one is only the server's.
+    told: Option<Vec<Told>>,
     /// Packages beyond their agent's window that have not ended.
     open: HashMap<PackageId, u8>,
     totals: Totals,
@@ -79,14 +120,55 @@ fn has_ended(state: u8) -> bool {
 }
 
 impl Book {
-    /// The book of so many agents.
-    pub fn new(agents: usize) -> Book {
+    /// The book of some agents.
+    pub fn new(agents: Range<u32>) -> Book {
         Book {
-            rows: vec![Row::default(); agents],
+            first: agents.start,
+            rows: vec![Row::default(); agents.len()],
+            told: None,
             open: HashMap::new(),
             totals: Totals::default(),
             checks: Invariants::default(),
         }
+    }
+
+    /// The book of a server alone: what it tells is kept for those of the agents.
+    pub fn of_server() -> Book {
+        Book { told: Some(Vec::new()), ..Book::new(0..0) }
+    }
+
+    /// What the server told since this was asked last, in its order.
+    pub fn take_told(&mut self) -> Vec<Told> {
+        self.told.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Hears what the server told.
+    pub fn hear(&mut self, told: Told) {
+        match told {
+            Told::Receipted(id) => self.receipted(id),
+            Told::DeliveredAgain(id) => self.delivered_again(id),
+            Told::Overtaken(id, how) => self.overtaken(id, how),
+            Told::Settled(id, how) => self.settled(id, how),
+        }
+    }
+
+    /// Whether this is for another book, which will hear it.
+    fn passes_on(&mut self, told: Told) -> bool {
+        self.told.as_mut().map(|kept| kept.push(told)).is_some()
+    }
+
+    /// Adds the sums and the findings of another part of the world.
+    pub fn add(&mut self, other: &Book) {
+        self.totals.add(other.totals);
+        self.checks.add(&other.checks);
+    }
+
+    fn row(&self, agent: u32) -> &Row {
+        &self.rows[(agent - self.first) as usize]
+    }
+
+    fn row_mut(&mut self, agent: u32) -> &mut Row {
+        &mut self.rows[(agent - self.first) as usize]
     }
 
     /// Sums.
@@ -101,11 +183,11 @@ impl Book {
 
     /// The highest number of an agent's that was imported.
     pub fn newest_imported(&self, agent: u32) -> u32 {
-        self.rows[agent as usize].newest_imported
+        self.row(agent).newest_imported
     }
 
     fn state(&self, id: PackageId) -> u8 {
-        let row = &self.rows[id.agent as usize];
+        let row = self.row(id.agent);
         match id.number.checked_sub(row.base + 1) {
             Some(place) if place < WINDOW => (row.states >> (place * 4)) as u8 & 15,
             Some(_) => 0,
@@ -116,7 +198,7 @@ impl Book {
     /// Adds `bits` and gives the state before.
     fn mark(&mut self, id: PackageId, bits: u8) -> u8 {
         let before = self.state(id);
-        let row = &mut self.rows[id.agent as usize];
+        let row = self.row_mut(id.agent);
         if id.number > row.base {
             row.states |= u64::from(bits) << ((id.number - row.base - 1) * 4);
             while row.published > row.base && has_ended(row.states as u8 & 15) {
@@ -135,7 +217,7 @@ impl Book {
     /// An agent publishes its next package.
     pub fn published(&mut self, agent: u32) -> PackageId {
         self.totals.published += 1;
-        let row = &mut self.rows[agent as usize];
+        let row = &mut self.rows[(agent - self.first) as usize];
         row.published += 1;
         if row.published - row.base > WINDOW {
             row.base += 1;
@@ -150,7 +232,10 @@ impl Book {
 
     /// Some node gives a receipt.
     pub fn receipted(&mut self, id: PackageId) {
-        let is_known = (1..=self.rows[id.agent as usize].published).contains(&id.number);
+        if self.passes_on(Told::Receipted(id)) {
+            return;
+        }
+        let is_known = (1..=self.row(id.agent).published).contains(&id.number);
         self.checks.check("I6", is_known, || format!("{id:?} was never published and got a receipt"));
         if is_known {
             let before = self.mark(id, RECEIPTED);
@@ -160,7 +245,10 @@ impl Book {
     }
 
     /// A receiver had it already.
-    pub fn delivered_again(&mut self) {
+    pub fn delivered_again(&mut self, id: PackageId) {
+        if self.passes_on(Told::DeliveredAgain(id)) {
+            return;
+        }
         self.totals.duplicate_deliveries += 1;
     }
 
@@ -174,7 +262,7 @@ impl Book {
 
     /// Its agent lets it go for a newer one.
     pub fn superseded(&mut self, id: PackageId) {
-        let newest = self.rows[id.agent as usize].published;
+        let newest = self.row(id.agent).published;
         self.checks
             .check("I4", id.number < newest, || format!("{id:?} was superseded, and it is the newest of its agent"));
         self.totals.superseded += 1;
@@ -194,6 +282,9 @@ impl Book {
 
     /// What the ledger makes of a package, before it is settled: one that is later than every imported one is not behind.
     pub fn overtaken(&mut self, id: PackageId, how: Ended) {
+        if self.passes_on(Told::Overtaken(id, how)) {
+            return;
+        }
         let newest = self.newest_imported(id.agent);
         self.checks.check("I9", how != Ended::Stale || id.number <= newest, || {
             format!("{id:?} is behind, and {newest} is the newest that was imported of its agent")
@@ -202,6 +293,9 @@ impl Book {
 
     /// It reaches a final state at the server.
     pub fn settled(&mut self, id: PackageId, how: Ended) {
+        if self.passes_on(Told::Settled(id, how)) {
+            return;
+        }
         let bits = if how == Ended::Imported { SETTLED | IMPORTED } else { SETTLED };
         let before = self.state(id);
         self.checks
@@ -211,7 +305,7 @@ impl Book {
         match how {
             Ended::Imported => {
                 self.totals.imported += 1;
-                let row = &mut self.rows[id.agent as usize];
+                let row = self.row_mut(id.agent);
                 row.newest_imported = row.newest_imported.max(id.number);
             }
             Ended::Stale => self.totals.stale += 1,
@@ -221,7 +315,7 @@ impl Book {
 
     /// Every package that has not ended, with whether it got a receipt, and whether its agent gave it up.
     pub fn unsettled(&self) -> impl Iterator<Item = (PackageId, bool, bool)> {
-        let in_rows = self.rows.iter().zip(0..).flat_map(|(row, agent)| {
+        let in_rows = self.rows.iter().zip(self.first..).flat_map(|(row, agent)| {
             let numbers = row.base + 1..=row.published;
             numbers.map(move |number| {
                 (PackageId { agent, number }, (row.states >> ((number - row.base - 1) * 4)) as u8 & 15)
@@ -243,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_package_is_followed_to_its_end_however_many_come_after_it() {
-        let mut book = Book::new(1);
+        let mut book = Book::new(0..1);
         for number in 1..=100 {
             assert_eq!(book.published(0), id(number));
         }
@@ -263,7 +357,7 @@ mod tests {
 
     #[test]
     fn one_that_was_given_up_may_end_later_once() {
-        let mut book = Book::new(1);
+        let mut book = Book::new(0..1);
         book.published(0);
         book.receipted(id(1));
         for _ in 0..40 {
@@ -280,7 +374,7 @@ mod tests {
     #[test]
     fn what_must_not_be_is_found() {
         let broken = |act: fn(&mut Book)| {
-            let mut book = Book::new(1);
+            let mut book = Book::new(0..1);
             book.published(0);
             act(&mut book);
             book.checks.broken().map(|(id, _)| id).collect::<Vec<_>>()

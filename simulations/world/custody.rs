@@ -154,7 +154,7 @@ pub fn reply(stage: &mut Stage, id: PackageId, answer: &Answer<Packages>, duplic
         }
         Ok(Taken::Known) => {
             stage.record.probe(duplicate, 1);
-            stage.book.delivered_again();
+            stage.book.delivered_again(id);
             Reply::Receipt(id)
         }
         Err(WriteError::Full) => Reply::Status { status: 507, retry_after_ms: None },

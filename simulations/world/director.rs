@@ -5,16 +5,16 @@ use std::sync::Arc;
 use muster::rng::mix;
 use muster::time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp};
 
-use super::Stage;
 use super::event::{Body, NodeId};
 use super::layout::Level;
 use super::record::Struck;
+use super::{Scope, Stage};
 use crate::scenario::{Range, Scenario, Target, Window};
 
 /// Spools are looked at this often.
 const LOOK_MS: i64 = MINUTE_MS;
 /// Sets are compared this often, and at the end.
-const CHECK_MS: i64 = 24 * HOUR_MS;
+pub const CHECK_MS: i64 = 24 * HOUR_MS;
 
 /// Source: two questions a day by the standard schedule, and a collection a day.
 const FOLLOWED_MS: i64 = 36 * HOUR_MS;
@@ -45,8 +45,8 @@ impl Director {
         let start = stage.scenario.start;
         Director {
             install_due: start,
-            look_due: start,
-            check_due: start.plus_ms(CHECK_MS),
+            look_due: if stage.scope == Scope::Server { Timestamp::NEVER } else { start },
+            check_due: if stage.scope == Scope::All { start.plus_ms(CHECK_MS) } else { Timestamp::NEVER },
             faults: vec![(0, start); stage.scenario.faults.len()],
             fault_due: if stage.scenario.faults.is_empty() { Timestamp::NEVER } else { start },
         }
@@ -84,15 +84,17 @@ impl Director {
     fn install(&mut self, now: Timestamp, stage: &mut Stage) {
         let scenario = stage.scenario.clone();
         if now == scenario.start {
-            for node in 0..=stage.layout.beacons() {
-                stage.post(now, NodeId(node), NodeId(node), 0, 0, Body::Installed);
+            for node in (0..=stage.layout.beacons()).map(NodeId) {
+                if stage.scope.steps(&stage.layout, node) {
+                    stage.post(now, node, node, 0, 0, Body::Installed);
+                }
             }
         }
         let within = i64::from(scenario.fleet.installed_within_secs) * 1_000;
         let passed = now.ms_since(scenario.start);
         let is_left_out =
             |agent: u32| scenario.only_agents.as_ref().is_some_and(|only| only.binary_search(&agent).is_err());
-        for agent in (0..scenario.agents).filter(|agent| !is_left_out(*agent)) {
+        for agent in stage.scope.agents(&stage.layout).filter(|agent| !is_left_out(*agent)) {
             let node = stage.layout.agent_node(agent);
             let at = Range([1, within.max(1)]).pick(stage.draw(node, 0, 0, 31));
             if (passed..passed + HOUR_MS).contains(&at) {
@@ -110,18 +112,22 @@ impl Director {
             Some(every) if began.plus_ms(every) < scenario.heal => (period + 1, began.plus_ms(every)),
             _ => (period, Timestamp::NEVER),
         };
-        for number in layout.targets(fault.of) {
-            let node = NodeId(number);
+        for node in layout.targets(fault.of).map(NodeId) {
+            if !stage.scope.steps(&layout, node) {
+                continue;
+            }
             let Some((from, to)) = window(stage, place, node, period) else { continue };
             let (kind, for_ms) = (fault.kind, to.ms_since(from));
-            if layout.level(node) != Level::Agent {
+            if !stage.scope.owns(&layout, node) {
+                // Measured where it is.
+            } else if layout.level(node) != Level::Agent {
                 stage.record.struck(Struck { at: from, kind, node, for_ms });
             } else if !kind.kills() {
                 stage.record.shade(from, for_ms);
             } else if for_ms >= DAY_MS {
                 stage.record.probe("off-for-a-day", 1);
             }
-            if kind.is_of_policy() {
+            if kind.is_of_policy() && stage.scope.owns(&layout, node) {
                 // Agents go by it until they have asked again and their day is over.
                 stage.record.shade(to, FOLLOWED_MS);
             }

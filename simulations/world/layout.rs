@@ -16,7 +16,7 @@ use muster::upload::selector::Device;
 
 use super::event::NodeId;
 use super::policies::Policies;
-use crate::scenario::{FaultKind, Scenario, Target};
+use crate::scenario::{FaultKind, Hierarchy, Scenario, Target};
 
 /// Where a node stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +84,19 @@ fn guid(node: NodeId) -> Guid {
     Guid::from_random(bytes)
 }
 
+/// The leaves that the agents of one prefer, in order: itself, then those below the same middle beacon. A group that is too
+/// small is filled up with the leaves before it.
+fn listed(of: &Hierarchy, leaf: u32, leaves: u32) -> impl Iterator<Item = u32> + Clone {
+    let group = match of.leaves_per_middle {
+        0 => 0..leaves,
+        count => leaf / count * count..(leaf / count * count + count).min(leaves),
+    };
+    let wanted = of.failover.min(leaves);
+    let first = group.start.min(group.end - wanted.min(group.end));
+    let count = group.end - first;
+    (0..wanted).map(move |step| first + (leaf - first + step) % count)
+}
+
 impl Layout {
     /// The hierarchy of a scenario.
     pub fn new(seed: u64, scenario: &Scenario) -> Layout {
@@ -125,7 +138,7 @@ impl Layout {
         };
         let settings: Vec<Arc<AgentSettings>> = (0..leaves).map(setting).collect();
         let regions = (0..leaves).zip(&settings).map(|(leaf, settings)| {
-            let usual = (0..of.failover.min(leaves)).map(|step| leaf_node(leaf + step));
+            let usual = listed(of, leaf, leaves).map(leaf_node);
             let none = Followed { rules: Arc::new(AgentRules::new(0, settings, vec![])), nodes: vec![leaf_node(leaf)] };
             let by_policy = (1..=policies.count()).map(|revision| {
                 let wrong = policies.wrong(revision);
@@ -159,6 +172,11 @@ impl Layout {
     /// What every agent knows of its host: nothing that servers are chosen by.
     pub fn device(&self) -> &Arc<Device> {
         &self.device
+    }
+
+    /// Agents of the whole fleet.
+    pub fn agents(&self) -> u32 {
+        self.agents
     }
 
     /// Beacons: middles, then leaves.
@@ -229,6 +247,49 @@ impl Layout {
     /// The node that an agent means by a place of its rules.
     pub fn server(&self, agent: u32, revision: u32, place: ServerNumber) -> Option<NodeId> {
         self.followed(agent, revision).nodes.get(usize::from(place.0)).copied()
+    }
+
+    /// The parts of the hierarchy that have only the server in common: no list and no parent leads out of one. Each is its
+    /// beacons, ascending, and its agents. One part when its agents are not in a row.
+    pub fn regions(&self) -> Vec<(Vec<NodeId>, Range<u32>)> {
+        let mut of: Vec<u32> = (0..=self.beacons()).collect();
+        fn root(of: &mut [u32], mut node: u32) -> u32 {
+            while of[node as usize] != node {
+                of[node as usize] = of[of[node as usize] as usize];
+                node = of[node as usize];
+            }
+            node
+        }
+        let mut join = |one: u32, other: NodeId| {
+            if other != NodeId::SERVER && other.0 <= self.beacons() {
+                let (one, other) = (root(&mut of, one), root(&mut of, other.0));
+                let (low, high) = (one.min(other), one.max(other));
+                of[high as usize] = low;
+            }
+        };
+        for (leaf, Region(followed)) in (1 + self.middles..).zip(&self.regions) {
+            followed.iter().flat_map(|followed| &followed.nodes).for_each(|node| join(leaf, *node));
+        }
+        for beacon in 1..=self.beacons() {
+            let named = (1..=self.policies.count()).flat_map(|revision| self.parents(NodeId(beacon), revision).iter());
+            named.for_each(|parent| join(beacon, self.node_at(parent)));
+        }
+        let mut parts: BTreeMap<u32, (Vec<NodeId>, Range<u32>)> = BTreeMap::new();
+        for beacon in 1..=self.beacons() {
+            let (beacons, agents) = parts.entry(root(&mut of, beacon)).or_insert_with(|| (Vec::new(), 0..0));
+            beacons.push(NodeId(beacon));
+            let Some(leaf) = beacon.checked_sub(1 + self.middles) else { continue };
+            let own = |leaf: u32| leaf.saturating_mul(self.agents_per_leaf).min(self.agents);
+            let below = own(leaf)..own(leaf + 1);
+            if agents.start == agents.end {
+                *agents = below;
+            } else if agents.end == below.start {
+                agents.end = below.end;
+            } else if !below.is_empty() {
+                return vec![((1..=self.beacons()).map(NodeId).collect(), 0..self.agents)];
+            }
+        }
+        parts.into_values().collect()
     }
 
     /// The nodes that a fault is meant for.
@@ -316,6 +377,26 @@ mod tests {
             }
             assert_eq!(at, NodeId::SERVER);
         }
+    }
+
+    #[test]
+    fn a_hierarchy_falls_apart_where_only_the_server_is_common() {
+        let of = |text: &str| {
+            let text =
+                format!("[fleet]\nagents = 1003\n[hierarchy]\nagents_per_leaf = 100\nleaves_per_middle = 4\n{text}");
+            layout(&text).regions()
+        };
+        let nodes = |numbers: &[u32]| numbers.iter().copied().map(NodeId).collect::<Vec<NodeId>>();
+        // Eleven leaves with 92 agents each, but for the last; three middles.
+        let apart = of("");
+        assert_eq!(apart.iter().map(|(_, agents)| agents.clone()).collect::<Vec<_>>(), [0..368, 368..736, 736..1_003]);
+        assert_eq!(apart[0].0, nodes(&[1, 4, 5, 6, 7]));
+        // The last group has three leaves, so its agents list one of the group before.
+        assert_eq!(of("failover = 4").len(), 2);
+        assert_eq!(of("parents = 2").len(), 1);
+        assert_eq!(of("failover = 11"), [((1..=14).map(NodeId).collect(), 0..1_003)]);
+        let moved = "[[fault]]\nkind = 'parents-moved'\nof = 'server'\nat_secs = 9\nfor_secs = 9\n";
+        assert_eq!(of(moved).len(), 1);
     }
 
     #[test]

@@ -15,12 +15,14 @@ mod content;
 mod custody;
 mod director;
 mod event;
+mod front;
 mod layout;
 mod node;
 mod nodes;
 mod place;
 mod policies;
 mod record;
+mod scope;
 mod server;
 mod settling;
 mod view;
@@ -35,16 +37,17 @@ use muster::upload::answer::{Answer, DIGEST_MISMATCH, Verdict, verdict};
 
 pub use agent::AgentHands;
 pub use beacon::BeaconHands;
-pub use book::{Book, Ended, Totals};
-pub use director::{Cue, Director, windows};
+pub use book::{Book, Ended, Told, Totals};
+pub use director::{CHECK_MS, Cue, Director, windows};
 pub use event::{Body, Event, NodeId, PackageId, Parcel, Reply, What};
 pub use layout::{Layout, Level};
 pub use node::{Hands, Node, Wanted};
-pub use nodes::World;
+pub use nodes::{Beside, Nodes, World};
 pub use place::{Befallen, Change, Place, refuse};
 pub use record::{Hour, Load, Record, Spool, Struck};
+pub use scope::Scope;
 pub use server::ServerHands;
-pub use view::{View, state_of, waiting};
+pub use view::{View, digest, state_of, waiting};
 
 use crate::scenario::{FaultKind, Range, Scenario};
 
@@ -61,6 +64,8 @@ pub struct Stage {
     pub scenario: Arc<Scenario>,
     /// Who uploads where.
     pub layout: Arc<Layout>,
+    /// Which part of the world this is.
+    pub scope: Scope,
     /// What is true of every package, whatever nodes believe.
     pub book: Book,
     /// What is measured.
@@ -84,9 +89,20 @@ impl Stage {
     /// A stage before anything happened.
     pub fn new(seed: u64, scenario: Arc<Scenario>) -> Stage {
         let layout = Arc::new(Layout::new(seed, &scenario));
-        let book = Book::new(scenario.agents as usize);
+        Stage::of_part(seed, scenario, layout, Scope::All)
+    }
+
+    /// That of a part of the world, before anything happened.
+    pub fn of_part(seed: u64, scenario: Arc<Scenario>, layout: Arc<Layout>, scope: Scope) -> Stage {
+        let book = if scope == Scope::Server { Book::of_server() } else { Book::new(scope.agents(&layout)) };
         let record = Record::new(&scenario, &layout);
-        Stage { seed, scenario, layout, book, record, posted: Vec::new() }
+        Stage { seed, scenario, layout, scope, book, record, posted: Vec::new() }
+    }
+
+    /// Adds what came of another part.
+    pub fn add(&mut self, other: Stage) {
+        self.book.add(&other.book);
+        self.record.add(other.record);
     }
 
     /// 64 bits that hang on the seed, on whose `number`-th act of its `life` this is, and on what is drawn.

@@ -91,6 +91,21 @@ pub struct Record {
     pub quarantined: u64,
     /// Hash over every arrival at the server, in order.
     pub digest: u64,
+    /// Whether probes are left out: what happens is measured elsewhere.
+    pub(super) is_muted: bool,
+}
+
+impl Spool {
+    fn add(&mut self, other: Spool) {
+        self.packages += other.packages;
+        self.bytes += other.bytes;
+        self.most = self.most.max(other.most);
+    }
+}
+
+/// Of a part with arrivals and one without.
+fn mix_of(digest: u64, other: u64) -> u64 {
+    if digest == 0 { other } else { digest }
 }
 
 impl Record {
@@ -113,7 +128,42 @@ impl Record {
             probes: PROBES.iter().map(|name| (*name, 0)).collect(),
             quarantined: 0,
             digest: 0,
+            is_muted: false,
         }
+    }
+
+    /// Adds what was measured of another part of the same world in the same time. Only one part has arrivals.
+    pub(super) fn add(&mut self, other: Record) {
+        let add = |sums: &mut [u32], others: &[u32]| sums.iter_mut().zip(others).for_each(|(sum, other)| *sum += other);
+        add(&mut self.arrivals, &other.arrivals);
+        self.heat.iter_mut().zip(&other.heat).for_each(|(row, other)| add(row, other));
+        for (hour, other) in self.hours.iter_mut().zip(other.hours) {
+            hour.sent += other.sent;
+            hour.first += other.first;
+            hour.struck_ms += other.struck_ms;
+        }
+        for (load, other) in self.loads.iter_mut().zip(other.loads) {
+            // A beacon is of one part.
+            if other.requests > 0 || other.most_held > 0 {
+                *load = other;
+            }
+        }
+        // Both were made with the same bounds.
+        let _ = self.time_to_server_ms.add(&other.time_to_server_ms);
+        if self.spool.is_empty() {
+            self.spool = other.spool;
+        } else {
+            for ((_, levels), (_, others)) in self.spool.iter_mut().zip(other.spool) {
+                levels.iter_mut().zip(others).for_each(|(level, other)| level.add(other));
+            }
+        }
+        self.struck.extend(other.struck);
+        self.struck.sort_by_key(|struck| (struck.at, struck.node, struck.kind));
+        self.struck.truncate(STRUCK_MAX);
+        self.struck_count += other.struck_count;
+        other.probes.into_iter().for_each(|(name, hits)| self.probe(name, hits));
+        self.quarantined += other.quarantined;
+        self.digest = mix_of(self.digest, other.digest);
     }
 
     fn hour(&self, at: Timestamp) -> usize {
@@ -189,6 +239,9 @@ impl Record {
 
     /// A rare path ran.
     pub fn probe(&mut self, name: &'static str, hits: u64) {
+        if hits == 0 || self.is_muted {
+            return;
+        }
         *self.probes.entry(name).or_default() += hits;
     }
 

@@ -130,7 +130,7 @@ impl ServerHands {
         }
     }
 
-    /// Takes an upload into custody, and tells what is answered now and what the core hears.
+    /// Takes an upload into custody, and tells whether it is answered now and what the core hears.
     fn take(
         &mut self,
         at: &Place,
@@ -138,23 +138,18 @@ impl ServerHands {
         event: &Event,
         parcel: Parcel,
         stage: &mut Stage,
-    ) -> (Option<Reply>, Vec<ServerInput>) {
+    ) -> (bool, Vec<ServerInput>) {
         let id = parcel.id;
-        if at.is_full() {
-            stage.record.probe("disk-full", 1);
-            return (Some(Reply::Status { status: 507, retry_after_ms: None }), Vec::new());
-        }
         let parcel = Parcel { hops: parcel.hops + 1, ..parcel.taken_at(now, at.local(now)) };
         stage.book.checks.check("I14", parcel.hops <= 8, || format!("{id:?} has passed {} nodes", parcel.hops));
-        let receipt = Reply::Receipt(id);
         let is_settled = match &self.logs {
             Some(logs) => logs.facts.is_settled(&parcel),
             None => self.ledgers[id.agent as usize].assess(&self.envelope(parcel), at.local(now)) == Arrival::Duplicate,
         };
         if is_settled {
             stage.record.probe("duplicate-settled", 1);
-            stage.book.delivered_again();
-            return (Some(receipt), Vec::new());
+            stage.book.delivered_again(id);
+            return (true, Vec::new());
         }
         if let Some(logs) = &mut self.logs {
             logs.inbox.take(now, event, parcel);
@@ -163,18 +158,18 @@ impl ServerHands {
                 stage.post(now.plus_ms(ms), at.id, at.id, SYNC_INBOX, at.life, Body::Done);
             }
             self.answer(now, stage);
-            return (None, Vec::new());
+            return (false, Vec::new());
         }
         if self.index.contains_key(&id) {
             stage.record.probe("duplicate-at-server", 1);
-            stage.book.delivered_again();
-            return (Some(receipt), Vec::new());
+            stage.book.delivered_again(id);
+            return (true, Vec::new());
         }
         let number = self.next;
         self.hold(number, parcel);
         stage.book.receipted(id);
         self.arrived(now, parcel, stage);
-        (Some(receipt), vec![ServerInput::Arrived(vec![PackageNumber(number)])])
+        (true, vec![ServerInput::Arrived(vec![PackageNumber(number)])])
     }
 
     fn hold(&mut self, number: u64, parcel: Parcel) -> bool {
@@ -262,6 +257,19 @@ impl ServerHands {
     }
 }
 
+/// What the server answers a request, as far as that hangs on its troubles and on the time; `None` for what is no request.
+/// A receipt is for an upload that it takes.
+pub(super) fn reply_of(at: &Place, now: Timestamp, event: &Event, stage: &Stage) -> Option<Reply> {
+    let Body::Request { what, is_corrupted, .. } = event.body else { return None };
+    Some(match what {
+        What::Upload(_) if is_corrupted => Reply::Mismatch,
+        What::Upload(_) if at.is_full() => Reply::Status { status: 507, retry_after_ms: None },
+        What::Upload(parcel) => Reply::Receipt(parcel.id),
+        What::Policy => Reply::Policy(stage.layout.policies.revision_at(now)),
+        What::Status => Reply::Status { status: 200, retry_after_ms: None },
+    })
+}
+
 impl Hands for ServerHands {
     type Core = ServerCore;
 
@@ -295,17 +303,17 @@ impl Hands for ServerHands {
     }
 
     fn receive(&mut self, at: &Place, now: Timestamp, event: &Event, stage: &mut Stage) -> Vec<ServerInput> {
-        if let Body::Request { what, is_corrupted, .. } = event.body {
-            let (reply, inputs) = match what {
-                What::Upload(_) if is_corrupted => {
-                    stage.record.probe("mismatch", 1);
-                    (Some(Reply::Mismatch), Vec::new())
+        if let (Some(reply), Body::Request { what, .. }) = (reply_of(at, now, event, stage), event.body) {
+            let (is_answered, inputs) = match (what, reply) {
+                (What::Upload(parcel), Reply::Receipt(_)) => self.take(at, now, event, parcel, stage),
+                (What::Upload(_), _) => {
+                    stage.record.probe(if reply == Reply::Mismatch { "mismatch" } else { "disk-full" }, 1);
+                    (true, Vec::new())
                 }
-                What::Upload(parcel) => self.take(at, now, event, parcel, stage),
-                What::Policy => (Some(Reply::Policy(stage.layout.policies.revision_at(now))), Vec::new()),
-                What::Status => (Some(Reply::Status { status: 200, retry_after_ms: None }), Vec::new()),
+                _ => (true, Vec::new()),
             };
-            if let Some(reply) = reply {
+            // What is in a log is answered when that is synced.
+            if is_answered {
                 stage.answer(now, event, reply);
             }
             return inputs;

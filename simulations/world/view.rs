@@ -92,7 +92,7 @@ impl Stage {
             checks.check("I7", false, || format!("{at}: {id:?} has no receipt, and its agent does not have it"));
         }
         nodes.server(&mut |server| {
-            for agent in 0..self.scenario.agents {
+            for agent in self.scope.agents(&self.layout) {
                 let (number, wanted) = (server.newest(agent), self.book.newest_imported(agent));
                 self.book.checks.check("I8", number == u64::from(wanted), || {
                     format!("{at}: the ledger of agent {agent} names {number} as the newest, {wanted} is")
@@ -116,6 +116,13 @@ impl Stage {
     /// At the end: what was held in the quiet time has gone on, and no hour without a fault had too many retries.
     pub fn close(&mut self, now: Timestamp, nodes: &dyn View) {
         self.check(now, nodes);
+        self.check_ends(now, nodes);
+        self.check_rates();
+    }
+
+    /// Whether what was held in the quiet time has gone on.
+    pub fn check_ends(&mut self, now: Timestamp, nodes: &dyn View) {
+        let agents = self.scope.agents(&self.layout);
         let heal = self.scenario.heal;
         let within = HOPS_MAX * HOP_MS;
         let (mut held, mut late) = (0, None);
@@ -123,6 +130,9 @@ impl Stage {
         nodes.each_beacon(&mut |_, beacon| aside.extend(beacon.aside()));
         self.record.quarantined = aside.len() as u64;
         each_held(nodes, |parcel| {
+            if !agents.contains(&parcel.id.agent) {
+                return;
+            }
             held += 1;
             if !aside.contains(&parcel.id) && now.ms_since(parcel.taken.max(heal)) > within {
                 late.get_or_insert(*parcel);
@@ -137,6 +147,11 @@ impl Stage {
                     .check("I10", false, || format!("{parcel:?} is still held at the end, all was well since {since}"));
             }
         }
+    }
+
+    /// Whether no hour without a fault had too many retries.
+    pub fn check_rates(&mut self) {
+        let checks = &mut self.book.checks;
         for (hour, row) in self.record.hours.iter().enumerate() {
             // The hour after a fault still carries what it left.
             let before = hour.checked_sub(1).map_or(0, |hour| self.record.hours[hour].struck_ms);
@@ -147,13 +162,13 @@ impl Stage {
             }
         }
     }
+}
 
-    /// The digest of the run: every arrival at the server, and the final random state of every node.
-    pub fn digest(&self, nodes: &dyn View) -> u64 {
-        let mut digest = self.record.digest;
-        nodes.each_state(&mut |state| digest = mix(digest, state));
-        digest
-    }
+/// The digest of a run: every arrival at the server, and the final random state of every node, in their order.
+pub fn digest(arrivals: u64, nodes: &dyn View) -> u64 {
+    let mut digest = arrivals;
+    nodes.each_state(&mut |state| digest = mix(digest, state));
+    digest
 }
 
 fn each_held(nodes: &dyn View, mut see: impl FnMut(&Parcel)) {

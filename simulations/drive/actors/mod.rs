@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use super::Closed;
 use super::wheel::{Timed, Wheel};
 use crate::scenario::Scenario;
-use crate::world::{AgentHands, BeaconHands, Director, Event, NodeId, ServerHands, Stage, waiting};
+use crate::world::{AgentHands, BeaconHands, Director, Event, NodeId, ServerHands, Stage, digest, waiting};
 use network::{Closing, LookAgain, Network, Nodes};
 use node::Node;
 
@@ -131,7 +131,7 @@ pub fn run(seed: u64, scenario: Arc<Scenario>, reached: impl FnMut(Timestamp) + 
     let mut stage = shared.stage.borrow_mut();
     let end = stage.scenario.end();
     stage.close(end, &nodes);
-    let (digest, waiting) = (stage.digest(&nodes), waiting(&nodes));
+    let (digest, waiting) = (digest(stage.record.digest, &nodes), waiting(&nodes));
     let events = delivered + shared.woken.get();
     let scenario = stage.scenario.clone();
     let stage = std::mem::replace(&mut *stage, Stage::new(seed, scenario));

@@ -59,7 +59,7 @@ impl BeaconHands {
         }
         if self.index.contains_key(&id) {
             stage.record.probe("duplicate-at-beacon", 1);
-            stage.book.delivered_again();
+            stage.book.delivered_again(id);
             return Some(Reply::Receipt(id));
         }
         self.hold(self.next, parcel);

@@ -68,7 +68,7 @@ impl<Q: Queue<Entry>> Calendar<Q> {
     /// The stage's part of a world, at its start.
     pub fn of(stage: Stage) -> Calendar<Q> {
         let director = Director::new(&stage);
-        let queue = Q::empty(stage.scenario.start);
+        let queue = Q::empty(stage.scenario.start, stage.scope.agents(&stage.layout).len() as u32);
         let (world, events, free, outbox) = (World::new(stage), Vec::new(), Vec::new(), Vec::new());
         Calendar { world, director, queue, events, free, stepped: 0, outbox }
     }

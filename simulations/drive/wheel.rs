@@ -1,7 +1,8 @@
-//! A calendar queue: a bucket for each second ahead, and a heap for the present one.
+//! A calendar queue: a bucket for each slot of time ahead, and a heap for the present one.
 //!
 //! A fleet's timers are hours ahead and spread evenly, so putting one in is a push and taking it out a share of sorting
-//! its second. What is farther ahead than the wheel reaches waits by its turn of the wheel.
+//! its slot. A slot is a second, or more where few entries would lie in one. What is farther ahead than the wheel reaches
+//! waits by its turn of the wheel.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -9,34 +10,41 @@ use std::collections::{BTreeMap, BinaryHeap};
 use muster::time::{SECOND_MS, Timestamp};
 
 /// Seconds that the wheel reaches: a day and a half.
-const SLOTS: usize = 1 << 17;
+const REACH_SECS: u64 = 1 << 17;
+/// Longest slot.
+const SLOT_SECS_MAX: u64 = 64;
+/// Entries that a slot should have at least: a slot's vector costs more than they do.
+const ENTRIES_WANTED: u64 = 16;
+/// Entries are spread over so much.
+const DAY_SECS: u64 = 86_400;
 
 /// See the module's head. `T` is ordered by its time first.
 pub struct Wheel<T> {
     slots: Vec<Vec<T>>,
-    /// The present second.
-    second: i64,
+    slot_ms: i64,
+    /// The present slot, counted from 1970.
+    slot: i64,
     heap: BinaryHeap<Reverse<T>>,
-    /// By second.
+    /// By slot.
     far: BTreeMap<i64, Vec<T>>,
     len: usize,
 }
 
 /// What a driver takes its next entry from.
 pub trait Queue<T> {
-    /// An empty one that stands at `now`.
-    fn empty(now: Timestamp) -> Self;
+    /// An empty one that stands at `now`, for about so many entries.
+    fn empty(now: Timestamp, entries: u32) -> Self;
     /// Puts an entry in; one that is past is due at once.
     fn put(&mut self, entry: T);
     /// The next entry that is due at `end` or before it. `seen` may be shown entries that are near.
     fn take(&mut self, end: Timestamp, seen: impl FnMut(&T)) -> Option<T>;
-    /// The next entry, when it is due in the same second as the last one.
+    /// The next entry, when it is due in the same slot as the last one.
     fn near(&self) -> Option<&T>;
 }
 
 impl<T: Timed> Queue<T> for Wheel<T> {
-    fn empty(now: Timestamp) -> Wheel<T> {
-        Wheel::new(now)
+    fn empty(now: Timestamp, entries: u32) -> Wheel<T> {
+        Wheel::new(now, entries)
     }
 
     fn put(&mut self, entry: T) {
@@ -54,7 +62,7 @@ impl<T: Timed> Queue<T> for Wheel<T> {
 
 /// The plain loop: what the wheel is measured against.
 impl<T: Timed> Queue<T> for BinaryHeap<Reverse<T>> {
-    fn empty(_: Timestamp) -> Self {
+    fn empty(_: Timestamp, _: u32) -> Self {
         BinaryHeap::new()
     }
 
@@ -78,20 +86,24 @@ pub trait Timed: Ord {
     fn at(&self) -> Timestamp;
 }
 
-fn second_of(at: Timestamp) -> i64 {
-    at.0.div_euclid(SECOND_MS)
-}
-
 impl<T: Timed> Wheel<T> {
-    /// An empty wheel that stands at `now`.
-    pub fn new(now: Timestamp) -> Wheel<T> {
+    /// An empty wheel that stands at `now`, for about so many entries; more or less of them cost time only.
+    pub fn new(now: Timestamp, entries: u32) -> Wheel<T> {
+        let wanted = (ENTRIES_WANTED * DAY_SECS / u64::from(entries.max(1))).clamp(1, SLOT_SECS_MAX);
+        let secs = wanted.next_power_of_two().min(SLOT_SECS_MAX);
+        let slot_ms = secs as i64 * SECOND_MS;
         Wheel {
-            slots: (0..SLOTS).map(|_| Vec::new()).collect(),
-            second: second_of(now),
+            slots: (0..REACH_SECS / secs).map(|_| Vec::new()).collect(),
+            slot_ms,
+            slot: now.0.div_euclid(slot_ms),
             heap: BinaryHeap::new(),
             far: BTreeMap::new(),
             len: 0,
         }
+    }
+
+    fn slot_of(&self, at: Timestamp) -> i64 {
+        at.0.div_euclid(self.slot_ms)
     }
 
     /// Entries in it.
@@ -104,14 +116,14 @@ impl<T: Timed> Wheel<T> {
     pub fn push(&mut self, entry: T) {
         self.len += 1;
         // A wheel that was turned ahead by a look takes what comes sooner as due.
-        let ahead = second_of(entry.at()) - self.second;
-        if ahead <= 0 {
+        let slot = self.slot_of(entry.at());
+        let count = self.slots.len() as i64;
+        if slot <= self.slot {
             self.heap.push(Reverse(entry));
-        } else if ahead < SLOTS as i64 {
-            let slot = (self.second + ahead).rem_euclid(SLOTS as i64) as usize;
-            self.slots[slot].push(entry);
+        } else if slot - self.slot < count {
+            self.slots[slot.rem_euclid(count) as usize].push(entry);
         } else {
-            self.far.entry(self.second + ahead).or_default().push(entry);
+            self.far.entry(slot).or_default().push(entry);
         }
     }
 
@@ -120,7 +132,7 @@ impl<T: Timed> Wheel<T> {
         self.pop_and(end, |_| ())
     }
 
-    /// The same; `seen` is shown each entry of a second that begins, before the first of them is taken.
+    /// The same; `seen` is shown each entry of a slot that begins, before the first of them is taken.
     pub fn pop_and(&mut self, end: Timestamp, mut seen: impl FnMut(&T)) -> Option<T> {
         loop {
             if let Some(Reverse(first)) = self.heap.peek() {
@@ -130,7 +142,7 @@ impl<T: Timed> Wheel<T> {
                 self.len -= 1;
                 return self.heap.pop().map(|Reverse(entry)| entry);
             }
-            if self.len == 0 || self.second >= second_of(end) {
+            if self.len == 0 || self.slot >= self.slot_of(end) {
                 return None;
             }
             self.turn();
@@ -138,7 +150,7 @@ impl<T: Timed> Wheel<T> {
         }
     }
 
-    /// When the next entry is due, as far as it is due in the present second.
+    /// When the next entry is due, as far as it is due in the present slot.
     pub fn peek(&self) -> Option<&T> {
         self.heap.peek().map(|Reverse(entry)| entry)
     }
@@ -152,11 +164,11 @@ impl<T: Timed> Wheel<T> {
     }
 
     fn turn(&mut self) {
-        self.second += 1;
-        let slot = self.second.rem_euclid(SLOTS as i64) as usize;
+        self.slot += 1;
+        let slot = self.slot.rem_euclid(self.slots.len() as i64) as usize;
         // Its room goes with it: a slot is used again in a day and a half.
         self.heap.extend(std::mem::take(&mut self.slots[slot]).into_iter().map(Reverse));
-        if let Some(far) = self.far.remove(&self.second) {
+        if let Some(far) = self.far.remove(&self.slot) {
             self.heap.extend(far.into_iter().map(Reverse));
         }
     }
@@ -178,9 +190,13 @@ mod tests {
 
     #[test]
     fn entries_come_out_as_from_a_sorted_list() {
+        [1, 100_000, 1_000_000].into_iter().for_each(sorts);
+    }
+
+    fn sorts(entries: u32) {
         let mut rng = RngStream::new(1, 2, 3);
         let start = Timestamp(1_767_571_200_000);
-        let (mut wheel, mut model) = (Wheel::new(start), std::collections::BTreeSet::new());
+        let (mut wheel, mut model) = (Wheel::new(start, entries), std::collections::BTreeSet::new());
         let mut now = start;
         for number in 0..20_000u32 {
             let ahead = match rng.below(4) {

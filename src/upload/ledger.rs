@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::few::Few;
 use crate::id::Digest;
 use crate::model::package::{Envelope, Sequence};
 use crate::model::settlement::{ClockFlag, FinalState};
@@ -103,11 +104,44 @@ struct Epoch {
     /// Greatest effective date seen in it, for epochs that begin in the same millisecond.
     latest: Timestamp,
     /// Settled numbers as ranges (first, last), ascending, apart.
-    settled: Vec<(u64, u64)>,
+    settled: Few<(u64, u64)>,
     /// The beginnings of the digests of the last numbers, each at its number's remainder; 0 where none is known. A million
     /// ledgers hold one each.
     #[serde(default)]
-    recent: Vec<u32>,
+    recent: Recent,
+}
+
+/// Beginnings of digests, by place; nothing is kept before the first one. Stored as a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<u32>", into = "Vec<u32>")]
+struct Recent(Option<Box<[u32; RECENT_MAX as usize]>>);
+
+impl From<Vec<u32>> for Recent {
+    fn from(list: Vec<u32>) -> Recent {
+        let mut all = [0; RECENT_MAX as usize];
+        all.iter_mut().zip(&list).for_each(|(begin, known)| *begin = *known);
+        Recent((!list.is_empty()).then(|| Box::new(all)))
+    }
+}
+
+impl From<Recent> for Vec<u32> {
+    fn from(recent: Recent) -> Vec<u32> {
+        let mut list = recent.0.map_or(Vec::new(), |all| all.to_vec());
+        list.truncate(list.iter().rposition(|begin| *begin != 0).map_or(0, |last| last + 1));
+        list
+    }
+}
+
+impl Recent {
+    fn of(&self, number: u64) -> u32 {
+        self.0.as_ref().map_or(0, |all| all[(number % RECENT_MAX) as usize])
+    }
+
+    fn note(&mut self, number: u64, begin: u32) {
+        if self.0.is_some() || begin != 0 {
+            self.0.get_or_insert_default()[(number % RECENT_MAX) as usize] = begin;
+        }
+    }
 }
 
 /// The newest imported package of a stream.
@@ -124,7 +158,7 @@ pub struct Newest {
 /// See the module's head.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamLedger {
-    epochs: Vec<Epoch>,
+    epochs: Few<Epoch>,
     newest: Option<Newest>,
     digests: BTreeMap<Digest, Timestamp>,
     /// Here stood the digests of all epochs' last numbers, in ledgers of earlier versions.
@@ -177,7 +211,7 @@ impl StreamLedger {
 
     /// The parts of `first..=last` in `epoch` that have no final state here, ascending.
     pub fn unsettled(&self, epoch: u64, first: u64, last: u64) -> Vec<(u64, u64)> {
-        let settled = self.epoch(epoch).map_or(&[][..], |epoch| &epoch.settled);
+        let settled = self.epoch(epoch).map_or(&[][..], |epoch| &epoch.settled[..]);
         let (mut next, mut parts) = (first, Vec::new());
         for range in &settled[settled.partition_point(|range| range.1 < first)..] {
             if range.0 > last {
@@ -306,8 +340,8 @@ impl StreamLedger {
 
     fn epoch_mut(&mut self, epoch: u64, first: Timestamp, effective: Timestamp) -> &mut Epoch {
         if self.epoch(epoch).is_none() {
-            self.epochs.reserve_exact(1);
-            self.epochs.push(Epoch { epoch, since: first, latest: effective, settled: Vec::new(), recent: Vec::new() });
+            let (settled, recent) = (Few::default(), Recent::default());
+            self.epochs.push(Epoch { epoch, since: first, latest: effective, settled, recent });
             if self.epochs.len() > EPOCHS_MAX {
                 let oldest = (0..self.epochs.len()).min_by_key(|&at| (self.epochs[at].since, self.epochs[at].epoch));
                 oldest.map(|at| self.epochs.remove(at));
@@ -329,7 +363,7 @@ impl Epoch {
     /// Whether `number` is one of the last and belongs to other bytes.
     fn has_other(&self, number: u64, digest: Digest) -> bool {
         let is_recent = number <= self.highest() && self.highest() - number < RECENT_MAX;
-        let known = self.recent.get((number % RECENT_MAX) as usize).copied().unwrap_or(0);
+        let known = self.recent.of(number);
         is_recent && known != 0 && known != beginning(digest)
     }
 
@@ -341,16 +375,8 @@ impl Epoch {
         }
         // The places of numbers that are passed over belong to none of them.
         let first = number.saturating_sub(RECENT_MAX).max(highest);
-        for passed in (first..number).skip(1) {
-            if let Some(begin) = self.recent.get_mut((passed % RECENT_MAX) as usize) {
-                *begin = 0;
-            }
-        }
-        let place = (number % RECENT_MAX) as usize;
-        if self.recent.len() <= place {
-            self.recent.resize(place + 1, 0);
-        }
-        self.recent[place] = beginning(digest);
+        (first..number).skip(1).for_each(|passed| self.recent.note(passed, 0));
+        self.recent.note(number, beginning(digest));
     }
 
     fn holds(&self, number: u64) -> bool {
@@ -372,13 +398,7 @@ impl Epoch {
             }
             (true, false) => self.settled[at - 1].1 = number,
             (false, true) => self.settled[at].0 = number,
-            (false, false) => {
-                if self.settled.is_empty() {
-                    // There is one range in nearly all of a million ledgers.
-                    self.settled.reserve_exact(1);
-                }
-                self.settled.insert(at, (number, number));
-            }
+            (false, false) => self.settled.insert(at, (number, number)),
         }
         if self.settled.len() > RANGES_MAX {
             self.settled[1].0 = self.settled[0].0;
@@ -590,7 +610,7 @@ mod tests {
 
         #[test]
         fn settled_ranges_are_the_set_of_what_was_settled(numbers in prop::collection::vec(1u64..60, 0..80)) {
-            let mut epoch = Epoch { epoch: 1, since: NOW, latest: NOW, settled: Vec::new(), recent: Vec::new() };
+            let mut epoch = Epoch { epoch: 1, since: NOW, latest: NOW, settled: Few::default(), recent: Recent::default() };
             numbers.iter().for_each(|&number| epoch.settle(number));
             for number in 0..70 {
                 prop_assert_eq!(epoch.holds(number), numbers.contains(&number), "{}", number);

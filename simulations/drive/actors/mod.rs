@@ -100,12 +100,12 @@ pub fn run(seed: u64, scenario: Arc<Scenario>, reached: impl FnMut(Timestamp) + 
             beacons: beacons.collect(),
             agents: (0..stage.scenario.agents).map(agent).collect(),
         };
-        let director = Director::new(&stage);
+        let (director, agents) = (Director::new(&stage), stage.scenario.agents);
         let shared = Rc::new(Shared {
             start,
             began: Instant::now(),
             stage: RefCell::new(stage),
-            flights: RefCell::new(Wheel::new(start)),
+            flights: RefCell::new(Wheel::new(start, agents)),
             network: RefCell::default(),
             armed: Cell::new(Timestamp::NEVER),
             woken: Cell::new(0),

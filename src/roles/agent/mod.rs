@@ -47,7 +47,7 @@ pub struct AgentCore {
     rules: Arc<AgentRules>,
     rng: RngStream,
     plan: Plan,
-    servers: Box<ServerChoice>,
+    servers: ServerChoice,
     queue: Vec<Entry>,
     pass: Option<Box<Pass>>,
     polling: Polling,
@@ -103,7 +103,7 @@ impl Core for AgentCore {
         let servers = ServerChoice::new(&rules, device, measures, now, &mut rng);
         let polling = Polling::begin(has_policy, policy_by, &rules, now, &mut rng);
         AgentCore {
-            servers: Box::new(servers),
+            servers,
             queue: queued.into_iter().map(fresh).collect(),
             rules,
             rng,

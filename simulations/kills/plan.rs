@@ -73,6 +73,8 @@ pub struct Strike {
 pub struct Plan {
     /// How long things go wrong, in milliseconds.
     pub length_ms: i64,
+    /// As what a day of the scenario passes, in milliseconds, when there is one.
+    pub day_ms: Option<i64>,
     /// What befalls links.
     pub windows: Vec<LinkWindow>,
     /// What befalls nodes, in order of time.
@@ -151,7 +153,7 @@ impl Plan {
             }
         }
         strikes.sort_by_key(|strike| strike.at_ms);
-        Plan { length_ms, windows, strikes, has_skewed_agents: true, not_shown: Vec::new() }
+        Plan { length_ms, windows, strikes, has_skewed_agents: true, ..Plan::default() }
     }
 }
 

@@ -12,10 +12,13 @@ use super::verdict::Verdict;
 use crate::proxy::Tally;
 
 /// Invariants that a run with real processes has no part of, and why.
-const NOT_CHECKED: [(&str, &str); 5] = [
+const NOT_CHECKED: [(&str, &str); 8] = [
+    ("I9", "no agent's clock was off"),
     ("I11", "every package of a run is a good one"),
     ("I12", "limits of queues are those of virtual time and of the load tests; a run is too short to meet them"),
     ("I13", "counts hours without an outage, and a run has none"),
+    ("I17", "no upload was answered 507"),
+    ("I19", "the agent of this host told of no policy"),
     ("I20", "the run has no export target"),
     ("I21", "real processes share a machine: a seed repeats the faults, not what is under way"),
 ];
@@ -49,6 +52,8 @@ pub struct KillReport {
     pub verdict: Verdict,
     /// Kinds of faults that were planned and struck nothing, or that this host cannot make.
     pub never_reached: Vec<&'static str>,
+    /// As what a day of the scenario passed, in milliseconds.
+    pub day_ms: Option<i64>,
     /// Kinds of the scenario that real processes cannot show.
     pub not_shown: Vec<&'static str>,
 }
@@ -94,6 +99,7 @@ impl KillReport {
             skewed: published.skewed,
             verdict,
             never_reached,
+            day_ms: plan.day_ms,
             not_shown: plan.not_shown.clone(),
         }
     }
@@ -135,6 +141,7 @@ impl KillReport {
             "invariants": invariants,
             "violations": self.verdict.violations,
             "never_reached": self.never_reached,
+            "scenario_day_ms": self.day_ms,
             "not_shown": self.not_shown,
         })
     }

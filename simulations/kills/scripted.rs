@@ -4,6 +4,7 @@
 //! 18 s. Leaves are the child and the failover beacon, middle beacons the parent, agents the agents.
 
 use muster::rng::mix;
+use muster::time::DAY_MS;
 
 use super::hierarchy::{LINKS, Role};
 use super::plan::{NodeFault, Plan, Strike, length_ms};
@@ -26,6 +27,7 @@ impl Plan {
         let mut plan = Plan { length_ms: length_ms(kills), ..Plan::default() };
         let span_ms = scenario.heal.ms_since(scenario.start).max(1);
         let scaled = |ms: i64| (i128::from(ms) * i128::from(plan.length_ms) / i128::from(span_ms)) as i64;
+        let day_ms = scaled(DAY_MS);
         let (mut windows, mut strikes) = (Vec::new(), Vec::new());
         for (place, fault) in scenario.faults.iter().enumerate() {
             let (links, nodes) = (link_faults(fault.kind), node_fault(fault.kind));
@@ -62,6 +64,7 @@ impl Plan {
             }
         }
         windows.extend(of_network(scenario, plan.length_ms));
+        plan.day_ms = Some(day_ms);
         plan.windows = windows;
         plan.strikes = thinned(strikes, seed, kills as usize);
         plan.not_shown.sort_unstable();
@@ -191,6 +194,7 @@ mod tests {
         });
         assert_eq!(plan.windows, wanted.collect::<Vec<_>>());
         assert!(plan.strikes.is_empty() && plan.not_shown.is_empty());
+        assert_eq!((plan.length_ms, plan.day_ms), (18_000, Some(9_000)));
     }
 
     #[test]

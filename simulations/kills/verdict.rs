@@ -266,7 +266,7 @@ impl Broken {
     fn reports(&mut self, reports: &[Report], settled: &BTreeMap<PackageKey, Settlement>) {
         for Report { key, sequence, .. } in reports {
             match settled.get(key).map(|settlement| settlement.state) {
-                Some(FinalState::Imported | FinalState::Stale) => {}
+                Some(FinalState::Imported | FinalState::Stale) => self.check("I1", true, String::new),
                 Some(state) => self.check("I16", false, || format!("report {sequence} of {} is {state}", key.origin)),
                 None => self.check("I1", false, || format!("report {sequence} of {} had a receipt", key.origin)),
             }

@@ -1,5 +1,7 @@
 //! What goes wrong in a run, and when: drawn from the seed, of every kind there is, or of those of a scenario.
 
+use std::collections::BTreeSet;
+
 use muster::rng::RngStream;
 
 use super::hierarchy::{LINKS, Role};
@@ -81,6 +83,8 @@ pub struct Plan {
     pub strikes: Vec<Strike>,
     /// Agents state times that are a day off now and then.
     pub has_skewed_agents: bool,
+    /// Names of all that may strike. A scenario may draw some of them at no moment of this seed.
+    pub kinds: BTreeSet<&'static str>,
     /// Kinds of a scenario that real processes cannot show.
     pub not_shown: Vec<&'static str>,
 }
@@ -153,7 +157,8 @@ impl Plan {
             }
         }
         strikes.sort_by_key(|strike| strike.at_ms);
-        Plan { length_ms, windows, strikes, has_skewed_agents: true, ..Plan::default() }
+        let kinds = LinkFault::ALL.into_iter().map(LinkFault::as_str).chain(NodeFault::all().map(NodeFault::as_str));
+        Plan { length_ms, windows, strikes, has_skewed_agents: true, kinds: kinds.collect(), ..Plan::default() }
     }
 }
 
@@ -183,7 +188,6 @@ fn shuffled<T>(mut list: Vec<T>, rng: &mut RngStream) -> Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     #[test]
     fn a_run_draws_every_kind_and_the_kills_it_was_told() {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::agents::Published;
 use super::hierarchy::LINKS;
-use super::plan::Plan;
+use super::plan::{NodeFault, Plan};
 use super::strikes::Struck;
 use super::verdict::Verdict;
 use crate::proxy::Tally;
@@ -68,11 +68,10 @@ impl KillReport {
         tally: &Tally,
         verdict: Verdict,
     ) -> KillReport {
-        let planned_links: BTreeMap<&str, u64> = plan.windows.iter().map(|window| (window.fault.as_str(), 0)).collect();
         let mut link_faults = tally.by_fault();
-        link_faults.retain(|name, _| planned_links.contains_key(name));
+        link_faults.retain(|name, _| plan.kinds.contains(name));
         let mut node_faults: BTreeMap<&'static str, u64> =
-            plan.strikes.iter().map(|strike| (strike.what.as_str(), 0)).collect();
+            NodeFault::all().map(|fault| (fault.as_str(), 0)).filter(|(name, _)| plan.kinds.contains(name)).collect();
         for (name, times) in &struck.faults {
             *node_faults.entry(name).or_default() += times;
         }

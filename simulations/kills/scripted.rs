@@ -35,6 +35,7 @@ impl Plan {
                 plan.not_shown.push(fault.kind.as_str());
                 continue;
             }
+            plan.kinds.extend(links.iter().map(|fault| fault.as_str()).chain(nodes.map(NodeFault::as_str)));
             plan.has_skewed_agents |= fault.kind.is_of_clock() && is_agents(fault.of);
             let periods = fault.period_ms().map_or(1, |period| span_ms.div_euclid(period).max(1) as u64);
             let shown = |number: usize| {
@@ -67,6 +68,8 @@ impl Plan {
         plan.day_ms = Some(day_ms);
         plan.windows = windows;
         plan.strikes = thinned(strikes, seed, kills as usize);
+        plan.kinds.extend(plan.windows.iter().map(|window| window.fault.as_str()));
+        plan.kinds.extend(plan.strikes.iter().map(|strike| strike.what.as_str()));
         plan.not_shown.sort_unstable();
         plan.not_shown.dedup();
         plan
@@ -208,6 +211,16 @@ mod tests {
         };
         assert_eq!(plan.strikes.iter().filter(|strike| wanted(strike)).count(), OTHERS_MAX);
         assert_eq!((plan.strikes.len(), plan.windows.len()), (OTHERS_MAX, 0));
+        assert_eq!(plan.kinds.into_iter().collect::<Vec<_>>(), ["pause"]);
+    }
+
+    #[test]
+    fn a_kind_that_this_seed_draws_at_no_moment_is_a_probe_all_the_same() {
+        let text =
+            "[[fault]]\nkind = \"clock-ahead\"\nof = \"leaf\"\nevery_secs = 86_400\nfor_secs = 60\nshare = 0.0001\n";
+        let plan = plan(text, 1);
+        assert!(plan.strikes.is_empty());
+        assert_eq!(plan.kinds.into_iter().collect::<Vec<_>>(), ["clock-ahead"]);
     }
 
     #[test]

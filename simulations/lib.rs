@@ -22,5 +22,6 @@ pub mod polls;
 
 pub mod chaos;
 pub mod kills;
+pub mod proxy;
 
 pub mod usage;

@@ -12,12 +12,17 @@ use super::gate::{BodyBytes, IntakeTimes};
 /// Once its first bytes are there, a body gets room for so many at once: most are no longer, and none is moved then.
 const FIRST_ROOM: u64 = 64 << 10;
 
-/// Reads exactly `length` bytes. Errors: 408 for a slow sender, 400 for one that ends early or late, 415 for first bytes
-/// that are not those of the name's ending, 503 without room for them.
+/// Reads exactly `length` bytes. Errors: 408 for a slow sender and for a body that ends early, since a link that broke says
+/// nothing against the package; 400 for one that ends late; 415 for first bytes that are not those of the name's ending;
+/// 503 without room for them.
+///
+/// With a `declared` digest first bytes count only when the whole body has it: else they were changed on the way, and it is
+/// the caller's to say so.
 pub async fn read(
     mut payload: Payload,
     length: u64,
     name: &UploadName,
+    declared: Option<Digest>,
     times: IntakeTimes,
     room: &mut BodyBytes,
 ) -> Result<(Bytes, Digest), Refusal> {
@@ -25,12 +30,12 @@ pub async fn read(
     let mut hash = Sha256::new();
     // Grown as bytes come: a declared length alone takes no memory.
     let mut body = BytesMut::new();
-    let mut checked = false;
+    let (mut checked, mut strange) = (false, None);
     loop {
         let next = std::future::poll_fn(|cx| futures_core::Stream::poll_next(std::pin::Pin::new(&mut payload), cx));
         let chunk = match timeout_at((Instant::now() + times.silence).min(whole), next).await {
             Ok(Some(Ok(chunk))) => chunk,
-            Ok(Some(Err(_))) => return Err(Refusal::new(400, "body", "the body ended before its declared length")),
+            Ok(Some(Err(_))) => return Err(cut_short()),
             Ok(None) => break,
             Err(_) => return Err(Refusal::new(408, "slow", "the body came too slowly")),
         };
@@ -45,13 +50,26 @@ pub async fn read(
         body.extend_from_slice(&chunk);
         // Four bytes tell every ending's beginning; a shorter body is judged at its end.
         if !checked && body.len() >= 4 {
-            wire::check_first_bytes(name, &body)?;
             checked = true;
+            strange = wire::check_first_bytes(name, &body).err();
+            if let (Some(refusal), None) = (&strange, declared) {
+                return Err(refusal.clone());
+            }
         }
     }
     if body.len() as u64 != length {
-        return Err(Refusal::new(400, "body", "the body ended before its declared length"));
+        return Err(cut_short());
     }
-    wire::check_first_bytes(name, &body)?;
-    Ok((body.freeze(), Digest(hash.finalize().into())))
+    if !checked {
+        strange = wire::check_first_bytes(name, &body).err();
+    }
+    let digest = Digest(hash.finalize().into());
+    match strange {
+        Some(refusal) if declared.is_none_or(|declared| declared == digest) => Err(refusal),
+        _ => Ok((body.freeze(), digest)),
+    }
+}
+
+fn cut_short() -> Refusal {
+    Refusal::new(408, "body", "the body ended before its declared length: send it again")
 }

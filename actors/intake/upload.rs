@@ -10,7 +10,7 @@ use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use muster::formats::wire::{self, Refusal};
-use muster::id::{Guid, TenantId};
+use muster::id::{Digest, Guid, TenantId};
 use muster::model::fact::FactKey;
 use muster::model::package::{Kind, PackageKey, Receipt, ReceiptState};
 use muster::model::stored;
@@ -108,6 +108,11 @@ fn final_refusal(status: u16, code: &'static str, message: impl Into<String>) ->
     (Refusal::new(status, code, message), None)
 }
 
+fn changed_on_the_way() -> Refused {
+    let message = "the body's SHA-256 is not the one its header names: it was changed on the way, send it again";
+    final_refusal(422, answer::DIGEST_MISMATCH, message)
+}
+
 async fn take(
     request: &HttpRequest,
     payload: Payload,
@@ -119,6 +124,11 @@ async fn take(
     let plain = |refusal| (refusal, None);
     let name = wire::upload_name(folder, name).map_err(plain)?;
     let head = wire::upload_head(name.folder, intake.node, |header| text_header(request, header)).map_err(plain)?;
+    if length == 0 {
+        // What has a digest was not empty when it was sent.
+        let was_empty = head.digest.is_none_or(|digest| digest == Digest::of(b""));
+        return Err(if was_empty { final_refusal(400, "empty", "the body is empty") } else { changed_on_the_way() });
+    }
     if intake.hands_on && head.via.len() >= wire::HOPS_MAX {
         let message =
             format!("{} hops, and this node would be one more than the {} allowed", head.via.len(), wire::HOPS_MAX);
@@ -131,14 +141,13 @@ async fn take(
     }
     intake.has_room()?;
     let mut room = intake.gate.body().map_err(|refusal| (refusal, intake.come_again()))?;
-    let read = body::read(payload, length, &name, intake.gate.times(), &mut room).await;
+    let read = body::read(payload, length, &name, head.digest, intake.gate.times(), &mut room).await;
     let (bytes, digest) = read.map_err(|refusal| {
         let retry = if refusal.status == 503 { intake.come_again() } else { None };
         (refusal, retry)
     })?;
     if head.digest.is_some_and(|wanted| wanted != digest) {
-        let message = "the body's SHA-256 is not the one its header names: it was changed on the way, send it again";
-        return Err(final_refusal(422, answer::DIGEST_MISMATCH, message));
+        return Err(changed_on_the_way());
     }
     let envelope = admission::envelope(head, name, length, digest, intake.clock.now(), intake.node);
     let key = envelope.key();
@@ -247,9 +256,6 @@ fn check_head(request: &HttpRequest) -> Result<u64, Refused> {
     if length > wire::BODY_BYTES_MAX {
         let message = format!("{length} bytes, at most {} are taken", wire::BODY_BYTES_MAX);
         return Err(final_refusal(413, "size", message));
-    }
-    if length == 0 {
-        return Err(final_refusal(400, "empty", "the body is empty"));
     }
     Ok(length)
 }

@@ -21,10 +21,10 @@ use crate::fleet::{Contents, Driver};
 /// Options of `muster-sim chaos`.
 #[derive(Debug, clap::Args)]
 pub struct ChaosArgs {
-    /// What is simulated and what goes wrong
-    #[arg(long, value_name = "F", required_unless_present = "real", conflicts_with = "real")]
+    /// What is simulated and what goes wrong; with --real the kinds of faults and when they strike
+    #[arg(long, value_name = "F", required_unless_present = "real")]
     scenario: Option<PathBuf>,
-    /// Real processes, HTTP and files, and kill -9, in place of a scenario
+    /// Real processes, HTTP and files, a fault proxy on every link, and kill -9
     #[arg(long)]
     real: bool,
     /// One run for each of these seeds, the last one included
@@ -37,11 +37,14 @@ pub struct ChaosArgs {
     #[arg(long, value_enum, default_value_t = Contents::Sizes, conflicts_with = "real")]
     content: Contents,
     /// Kills of one run with --real
-    #[arg(long, value_name = "N", default_value_t = 200, requires = "real", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 40, requires = "real", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     kills: u32,
     /// Agents that upload meanwhile with --real
     #[arg(long, value_name = "N", default_value_t = 8, requires = "real", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     agents: u32,
+    /// Longest time in seconds that a node stands still with --real
+    #[arg(long, value_name = "N", default_value_t = 4, requires = "real", value_parser = clap::value_parser!(u32).range(1..=120))]
+    pause_secs: u32,
     /// Folder of shrunk scenarios; with --real of the nodes' data, logs and reports, and it must not exist yet
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,

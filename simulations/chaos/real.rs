@@ -1,50 +1,125 @@
-//! Kill -9 of real nodes, one run for each seed.
+//! Chaos with real processes, one run for each seed.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
+use muster::config::Document;
 use muster_actors::command::{Failure, print_line};
+use muster_actors::errors::Chain;
+use serde_json::{Value, json};
 
 use super::ChaosArgs;
-use crate::kills::{self, KillOptions};
+use crate::fleet::scenario_text;
+use crate::kills::{self, KillError, KillOptions, KillReport, Plan};
+use crate::scenario::{Overrides, Scenario};
 
 /// Runs every seed; fails when an invariant is broken.
 pub fn run(args: ChaosArgs) -> Result<(), Failure> {
     let usage = |text: String| Failure { text, exit: 2 };
-    let out = args.out.unwrap_or_else(|| PathBuf::from("muster-chaos"));
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("muster-chaos"));
     if out.exists() {
         return Err(usage(format!("`{}` exists already: remove it or name another --out", out.display())));
     }
-    let muster = match args.muster {
-        Some(path) => path,
+    let muster = match &args.muster {
+        Some(path) => path.clone(),
         None => std::env::current_exe().map_err(|error| Failure::work(&error))?.with_file_name("muster"),
     };
     if !muster.is_file() {
         return Err(usage(format!("`{}` is no program: build it, or name it by --muster", muster.display())));
     }
-    let mut broken = Vec::new();
-    for seed in args.seeds.0 {
+    let scenario = args.scenario.as_deref().map(scenario).transpose()?;
+    let pause_ms_max = i64::from(args.pause_secs) * 1_000;
+    let mut sum = Sum::default();
+    for seed in args.seeds.0.clone() {
+        let plan = match &scenario {
+            Some(scenario) => Plan::of_scenario(scenario, seed, args.kills, pause_ms_max),
+            None => Plan::of_everything(seed, args.kills, pause_ms_max),
+        };
         let folder = out.join(format!("seed-{seed}"));
-        let options = KillOptions { muster: muster.clone(), folder, seed, kills: args.kills, agents: args.agents };
-        let report = kills::run(&options).map_err(|error| {
-            let Failure { text, exit } = Failure::work(&error);
-            Failure { text: format!("seed {seed}: {text}"), exit }
-        })?;
-        let line = serde_json::json!({ "seed": seed, "report": report });
+        let options = KillOptions { muster: muster.clone(), folder, seed, plan, agents: args.agents };
+        sum.seeds += 1;
+        let line = match kills::run(&options) {
+            Ok(report) => {
+                sum.add(&report);
+                report.to_json()
+            }
+            // What does not come to rest, or up again, is a broken promise of the nodes.
+            Err(error @ (KillError::NoRest { .. } | KillError::NotReady { .. })) => {
+                sum.failed.push(seed);
+                json!({ "seed": seed, "violations": [{ "id": "I10", "what": error.to_string() }] })
+            }
+            Err(error) => {
+                let Failure { text, exit } = Failure::work(&error);
+                return Err(Failure { text: format!("seed {seed}: {text}"), exit });
+            }
+        };
         print_line(&line.to_string()).map_err(|error| Failure::work(&error))?;
-        if !report.verdict.violations.is_empty() {
-            broken.push(seed);
-        }
     }
-    if broken.is_empty() {
-        return Ok(());
+    print_line(&sum.to_json().to_string()).map_err(|error| Failure::work(&error))?;
+    let never = sum.never();
+    if !never.is_empty() {
+        eprintln!("muster-sim: no run reached {}: what it stands for was not tried", never.join(", "));
     }
-    let (seeds, out) = (format!("{broken:?}"), out.display());
+    let Some(first) = sum.failed.first() else { return Ok(()) };
+    let scenario = args.scenario.map_or(String::new(), |file| format!(" --scenario {}", file.display()));
     let text = format!(
-        "invariants are broken with seeds {seeds}; stores and logs are in `{out}`; again: muster-sim chaos --real --seeds \
-         {first} --kills {kills} --agents {agents} --out OTHER",
-        first = broken[0],
+        "invariants are broken with seeds {seeds:?}; stores and logs are in `{out}`; again: muster-sim chaos --real{scenario} \
+         --seeds {first} --kills {kills} --agents {agents} --pause-secs {pause} --out OTHER",
+        seeds = sum.failed,
+        out = out.display(),
         kills = args.kills,
         agents = args.agents,
+        pause = args.pause_secs,
     );
     Err(Failure { text, exit: 1 })
+}
+
+fn scenario(file: &Path) -> Result<Scenario, Failure> {
+    let text = scenario_text(Some(file))?;
+    let document = Document { text: &text, file: &file.display().to_string() };
+    Scenario::read(&document, Overrides::default())
+        .map_err(|error| Failure { text: Chain(&error).to_string(), exit: 2 })
+}
+
+/// Sums over all seeds.
+#[derive(Default)]
+struct Sum {
+    seeds: u64,
+    probes: BTreeMap<&'static str, u64>,
+    kills: BTreeMap<&'static str, u32>,
+    published: u64,
+    not_shown: Vec<&'static str>,
+    failed: Vec<u64>,
+}
+
+impl Sum {
+    fn add(&mut self, report: &KillReport) {
+        self.published += report.published;
+        for (name, times) in report.probes() {
+            *self.probes.entry(name).or_default() += times;
+        }
+        for (name, times) in &report.kills {
+            *self.kills.entry(name).or_default() += times;
+        }
+        self.not_shown.clone_from(&report.not_shown);
+        if !report.verdict.violations.is_empty() {
+            self.failed.push(report.seed);
+        }
+    }
+
+    fn never(&self) -> Vec<&'static str> {
+        self.probes.iter().filter(|(_, times)| **times == 0).map(|(name, _)| *name).collect()
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "seeds": self.seeds,
+            "published": self.published,
+            "kills": self.kills,
+            "probes": self.probes,
+            "failed_seeds": self.failed,
+            "never_reached": self.never(),
+            "not_shown": self.not_shown,
+        })
+    }
 }

@@ -12,12 +12,12 @@ use muster::formats::wire::header;
 use muster::id::{Digest, Guid};
 use muster::model::package::{Kind, Origin, PackageKey, Stream};
 use muster::rng::RngStream;
-use muster::time::Timestamp;
+use muster::time::{DAY_MS, Timestamp};
 use muster::upload::answer::{Verdict, verdict};
 use muster_actors::clock::{Clock, WallClock};
 use muster_actors::upload_client::UploadClient;
 
-use super::Place;
+use super::hierarchy::{Place, Role};
 
 /// A report that had a receipt.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +43,12 @@ pub struct Published {
     pub unanswered: u64,
     /// Answers that no agent can deal with; none is expected.
     pub refused: Vec<String>,
+    /// Reports whose agent's clock was a day ahead or behind.
+    pub skewed: u64,
 }
+
+/// To whom they send, the child more often than others.
+const RECEIVERS: [Role; 6] = [Role::Child, Role::Child, Role::Child, Role::Spare, Role::Parent, Role::Server];
 
 /// Agents at work, on a thread of their own.
 pub struct Agents {
@@ -52,12 +57,14 @@ pub struct Agents {
 }
 
 /// Starts `count` agents.
-pub fn start(count: u32, seed: u64, place: Place) -> io::Result<Agents> {
+/// With `has_skew` their clocks are a day off now and then.
+pub fn start(count: u32, seed: u64, place: Place, has_skew: bool) -> io::Result<Agents> {
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = stop.clone();
     let work = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let agents = (0..count).map(|number| runtime.spawn(agent(u64::from(number), seed, place, stopped.clone())));
+        let agents =
+            (0..count).map(|number| runtime.spawn(agent(u64::from(number), seed, place, has_skew, stopped.clone())));
         let agents: Vec<_> = agents.collect();
         let mut all = Published::default();
         for task in agents {
@@ -66,6 +73,7 @@ pub fn start(count: u32, seed: u64, place: Place) -> io::Result<Agents> {
             all.receipts += one.receipts;
             all.unanswered += one.unanswered;
             all.refused.extend(one.refused);
+            all.skewed += one.skewed;
         }
         all.reports.sort();
         Ok(all)
@@ -82,7 +90,7 @@ impl Agents {
     }
 }
 
-async fn agent(number: u64, seed: u64, place: Place, stop: Arc<AtomicBool>) -> Published {
+async fn agent(number: u64, seed: u64, place: Place, has_skew: bool, stop: Arc<AtomicBool>) -> Published {
     let mut rng = RngStream::new(seed, number + 1, 0);
     let (guid, epoch) = (Guid::from_random(rng.bytes()), rng.bits());
     let client = UploadClient::new().expect("an HTTP client");
@@ -90,7 +98,13 @@ async fn agent(number: u64, seed: u64, place: Place, stop: Arc<AtomicBool>) -> P
     let mut sequence = 0;
     while !stop.load(Ordering::Relaxed) {
         sequence += 1;
-        let collected_at = WallClock.now();
+        let off_ms = match rng.below(20) {
+            0 if has_skew => DAY_MS,
+            1 if has_skew => -DAY_MS,
+            _ => 0,
+        };
+        done.skewed += u64::from(off_ms != 0);
+        let collected_at = Timestamp(WallClock.now().0 + off_ms);
         let body = body(number, sequence, collected_at);
         let digest = Digest::of(&body);
         let name = format!("root on pc{number} at {} (Full).ndi.gz", collected_at.to_stamp());
@@ -106,7 +120,7 @@ async fn agent(number: u64, seed: u64, place: Place, stop: Arc<AtomicBool>) -> P
         let mut wanted = if rng.below(8) == 0 { 2 } else { 1 };
         let mut has_receipt = false;
         while wanted > 0 {
-            let to = [place.child, place.child, place.child, place.parent, place.server][rng.below(5) as usize];
+            let to = place.link(None, RECEIVERS[rng.below(RECEIVERS.len() as i64) as usize]);
             let answer =
                 client.put(&format!("http://{to}/ManageSoftRL"), "Inventories", &name, &headers, body.clone()).await;
             match verdict(&answer, digest, body.len() as u64) {
@@ -114,7 +128,8 @@ async fn agent(number: u64, seed: u64, place: Place, stop: Arc<AtomicBool>) -> P
                     (has_receipt, wanted) = (true, wanted - 1);
                     done.receipts += 1;
                 }
-                Verdict::Later { .. } => done.unanswered += 1,
+                // Full disks are part of a run; another node has room.
+                Verdict::Later { .. } | Verdict::Full => done.unanswered += 1,
                 other => {
                     done.refused.push(format!("{name} at {to}: {other:?}"));
                     break;

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,40 +9,19 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::KillError;
+use super::clock::Stepped;
+use super::hierarchy::Role;
 
 /// How long a node may take from its start to its first answer.
 pub const READY_MAX: Duration = Duration::from_secs(30);
 /// How long a node may take to end when it is asked to.
 const END_MAX: Duration = Duration::from_secs(30);
-
-/// Addresses of one run. Each run has loopback addresses of its own, so ports can be fixed over restarts without meeting
-/// those of another run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The server takes uploads here.
-    pub server: SocketAddr,
-    /// The server answers operators here.
-    pub operator: SocketAddr,
-    /// The parent beacon.
-    pub parent: SocketAddr,
-    /// The child beacon.
-    pub child: SocketAddr,
-}
-
-impl Place {
-    /// The place of the run with this seed in this process.
-    pub fn of(seed: u64) -> Place {
-        let mixed = muster::rng::mix(u64::from(std::process::id()), seed).to_be_bytes();
-        // 127.0.0.0/16 is left to everybody else.
-        let address = Ipv4Addr::new(127, mixed[0].max(1), mixed[1], mixed[2].clamp(1, 254));
-        let at = |port| SocketAddr::from((address, port));
-        Place { server: at(7_080), parent: at(7_081), child: at(7_082), operator: at(8_080) }
-    }
-}
+/// Bytes that no disk has free.
+const RESERVE_OF_ALL: &str = "4611686018427387904";
 
 /// See the module's head.
 pub struct Node {
-    role: &'static str,
+    role: Role,
     muster: PathBuf,
     config: PathBuf,
     log: PathBuf,
@@ -51,12 +29,16 @@ pub struct Node {
     health: Option<String>,
     operator: Option<String>,
     process: Option<Child>,
+    is_paused: bool,
+    clock: Option<Stepped>,
+    has_no_room: bool,
 }
 
 impl Node {
     /// The node `role` with this configuration, not started.
-    pub fn new(muster: &Path, folder: &Path, role: &'static str, config: &str) -> Result<Node, KillError> {
-        let path = folder.join(format!("{role}.toml"));
+    pub fn new(muster: &Path, folder: &Path, role: Role, config: &str) -> Result<Node, KillError> {
+        let name = role.as_str();
+        let path = folder.join(format!("{name}.toml"));
         fs::create_dir_all(folder).and_then(|()| fs::write(&path, config)).map_err(failed("write a configuration"))?;
         let option = |name: &str| {
             let value = config.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = \""));
@@ -66,15 +48,18 @@ impl Node {
             role,
             muster: muster.to_path_buf(),
             config: path,
-            log: folder.join(format!("{role}.log")),
+            log: folder.join(format!("{name}.log")),
             health: option("listen"),
             operator: option("operator"),
             process: None,
+            is_paused: false,
+            clock: None,
+            has_no_room: false,
         })
     }
 
     /// Its role in the run.
-    pub fn role(&self) -> &'static str {
+    pub fn role(&self) -> Role {
         self.role
     }
 
@@ -84,25 +69,48 @@ impl Node {
     }
 
     /// Number of its process while it has one.
-    pub fn pid(&self) -> Option<u32> {
-        self.process.as_ref().map(Child::id)
+    pub fn pid(&self) -> Option<Pid> {
+        self.process.as_ref().map(Pid::from_child)
+    }
+
+    /// From its next life on it goes by this clock.
+    pub fn go_by(&mut self, clock: Stepped) {
+        self.clock = Some(clock);
+    }
+
+    /// Its clock, when it is one that can be stepped.
+    pub fn clock(&self) -> Option<&Stepped> {
+        self.clock.as_ref()
+    }
+
+    /// From its next life on, whether it has to take its disk for full.
+    pub fn keep_free(&mut self, everything: bool) {
+        self.has_no_room = everything;
+    }
+
+    /// Whether it should run and does not: it has ended of itself. The process is reaped then.
+    pub fn has_ended(&mut self) -> bool {
+        let ended = self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(Some(_))));
+        if ended {
+            self.process = None;
+        }
+        ended
     }
 
     /// Begins a life; it may be killed before it is ready.
     pub fn spawn(&mut self) -> Result<(), KillError> {
-        let command = match self.role {
-            "parent" | "child" => "beacon",
-            role => role,
-        };
         let log = File::options().create(true).append(true).open(&self.log).map_err(failed("open a log"))?;
         let process = Command::new(&self.muster)
-            .args([command, "--config"])
+            .args([self.role.command(), "--config"])
             .arg(&self.config)
+            .envs(self.clock.iter().flat_map(Stepped::environment))
+            .envs(self.has_no_room.then_some(("MUSTER_DISK_RESERVE_BYTES", RESERVE_OF_ALL)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn();
         self.process = Some(process.map_err(failed("start `muster`"))?);
+        self.is_paused = false;
         Ok(())
     }
 
@@ -125,7 +133,7 @@ impl Node {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Err(KillError::NotReady { role: self.role, last: self.last_line() })
+        Err(KillError::NotReady { role: self.role.as_str(), last: self.last_line() })
     }
 
     fn last_line(&self) -> String {
@@ -139,8 +147,26 @@ impl Node {
         process.kill().and_then(|()| process.wait()).map(drop).map_err(failed("kill a node"))
     }
 
+    /// SIGSTOP: it stands still until [`Node::resume`].
+    pub fn pause(&mut self) -> Result<(), KillError> {
+        let Some(pid) = self.pid() else { return Ok(()) };
+        self.is_paused = true;
+        kill_process(pid, Signal::STOP).map_err(|error| failed("pause a node")(error.into()))
+    }
+
+    /// SIGCONT, if it is paused.
+    pub fn resume(&mut self) -> Result<(), KillError> {
+        match self.pid() {
+            Some(pid) if std::mem::take(&mut self.is_paused) => {
+                kill_process(pid, Signal::CONT).map_err(|error| failed("resume a node")(error.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Asks it to end, and waits for that.
     pub fn stop(&mut self) -> Result<(), KillError> {
+        self.resume()?;
         let Some(mut process) = self.process.take() else { return Ok(()) };
         let pid = Pid::from_child(&process);
         kill_process(pid, Signal::TERM).map_err(|error| failed("stop a node")(error.into()))?;

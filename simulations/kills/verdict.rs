@@ -2,22 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster::id::{Digest, TenantId};
-use muster::model::device::DeviceFact;
-use muster::model::fact::{FactKey, FactKind};
-use muster::model::package::{Envelope, Kind, Origin, PackageKey};
+use muster::id::Guid;
+use muster::model::package::{Kind, Origin, PackageKey};
 use muster::model::settlement::{FinalState, Settlement};
 use muster::model::staged::StagedRecord;
-use muster::model::stored;
 use muster::upload::ledger::{Counts, StreamLedger};
 use muster_actors::agent::status::AgentStatus;
-use muster_actors::log::{Disk, FactIndex, Facts, FolderDisk, Packages, SEGMENT_BYTES};
 
 use super::agents::{Published, Report};
+use super::hierarchy::Role;
+use super::stores::Stores;
+use super::strikes::Struck;
 use super::{KillError, Node, REST_MAX};
+use crate::invariants::Invariants;
+use crate::proxy::Tally;
 
 /// So long nothing more is settled when all is at rest.
 const AT_REST: Duration = Duration::from_secs(3);
@@ -40,8 +40,25 @@ pub struct Verdict {
     pub settled: BTreeMap<&'static str, u64>,
     /// Devices.
     pub devices: u64,
-    /// What is broken; nothing is expected.
+    /// How often each invariant was looked at.
+    #[serde(skip)]
+    pub invariants: Invariants,
+    /// What is broken, the first of each kind; nothing is expected.
     pub violations: Vec<Violation>,
+}
+
+impl Verdict {
+    /// One more look at `id`; `wrong` says what is broken.
+    pub fn add(&mut self, id: &'static str, wrong: impl IntoIterator<Item = String>) {
+        let mut wrong = wrong.into_iter().peekable();
+        if wrong.peek().is_none() {
+            self.invariants.held(id, 1);
+        }
+        for what in wrong {
+            self.invariants.check(id, false, || what.clone());
+            self.violations.push(Violation { id, what });
+        }
+    }
 }
 
 /// Waits until every published report has a final state: as many have one, and for a while no more follow, because the
@@ -68,7 +85,7 @@ pub fn wait_for_rest(server: &Node, published: u64) -> Result<(), KillError> {
 
 /// Waits until the list of devices and their software show each agent's newest report, as operators see it. What is not
 /// shown in the end is a broken promise of the view.
-pub fn devices_shown(server: &Node, published: &Published) -> Result<Vec<Violation>, KillError> {
+pub fn devices_shown(server: &Node, published: &Published) -> Result<Vec<String>, KillError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| KillError::World { doing: "start a runtime".into(), source })?;
     let mut newest: BTreeMap<String, u64> = BTreeMap::new();
@@ -83,11 +100,8 @@ pub fn devices_shown(server: &Node, published: &Published) -> Result<Vec<Violati
             // A report that was stored but not answered may be one newer.
             !shown.get(*name).is_some_and(|(model, counter)| model == counter && model >= wanted)
         });
-        let wrong: Vec<Violation> = wrong
-            .map(|(name, wanted)| {
-                let what = format!("{name} shows {:?}, its newest report is {wanted}", shown.get(name));
-                Violation { id: "I8", what }
-            })
+        let wrong: Vec<String> = wrong
+            .map(|(name, wanted)| format!("{name} shows {:?}, its newest report is {wanted}", shown.get(name)))
             .collect();
         if wrong.is_empty() || Instant::now() > until {
             return Ok(wrong);
@@ -96,7 +110,6 @@ pub fn devices_shown(server: &Node, published: &Published) -> Result<Vec<Violati
     }
 }
 
-/// Model and version of the counting package by name of each device.
 /// Waits until the agent with this data folder has nothing queued and a receipt of its last life; what that was for.
 pub fn delivered_by(data: &Path) -> Result<PackageKey, KillError> {
     let until = Instant::now() + REST_MAX;
@@ -116,6 +129,7 @@ pub fn delivered_by(data: &Path) -> Result<PackageKey, KillError> {
     }
 }
 
+/// Model and version of the counting package by name of each device.
 async fn shown(client: &reqwest::Client, server: &Node) -> Option<BTreeMap<String, (u64, u64)>> {
     let get = async |path: String| {
         let url = format!("http://{}/api/v1/{path}", server.operator()?);
@@ -140,108 +154,111 @@ async fn settled(client: &reqwest::Client, server: &Node) -> Option<u64> {
     Some(of("imported")? + of("stale")? + of("quarantined")? + of("expired")?)
 }
 
-fn packages(folder: &Path, role: &'static str) -> Result<Packages, KillError> {
-    let failed = |why: String| KillError::Store { role, why };
-    let disk: Arc<dyn Disk> =
-        Arc::new(FolderDisk::open(&folder.join(role).join("packages")).map_err(|error| failed(error.to_string()))?);
-    Ok(Packages::open(disk, SEGMENT_BYTES, 1).map_err(|error| failed(error.to_string()))?.0)
-}
-
-fn all<K, T: serde::de::DeserializeOwned>(
-    facts: &FactIndex,
-    kind: FactKind,
-    part: impl Fn(FactKey) -> Option<K>,
-) -> Result<Vec<(K, T)>, KillError> {
-    let (mut found, mut wrong) = (Vec::new(), None);
-    let damaged = facts.each(&kind.prefix(None), |key, _, value| {
-        match (FactKey::decode(key).and_then(&part), stored::unpack(&value)) {
-            (Some(part), Ok(value)) => found.push((part, value)),
-            (_, value) => wrong = Some(format!("a fact does not read: {:?}", value.err())),
-        }
-    });
-    let wrong = wrong.or(damaged.into_iter().next().map(|(_, error)| error.to_string()));
-    wrong.map_or(Ok(found), |why| Err(KillError::Store { role: "server", why }))
-}
-
-/// Checks the invariants on the stores that the nodes left below `folder`.
-pub fn judge(folder: &Path, published: &Published) -> Result<Verdict, KillError> {
-    let failed = |why: String| KillError::Store { role: "server", why };
-    let disk = FolderDisk::open(&folder.join("server/facts")).map_err(|error| failed(error.to_string()))?;
-    let (facts, _) = Facts::open(Arc::new(disk), SEGMENT_BYTES, 1).map_err(|error| failed(error.to_string()))?;
-    let facts = facts.index();
-    let settled: BTreeMap<PackageKey, Settlement> = all(&facts, FactKind::Package, |key| match key {
-        FactKey::Package(_, package) => Some(package),
-        _ => None,
-    })?
-    .into_iter()
-    .collect();
+/// Checks the invariants on what the nodes left, and what the run saw beside it.
+pub fn judge(stores: &Stores, published: &Published, struck: &Struck, tally: &Tally) -> Verdict {
+    let settled = &stores.settled;
     let mut broken = Broken::default();
-    for role in ["server", "parent", "child", "agent"] {
-        let log = std::fs::read_to_string(folder.join(format!("{role}.log"))).unwrap_or_default();
-        let panics = log.lines().filter(|line| line.contains("panicked at"));
-        broken.extend("no panic", panics.map(|line| format!("the {role}: {line}")));
-    }
-    broken.extend("I16", published.refused.iter().map(|refused| format!("an agent was refused: {refused}")));
-    broken.bodies(&packages(folder, "server")?, &settled);
-    for role in ["parent", "child"] {
-        let held = packages(folder, role)?.index().totals().0;
+    broken.note("no panic", stores.panics.iter().cloned());
+    broken.check("I16", published.refused.is_empty(), || format!("an agent was refused: {:?}", published.refused));
+    broken.check("I3", tally.false_receipts.is_empty(), || format!("{:?}", tally.false_receipts));
+    broken.check("I5", stores.unreadable.is_empty(), || format!("{:?}", stores.unreadable));
+    broken.bodies(stores);
+    for (role, packages) in &stores.packages {
         // A released package may come back after a kill and is then sent once more; at rest nothing is held.
-        broken.check("I10", held == 0, || format!("{held} packages are held at the {role} at rest"));
+        let held = packages.len();
+        let is_server = *role == Role::Server;
+        broken.check("I10", is_server || held == 0, || {
+            format!("{held} packages are held at the {} at rest", role.as_str())
+        });
     }
-    broken.reports(&published.reports, &settled);
+    for (role, aside) in &stores.aside {
+        broken
+            .check("I16", aside.is_empty(), || format!("the {} has set aside good packages: {aside:?}", role.as_str()));
+    }
+    broken.reports(&published.reports, settled);
     let host = published.of_this_host.as_ref();
     if let Some(key) = host {
         let is_imported = settled.get(key).is_some_and(|entry| entry.state == FinalState::Imported);
         broken.check("I1", is_imported, || format!("the last report of this host, {}, is not imported", key.digest));
     }
-    let ledgers = all(&facts, FactKind::Ledger, |key| match key {
-        FactKey::Ledger(_, origin, _) => Some(origin),
-        _ => None,
-    })?;
-    broken.ledger(&ledgers, &settled, host.map(|key| &key.origin));
-    let records: Vec<((), StagedRecord)> = all(&facts, FactKind::Record, |_| Some(()))?;
-    broken.staged(&records, &settled, &published.reports);
-    let devices: Vec<((), DeviceFact)> = all(&facts, FactKind::Device, |_| Some(()))?;
-    let live = devices.iter().filter(|(_, fact)| fact.device.merged_into.is_none()).count();
     let agents: BTreeSet<&Origin> = published.reports.iter().map(|report| &report.key.origin).collect();
+    broken.ways(settled, &agents, host.map(|key| &key.origin));
+    broken.ledger(&stores.ledgers, settled, host.map(|key| &key.origin));
+    broken.staged(&stores.records, settled, &published.reports);
+    let live = stores.devices.iter().filter(|fact| fact.device.merged_into.is_none()).count();
     let machines = agents.len() + usize::from(host.is_some());
     broken.check("I2", live == machines, || format!("{live} devices of {machines} machines"));
+    // What was acknowledged while a disk was full is among the receipts, and all of those were looked for above.
+    let full = tally.statuses.get(&507).copied().unwrap_or(0);
+    broken.invariants.held("I17", if broken.is_held("I1") { full } else { 0 });
+    broken.invariants.held("I9", if broken.is_held("I8") { published.skewed } else { 0 });
+    broken.invariants.held("I19", struck.policy_looks);
+    for what in &struck.policy_went_down {
+        broken.check("I19", false, || what.clone());
+    }
     let mut by_state = BTreeMap::new();
     settled.values().for_each(|settlement| *by_state.entry(settlement.state.as_str()).or_default() += 1);
-    Ok(Verdict { settled: by_state, devices: live as u64, violations: broken.0 })
+    Verdict { settled: by_state, devices: live as u64, invariants: broken.invariants, violations: broken.violations }
 }
 
+/// Violations of one invariant that are told; the others are counted.
+const TOLD_MAX: u64 = 5;
+
 #[derive(Default)]
-struct Broken(Vec<Violation>);
+struct Broken {
+    invariants: Invariants,
+    violations: Vec<Violation>,
+    told: BTreeMap<&'static str, u64>,
+}
 
 impl Broken {
     fn check(&mut self, id: &'static str, holds: bool, what: impl FnOnce() -> String) {
-        if !holds {
-            self.0.push(Violation { id, what: what() });
+        if holds {
+            self.invariants.held(id, 1);
+        } else {
+            let what = what();
+            self.invariants.check(id, false, || what.clone());
+            self.note(id, [what]);
         }
     }
 
-    fn extend(&mut self, id: &'static str, list: impl IntoIterator<Item = String>) {
-        self.0.extend(list.into_iter().map(|what| Violation { id, what }));
+    fn note(&mut self, id: &'static str, list: impl IntoIterator<Item = String>) {
+        for what in list {
+            let told = self.told.entry(id).or_default();
+            *told += 1;
+            if *told <= TOLD_MAX {
+                self.violations.push(Violation { id, what });
+            }
+        }
+    }
+
+    fn is_held(&self, id: &str) -> bool {
+        !self.told.contains_key(id)
     }
 
     /// I3, I5, I6: what the server keeps is whole, and what was received.
-    fn bodies(&mut self, packages: &Packages, settled: &BTreeMap<PackageKey, Settlement>) {
-        let tenant = TenantId::default_tenant();
-        for held in packages.index().after(None, usize::MAX) {
-            let read = packages.index().read(held.handle).expect("held");
-            let envelope = read.as_ref().ok().and_then(|record| stored::unpack::<Envelope>(&record.head).ok());
-            let is_whole = match (&read, &envelope) {
-                (Ok(record), Some(envelope)) => {
-                    Digest::of(&record.body) == envelope.digest && envelope.key().encode(&tenant) == *held.key
-                }
-                _ => false,
-            };
-            self.check("I6", is_whole, || format!("a kept package is not what was received: {envelope:?}"));
+    fn bodies(&mut self, stores: &Stores) {
+        let Some(kept) = stores.packages.get(&Role::Server) else { return };
+        for (key, is_whole) in kept {
+            for id in ["I3", "I5", "I6"] {
+                self.check(id, *is_whole, || format!("a kept package is not what was received: {key:?}"));
+            }
         }
-        for key in settled.keys() {
-            let is_kept = packages.index().find(&key.encode(&tenant)).is_some();
-            self.check("I4", is_kept, || format!("the bytes of {} are gone before their time", key.digest));
+        for key in stores.settled.keys() {
+            self.check("I4", kept.contains_key(key), || {
+                format!("the bytes of {} are gone before their time", key.digest)
+            });
+        }
+    }
+
+    /// I14 and I18: the ways that packages came, and from whom.
+    fn ways(&mut self, settled: &BTreeMap<PackageKey, Settlement>, agents: &BTreeSet<&Origin>, host: Option<&Origin>) {
+        for (key, settlement) in settled {
+            let nodes: Vec<Guid> = settlement.envelope.hops.iter().map(|hop| hop.node).collect();
+            let is_straight = nodes.len() <= 8 && nodes.iter().collect::<BTreeSet<_>>().len() == nodes.len();
+            self.check("I14", is_straight, || format!("{} came by {nodes:?}", key.digest));
+            let is_known = agents.contains(&key.origin) || host == Some(&key.origin);
+            self.check("I18", is_known, || format!("nobody is {}, of whom {} is said to be", key.origin, key.digest));
         }
     }
 
@@ -249,7 +266,7 @@ impl Broken {
     fn reports(&mut self, reports: &[Report], settled: &BTreeMap<PackageKey, Settlement>) {
         for Report { key, sequence, .. } in reports {
             match settled.get(key).map(|settlement| settlement.state) {
-                Some(FinalState::Imported | FinalState::Stale) => {}
+                Some(FinalState::Imported | FinalState::Stale) => self.check("I1", true, String::new),
                 Some(state) => self.check("I16", false, || format!("report {sequence} of {} is {state}", key.origin)),
                 None => self.check("I1", false, || format!("report {sequence} of {} had a receipt", key.origin)),
             }
@@ -274,18 +291,13 @@ impl Broken {
     }
 
     /// I2 and I8: what is staged has an entry, and is the newest of its agent.
-    fn staged(
-        &mut self,
-        records: &[((), StagedRecord)],
-        settled: &BTreeMap<PackageKey, Settlement>,
-        reports: &[Report],
-    ) {
+    fn staged(&mut self, records: &[StagedRecord], settled: &BTreeMap<PackageKey, Settlement>, reports: &[Report]) {
         let mut newest: BTreeMap<&Origin, u64> = BTreeMap::new();
         for Report { key, sequence, .. } in reports {
             let known = newest.entry(&key.origin).or_default();
             *known = (*known).max(*sequence);
         }
-        for staged in records.iter().flat_map(|((), record)| record.reports()) {
+        for staged in records.iter().flat_map(StagedRecord::reports) {
             let entry = settled.get(&staged.package);
             let origin = &staged.package.origin;
             let is_imported = entry.is_some_and(|entry| entry.state == FinalState::Imported);
@@ -296,6 +308,8 @@ impl Broken {
             let is_newest = sequence.is_some_and(|found| wanted.is_none_or(|wanted| found >= wanted));
             self.check("I8", is_newest, || format!("{origin} shows report {sequence:?}, {wanted:?} is the newest"));
         }
-        self.extend("I1", newest.keys().map(|origin| format!("{origin} has no record")));
+        for origin in newest.keys() {
+            self.check("I1", false, || format!("{origin} has no record"));
+        }
     }
 }

@@ -16,7 +16,7 @@ use super::programs::{Account, Process, Program, SLEEPER, programs};
 use super::reports::{ProgramKey, queued, session_start, told};
 use super::script::{PROGRAMS, Start, Use, draw, is_short, used};
 use super::table::Row;
-use crate::kills::{Node, Place};
+use crate::kills::{Node, Place, Role};
 
 /// How long the nodes may take for what they do at once.
 const SOON: Duration = Duration::from_secs(120);
@@ -84,8 +84,9 @@ pub fn run(options: &UsageOptions) -> Result<UsageReport, UsageError> {
     let (programs, account) = (programs()?, Account::quiet()?);
     let place = Place::of(options.seed);
     let data = options.folder.join("agent");
-    let mut server = Node::new(&options.muster, &options.folder, "server", &server_file(&options.folder, place))?;
-    let mut agent = Node::new(&options.muster, &options.folder, "agent", &agent_file(&data, place, options.period))?;
+    let mut server = Node::new(&options.muster, &options.folder, Role::Server, &server_file(&options.folder, place))?;
+    let mut agent =
+        Node::new(&options.muster, &options.folder, Role::Agent, &agent_file(&data, place, options.period))?;
     let operator = Operator::new(place)?;
     server.start()?;
     operator.meter(options)?;
@@ -196,7 +197,7 @@ fn wait<T>(most: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
 
 /// Processor time that a node has taken so far.
 fn busy(node: &Node) -> Result<Duration, UsageError> {
-    let path = format!("/proc/{}/stat", node.pid().unwrap_or_default());
+    let path = format!("/proc/{}/stat", node.pid().map_or(0, |pid| pid.as_raw_nonzero().get()));
     let failed = |source| UsageError::World { doing: format!("read `{path}`"), source };
     let times = std::fs::read(&path).map_err(failed)?;
     let times = read_times(&times).ok_or_else(|| failed(std::io::ErrorKind::InvalidData.into()))?;
@@ -213,7 +214,8 @@ fn server_file(folder: &Path, place: Place) -> String {
     format!(
         "[server]\ndata = {data:?}\nlisten = \"{}\"\noperator = \"{}\"\n\n[import]\non_arrival = true\n\n[disk]\n\
          reserve_bytes = 0\nreserve_percent = 0\n",
-        place.server, place.operator,
+        place.node(Role::Server),
+        place.operator(),
     )
 }
 
@@ -221,7 +223,7 @@ fn agent_file(data: &Path, place: Place, period: Duration) -> String {
     let (data, period) = (data.display().to_string(), period.as_secs());
     format!(
         "[agent]\ndata = {data:?}\nservers = [\"http://{}\"]\n\n[usage]\nallowed = true\nperiod_secs = {period}\n",
-        place.server
+        place.node(Role::Server)
     )
 }
 
@@ -236,7 +238,7 @@ impl Operator {
     fn new(place: Place) -> Result<Operator, UsageError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| UsageError::World { doing: "start a runtime".into(), source })?;
-        Ok(Operator { runtime, client: reqwest::Client::new(), base: format!("http://{}/api/v1", place.operator) })
+        Ok(Operator { runtime, client: reqwest::Client::new(), base: format!("http://{}/api/v1", place.operator()) })
     }
 
     fn ask(&self, doing: &str, request: reqwest::RequestBuilder) -> Result<Value, UsageError> {

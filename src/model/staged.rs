@@ -67,9 +67,13 @@ impl StagedRecord {
 
     /// Puts `report` in the place of its stream's. A sender that invents streams without end drives out its own oldest.
     /// Gives the stream that was driven out.
-    pub fn stage(&mut self, report: StagedReport) -> Option<Stream> {
+    ///
+    /// A stream's date never goes back: the newer report of a sender whose clock was set back, or whose first beacon's
+    /// was, counts from the older one's date. Else the values of that one would stay until the clock has come as far.
+    pub fn stage(&mut self, mut report: StagedReport) -> Option<Stream> {
         match self.place(&report.stream) {
             Ok(place) => {
+                report.effective = report.effective.max(self.reports[place].effective);
                 self.reports[place] = report;
                 None
             }
@@ -182,6 +186,16 @@ mod tests {
         let texts = |list: [&str; 2]| list.map(str::to_owned).to_vec();
         assert_eq!(of(&staged(&[full.clone(), hardware(9_000)])), (9, texts(["b", "h"]), "9000".into()));
         assert_eq!(of(&staged(&[hardware(4_000), full])), (5, texts(["a", "h"]), "5000".into()));
+    }
+
+    #[test]
+    fn the_report_of_a_clock_that_was_set_back_counts_from_the_date_of_the_one_before() {
+        let before = report("root", ReportType::Full, 90_000, &[(Property::ModelNo, "a")]);
+        let after = report("root", ReportType::Full, 4_000, &[(Property::ModelNo, "b")]);
+        let record = staged(&[before, after.clone()]);
+        let computer = record.computer(&key());
+        assert_eq!((computer.inventory_date, computer.values.get(Property::ModelNo)), (90, Some("b")));
+        assert_eq!(record.report(&after.stream).unwrap().package, after.package);
     }
 
     #[test]

@@ -86,6 +86,10 @@ async fn every_limit_of_a_request_has_its_answer() {
         ("a length that is none", with("content-length", "-1"), 400),
         ("a length with a sign", with("content-length", "+40"), 400),
         ("nothing", sends(b""), 400),
+        ("nothing left of something", cut_to(0), 422),
+        ("no gzip any more", cut_to(1), 422),
+        ("another first byte", flipped(0), 422),
+        ("another last byte", flipped(body(0).len() - 1), 422),
         ("chunks without a length", chunked(&[]), 411),
         ("chunks and a length", chunked(&[("content-length", "40")]), 400),
         // The contract's 501 is the framework's 400: docs/decisions/006-receiver-limits.md.
@@ -125,6 +129,22 @@ async fn every_limit_of_a_request_has_its_answer() {
         }
     }
     node.stop().await;
+}
+
+/// A body of which something between has passed on the first bytes only, as if they were all.
+fn cut_to(length: usize) -> Change {
+    Box::new(move |put| {
+        let digest = Digest::of(&put.body);
+        put.with(header::SHA256, digest).body.truncate(length);
+    })
+}
+
+/// A body with another bit on the way.
+fn flipped(at: usize) -> Change {
+    Box::new(move |put| {
+        let digest = Digest::of(&put.body);
+        put.with(header::SHA256, digest).body[at] ^= 1;
+    })
 }
 
 fn chunked(headers: &'static [(&str, &str)]) -> Change {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
+
 use super::node::{Node, Put, answer, limits, node, send, until_closed};
 use crate::intake::{IntakeLimits, IntakeTimes};
 
@@ -114,6 +116,23 @@ async fn a_later_head_that_does_not_end_is_not_waited_for_either() {
         tokio::select! { () = trickle => (), () = closed => () }
     };
     tokio::time::timeout(LONG, both).await.expect("closed in the middle of its head");
+    node.stop().await;
+}
+
+#[actix::test]
+async fn a_body_whose_link_breaks_is_not_refused_for_good() {
+    let node = node(limits());
+    let put = Put::default();
+    for end in [0, 1, 9, put.body.len() - 1] {
+        let mut stream = node.connect().await;
+        send(&mut stream, put.head().as_bytes()).await;
+        send(&mut stream, &put.body[..end]).await;
+        // The way up is closed, the way down stands.
+        stream.shutdown().await.unwrap();
+        let text = until_closed(&mut stream).await;
+        assert!(text.is_empty() || text.starts_with("HTTP/1.1 408 "), "{end} bytes: {text}");
+    }
+    assert_eq!(node.held(), 0);
     node.stop().await;
 }
 

@@ -1,0 +1,36 @@
+//! What a proxy's links did.
+
+use std::collections::BTreeMap;
+
+use super::fault::LinkFault;
+
+/// Counts of all links.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Requests that each link has seen.
+    pub requests: Vec<u64>,
+    /// How often each fault struck at each link.
+    pub hits: Vec<[u64; LinkFault::ALL.len()]>,
+    /// Answers to uploads, by status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Receipts for bytes that were changed on the way; none is expected.
+    pub false_receipts: Vec<String>,
+}
+
+impl Tally {
+    /// Of so many links.
+    pub fn new(links: usize) -> Tally {
+        Tally { requests: vec![0; links], hits: vec![[0; LinkFault::ALL.len()]; links], ..Tally::default() }
+    }
+
+    /// How often each fault struck, at all links together.
+    pub fn by_fault(&self) -> BTreeMap<&'static str, u64> {
+        let sum = |fault: LinkFault| self.hits.iter().map(|link| link[fault.place()]).sum();
+        LinkFault::ALL.into_iter().map(|fault| (fault.as_str(), sum(fault))).collect()
+    }
+
+    /// Requests that were struck by some fault, of this link.
+    pub fn struck(&self, link: usize) -> u64 {
+        self.hits[link].iter().sum()
+    }
+}

@@ -161,7 +161,8 @@ impl Bench {
 
 #[test]
 fn a_million_agents_fit() {
-    assert!(size_of::<AgentCore>() <= 256, "{}", size_of::<AgentCore>());
+    // With its choice of servers, which stands in it.
+    assert!(size_of::<AgentCore>() <= 336, "{}", size_of::<AgentCore>());
 }
 
 #[test]

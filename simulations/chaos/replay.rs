@@ -129,6 +129,7 @@ fn line(layout: &Layout, event: &Event) -> Value {
     }
     match event.body {
         Body::Installed => put("event", "installed".into()),
+        Body::Gone => put("event", "gone".into()),
         Body::Done => put("event", "done".into()),
         Body::Fault { kind, begins } => {
             put("event", if begins { "fault begins" } else { "fault ends" }.into());

@@ -91,6 +91,60 @@ fn both_drivers_give_one_digest_for_each_of_five_seeds() {
     assert_eq!(distinct.len(), 5);
 }
 
+/// Machines that come, go and are installed anew, by the clocks of four places.
+const MOVING: &str = r#"
+[agents]
+joins_per_day = 0.03
+leaves_per_day = 0.03
+reinstalls_per_day = 0.05
+[[fleet.zone]]
+name = "New York"
+utc_offset = "-05:00"
+share = 0.25
+[[fleet.zone]]
+name = "Berlin"
+utc_offset = "+01:00"
+share = 0.5
+[[fleet.zone]]
+name = "Kolkata"
+utc_offset = "+05:30"
+share = 0.125
+"#;
+
+fn moving(agents: u32, days: u32, is_full: bool) -> Arc<Scenario> {
+    let overrides = Overrides { agents: Some(agents), days: Some(days), is_full };
+    let text = format!("{}{MOVING}", ROUGH.replace("[agents]\nlaptops = 0.2\n", "")).replace("[agents]", "[agents]\nlaptops = 0.2");
+    Arc::new(Scenario::read(&Document { text: &text, file: "moving" }, overrides).unwrap())
+}
+
+#[test]
+fn both_drivers_agree_on_a_fleet_whose_machines_come_and_go() {
+    for (seed, is_full) in [(1, false), (2, false), (3, false), (4, false), (5, true)] {
+        let scenario = moving(400, 4, is_full);
+        let [calendar, actors] = [by_calendar(seed, &scenario), by_actors(seed, &scenario)];
+        [&calendar, &actors].into_iter().for_each(|closed| assert_sound(closed, seed));
+        assert_eq!((calendar.digest, calendar.stage.book.totals()), (actors.digest, actors.stage.book.totals()));
+        let probes: Vec<(&str, u64)> = calendar.stage.record.probes().collect();
+        assert_eq!(probes, actors.stage.record.probes().collect::<Vec<_>>());
+        for asked in ["collected-by-a-sites-clocks", "machine-joined", "machine-left", "machine-reinstalled"] {
+            assert!(probes.iter().any(|(name, hits)| *name == asked && *hits > 0), "{asked}");
+        }
+    }
+}
+
+#[test]
+fn what_is_queued_on_a_disk_that_is_erased_is_gone_and_not_lost() {
+    // No beacon answers, so every package waits at its agent.
+    let text = "[fleet]\nagents = 200\ndays = 3\nquiet_days = 0\n[agents]\nreinstalls_per_day = 0.3\nleaves_per_day = 0.2\n\
+                [[fault]]\nkind = 'refuse'\nof = 'agent'\nat_secs = 0\nfor_secs = 259_200\n";
+    let scenario = Arc::new(Scenario::read(&Document { text, file: "s" }, Overrides::default()).unwrap());
+    let closed = by_calendar(1, &scenario);
+    assert_sound(&closed, 1);
+    let totals = closed.stage.book.totals();
+    assert!(totals.gone > 60, "{}", totals.gone);
+    assert_eq!(totals.published, totals.superseded + totals.gone + closed.waiting.0);
+}
+
 #[test]
 fn true_bytes_in_the_deployed_logs_survive_crashes_on_both_drivers() {
     let scenario = scenario(300, 2, true);

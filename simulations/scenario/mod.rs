@@ -18,6 +18,7 @@
 mod fault;
 mod kind;
 mod parts;
+mod template;
 mod window;
 
 use muster::config::{ConfigError, Document};
@@ -29,9 +30,11 @@ use toml::Spanned;
 pub use fault::{Fault, Target, When};
 pub use kind::FaultKind;
 pub use parts::{Agents, Beacons, Hierarchy, Network, Range, Server};
+pub use template::{Part, Template, split};
 pub use window::Window;
 
 use fault::FaultFile;
+use template::{OsFile, ZoneFile};
 
 /// Most agents of one run; each takes some hundred bytes.
 pub const AGENTS_MAX: u32 = 20_000_000;
@@ -53,6 +56,8 @@ pub struct Scenario {
     pub is_full: bool,
     /// What agents do.
     pub fleet: Agents,
+    /// What their machines are.
+    pub template: Template,
     /// When they do it: the operator's setting.
     pub schedule: AgentSchedule,
     /// Who uploads where.
@@ -111,6 +116,8 @@ struct FleetFile {
     start: Spanned<String>,
     /// All others of `agents` keep their places in the hierarchy and are never installed.
     only_agents: Option<Spanned<Vec<u32>>>,
+    os: Vec<Spanned<OsFile>>,
+    zone: Vec<Spanned<ZoneFile>>,
 }
 
 impl Default for FleetFile {
@@ -121,6 +128,8 @@ impl Default for FleetFile {
             quiet_days: nowhere(1),
             start: nowhere("2026-01-05T00:00:00Z".into()),
             only_agents: None,
+            os: Vec::new(),
+            zone: Vec::new(),
         }
     }
 }
@@ -141,7 +150,7 @@ impl Scenario {
     pub fn read(file: &Document<'_>, overrides: Overrides) -> Result<Scenario, ConfigError> {
         let ScenarioFile { fleet, agents: fleet_of, schedule, hierarchy, network, beacons, server, fault } =
             file.read()?;
-        let FleetFile { agents, days, quiet_days, start, only_agents } = fleet;
+        let FleetFile { agents, days, quiet_days, start, only_agents, os, zone } = fleet;
         let number = |value: &Spanned<u32>, given: Option<u32>, most: u32, what: &str| match given {
             // The file is not to blame for what the command line says.
             Some(given) if (1..=most).contains(&given) => Ok(given),
@@ -166,6 +175,7 @@ impl Scenario {
             }
             only => only.map(Spanned::into_inner),
         };
+        let template = Template::read(file, agents, &os, &zone)?;
         let quiet = (*quiet_days.get_ref()).min(days);
         let schedule = match schedule {
             Some(schedule) => {
@@ -178,7 +188,7 @@ impl Scenario {
             Some(problem) => Err(file.error(Some(place), problem)),
             None => Ok(()),
         };
-        wrong(fleet_of.get_ref().problem(), fleet_of.span())?;
+        wrong(fleet_of.get_ref().problem(days), fleet_of.span())?;
         wrong(hierarchy.get_ref().problem(agents), hierarchy.span())?;
         wrong(network.get_ref().problem(), network.span())?;
         wrong(beacons.get_ref().problem(), beacons.span())?;
@@ -207,6 +217,7 @@ impl Scenario {
             only_agents,
             is_full: overrides.is_full,
             fleet,
+            template,
             schedule,
             hierarchy: hierarchy.into_inner(),
             network: network.into_inner(),
@@ -215,6 +226,11 @@ impl Scenario {
             faults,
             heal: start.plus_ms(i64::from(days - quiet) * DAY_MS),
         })
+    }
+
+    /// Whether a machine is there at all.
+    pub fn is_installed(&self, machine: u32) -> bool {
+        self.only_agents.as_ref().is_none_or(|only| only.binary_search(&machine).is_ok())
     }
 
     /// Whether agents die and live again, so that what they remember matters.

@@ -44,6 +44,12 @@ pub struct Agents {
     pub laptops: f64,
     /// Hours that a laptop is off for.
     pub off_hours: Range,
+    /// Part of all machines that joins on each day; the others are there from the beginning.
+    pub joins_per_day: f64,
+    /// Part of the machines that are there that leaves on each day, for ever.
+    pub leaves_per_day: f64,
+    /// Part of them that is installed anew on each day: the same machine with an empty disk and another agent.
+    pub reinstalls_per_day: f64,
 }
 
 impl Default for Agents {
@@ -54,6 +60,9 @@ impl Default for Agents {
             collect_ms: Range([2_000, 20_000]),
             laptops: 0.0,
             off_hours: Range([8, 16]),
+            joins_per_day: 0.0,
+            leaves_per_day: 0.0,
+            reinstalls_per_day: 0.0,
         }
     }
 }
@@ -65,8 +74,19 @@ impl Agents {
         u32::try_from(self.inventory_bytes.pick(draw)).unwrap_or(u32::MAX)
     }
 
-    pub(super) fn problem(&self) -> Option<String> {
+    pub(super) fn problem(&self, days: u32) -> Option<String> {
+        let joined = self.joins_per_day * f64::from(days);
         share(self.laptops, "laptops")
+            .or_else(|| share(self.joins_per_day, "joins_per_day"))
+            .or_else(|| share(self.leaves_per_day, "leaves_per_day"))
+            .or_else(|| share(self.reinstalls_per_day, "reinstalls_per_day"))
+            .or_else(|| {
+                let most = 1.0 / f64::from(days);
+                (joined > 1.0).then(|| {
+                    let of = self.joins_per_day;
+                    format!("`joins_per_day` is {of}, more than all machines in {days} days: write at most {most:.4}")
+                })
+            })
             .or_else(|| self.inventory_bytes.problem("inventory_bytes", 1, 32 << 20))
             .or_else(|| self.collect_ms.problem("collect_ms", 1, HOUR_MS))
             .or_else(|| self.off_hours.problem("off_hours", 1, 23))

@@ -217,7 +217,7 @@ impl Hands for BeaconHands {
                 self.sync(now, stage);
                 return Vec::new();
             }
-            Body::Done | Body::Fault { .. } | Body::Installed => Reply::Nothing,
+            Body::Done | Body::Fault { .. } | Body::Installed | Body::Gone => Reply::Nothing,
         };
         let Some(pending) = self.pending.remove(&event.number) else { return Vec::new() };
         vec![match pending {

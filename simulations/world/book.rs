@@ -10,7 +10,7 @@ use crate::invariants::Invariants;
 
 /// Some node gave a receipt for it.
 const RECEIPTED: u8 = 1;
-/// Its agent let it go without one: superseded or refused.
+/// Its agent let it go without one: superseded or refused, or it is gone with its machine.
 const GIVEN_UP: u8 = 2;
 /// It has a final state at the server.
 const SETTLED: u8 = 4;
@@ -51,6 +51,8 @@ pub struct Totals {
     pub superseded: u64,
     /// That will never be taken.
     pub refused: u64,
+    /// That were queued on a disk that is gone: their machine left the fleet or was installed anew.
+    pub gone: u64,
     /// Imported.
     pub imported: u64,
     /// Overtaken.
@@ -59,7 +61,7 @@ pub struct Totals {
     pub expired: u64,
     /// Deliveries of what the receiver had already.
     pub duplicate_deliveries: u64,
-    /// Given up by their agents, and in custody or settled all the same: an answer was lost.
+    /// Given up by their agents or gone with their machines, and in custody or settled all the same: an answer was lost.
     pub given_up_in_custody: u64,
 }
 
@@ -184,6 +186,12 @@ impl Book {
     /// Its agent keeps it among the refused ones.
     pub fn refused(&mut self, id: PackageId) {
         self.totals.refused += 1;
+        self.give_up(id);
+    }
+
+    /// It goes with the disk of its machine.
+    pub fn gone(&mut self, id: PackageId) {
+        self.totals.gone += 1;
         self.give_up(id);
     }
 

@@ -15,6 +15,7 @@ use muster::time::{DAY_MS, HOUR_MS};
 use muster::upload::selector::Device;
 
 use super::event::NodeId;
+use super::machines::Machines;
 use super::policies::Policies;
 use crate::scenario::{FaultKind, Scenario, Target};
 
@@ -43,7 +44,7 @@ impl Level {
     }
 }
 
-/// What the agents of one leaf go by: before the first policy, and by each revision of it.
+/// What the agents of one leaf and one zone go by: before the first policy, and by each revision of it.
 struct Region(Vec<Followed>);
 
 /// What an agent goes by that holds one revision.
@@ -59,6 +60,8 @@ pub struct Layout {
     leaves: u32,
     agents: u32,
     agents_per_leaf: u32,
+    /// The first agent of each zone but the first.
+    zones: Box<[u32]>,
     settings: Vec<Arc<AgentSettings>>,
     regions: Vec<Region>,
     /// Of each beacon: those of its own file, and others that a policy may name.
@@ -67,6 +70,8 @@ pub struct Layout {
     device: Arc<Device>,
     /// What the server gives out when.
     pub policies: Policies,
+    /// Which machines are there when.
+    pub machines: Machines,
 }
 
 /// The host under which a node is known.
@@ -113,7 +118,13 @@ impl Layout {
         let herd = standard_schedule(&herd, scenario.start);
         let leaf_node = |leaf: u32| NodeId(1 + middles + leaf % leaves);
         let agents_per_leaf = scenario.agents.div_ceil(leaves).max(1);
-        let setting = |leaf: u32| {
+        let zones = &scenario.template.zones;
+        let ends = zones.iter().scan(0, |end, zone| {
+            *end += zone.agents;
+            Some(*end)
+        });
+        let borders: Box<[u32]> = ends.take(zones.len().saturating_sub(1)).collect();
+        let setting = |leaf: u32, zone: usize| {
             Arc::new(AgentSettings {
                 servers: [address(leaf_node(leaf)).to_string()].into(),
                 allow_plain: true,
@@ -121,10 +132,20 @@ impl Layout {
                 inventory_every_ms: DAY_MS,
                 policy_every_ms: 12 * HOUR_MS,
                 catch_up_from_ms: 11 * HOUR_MS,
+                clocks_ahead_ms: zones.get(zone).map_or(0, |zone| zone.ahead_ms),
             })
         };
-        let settings: Vec<Arc<AgentSettings>> = (0..leaves).map(setting).collect();
-        let regions = (0..leaves).zip(&settings).map(|(leaf, settings)| {
+        // Leaves and zones lie side by side, so a sum tells which two an agent is of. Some sums are of none.
+        let mut pairs: Vec<(u32, usize)> = (0..leaves).map(|leaf| (leaf, 0)).collect();
+        pairs.resize(leaves as usize + borders.len(), (leaves - 1, 0));
+        let firsts = (0..leaves).map(|leaf| leaf.saturating_mul(agents_per_leaf)).chain(borders.iter().copied());
+        for first in firsts.filter(|first| *first < scenario.agents) {
+            let (leaf, zone) = (first / agents_per_leaf, borders.partition_point(|border| *border <= first));
+            pairs[leaf as usize + zone] = (leaf, zone);
+        }
+        let settings: Vec<Arc<AgentSettings>> = pairs.iter().map(|(leaf, zone)| setting(*leaf, *zone)).collect();
+        let regions = pairs.iter().zip(&settings).map(|((leaf, _), settings)| {
+            let leaf = *leaf;
             let usual = (0..of.failover.min(leaves)).map(|step| leaf_node(leaf + step));
             let none = Followed { rules: Arc::new(AgentRules::new(0, settings, vec![])), nodes: vec![leaf_node(leaf)] };
             let by_policy = (1..=policies.count()).map(|revision| {
@@ -147,12 +168,14 @@ impl Layout {
             leaves,
             agents: scenario.agents,
             agents_per_leaf,
+            zones: borders,
             regions: regions.collect(),
             settings,
             parents: parents.collect(),
             addresses,
             device: Arc::default(),
             policies,
+            machines: Machines::new(seed, scenario, 1 + middles + leaves),
         }
     }
 
@@ -208,7 +231,7 @@ impl Layout {
     }
 
     fn region_number(&self, agent: u32) -> usize {
-        (agent / self.agents_per_leaf) as usize
+        (agent / self.agents_per_leaf) as usize + self.zones.partition_point(|first| *first <= agent)
     }
 
     /// The settings of an agent's own file.
@@ -315,6 +338,27 @@ mod tests {
                 }
             }
             assert_eq!(at, NodeId::SERVER);
+        }
+    }
+
+    #[test]
+    fn agents_go_by_the_clocks_of_their_zone_and_by_the_beacons_of_their_leaf() {
+        for agents in [1, 7, 99, 100, 1_003] {
+            let layout = layout(&format!(
+                "[fleet]\nagents = {agents}\n[hierarchy]\nagents_per_leaf = 100\n\
+                 [[fleet.zone]]\nutc_offset='-05:00'\nshare=0.1\n[[fleet.zone]]\nutc_offset='+01:00'\nshare=0\n\
+                 [[fleet.zone]]\nutc_offset='+05:30'\nshare=0.37\n"
+            ));
+            let mut ahead = Vec::new();
+            for agent in 0..agents {
+                let leaf = layout.server(agent, 0, ServerNumber(0)).unwrap();
+                assert_eq!(leaf.0, 1 + layout.middles + agent / layout.agents_per_leaf, "agent {agent} of {agents}");
+                ahead.push(layout.settings(agent).clocks_ahead_ms / 60_000);
+                assert_eq!(layout.server(agent, 1, ServerNumber(0)), Some(leaf));
+            }
+            let count = |minutes: i64| ahead.iter().filter(|ahead| **ahead == minutes).count() as u32;
+            let wanted = crate::scenario::split(agents, &[0.1, 0.0, 0.37, 0.53]);
+            assert_eq!([count(-300), count(60), count(330), count(0)], wanted[..]);
         }
     }
 

@@ -16,6 +16,7 @@ mod custody;
 mod director;
 mod event;
 mod layout;
+mod machines;
 mod node;
 mod nodes;
 mod place;
@@ -25,6 +26,7 @@ mod server;
 mod settling;
 mod view;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use muster::id::Guid;
@@ -39,6 +41,7 @@ pub use book::{Book, Ended, Totals};
 pub use director::{Cue, Director, windows};
 pub use event::{Body, Event, NodeId, PackageId, Parcel, Reply, What};
 pub use layout::{Layout, Level};
+pub use machines::Machines;
 pub use node::{Hands, Node, Wanted};
 pub use nodes::World;
 pub use place::{Befallen, Change, Place, refuse};
@@ -65,6 +68,8 @@ pub struct Stage {
     pub book: Book,
     /// What is measured.
     pub record: Record,
+    /// Agents of machines that were installed anew; of the others the machine's number.
+    renewed: HashMap<u32, u32>,
     /// Events that the driver has not taken yet.
     pub posted: Vec<Event>,
 }
@@ -84,14 +89,31 @@ impl Stage {
     /// A stage before anything happened.
     pub fn new(seed: u64, scenario: Arc<Scenario>) -> Stage {
         let layout = Arc::new(Layout::new(seed, &scenario));
-        let book = Book::new(scenario.agents as usize);
+        let book = Book::new(layout.machines.agents() as usize);
         let record = Record::new(&scenario, &layout);
-        Stage { seed, scenario, layout, book, record, posted: Vec::new() }
+        Stage { seed, scenario, layout, book, record, renewed: HashMap::new(), posted: Vec::new() }
     }
 
     /// 64 bits that hang on the seed, on whose `number`-th act of its `life` this is, and on what is drawn.
     pub fn draw(&self, whose: NodeId, life: u32, number: u64, what: u64) -> u64 {
-        mix(mix(self.seed, u64::from(whose.0)), mix(mix(u64::from(life), number), what))
+        machines::draw(self.seed, whose, life, number, what)
+    }
+
+    /// The agent as which a machine reports.
+    pub fn agent(&self, machine: u32) -> u32 {
+        if self.renewed.is_empty() { machine } else { self.renewed.get(&machine).copied().unwrap_or(machine) }
+    }
+
+    /// Something that is another number for each agent of a machine; 0 for the first.
+    pub(self) fn renewals(&self, machine: u32) -> u64 {
+        self.renewed.get(&machine).copied().map_or(0, u64::from)
+    }
+
+    /// The machine reports as another agent from now on, when it comes again.
+    pub(self) fn renew(&mut self, machine: u32) {
+        if let Some(next) = self.layout.machines.next_agent(machine, self.agent(machine)) {
+            self.renewed.insert(machine, next);
+        }
     }
 
     /// The fate of a call: of its caller's number alone, so that it is the same whoever draws before.

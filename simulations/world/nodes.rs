@@ -6,7 +6,7 @@ use muster::time::Timestamp;
 use super::Stage;
 use super::agent::AgentHands;
 use super::beacon::BeaconHands;
-use super::event::{Event, NodeId};
+use super::event::{Event, NodeId, PackageId};
 use super::layout::Level;
 use super::node::{Hands, Node};
 use super::server::ServerHands;
@@ -86,8 +86,8 @@ impl View for Nodes {
         see(self.server.hands());
     }
 
-    fn has(&self, agent: u32, number: u32) -> bool {
-        self.agents[agent as usize].hands().has(number)
+    fn has(&self, machine: u32, id: PackageId) -> bool {
+        self.agents[machine as usize].hands().has(id)
     }
 
     fn queued(&self) -> u64 {

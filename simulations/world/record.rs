@@ -110,7 +110,7 @@ impl Record {
             spool: Vec::new(),
             struck: Vec::new(),
             struck_count: 0,
-            probes: PROBES.iter().map(|name| (*name, 0)).collect(),
+            probes: PROBES.iter().copied().chain(of_fleet(scenario)).map(|name| (name, 0)).collect(),
             quarantined: 0,
             digest: 0,
         }
@@ -206,6 +206,21 @@ impl Record {
     pub fn probes(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.probes.iter().map(|(name, hits)| (*name, *hits))
     }
+}
+
+/// Probes of what a fleet's template asks for; a fleet without it cannot reach them.
+fn of_fleet(scenario: &Scenario) -> impl Iterator<Item = &'static str> {
+    let (fleet, zones) = (&scenario.fleet, &scenario.template.zones);
+    let goes = fleet.leaves_per_day + fleet.reinstalls_per_day > 0.0;
+    let probes = [
+        ("collected-by-a-sites-clocks", zones.iter().any(|zone| zone.ahead_ms != 0)),
+        ("gone-with-its-machine", goes),
+        ("machine-erased", fleet.reinstalls_per_day > 0.0),
+        ("machine-joined", fleet.joins_per_day > 0.0),
+        ("machine-left", fleet.leaves_per_day > 0.0),
+        ("machine-reinstalled", fleet.reinstalls_per_day > 0.0),
+    ];
+    probes.into_iter().filter(|(_, is_asked_for)| *is_asked_for).map(|(name, _)| name)
 }
 
 /// Every probe: a run that reached none of one says 0.

@@ -83,7 +83,7 @@ impl ServerHands {
             inbox: BTreeMap::new(),
             index: HashMap::new(),
             next: 0,
-            ledgers: vec![StreamLedger::default(); stage.scenario.agents as usize],
+            ledgers: vec![StreamLedger::default(); stage.layout.machines.agents() as usize],
             state: TenantState::default(),
             work: BTreeMap::new(),
             form,

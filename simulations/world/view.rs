@@ -26,8 +26,8 @@ pub trait View {
     fn each_beacon(&self, see: &mut dyn FnMut(NodeId, &BeaconHands));
     /// Shows the server.
     fn server(&self, see: &mut dyn FnMut(&ServerHands));
-    /// Whether an agent has this package queued.
-    fn has(&self, agent: u32, number: u32) -> bool;
+    /// Whether a machine has this package queued.
+    fn has(&self, machine: u32, id: PackageId) -> bool;
     /// Packages that agents have queued.
     fn queued(&self) -> u64;
     /// Shows the state of each node, in their order; see [`state_of`].
@@ -74,7 +74,7 @@ impl Stage {
                     lost.push(id);
                 }
             } else {
-                if is_given_up || nodes.has(id.agent, id.number) {
+                if is_given_up || nodes.has(self.layout.machines.machine_of(id.agent), id) {
                     others += 1;
                 } else {
                     astray.push(id);
@@ -92,7 +92,7 @@ impl Stage {
             checks.check("I7", false, || format!("{at}: {id:?} has no receipt, and its agent does not have it"));
         }
         nodes.server(&mut |server| {
-            for agent in 0..self.scenario.agents {
+            for agent in 0..self.layout.machines.agents() {
                 let (number, wanted) = (server.newest(agent), self.book.newest_imported(agent));
                 self.book.checks.check("I8", number == u64::from(wanted), || {
                     format!("{at}: the ledger of agent {agent} names {number} as the newest, {wanted} is")

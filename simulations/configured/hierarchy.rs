@@ -52,14 +52,23 @@ impl OwnHierarchy {
             let (name, text, _) = &files[place];
             error_at(name, text, "beacon", option, problem)
         };
-        let (leaves, middles): (Vec<usize>, Vec<usize>) = (0..files.len()).partition(|place| files[*place].2.for_agents);
+        let (leaves, middles): (Vec<usize>, Vec<usize>) =
+            (0..files.len()).partition(|place| files[*place].2.for_agents);
         if leaves.is_empty() {
-            return Err(wrong(0, "for_agents", "no beacon takes agents, write `for_agents = true` for one that does".into()));
+            return Err(wrong(
+                0,
+                "for_agents",
+                "no beacon takes agents, write `for_agents = true` for one that does".into(),
+            ));
         }
         let order: Vec<usize> = middles.iter().chain(&leaves).copied().collect();
         for (place, (name, _, file)) in files.iter().enumerate() {
             let same = files[..place].iter().find(|(_, _, other)| {
-                if file.endpoint.is_empty() { file.listen == other.listen && file.listen.port() != 0 } else { file.endpoint == other.endpoint }
+                if file.endpoint.is_empty() {
+                    file.listen == other.listen && file.listen.port() != 0
+                } else {
+                    file.endpoint == other.endpoint
+                }
             });
             if let Some((other, ..)) = same {
                 let option = if file.endpoint.is_empty() { "listen" } else { "endpoint" };
@@ -131,7 +140,12 @@ impl OwnHierarchy {
 }
 
 /// Finds how many beacons stand on the longest way from `beacon` to the server, itself included; a loop where there is one.
-fn deepest(beacon: usize, parents: &[Vec<u32>], way: &mut Vec<usize>, depths: &mut [Option<usize>]) -> Option<Vec<usize>> {
+fn deepest(
+    beacon: usize,
+    parents: &[Vec<u32>],
+    way: &mut Vec<usize>,
+    depths: &mut [Option<usize>],
+) -> Option<Vec<usize>> {
     if let Some(begins) = way.iter().position(|passed| *passed == beacon) {
         let mut circle = way[begins..].to_vec();
         circle.push(beacon);

@@ -66,6 +66,27 @@ pub struct ConfiguredArgs {
     agent_schedule: Option<PathBuf>,
 }
 
+impl ConfiguredArgs {
+    /// Whether a file is named.
+    pub fn is_some(&self) -> bool {
+        let ConfiguredArgs { server_config, beacon_config, agent_config, agent_schedule } = self;
+        !beacon_config.is_empty() || [server_config, agent_config, agent_schedule].into_iter().any(Option::is_some)
+    }
+
+    /// The same options again, as a command line has them; with a space before each.
+    pub fn again(&self) -> String {
+        let ConfiguredArgs { server_config, beacon_config, agent_config, agent_schedule } = self;
+        let one = |option: &str, file: &PathBuf| format!(" --{option} {}", file.display());
+        let mut options: String = beacon_config.iter().map(|file| one("beacon-config", file)).collect();
+        for (option, file) in
+            [("server-config", server_config), ("agent-config", agent_config), ("agent-schedule", agent_schedule)]
+        {
+            options.extend(file.iter().map(|file| one(option, file)));
+        }
+        options
+    }
+}
+
 /// How one beacon is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BeaconRules {
@@ -209,7 +230,9 @@ impl Configured {
     fn note(&mut self, name: &str, text: &str, is_acted_upon: impl Fn(&str) -> bool) -> Result<(), ConfigError> {
         let table: Table = parse_toml(text, name)?;
         let options = table.iter().flat_map(|(section, options)| match options {
-            Value::Table(options) => options.keys().map(|option| format!("{section}.{option}")).collect::<Vec<String>>(),
+            Value::Table(options) => {
+                options.keys().map(|option| format!("{section}.{option}")).collect::<Vec<String>>()
+            }
             _ => vec![section.clone()],
         });
         let others: Vec<String> = options.filter(|option| !is_acted_upon(option)).collect();
@@ -229,9 +252,8 @@ fn refused(error: ConfigError) -> Failure {
 fn schedule_of(path: &Path) -> Result<AgentSchedule, Failure> {
     let text = text_of(path)?;
     let wrong = |problem: String| Failure { text: format!("{}: {problem}", path.display()), exit: 2 };
-    let schedule: AgentSchedule = serde_json::from_str(&text).map_err(|error| {
-        wrong(format!("{error}; write what GET /api/v1/settings shows as `agent-schedule`"))
-    })?;
+    let schedule: AgentSchedule = serde_json::from_str(&text)
+        .map_err(|error| wrong(format!("{error}; write what GET /api/v1/settings shows as `agent-schedule`")))?;
     schedule.check().map_err(|error| wrong(error.to_string()))?;
     Ok(schedule)
 }

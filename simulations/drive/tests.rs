@@ -50,7 +50,7 @@ for_secs = [1, 60]
 "#;
 
 fn scenario(agents: u32, days: u32, is_full: bool) -> Arc<Scenario> {
-    let overrides = Overrides { agents: Some(agents), days: Some(days), is_full };
+    let overrides = Overrides { agents: Some(agents), days: Some(days), is_full, ..Overrides::default() };
     Arc::new(Scenario::read(&Document { text: ROUGH, file: "rough" }, overrides).unwrap())
 }
 
@@ -112,8 +112,9 @@ share = 0.125
 "#;
 
 fn moving(agents: u32, days: u32, is_full: bool) -> Arc<Scenario> {
-    let overrides = Overrides { agents: Some(agents), days: Some(days), is_full };
-    let text = format!("{}{MOVING}", ROUGH.replace("[agents]\nlaptops = 0.2\n", "")).replace("[agents]", "[agents]\nlaptops = 0.2");
+    let overrides = Overrides { agents: Some(agents), days: Some(days), is_full, ..Overrides::default() };
+    let text = format!("{}{MOVING}", ROUGH.replace("[agents]\nlaptops = 0.2\n", ""))
+        .replace("[agents]", "[agents]\nlaptops = 0.2");
     Arc::new(Scenario::read(&Document { text: &text, file: "moving" }, overrides).unwrap())
 }
 

@@ -33,6 +33,7 @@ pub use parts::{Agents, Beacons, Hierarchy, Network, Range, Server};
 pub use template::{Part, Template, split};
 pub use window::Window;
 
+use crate::configured::{BeaconRules, Configured, ServerRules};
 use fault::FaultFile;
 use template::{OsFile, ZoneFile};
 
@@ -68,6 +69,8 @@ pub struct Scenario {
     pub beacons: Beacons,
     /// How the server is.
     pub server: Server,
+    /// What an operator's own files say: it counts in place of the sections above.
+    pub configured: Configured,
     /// What goes wrong.
     pub faults: Vec<Fault>,
     /// After this moment nothing goes wrong any more, and everything held has to arrive.
@@ -136,18 +139,20 @@ impl Default for FleetFile {
 
 /// What the command line says in place of the file.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Overrides {
+pub struct Overrides<'c> {
     /// Agents.
     pub agents: Option<u32>,
     /// Days.
     pub days: Option<u32>,
     /// See [`Scenario::is_full`].
     pub is_full: bool,
+    /// See [`Scenario::configured`].
+    pub configured: Option<&'c Configured>,
 }
 
 impl Scenario {
     /// Reads a scenario. Errors name file, line and what to write instead.
-    pub fn read(file: &Document<'_>, overrides: Overrides) -> Result<Scenario, ConfigError> {
+    pub fn read(file: &Document<'_>, overrides: Overrides<'_>) -> Result<Scenario, ConfigError> {
         let ScenarioFile { fleet, agents: fleet_of, schedule, hierarchy, network, beacons, server, fault } =
             file.read()?;
         let FleetFile { agents, days, quiet_days, start, only_agents, os, zone } = fleet;
@@ -177,6 +182,7 @@ impl Scenario {
         };
         let template = Template::read(file, agents, &os, &zone)?;
         let quiet = (*quiet_days.get_ref()).min(days);
+        let configured = overrides.configured.cloned().unwrap_or_default();
         let schedule = match schedule {
             Some(schedule) => {
                 schedule.get_ref().check().map_err(|error| file.error_at(&schedule, error.to_string()))?;
@@ -184,12 +190,14 @@ impl Scenario {
             }
             None => AgentSchedule::default(),
         };
+        let schedule = configured.schedule.clone().unwrap_or(schedule);
         let wrong = |problem: Option<String>, place: std::ops::Range<usize>| match problem {
             Some(problem) => Err(file.error(Some(place), problem)),
             None => Ok(()),
         };
         wrong(fleet_of.get_ref().problem(days), fleet_of.span())?;
-        wrong(hierarchy.get_ref().problem(agents), hierarchy.span())?;
+        let own = configured.hierarchy.as_ref().map(|own| (own.middles, own.leaves));
+        wrong(hierarchy.get_ref().problem(agents, own.is_some()), hierarchy.span())?;
         wrong(network.get_ref().problem(), network.span())?;
         wrong(beacons.get_ref().problem(), beacons.span())?;
         wrong(server.get_ref().problem(), server.span())?;
@@ -199,8 +207,8 @@ impl Scenario {
         for (fault, written) in faults.iter().zip(&fault) {
             let of = hierarchy.get_ref();
             let (number, there) = match fault.of {
-                Target::OneLeaf(number) => (number, of.leaves(agents)),
-                Target::OneMiddle(number) => (number, of.middles(agents)),
+                Target::OneLeaf(number) => (number, own.map_or(of.leaves(agents), |(_, leaves)| leaves)),
+                Target::OneMiddle(number) => (number, own.map_or(of.middles(agents), |(middles, _)| middles)),
                 Target::OneAgent(number) => (number, agents),
                 _ => continue,
             };
@@ -223,6 +231,7 @@ impl Scenario {
             network: network.into_inner(),
             beacons: beacons.into_inner(),
             server: server.into_inner(),
+            configured,
             faults,
             heal: start.plus_ms(i64::from(days - quiet) * DAY_MS),
         })
@@ -231,6 +240,25 @@ impl Scenario {
     /// Whether a machine is there at all.
     pub fn is_installed(&self, machine: u32) -> bool {
         self.only_agents.as_ref().is_none_or(|only| only.binary_search(&machine).is_ok())
+    }
+
+    /// Middle and leaf beacons.
+    pub fn beacons(&self) -> (u32, u32) {
+        match &self.configured.hierarchy {
+            Some(own) => (own.middles, own.leaves),
+            None => (self.hierarchy.middles(self.agents), self.hierarchy.leaves(self.agents)),
+        }
+    }
+
+    /// How a beacon is set, by its place among the middle ones and, behind them, the leaves.
+    pub fn beacon_rules(&self, place: usize) -> BeaconRules {
+        let configured = &self.configured.beacons;
+        configured.get(place).or(configured.first()).copied().unwrap_or_else(|| self.beacons.rules())
+    }
+
+    /// How the server is set.
+    pub fn server_rules(&self) -> ServerRules {
+        self.configured.server.unwrap_or_else(|| self.server.rules())
     }
 
     /// Whether agents die and live again, so that what they remember matters.
@@ -269,7 +297,7 @@ mod tests {
     fn the_command_line_wins_over_the_file() {
         let text = "[fleet]\nagents = 5\ndays = 6\n";
         let file = Document { text, file: "s.toml" };
-        let over = |agents, days| Scenario::read(&file, Overrides { agents, days, is_full: false });
+        let over = |agents, days| Scenario::read(&file, Overrides { agents, days, ..Overrides::default() });
         let scenario = over(Some(7), None).unwrap();
         assert_eq!((scenario.agents, scenario.days), (7, 6));
         let error = over(Some(0), None).unwrap_err().to_string();

@@ -1,9 +1,12 @@
 //! The sections of a scenario.
 
 use muster::rng::mix;
-use muster::time::{DAY_MS, HOUR_MS, SECOND_MS};
+use muster::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
+use muster::upload::rates::Rates;
+use muster_actors::log::Reserve;
 use serde::Deserialize;
 
+use crate::configured::{BeaconRules, ServerRules};
 use crate::world::PackageId;
 
 /// A number that is drawn for each use, both ends included.
@@ -126,9 +129,9 @@ impl Hierarchy {
         if self.leaves_per_middle == 0 { 0 } else { self.leaves(agents).div_ceil(self.leaves_per_middle) }
     }
 
-    pub(super) fn problem(&self, agents: u32) -> Option<String> {
+    pub(super) fn problem(&self, agents: u32, is_configured: bool) -> Option<String> {
         let least = |name: &str, value: u32| (value == 0).then(|| format!("`{name}` is 0, write at least 1"));
-        let leaves = self.leaves(agents);
+        let leaves = if is_configured { 1 } else { self.leaves(agents) };
         least("agents_per_leaf", self.agents_per_leaf)
             .or_else(|| least("leaves_min", self.leaves_min))
             .or_else(|| least("failover", self.failover))
@@ -208,15 +211,31 @@ pub struct Beacons {
     pub spool_packages: u64,
     /// Most bytes that one holds; 0 for no limit.
     pub spool_bytes: u64,
+    /// Bytes of its disk, of which uploads leave free what is to be kept; 0 for as many as are wanted.
+    pub disk_bytes: u64,
 }
 
 impl Default for Beacons {
     fn default() -> Beacons {
-        Beacons { sync_ms: Range([1, 8]), spool_packages: 2_000_000, spool_bytes: 20 << 30 }
+        Beacons { sync_ms: Range([1, 8]), spool_packages: 2_000_000, spool_bytes: 20 << 30, disk_bytes: 0 }
     }
 }
 
 impl Beacons {
+    /// As the operator's file would say it.
+    pub(super) fn rules(&self) -> BeaconRules {
+        BeaconRules {
+            cycle_ms: MINUTE_MS,
+            relay_on_arrival: false,
+            policy_every_ms: 15 * MINUTE_MS,
+            status_every_ms: MINUTE_MS,
+            spool_packages: self.spool_packages,
+            spool_bytes: self.spool_bytes,
+            rates: Rates { uploads_per_hour: 0, burst: 0, bytes_per_day: 0 },
+            reserve: Reserve::UPLOADS,
+        }
+    }
+
     pub(super) fn problem(&self) -> Option<String> {
         self.sync_ms.problem("sync_ms", 1, HOUR_MS)
     }
@@ -251,6 +270,16 @@ impl Default for Server {
 }
 
 impl Server {
+    /// As the operator's file would say it.
+    pub(super) fn rules(&self) -> ServerRules {
+        ServerRules {
+            loaders: self.loaders as usize,
+            import_every_ms: i64::from(self.import_every_secs) * SECOND_MS,
+            import_on_arrival: false,
+            exports: true,
+        }
+    }
+
     pub(super) fn problem(&self) -> Option<String> {
         self.sync_ms
             .problem("sync_ms", 1, HOUR_MS)

@@ -75,7 +75,10 @@ impl Template {
         let zone = |zone: &'_ Spanned<ZoneFile>| {
             let ZoneFile { utc_offset, .. } = zone.get_ref();
             ahead_ms(utc_offset.get_ref()).ok_or_else(|| {
-                file.error_at(utc_offset, "is no offset from UTC, write one from \"-12:00\" to \"+14:00\" such as \"+01:00\"")
+                file.error_at(
+                    utc_offset,
+                    "is no offset from UTC, write one from \"-12:00\" to \"+14:00\" such as \"+01:00\"",
+                )
             })
         };
         let ahead = zones.iter().map(zone).collect::<Result<Vec<i64>, ConfigError>>()?;
@@ -143,7 +146,9 @@ fn parts(file: &Document<'_>, agents: u32, written: &[Written<'_>], rest: &str) 
             return Err(file.error_at(part.share, format!("is {share}, write a part of 1 such as 0.25")));
         }
         if place == PARTS_MAX {
-            return Err(file.error_at(part.share, format!("is of one part too many, at most {PARTS_MAX} are told apart")));
+            return Err(
+                file.error_at(part.share, format!("is of one part too many, at most {PARTS_MAX} are told apart"))
+            );
         }
         sum += share;
         if sum > 1.0 + ROUNDING {
@@ -238,7 +243,10 @@ mod tests {
         assert_ne!(of(1), of(2));
         assert_eq!((template.zone_of(500), template.zone_of(501), template.zone_of(1_000)), (0, 1, 1));
         let thirds = [1.0 / 3.0; 3];
-        assert_eq!((split(10, &thirds), split(0, &thirds), split(100, &[0.29, 0.71])), (vec![4, 3, 3], vec![0; 3], vec![29, 71]));
+        assert_eq!(
+            (split(10, &thirds), split(0, &thirds), split(100, &[0.29, 0.71])),
+            (vec![4, 3, 3], vec![0; 3], vec![29, 71])
+        );
     }
 
     #[test]
@@ -258,7 +266,10 @@ mod tests {
                 "s.toml:8: `fleet.os[2].share`: is 0.5 and makes the shares 1.1000 together, write at most 0.4000",
             ),
             ("[[fleet.os]]\nname = 'A'\nshare = -1", "s.toml:5: `fleet.os[1].share`: is -1, write a part of 1"),
-            ("[[fleet.os]]\nname = 'A'\nshare = 0\n[[fleet.os]]\nname = 'A'\nshare = 0", "a second `A`, write both as one"),
+            (
+                "[[fleet.os]]\nname = 'A'\nshare = 0\n[[fleet.os]]\nname = 'A'\nshare = 0",
+                "a second `A`, write both as one",
+            ),
             (
                 "[[fleet.zone]]\nutc_offset = '+25:00'\nshare = 0.5",
                 "s.toml:4: `fleet.zone[1].utc_offset`: is no offset from UTC, write one from \"-12:00\" to \"+14:00\"",

@@ -7,8 +7,8 @@ use muster::time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp};
 
 use super::Stage;
 use super::event::{Body, NodeId};
-use super::machines::{Coming, Step, installed_ms, joins_ms, part};
 use super::layout::Level;
+use super::machines::{Coming, Step, installed_ms, joins_ms, part};
 use super::record::Struck;
 use crate::scenario::{Scenario, Target, Window};
 

@@ -58,6 +58,7 @@ struct Followed {
 pub struct Layout {
     middles: u32,
     leaves: u32,
+    hops: u32,
     agents: u32,
     agents_per_leaf: u32,
     /// The first agent of each zone but the first.
@@ -94,12 +95,20 @@ impl Layout {
     pub fn new(seed: u64, scenario: &Scenario) -> Layout {
         let policies = Policies::new(seed, scenario);
         let of = &scenario.hierarchy;
-        let (leaves, middles) = (of.leaves(scenario.agents), of.middles(scenario.agents));
+        let (middles, leaves) = scenario.beacons();
         let address = |node: NodeId| -> Arc<str> { format!("http://{}:{PORT}", host(node)).into() };
         let nodes = (0..=middles + leaves).map(NodeId);
         let addresses = nodes.map(|node| (address(node), node)).collect();
         let own_and_next = |own: u32, all: u32| (0..of.parents.min(all)).map(move |step| (own + step) % all);
         let parents = (0..middles + leaves).map(|beacon| {
+            if let Some(own) = &scenario.configured.hierarchy {
+                let own: Arc<[Parent]> =
+                    own.parents[beacon as usize].iter().map(|parent| Parent(address(NodeId(*parent)))).collect();
+                // A policy that moves it names the same ones in another order.
+                let mut moved = own.to_vec();
+                moved.rotate_left(1);
+                return [own, moved.into()];
+            }
             let of_leaf = beacon.checked_sub(middles).filter(|_| middles > 0);
             [0, 1].map(|moved| -> Arc<[Parent]> {
                 let Some(leaf) = of_leaf else { return Arc::new([Parent(address(NodeId::SERVER))]) };
@@ -125,14 +134,20 @@ impl Layout {
         });
         let borders: Box<[u32]> = ends.take(zones.len().saturating_sub(1)).collect();
         let setting = |leaf: u32, zone: usize| {
+            let servers = [address(leaf_node(leaf)).to_string()].into();
+            let ahead_ms = zones.get(zone).map(|zone| zone.ahead_ms);
+            if let Some(own) = &scenario.configured.agent {
+                let clocks_ahead_ms = ahead_ms.unwrap_or(own.clocks_ahead_ms);
+                return Arc::new(AgentSettings { servers, clocks_ahead_ms, ..own.clone() });
+            }
             Arc::new(AgentSettings {
-                servers: [address(leaf_node(leaf)).to_string()].into(),
+                servers,
                 allow_plain: true,
                 collect_at_start: false,
                 inventory_every_ms: DAY_MS,
                 policy_every_ms: 12 * HOUR_MS,
                 catch_up_from_ms: 11 * HOUR_MS,
-                clocks_ahead_ms: zones.get(zone).map_or(0, |zone| zone.ahead_ms),
+                clocks_ahead_ms: ahead_ms.unwrap_or(0),
             })
         };
         // Leaves and zones lie side by side, so a sum tells which two an agent is of. Some sums are of none.
@@ -166,6 +181,7 @@ impl Layout {
         Layout {
             middles,
             leaves,
+            hops: scenario.configured.hierarchy.as_ref().map_or(2 + u32::from(middles > 0), |own| own.hops),
             agents: scenario.agents,
             agents_per_leaf,
             zones: borders,
@@ -187,6 +203,11 @@ impl Layout {
     /// Beacons: middles, then leaves.
     pub fn beacons(&self) -> u32 {
         self.middles + self.leaves
+    }
+
+    /// Nodes on the longest way from an agent to its package's final state.
+    pub fn hops(&self) -> u32 {
+        self.hops
     }
 
     /// Nodes in all.

@@ -13,7 +13,7 @@ use muster::roles::server::{
     LoadOutcome, Loaded, PackageNumber, ServerCore, ServerDurable, ServerInput, ServerIntent, ServerSettings, Task,
 };
 use muster::roles::{Core, IntentNumber};
-use muster::time::{DAY_MS, SECOND_MS, Timestamp};
+use muster::time::{DAY_MS, Timestamp};
 use muster::upload::ledger::{Arrival, StreamLedger, effective_date};
 
 use self::logs::ServerLogs;
@@ -57,12 +57,12 @@ const COMMIT_MS: i64 = 3;
 impl ServerHands {
     /// The effects of the server.
     pub fn new(stage: &Stage) -> ServerHands {
-        let of = &stage.scenario.server;
+        let of = stage.scenario.server_rules();
         let settings = ServerSettings {
-            loaders: of.loaders as usize,
-            import_every_ms: i64::from(of.import_every_secs) * SECOND_MS,
-            import_on_arrival: false,
-            exports: true,
+            loaders: of.loaders,
+            import_every_ms: of.import_every_ms,
+            import_on_arrival: of.import_on_arrival,
+            exports: of.exports,
             missing_after_ms: DAY_MS,
         };
         let form = Envelope {

@@ -13,8 +13,6 @@ use super::layout::Level;
 use super::record::Spool;
 use super::server::ServerHands;
 
-/// Hops from a leaf to the final state: leaf, middle, server.
-const HOPS_MAX: i64 = 3;
 /// Source: delivery contract, section 6, I10.
 const HOP_MS: i64 = 20 * MINUTE_MS;
 /// Hours with fewer first uploads tell nothing of a rate.
@@ -117,7 +115,7 @@ impl Stage {
     pub fn close(&mut self, now: Timestamp, nodes: &dyn View) {
         self.check(now, nodes);
         let heal = self.scenario.heal;
-        let within = HOPS_MAX * HOP_MS;
+        let within = i64::from(self.layout.hops()) * HOP_MS;
         let (mut held, mut late) = (0, None);
         let mut aside: HashSet<PackageId> = HashSet::new();
         nodes.each_beacon(&mut |_, beacon| aside.extend(beacon.aside()));

@@ -159,7 +159,8 @@ impl AgentRules {
             }
         }
         servers.truncate(SERVERS_MAX);
-        let timetable = Arc::new(Timetable::new(with_policy_question(schedule, own_schedule(settings)), settings.clocks_ahead_ms));
+        let timetable =
+            Arc::new(Timetable::new(with_policy_question(schedule, own_schedule(settings)), settings.clocks_ahead_ms));
         let policy_within_ms = POLICY_WITHIN_MS.max(settings.policy_every_ms.saturating_mul(2));
         let mut rules = AgentRules {
             number,

@@ -91,12 +91,22 @@ fn both_drivers_give_one_digest_for_each_of_five_seeds() {
     assert_eq!(distinct.len(), 5);
 }
 
-/// Machines that come, go and are installed anew, by the clocks of four places.
+/// Machines that come, go, are installed anew and copied, with two operating systems and the clocks of four places.
 const MOVING: &str = r#"
 [agents]
 joins_per_day = 0.03
 leaves_per_day = 0.03
 reinstalls_per_day = 0.05
+clones = 0.03
+[packages]
+titles = 500
+per_machine = [5, 40]
+[[fleet.os]]
+name = "Debian GNU/Linux 12"
+share = 0.6
+[[fleet.os]]
+name = "Windows 11"
+share = 0.3
 [[fleet.zone]]
 name = "New York"
 utc_offset = "-05:00"
@@ -127,8 +137,18 @@ fn both_drivers_agree_on_a_fleet_whose_machines_come_and_go() {
         assert_eq!((calendar.digest, calendar.stage.book.totals()), (actors.digest, actors.stage.book.totals()));
         let probes: Vec<(&str, u64)> = calendar.stage.record.probes().collect();
         assert_eq!(probes, actors.stage.record.probes().collect::<Vec<_>>());
-        for asked in ["collected-by-a-sites-clocks", "machine-joined", "machine-left", "machine-reinstalled"] {
+        for asked in [
+            "clone-not-imported",
+            "collected-by-a-sites-clocks",
+            "machine-joined",
+            "machine-left",
+            "machine-reinstalled",
+        ] {
             assert!(probes.iter().any(|(name, hits)| *name == asked && *hits > 0), "{asked}");
+        }
+        if is_full {
+            let (devices, titles) = calendar.stage.record.shown.unwrap();
+            assert!(devices > 350 && (300..=500).contains(&titles), "{devices} devices, {titles} titles");
         }
     }
 }
@@ -144,6 +164,21 @@ fn what_is_queued_on_a_disk_that_is_erased_is_gone_and_not_lost() {
     let totals = closed.stage.book.totals();
     assert!(totals.gone > 60, "{}", totals.gone);
     assert_eq!(totals.published, totals.superseded + totals.gone + closed.waiting.0);
+}
+
+#[test]
+fn the_devices_of_a_server_are_the_machines_of_its_fleet() {
+    // Every machine is installed anew about twice, so most devices are made of several agents' records.
+    let text = "[fleet]\nagents = 60\ndays = 5\n[agents]\nreinstalls_per_day = 0.5\n\
+                [packages]\ntitles = 100\nper_machine = [10, 60]\nexponent = 0.5\n\
+                [[fleet.os]]\nname = 'Debian GNU/Linux 12'\nshare = 1\n\
+                [[fault]]\nkind = 'crash'\nof = 'server'\nevery_secs = 7_200\nfor_secs = [1, 60]\n";
+    let overrides = Overrides { is_full: true, ..Overrides::default() };
+    let scenario = Arc::new(Scenario::read(&Document { text, file: "s" }, overrides).unwrap());
+    let closed = by_calendar(7, &scenario);
+    assert_sound(&closed, 7);
+    assert!(closed.stage.layout.machines.agents() > 150);
+    assert_eq!(closed.stage.record.shown, Some((60, 100)));
 }
 
 #[test]

@@ -17,6 +17,7 @@
 
 mod fault;
 mod kind;
+mod packages;
 mod parts;
 mod template;
 mod window;
@@ -29,11 +30,13 @@ use toml::Spanned;
 
 pub use fault::{Fault, Target, When};
 pub use kind::FaultKind;
+pub use packages::Packages;
 pub use parts::{Agents, Beacons, Hierarchy, Network, Range, Server};
 pub use template::{Part, Template, split};
 pub use window::Window;
 
 use crate::configured::{BeaconRules, Configured, ServerRules};
+use crate::world::PackageId;
 use fault::FaultFile;
 use template::{OsFile, ZoneFile};
 
@@ -61,6 +64,8 @@ pub struct Scenario {
     pub template: Template,
     /// When they do it: the operator's setting.
     pub schedule: AgentSchedule,
+    /// What is installed on the machines; `None` for nothing, and sizes by themselves.
+    pub packages: Option<Packages>,
     /// Who uploads where.
     pub hierarchy: Hierarchy,
     /// What lies between them.
@@ -82,6 +87,7 @@ pub struct Scenario {
 struct ScenarioFile {
     fleet: FleetFile,
     agents: Spanned<Agents>,
+    packages: Option<Spanned<Packages>>,
     schedule: Option<Spanned<AgentSchedule>>,
     hierarchy: Spanned<Hierarchy>,
     network: Spanned<Network>,
@@ -99,6 +105,7 @@ impl Default for ScenarioFile {
         ScenarioFile {
             fleet: FleetFile::default(),
             agents: nowhere(Agents::default()),
+            packages: None,
             schedule: None,
             hierarchy: nowhere(Hierarchy::default()),
             network: nowhere(Network::default()),
@@ -153,7 +160,7 @@ pub struct Overrides<'c> {
 impl Scenario {
     /// Reads a scenario. Errors name file, line and what to write instead.
     pub fn read(file: &Document<'_>, overrides: Overrides<'_>) -> Result<Scenario, ConfigError> {
-        let ScenarioFile { fleet, agents: fleet_of, schedule, hierarchy, network, beacons, server, fault } =
+        let ScenarioFile { fleet, agents: fleet_of, packages, schedule, hierarchy, network, beacons, server, fault } =
             file.read()?;
         let FleetFile { agents, days, quiet_days, start, only_agents, os, zone } = fleet;
         let number = |value: &Spanned<u32>, given: Option<u32>, most: u32, what: &str| match given {
@@ -198,6 +205,9 @@ impl Scenario {
         wrong(fleet_of.get_ref().problem(days), fleet_of.span())?;
         let own = configured.hierarchy.as_ref().map(|own| (own.middles, own.leaves));
         wrong(hierarchy.get_ref().problem(agents, own.is_some()), hierarchy.span())?;
+        if let Some(packages) = &packages {
+            wrong(packages.get_ref().problem(), packages.span())?;
+        }
         wrong(network.get_ref().problem(), network.span())?;
         wrong(beacons.get_ref().problem(), beacons.span())?;
         wrong(server.get_ref().problem(), server.span())?;
@@ -226,6 +236,7 @@ impl Scenario {
             is_full: overrides.is_full,
             fleet,
             template,
+            packages: packages.map(Spanned::into_inner),
             schedule,
             hierarchy: hierarchy.into_inner(),
             network: network.into_inner(),
@@ -235,6 +246,14 @@ impl Scenario {
             faults,
             heal: start.plus_ms(i64::from(days - quiet) * DAY_MS),
         })
+    }
+
+    /// Bytes of an agent's package: of its name alone, so that nobody has to remember them.
+    pub fn bytes_of(&self, seed: u64, id: PackageId) -> u32 {
+        match &self.packages {
+            Some(packages) => packages.bytes(packages.count(seed, id.agent)),
+            None => self.fleet.bytes_of(seed, id),
+        }
     }
 
     /// Whether a machine is there at all.

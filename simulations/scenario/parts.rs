@@ -21,7 +21,7 @@ impl Range {
         self.0[0] + ((u128::from(bits) * u128::from(span)) >> 64) as i64
     }
 
-    fn problem(self, name: &str, least: i64, most: i64) -> Option<String> {
+    pub(super) fn problem(self, name: &str, least: i64, most: i64) -> Option<String> {
         let [low, high] = self.0;
         if low > high {
             Some(format!("`{name}` ends at {high} before it begins at {low}"))
@@ -53,6 +53,8 @@ pub struct Agents {
     pub leaves_per_day: f64,
     /// Part of them that is installed anew on each day: the same machine with an empty disk and another agent.
     pub reinstalls_per_day: f64,
+    /// Part of the machines whose disk is a copy of another one's, its agent's id and queue among that.
+    pub clones: f64,
 }
 
 impl Default for Agents {
@@ -66,13 +68,14 @@ impl Default for Agents {
             joins_per_day: 0.0,
             leaves_per_day: 0.0,
             reinstalls_per_day: 0.0,
+            clones: 0.0,
         }
     }
 }
 
 impl Agents {
     /// Bytes of an agent's package: of its name alone, so that nobody has to remember them.
-    pub fn bytes_of(&self, seed: u64, id: PackageId) -> u32 {
+    pub(super) fn bytes_of(&self, seed: u64, id: PackageId) -> u32 {
         let draw = mix(mix(seed, 11), u64::from(id.agent) << 32 | u64::from(id.number));
         u32::try_from(self.inventory_bytes.pick(draw)).unwrap_or(u32::MAX)
     }
@@ -83,6 +86,7 @@ impl Agents {
             .or_else(|| share(self.joins_per_day, "joins_per_day"))
             .or_else(|| share(self.leaves_per_day, "leaves_per_day"))
             .or_else(|| share(self.reinstalls_per_day, "reinstalls_per_day"))
+            .or_else(|| share(self.clones, "clones"))
             .or_else(|| {
                 let most = 1.0 / f64::from(days);
                 (joined > 1.0).then(|| {

@@ -119,7 +119,7 @@ impl AgentHands {
 
     fn publish(&mut self, at: &Place, now: Timestamp, stage: &mut Stage) -> AgentInput {
         let id = stage.book.published(stage.agent(self.machine));
-        let bytes = stage.scenario.fleet.bytes_of(stage.seed, id);
+        let bytes = stage.scenario.bytes_of(stage.seed, id);
         let local = at.local(now);
         let parcel = Parcel { id, bytes, hops: 0, collected: local, first_received: local, made: now, taken: now };
         let published = Published { parcel, sent: Timestamp(i64::MIN) };
@@ -147,7 +147,7 @@ impl Hands for AgentHands {
             settings: stage.layout.settings(self.machine).clone(),
             rules: stage.layout.rules(self.machine, self.revision).clone(),
             has_policy: self.revision > 0,
-            agent: stage.draw(at.id, 0, stage.renewals(self.machine), 12),
+            agent: stage.own_number(self.machine),
             device: stage.layout.device().clone(),
             policy_by: memory.map(|memory| memory.policy_by),
             queued: self.outbox.iter().map(AgentHands::queued_of).collect(),

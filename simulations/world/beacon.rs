@@ -102,7 +102,10 @@ impl BeaconHands {
             released: 0,
             revision: 1,
             rng: RngStream::new(stage.seed, u64::from(id.0), u64::MAX),
-            custody: stage.scenario.is_full.then(|| Box::new(Custody::new(mix(stage.seed, u64::from(id.0))))),
+            custody: stage
+                .contents
+                .clone()
+                .map(|contents| Box::new(Custody::new(mix(stage.seed, u64::from(id.0)), contents))),
         }
     }
 
@@ -155,6 +158,11 @@ impl BeaconHands {
             self.settings =
                 Arc::new(BeaconSettings { parents: parents.clone(), ..BeaconSettings::clone(&self.settings) });
         }
+    }
+
+    /// What the core hears at once of uploads: nothing, unless it relays on arrival; else it looks by itself.
+    fn hint(&mut self, now: Timestamp) -> Vec<BeaconInput> {
+        if self.settings.relay_on_arrival { self.before_wake(now).into_iter().collect() } else { Vec::new() }
     }
 
     fn asked(reply: Reply) -> Asked {
@@ -218,12 +226,12 @@ impl Hands for BeaconHands {
                 if let Some(reply) = reply {
                     stage.answer(now, event, reply);
                 }
-                return Vec::new();
+                return self.hint(now);
             }
             Body::Reply(reply) => reply,
             Body::Done if event.number == SYNC => {
                 self.sync(now, stage);
-                return Vec::new();
+                return self.hint(now);
             }
             Body::Done | Body::Fault { .. } | Body::Installed | Body::Gone => Reply::Nothing,
         };

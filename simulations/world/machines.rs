@@ -49,6 +49,10 @@ pub struct Machines {
     renewed: Vec<u32>,
     /// Agents of the machines that are installed anew, after their first, ascending.
     agents: HashMap<u32, Vec<u32>>,
+    /// Machines whose disk is a copy, with the one it was copied from.
+    copies: HashMap<u32, u32>,
+    /// Of each that was copied: its copies, ascending.
+    copied: HashMap<u32, Vec<u32>>,
 }
 
 /// 64 bits that hang on the seed, on whose `number`-th act of its `life` this is, and on what is drawn.
@@ -85,6 +89,7 @@ impl Machines {
     pub fn new(seed: u64, scenario: &Scenario, first: u32) -> Machines {
         let mut machines = Machines { machines: scenario.agents, ..Machines::default() };
         let fleet = &scenario.fleet;
+        machines.copy(seed, scenario, first);
         if fleet.joins_per_day + fleet.leaves_per_day + fleet.reinstalls_per_day == 0.0 {
             return machines;
         }
@@ -101,6 +106,21 @@ impl Machines {
             machines.renewed.push(machine);
         }
         machines
+    }
+
+    fn copy(&mut self, seed: u64, scenario: &Scenario, first: u32) {
+        let clones = if scenario.fleet.clones > 0.0 { scenario.agents } else { 0 };
+        for machine in 1..clones {
+            let node = NodeId(first + machine);
+            if part(draw(seed, node, 0, 0, 46)) >= scenario.fleet.clones {
+                continue;
+            }
+            let of = Range([0, i64::from(machine) - 1]).pick(draw(seed, node, 0, 0, 47)) as u32;
+            // What was copied from a copy is a copy of the first.
+            let of = self.origin_of(of);
+            self.copies.insert(machine, of);
+            self.copied.entry(of).or_default().push(machine);
+        }
     }
 
     fn follow(&mut self, seed: u64, scenario: &Scenario, machine: u32, node: NodeId, renewals: &mut Vec<(i64, u32)>) {
@@ -141,6 +161,26 @@ impl Machines {
     /// Agents that there ever are.
     pub fn agents(&self) -> u32 {
         self.machines + self.renewed.len() as u32
+    }
+
+    /// The agent under whose id, epoch and numbers an agent reports: another one's where a disk image was copied with them.
+    pub fn origin_of(&self, agent: u32) -> u32 {
+        if self.copies.is_empty() { agent } else { self.copies.get(&agent).copied().unwrap_or(agent) }
+    }
+
+    /// Whether several machines report under this agent's id.
+    pub fn is_shared(&self, agent: u32) -> bool {
+        !self.copies.is_empty() && (self.copies.contains_key(&agent) || self.copied.contains_key(&agent))
+    }
+
+    /// Agents that report under the id of `origin`, itself included.
+    pub fn sharers(&self, origin: u32) -> impl Iterator<Item = u32> {
+        std::iter::once(origin).chain(self.copied.get(&origin).into_iter().flatten().copied())
+    }
+
+    /// Machines whose disk is a copy.
+    pub fn copies(&self) -> usize {
+        self.copies.len()
     }
 
     /// The machine of an agent.
@@ -190,6 +230,19 @@ mod tests {
         assert!(some.comings().is_sorted_by_key(|coming| coming.at_ms));
         assert_eq!(some.agents() as usize, 2_000 + count(&some, Step::Erased));
         assert!(machines(1, "laptops = 0.5").comings().is_empty());
+    }
+
+    #[test]
+    fn a_copied_disk_reports_under_the_id_of_the_first() {
+        let some = machines(4, "clones = 0.1\nreinstalls_per_day = 0.01");
+        assert!((150..250).contains(&some.copies()), "{}", some.copies());
+        for (copy, of) in &some.copies {
+            assert!(of < copy && some.origin_of(*of) == *of, "{copy} of {of}");
+            assert!(some.is_shared(*of) && some.is_shared(*copy) && some.sharers(*of).any(|sharer| sharer == *copy));
+        }
+        let own = (0..some.agents()).filter(|agent| !some.is_shared(*agent));
+        assert!(own.clone().all(|agent| some.origin_of(agent) == agent && some.sharers(agent).eq([agent])));
+        assert!(own.count() > 1_500);
     }
 
     #[test]

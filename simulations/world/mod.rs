@@ -13,6 +13,7 @@ mod beacon;
 mod book;
 mod content;
 mod custody;
+mod devices;
 mod director;
 mod event;
 mod layout;
@@ -38,6 +39,7 @@ use muster::upload::answer::{Answer, DIGEST_MISMATCH, Verdict, verdict};
 pub use agent::AgentHands;
 pub use beacon::BeaconHands;
 pub use book::{Book, Ended, Totals};
+use content::Contents;
 pub use director::{Cue, Director, windows};
 pub use event::{Body, Event, NodeId, PackageId, Parcel, Reply, What};
 pub use layout::{Layout, Level};
@@ -68,6 +70,8 @@ pub struct Stage {
     pub book: Book,
     /// What is measured.
     pub record: Record,
+    /// True bytes, in runs that have them.
+    contents: Option<Arc<Contents>>,
     /// Agents of machines that were installed anew; of the others the machine's number.
     renewed: HashMap<u32, u32>,
     /// Events that the driver has not taken yet.
@@ -91,7 +95,8 @@ impl Stage {
         let layout = Arc::new(Layout::new(seed, &scenario));
         let book = Book::new(layout.machines.agents() as usize);
         let record = Record::new(&scenario, &layout);
-        Stage { seed, scenario, layout, book, record, renewed: HashMap::new(), posted: Vec::new() }
+        let contents = scenario.is_full.then(|| Arc::new(Contents::new(seed, scenario.clone(), layout.clone())));
+        Stage { seed, scenario, layout, book, record, contents, renewed: HashMap::new(), posted: Vec::new() }
     }
 
     /// 64 bits that hang on the seed, on whose `number`-th act of its `life` this is, and on what is drawn.
@@ -104,9 +109,11 @@ impl Stage {
         if self.renewed.is_empty() { machine } else { self.renewed.get(&machine).copied().unwrap_or(machine) }
     }
 
-    /// Something that is another number for each agent of a machine; 0 for the first.
-    pub(self) fn renewals(&self, machine: u32) -> u64 {
-        self.renewed.get(&machine).copied().map_or(0, u64::from)
+    /// What stands for the id of a machine's agent, from which its moments are drawn.
+    pub(self) fn own_number(&self, machine: u32) -> u64 {
+        let agent = self.layout.machines.origin_of(self.agent(machine));
+        let renewals = if agent < self.scenario.agents { 0 } else { u64::from(agent) };
+        self.draw(self.layout.agent_node(self.layout.machines.machine_of(agent)), 0, renewals, 12)
     }
 
     /// The machine reports as another agent from now on, when it comes again.

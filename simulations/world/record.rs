@@ -89,6 +89,8 @@ pub struct Record {
     probes: BTreeMap<&'static str, u64>,
     /// Packages that beacons have set aside, at the end.
     pub quarantined: u64,
+    /// Devices and distinct titles that the server shows at the end, in runs with true contents.
+    pub shown: Option<(usize, usize)>,
     /// Hash over every arrival at the server, in order.
     pub digest: u64,
 }
@@ -112,6 +114,7 @@ impl Record {
             struck_count: 0,
             probes: PROBES.iter().copied().chain(of_fleet(scenario)).map(|name| (name, 0)).collect(),
             quarantined: 0,
+            shown: None,
             digest: 0,
         }
     }
@@ -213,6 +216,7 @@ fn of_fleet(scenario: &Scenario) -> impl Iterator<Item = &'static str> {
     let (fleet, zones) = (&scenario.fleet, &scenario.template.zones);
     let goes = fleet.leaves_per_day + fleet.reinstalls_per_day > 0.0;
     let probes = [
+        ("clone-not-imported", fleet.clones > 0.0),
         ("collected-by-a-sites-clocks", zones.iter().any(|zone| zone.ahead_ms != 0)),
         ("gone-with-its-machine", goes),
         ("machine-erased", fleet.reinstalls_per_day > 0.0),

@@ -2,10 +2,10 @@
 
 mod logs;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use muster::model::package::{Envelope, Kind, Origin, Sequence};
+use muster::model::package::{Envelope, Kind, Origin, PackageKey, Sequence};
 use muster::model::settlement::{ClockFlag, FinalState};
 use muster::model::tenant::TenantState;
 use muster::rng::{RngStream, mix};
@@ -20,6 +20,7 @@ use self::logs::ServerLogs;
 use super::Stage;
 use super::book::Ended;
 use super::custody::Custody;
+use super::devices::Shelves;
 use super::event::{Body, Event, PackageId, Parcel, Reply, What};
 use super::node::{Hands, Wanted};
 use super::place::Place;
@@ -44,6 +45,8 @@ pub struct ServerHands {
     work: BTreeMap<u64, Work>,
     /// An envelope that all packages' envelopes are made of.
     form: Envelope,
+    /// Packages with a final state whose id several machines share: the ledger alone cannot tell theirs apart.
+    settled_shared: HashSet<PackageId>,
     /// Its deployed logs, in runs with true contents.
     logs: Option<Box<ServerLogs>>,
 }
@@ -87,11 +90,12 @@ impl ServerHands {
             state: TenantState::default(),
             work: BTreeMap::new(),
             form,
-            logs: stage.scenario.is_full.then(|| {
+            settled_shared: HashSet::new(),
+            logs: stage.contents.clone().map(|contents| {
                 let logs = |what| mix(stage.seed, what);
                 Box::new(ServerLogs {
-                    inbox: Custody::new(logs(1)),
-                    facts: Settling::new(logs(2)),
+                    inbox: Custody::new(logs(1), contents.clone()),
+                    facts: Settling::new(logs(2), contents),
                     turns: VecDeque::new(),
                 })
             }),
@@ -103,7 +107,17 @@ impl ServerHands {
         self.inbox.values()
     }
 
-    /// The newest imported number of an agent's stream, as the ledger has it.
+    /// What is on the disk, and how a package's bytes are read there; `None` where only sizes are simulated.
+    pub fn shelves(&self) -> Option<Shelves> {
+        self.logs.as_ref().map(|logs| logs.facts.shelves())
+    }
+
+    /// The bytes of a package.
+    pub fn body(&self, key: &PackageKey) -> Result<Vec<u8>, String> {
+        self.logs.as_ref().map_or_else(|| Err("only sizes are simulated".into()), |logs| logs.inbox.body(key))
+    }
+
+    /// The newest imported number of an origin's stream, as the ledger has it.
     pub fn newest(&self, agent: u32) -> u64 {
         let newest = match &self.logs {
             Some(logs) => logs.facts.ledger(agent).newest(),
@@ -149,6 +163,7 @@ impl ServerHands {
         let receipt = Reply::Receipt(id);
         let is_settled = match &self.logs {
             Some(logs) => logs.facts.is_settled(&parcel),
+            None if stage.layout.machines.is_shared(id.agent) => self.settled_shared.contains(&id),
             None => self.ledgers[id.agent as usize].assess(&self.envelope(parcel), at.local(now)) == Arrival::Duplicate,
         };
         if is_settled {
@@ -200,8 +215,13 @@ impl ServerHands {
         let Some(parcel) = self.inbox.remove(&number.0) else { return };
         self.index.remove(&parcel.id);
         let envelope = self.envelope(parcel);
-        let ledger = &mut self.ledgers[parcel.id.agent as usize];
-        let (state, ended) = match ledger.assess(&envelope, local) {
+        let is_shared = stage.layout.machines.is_shared(parcel.id.agent);
+        let ledger = &mut self.ledgers[stage.layout.machines.origin_of(parcel.id.agent) as usize];
+        let arrival = ledger.assess(&envelope, local);
+        if is_shared {
+            self.settled_shared.insert(parcel.id);
+        }
+        let (state, ended) = match arrival {
             Arrival::Newest => (FinalState::Imported, Ended::Imported),
             Arrival::Older | Arrival::Duplicate | Arrival::SequenceReused => (FinalState::Stale, Ended::Stale),
             Arrival::Expired => (FinalState::Expired, Ended::Expired),
@@ -220,7 +240,12 @@ impl ServerHands {
         if ended == Ended::Stale {
             stage.record.probe("imported-out-of-order", 1);
         }
-        stage.book.overtaken(id, ended);
+        // Of numbers that two machines use, one is behind although it is its machine's newest.
+        if !stage.layout.machines.is_shared(id.agent) {
+            stage.book.overtaken(id, ended);
+        } else if ended == Ended::Stale {
+            stage.record.probe("clone-not-imported", 1);
+        }
         stage.book.settled(id, ended);
     }
 

@@ -8,6 +8,7 @@ use muster::time::{MINUTE_MS, Timestamp};
 use super::Stage;
 use super::beacon::BeaconHands;
 use super::book::Totals;
+use super::devices;
 use super::event::{NodeId, PackageId, Parcel};
 use super::layout::Level;
 use super::record::Spool;
@@ -90,8 +91,10 @@ impl Stage {
             checks.check("I7", false, || format!("{at}: {id:?} has no receipt, and its agent does not have it"));
         }
         nodes.server(&mut |server| {
-            for agent in 0..self.layout.machines.agents() {
-                let (number, wanted) = (server.newest(agent), self.book.newest_imported(agent));
+            let machines = &self.layout.machines;
+            for agent in (0..machines.agents()).filter(|agent| machines.origin_of(*agent) == *agent) {
+                let newest = machines.sharers(agent).map(|sharer| self.book.newest_imported(sharer)).max();
+                let (number, wanted) = (server.newest(agent), newest.unwrap_or(0));
                 self.book.checks.check("I8", number == u64::from(wanted), || {
                     format!("{at}: the ledger of agent {agent} names {number} as the newest, {wanted} is")
                 });
@@ -114,6 +117,13 @@ impl Stage {
     /// At the end: what was held in the quiet time has gone on, and no hour without a fault had too many retries.
     pub fn close(&mut self, now: Timestamp, nodes: &dyn View) {
         self.check(now, nodes);
+        if let Some(contents) = self.contents.clone() {
+            nodes.server(&mut |server| {
+                if let Some(shelves) = server.shelves() {
+                    devices::check(self, now, &contents, shelves, |key| server.body(key));
+                }
+            });
+        }
         let heal = self.scenario.heal;
         let within = i64::from(self.layout.hops()) * HOP_MS;
         let (mut held, mut late) = (0, None);

@@ -24,7 +24,8 @@ impl BeaconHands {
         let bytes = u64::from(parcel.bytes);
         if parcel.hops == 0
             && (self.rules.rates.uploads_per_hour > 0 || self.rules.rates.bytes_per_day > 0)
-            && let Err(wait_ms) = self.rates.admit(at.local(now), &origin(parcel.id.agent), bytes)
+            && let Err(wait_ms) =
+                self.rates.admit(at.local(now), &origin(stage.layout.machines.origin_of(parcel.id.agent)), bytes)
         {
             stage.record.probe("agent-over-its-rate", 1);
             return Err(Reply::Status { status: 429, retry_after_ms: Some(wait_ms) });
@@ -120,7 +121,7 @@ impl BeaconHands {
         for Stored { number, parcel } in opened.unwrap_or_default() {
             // What only the simulation knows of it: its size, whether it was sent, and why it is aside.
             let known = of_id.get(&parcel.id);
-            let bytes = stage.scenario.fleet.bytes_of(stage.seed, parcel.id);
+            let bytes = stage.scenario.bytes_of(stage.seed, parcel.id);
             let parcel =
                 known.map_or(parcel, |known| Parcel { made: known.parcel.made, taken: known.parcel.taken, ..parcel });
             self.hold(number, Parcel { bytes, ..parcel });

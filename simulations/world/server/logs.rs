@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use muster::roles::server::{PackageNumber, ServerInput};
+use muster::roles::server::{PackageNumber, ServerInput, Task};
 use muster::time::Timestamp;
 use muster_actors::log::Taken;
 
@@ -57,7 +57,7 @@ impl ServerHands {
         let stored: Vec<Stored> =
             opened.unwrap_or_default().into_iter().filter(|stored| !logs.facts.is_settled(&stored.parcel)).collect();
         for Stored { number, parcel } in stored {
-            let bytes = stage.scenario.fleet.bytes_of(stage.seed, parcel.id);
+            let bytes = stage.scenario.bytes_of(stage.seed, parcel.id);
             self.hold(number, Parcel { bytes, ..parcel });
             // What is on the disk is in custody, whether or not its sender heard so.
             stage.book.receipted(parcel.id);
@@ -78,6 +78,7 @@ impl ServerHands {
                 let settled = read.and_then(|packages| logs.facts.settle(number, packages, local));
                 stage.book.checks.check("I6", settled.is_ok(), || format!("packages {numbers:?}: {settled:?}"));
             }
+            Some(Work::Run(Task::Import)) => logs.facts.import(number, local),
             Some(Work::Run(task)) => {
                 logs.facts.note(number, &ServerHands::after(&logs.facts.state(), *task, local), local);
             }

@@ -2,6 +2,7 @@
 
 mod capacity;
 mod page;
+mod parts;
 mod plots;
 
 use std::path::Path;
@@ -98,6 +99,7 @@ impl Report {
             record.hours.iter().fold((0, 0), |(sent, first), hour| (sent + hour.sent, first + hour.first));
         let times = &record.time_to_server_ms;
         let secs = |quantile: f64| times.value_at_quantile(quantile) as f64 / 1_000.0;
+        let (fleet, configuration) = parts::json(stage);
         let json = json!({
             "seed": run.seed,
             "agents": scenario.agents,
@@ -108,6 +110,8 @@ impl Report {
             "events_per_s": (run.events as f64 / wall_s.max(0.001)).round(),
             "wall_s": (wall_s * 1_000.0).round() / 1_000.0,
             "peak_rss_bytes": peak_rss_bytes(),
+            "fleet": fleet,
+            "configuration": configuration,
             "ledger": ledger(stage, run.waiting),
             "invariants": stage.book.checks.to_json(),
             "spool": spool.collect::<Vec<Value>>(),

@@ -45,6 +45,11 @@ pub fn name(machine: u32) -> String {
     format!("pc{machine}")
 }
 
+/// The machine of a computer name.
+pub fn machine_of(name: &str) -> Option<u32> {
+    name.strip_prefix("pc")?.parse().ok()
+}
+
 /// The title of a rank.
 pub fn title(rank: u32) -> Title {
     let (version, publisher) = (format!("{}.{}", rank % 9 + 1, rank % 7), format!("Publisher {}", rank % 97));

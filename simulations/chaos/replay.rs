@@ -61,13 +61,13 @@ impl Wanted {
 pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     let ReplayArgs { seed, scenario: file, content, configured, from, to, node } = args;
     let configured = Configured::read(&configured)?;
-    configured.tell();
     let text = scenario_text(Some(&file))?;
     let overrides =
         Overrides { is_full: content == Contents::Full, configured: Some(&configured), ..Overrides::default() };
     let name = file.display().to_string();
     let scenario = Scenario::read(&Document { text: &text, file: &name }, overrides);
     let scenario = Arc::new(scenario.map_err(|error| Failure { text: error.to_string(), exit: 2 })?);
+    scenario.configured.tell();
     let layout = Layout::new(seed, &scenario);
     if let Some(node) = node.filter(|node| layout.targets(*node).is_empty()) {
         return Err(Failure { text: format!("--node: there is no {node} in this scenario"), exit: 2 });

@@ -23,7 +23,6 @@ use crate::scenario::{Overrides, Scenario};
 pub fn run(args: ChaosArgs) -> Result<(), Failure> {
     let ChaosArgs { scenario: file, seeds: Seeds(seeds), driver, content, out, configured: of_operator, .. } = args;
     let configured = Configured::read(&of_operator)?;
-    configured.tell();
     let out = out.unwrap_or_else(|| ".".into());
     let text = scenario_text(file.as_deref())?;
     let name = file.as_deref().map_or("the scenario".into(), |file| file.display().to_string());
@@ -31,6 +30,7 @@ pub fn run(args: ChaosArgs) -> Result<(), Failure> {
         Overrides { is_full: content == Contents::Full, configured: Some(&configured), ..Overrides::default() };
     let scenario = Scenario::read(&Document { text: &text, file: &name }, overrides);
     let scenario = Arc::new(scenario.map_err(|error| Failure { text: error.to_string(), exit: 2 })?);
+    scenario.configured.tell();
     // Nights of computing must not end in a folder that cannot be written.
     std::fs::create_dir_all(&out).map_err(|error| Failure {
         text: format!("--out {}: cannot be made: {error}; name a folder that can be written", out.display()),

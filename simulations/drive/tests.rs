@@ -154,6 +154,27 @@ fn both_drivers_agree_on_a_fleet_whose_machines_come_and_go() {
 }
 
 #[test]
+fn agents_collect_by_the_clocks_of_their_zone() {
+    // From one to five in the morning: on the other side of the world that is in the afternoon of the day before.
+    for (offset, hours) in [("+00:00", 1..5), ("+12:00", 13..17), ("-05:00", 6..10), ("+05:30", 19..24)] {
+        let text = format!(
+            "[fleet]\nagents = 300\ndays = 4\n[[fleet.zone]]\nutc_offset = '{offset}'\nshare = 1\n\
+             [agents]\ninstalled_within_secs = 3_600\n"
+        );
+        let scenario = Arc::new(Scenario::read(&Document { text: &text, file: "s" }, Overrides::default()).unwrap());
+        let closed = by_calendar(1, &scenario);
+        assert_sound(&closed, 1);
+        // The first collection comes with the installation; from the third day on all have a schedule.
+        let by_hour: Vec<u32> = closed.stage.record.arrivals.chunks(60).map(|minutes| minutes.iter().sum()).collect();
+        let third = &by_hour[48..72];
+        let within: u32 = hours.clone().map(|hour| third[hour]).sum();
+        // What is collected in the last minutes arrives later.
+        let after = third.get(hours.end).copied().unwrap_or(by_hour[72]);
+        assert!(within > 280 && within + after == 300, "{offset}: {third:?}");
+    }
+}
+
+#[test]
 fn what_is_queued_on_a_disk_that_is_erased_is_gone_and_not_lost() {
     // No beacon answers, so every package waits at its agent.
     let text = "[fleet]\nagents = 200\ndays = 3\nquiet_days = 0\n[agents]\nreinstalls_per_day = 0.3\nleaves_per_day = 0.2\n\

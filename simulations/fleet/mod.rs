@@ -94,10 +94,10 @@ pub fn scenario_of(file: Option<&Path>, overrides: Overrides<'_>) -> Result<Scen
 pub fn run(args: FleetArgs) -> Result<(), Failure> {
     let FleetArgs { agents, days, seed, driver, content, scenario, configured, out } = args;
     let configured = Configured::read(&configured)?;
-    configured.tell();
     let is_full = content == Contents::Full;
     let scenario =
         Arc::new(scenario_of(scenario.as_deref(), Overrides { agents, days, is_full, configured: Some(&configured) })?);
+    scenario.configured.tell();
     if let Some(out) = &out {
         // A run of minutes must not end in a folder that cannot be written.
         std::fs::create_dir_all(out).map_err(|error| Failure {

@@ -47,6 +47,7 @@ fn peak_rss_bytes() -> Option<u64> {
 
 /// What came of all packages: the fields of `/ledger/summary`, and what only a simulation knows.
 pub fn ledger(stage: &Stage, waiting: (u64, u64)) -> Value {
+    let totals = stage.book.totals();
     let Totals {
         published,
         receipted,
@@ -56,16 +57,17 @@ pub fn ledger(stage: &Stage, waiting: (u64, u64)) -> Value {
         imported,
         stale,
         expired,
+        quarantined,
         duplicate_deliveries,
         given_up_in_custody,
-    } = stage.book.totals();
+    } = totals;
     let (queued, in_spools) = waiting;
     json!({
         "published": published,
-        "in_custody": receipted.saturating_sub(imported + stale + expired),
+        "in_custody": receipted.saturating_sub(totals.ended()),
         "imported": imported,
         "stale": stale,
-        "quarantined": stage.record.quarantined,
+        "quarantined": stage.record.quarantined + quarantined,
         "expired": expired,
         "refused": refused,
         "superseded": superseded,

@@ -189,7 +189,11 @@ impl Scenario {
         };
         let template = Template::read(file, agents, &os, &zone)?;
         let quiet = (*quiet_days.get_ref()).min(days);
-        let configured = overrides.configured.cloned().unwrap_or_default();
+        let mut configured = overrides.configured.cloned().unwrap_or_default();
+        if !configured.beacons.is_empty() && beacons.get_ref().disk_bytes == 0 {
+            let told = "not simulated: `disk` of the beacons' files, write how large their disks are as `disk_bytes` of [beacons]";
+            configured.not_simulated.push(told.into());
+        }
         let schedule = match schedule {
             Some(schedule) => {
                 schedule.get_ref().check().map_err(|error| file.error_at(&schedule, error.to_string()))?;
@@ -333,6 +337,12 @@ mod tests {
                 "s.toml:2: `fleet.start`: is no midnight after 1970, write it as \"2026-01-05T00:00:00Z\"",
             ),
             ("[hierarchy]\nagents_per_leaf = 0", "s.toml:1: `hierarchy`: `agents_per_leaf` is 0, write at least 1"),
+            (
+                "[fleet]\ndays = 10\n[agents]\njoins_per_day = 0.2",
+                "s.toml:3: `agents`: `joins_per_day` is 0.2, more than all machines in 10 days: write at most 0.1000",
+            ),
+            ("[agents]\nclones = 2", "s.toml:1: `agents`: `clones` is 2, write a part of 1 such as 0.004"),
+            ("[packages]\ntitles = 0", "s.toml:1: `packages`: `titles` is 0, write 1 to 1000000"),
             (
                 "[network]\ndelay_ms = [0, 5]",
                 "s.toml:1: `network`: `delay_ms` begins at 0, nothing crosses in less than 1 ms",

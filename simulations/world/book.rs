@@ -29,6 +29,8 @@ pub enum Ended {
     Stale,
     /// Too old.
     Expired,
+    /// Set aside by the server: unreadable, or its number is another package's.
+    Quarantined,
 }
 
 /// One agent's packages: up to `base` they have ended or stand in `Book::open`, the next ones in the word.
@@ -59,6 +61,8 @@ pub struct Totals {
     pub stale: u64,
     /// Too old.
     pub expired: u64,
+    /// Set aside by the server.
+    pub quarantined: u64,
     /// Deliveries of what the receiver had already.
     pub duplicate_deliveries: u64,
     /// Given up by their agents or gone with their machines, and in custody or settled all the same: an answer was lost.
@@ -78,6 +82,13 @@ pub struct Book {
 /// Whether nothing can happen to it any more but duplicates.
 fn has_ended(state: u8) -> bool {
     state & SETTLED != 0 && state & (RECEIPTED | GIVEN_UP) != 0
+}
+
+impl Totals {
+    /// Packages with a final state at the server.
+    pub fn ended(&self) -> u64 {
+        self.imported + self.stale + self.expired + self.quarantined
+    }
 }
 
 impl Book {
@@ -224,6 +235,7 @@ impl Book {
             }
             Ended::Stale => self.totals.stale += 1,
             Ended::Expired => self.totals.expired += 1,
+            Ended::Quarantined => self.totals.quarantined += 1,
         }
     }
 

@@ -223,7 +223,8 @@ impl ServerHands {
         }
         let (state, ended) = match arrival {
             Arrival::Newest => (FinalState::Imported, Ended::Imported),
-            Arrival::Older | Arrival::Duplicate | Arrival::SequenceReused => (FinalState::Stale, Ended::Stale),
+            Arrival::Older | Arrival::Duplicate => (FinalState::Stale, Ended::Stale),
+            Arrival::SequenceReused => (FinalState::Quarantined, Ended::Quarantined),
             Arrival::Expired => (FinalState::Expired, Ended::Expired),
         };
         ledger.settle(&envelope, state);
@@ -243,7 +244,7 @@ impl ServerHands {
         // Of numbers that two machines use, one is behind although it is its machine's newest.
         if !stage.layout.machines.is_shared(id.agent) {
             stage.book.overtaken(id, ended);
-        } else if ended == Ended::Stale {
+        } else if matches!(ended, Ended::Stale | Ended::Quarantined) {
             stage.record.probe("clone-not-imported", 1);
         }
         stage.book.settled(id, ended);

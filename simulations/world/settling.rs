@@ -62,7 +62,8 @@ pub struct Settling {
 fn ended_of(state: FinalState) -> Ended {
     match state {
         FinalState::Imported => Ended::Imported,
-        FinalState::Stale | FinalState::Quarantined => Ended::Stale,
+        FinalState::Stale => Ended::Stale,
+        FinalState::Quarantined => Ended::Quarantined,
         FinalState::Expired => Ended::Expired,
     }
 }

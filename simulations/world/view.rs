@@ -7,7 +7,6 @@ use muster::time::{MINUTE_MS, Timestamp};
 
 use super::Stage;
 use super::beacon::BeaconHands;
-use super::book::Totals;
 use super::devices;
 use super::event::{NodeId, PackageId, Parcel};
 use super::layout::Level;
@@ -100,8 +99,8 @@ impl Stage {
                 });
             }
             let Some(settled) = server.settled() else { return };
-            let (mut seen, Totals { imported, stale, expired, .. }) = (HashSet::new(), self.book.totals());
-            let (on_disk, told) = (settled.len() as u64, imported + stale + expired);
+            let mut seen = HashSet::new();
+            let (on_disk, told) = (settled.len() as u64, self.book.totals().ended());
             self.book.checks.check("I2", on_disk == told, || {
                 format!("{at}: {told} packages got a final state, {on_disk} are on the disk")
             });

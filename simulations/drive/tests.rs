@@ -101,6 +101,9 @@ clones = 0.03
 [packages]
 titles = 500
 per_machine = [5, 40]
+[[fleet.source]]
+name = "scanner"
+share = 0.3
 [[fleet.os]]
 name = "Debian GNU/Linux 12"
 share = 0.6
@@ -193,12 +196,15 @@ fn the_devices_of_a_server_are_the_machines_of_its_fleet() {
     let text = "[fleet]\nagents = 60\ndays = 5\n[agents]\nreinstalls_per_day = 0.5\n\
                 [packages]\ntitles = 100\nper_machine = [10, 60]\nexponent = 0.5\n\
                 [[fleet.os]]\nname = 'Debian GNU/Linux 12'\nshare = 1\n\
+                [[fleet.source]]\nname = 'scanner'\nshare = 0.5\n[[fleet.source]]\nname = 'asset list'\nshare = 1\n\
                 [[fault]]\nkind = 'crash'\nof = 'server'\nevery_secs = 7_200\nfor_secs = [1, 60]\n";
     let overrides = Overrides { is_full: true, ..Overrides::default() };
     let scenario = Arc::new(Scenario::read(&Document { text, file: "s" }, overrides).unwrap());
     let closed = by_calendar(7, &scenario);
     assert_sound(&closed, 7);
     assert!(closed.stage.layout.machines.agents() > 150);
+    let by_others = closed.stage.record.probes().find(|(name, _)| *name == "reported-by-another-source").unwrap().1;
+    assert!(by_others > 350, "{by_others}");
     assert_eq!(closed.stage.record.shown, Some((60, 100)));
 }
 

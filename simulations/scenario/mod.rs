@@ -32,13 +32,13 @@ pub use fault::{Fault, Target, When};
 pub use kind::FaultKind;
 pub use packages::Packages;
 pub use parts::{Agents, Beacons, Hierarchy, Network, Range, Server};
-pub use template::{Part, Template, split};
+pub use template::{Part, Source, Template, split};
 pub use window::Window;
 
 use crate::configured::{BeaconRules, Configured, ServerRules};
 use crate::world::PackageId;
 use fault::FaultFile;
-use template::{OsFile, ZoneFile};
+use template::{OsFile, SourceFile, ZoneFile};
 
 /// Most agents of one run; each takes some hundred bytes.
 pub const AGENTS_MAX: u32 = 20_000_000;
@@ -128,6 +128,7 @@ struct FleetFile {
     only_agents: Option<Spanned<Vec<u32>>>,
     os: Vec<Spanned<OsFile>>,
     zone: Vec<Spanned<ZoneFile>>,
+    source: Vec<Spanned<SourceFile>>,
 }
 
 impl Default for FleetFile {
@@ -140,6 +141,7 @@ impl Default for FleetFile {
             only_agents: None,
             os: Vec::new(),
             zone: Vec::new(),
+            source: Vec::new(),
         }
     }
 }
@@ -162,7 +164,7 @@ impl Scenario {
     pub fn read(file: &Document<'_>, overrides: Overrides<'_>) -> Result<Scenario, ConfigError> {
         let ScenarioFile { fleet, agents: fleet_of, packages, schedule, hierarchy, network, beacons, server, fault } =
             file.read()?;
-        let FleetFile { agents, days, quiet_days, start, only_agents, os, zone } = fleet;
+        let FleetFile { agents, days, quiet_days, start, only_agents, os, zone, source } = fleet;
         let number = |value: &Spanned<u32>, given: Option<u32>, most: u32, what: &str| match given {
             // The file is not to blame for what the command line says.
             Some(given) if (1..=most).contains(&given) => Ok(given),
@@ -187,7 +189,7 @@ impl Scenario {
             }
             only => only.map(Spanned::into_inner),
         };
-        let template = Template::read(file, agents, &os, &zone)?;
+        let template = Template::read(file, agents, &os, &zone, &source)?;
         let quiet = (*quiet_days.get_ref()).min(days);
         let mut configured = overrides.configured.cloned().unwrap_or_default();
         if !configured.beacons.is_empty() && beacons.get_ref().disk_bytes == 0 {

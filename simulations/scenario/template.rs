@@ -17,6 +17,7 @@
 use muster::config::agent::CLOCKS_AHEAD_MINUTES;
 use muster::config::{ConfigError, Document};
 use muster::rng::mix;
+use muster::roles::server::is_source_name;
 use muster::time::MINUTE_MS;
 use serde::Deserialize;
 use toml::Spanned;
@@ -38,12 +39,23 @@ pub struct Part {
 }
 
 /// See the module's head. Every agent is in one part of each list; an empty one says nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Template {
     /// By operating system. Who has which hangs on the seed.
     pub systems: Vec<Part>,
     /// By clocks. Neighbours share them, as the agents of one site do.
     pub zones: Vec<Part>,
+    /// Other tools that report some of the machines too, in runs with true contents.
+    pub sources: Vec<Source>,
+}
+
+/// Another tool that takes inventory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// The source of its records.
+    pub name: String,
+    /// Part of the machines that it reports, once a day each.
+    pub share: f64,
 }
 
 #[derive(Deserialize)]
@@ -61,12 +73,38 @@ pub(super) struct ZoneFile {
     share: Spanned<f64>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SourceFile {
+    name: Spanned<String>,
+    share: Spanned<f64>,
+}
+
+impl SourceFile {
+    fn read(&self, file: &Document<'_>, before: &[Source]) -> Result<Source, ConfigError> {
+        let (name, share) = (self.name.get_ref(), *self.share.get_ref());
+        if !is_source_name(name) {
+            let problem =
+                format!("`{name}` cannot be the source of another tool's files, write letters and digits, not `agent`");
+            return Err(file.error_at(&self.name, problem));
+        }
+        if before.iter().any(|known| known.name == *name) {
+            return Err(file.error_at(&self.name, format!("is a second `{name}`, write each source once")));
+        }
+        if !(0.0..=1.0).contains(&share) {
+            return Err(file.error_at(&self.share, format!("is {share}, write a part of 1 such as 0.25")));
+        }
+        Ok(Source { name: name.clone(), share })
+    }
+}
+
 impl Template {
     pub(super) fn read(
         file: &Document<'_>,
         agents: u32,
         systems: &[Spanned<OsFile>],
         zones: &[Spanned<ZoneFile>],
+        sources: &[Spanned<SourceFile>],
     ) -> Result<Template, ConfigError> {
         let systems: Vec<Written<'_>> = systems
             .iter()
@@ -90,7 +128,12 @@ impl Template {
                 Written { name: name.as_ref().unwrap_or(utc_offset).get_ref(), ahead_ms, share }
             })
             .collect();
-        Ok(Template { systems: parts(file, agents, &systems, "Other")?, zones: parts(file, agents, &zones, "UTC")? })
+        let mut named: Vec<Source> = Vec::new();
+        for source in sources {
+            named.push(source.get_ref().read(file, &named)?);
+        }
+        let systems = parts(file, agents, &systems, "Other")?;
+        Ok(Template { systems, zones: parts(file, agents, &zones, "UTC")?, sources: named })
     }
 
     /// The place among `systems` of an agent's; 0 when there are none.
@@ -273,6 +316,10 @@ mod tests {
             (
                 "[[fleet.zone]]\nutc_offset = '+25:00'\nshare = 0.5",
                 "s.toml:4: `fleet.zone[1].utc_offset`: is no offset from UTC, write one from \"-12:00\" to \"+14:00\"",
+            ),
+            (
+                "[[fleet.source]]\nname = 'Agent'\nshare = 0.5",
+                "s.toml:4: `fleet.source[1].name`: `Agent` cannot be the source",
             ),
             ("[[fleet.zone]]\nutc_ofset = '+02:00'\nshare = 0.5", "did you mean `utc_offset`?"),
         ] {

@@ -45,6 +45,17 @@ pub fn name(machine: u32) -> String {
     format!("pc{machine}")
 }
 
+/// The serial number of a machine.
+pub fn serial(machine: u32) -> String {
+    format!("SN-{machine:08}")
+}
+
+/// What every source says of a machine of this name.
+pub fn computer(name: &str) -> [Property<'_>; 4] {
+    [("Name", name), ("Manufacturer", "Acme"), ("Model", "M1"), ("ComputerType", "Computer")]
+        .map(|(name, value)| Property { name, value })
+}
+
 /// The machine of a computer name.
 pub fn machine_of(name: &str) -> Option<u32> {
     name.strip_prefix("pc")?.parse().ok()
@@ -61,9 +72,9 @@ type Known = (Timestamp, Bytes, Digest);
 
 /// See the module's head.
 pub struct Contents {
-    seed: u64,
-    scenario: Arc<Scenario>,
-    layout: Arc<Layout>,
+    pub(super) seed: u64,
+    pub(super) scenario: Arc<Scenario>,
+    pub(super) layout: Arc<Layout>,
     /// How often titles are drawn.
     table: Vec<f64>,
     known: Mutex<HashMap<PackageId, Known>>,
@@ -103,15 +114,12 @@ impl Contents {
             ..Head::default()
         };
         let mut ndi = NdiWriter::new(Vec::new(), &head)?;
-        let (serial, number) = (format!("SN-{machine:08}"), parcel.id.number.to_string());
+        let (serial, number) = (serial(machine), parcel.id.number.to_string());
         let of = |name, value| Property { name, value };
         let mut hardware = |class, properties: &[Property<'_>]| {
             ndi.hardware(&Hardware { class, name: &name, evidence: "dmi", ..Hardware::default() }, properties)
         };
-        hardware(
-            "MGS_ComputerSystem",
-            &[of("Name", &name), of("Manufacturer", "Acme"), of("Model", "M1"), of("ComputerType", "Computer")],
-        )?;
+        hardware("MGS_ComputerSystem", &computer(&name))?;
         hardware("MGS_BIOS", &[of("SerialNumber", &serial)])?;
         hardware("MGS_OperatingSystem", &[of("Caption", self.system(machine)), of("KernelVersion", &number)])?;
         for rank in self.titles(machine) {

@@ -14,10 +14,10 @@ use muster::model::device::{DeviceFact, RecordKey};
 use muster::model::inventory::Inventory;
 use muster::model::package::PackageKey;
 use muster::model::software::Title;
-use muster::model::staged::StagedRecord;
+use muster::model::staged::{StagedRecord, StagedReport};
 use muster::model::tenant::TenantState;
 use muster::roles::server::view::key;
-use muster::roles::server::{ImportRules, Shown, Staged, apply, import};
+use muster::roles::server::{AGENT_SOURCE, ImportRules, Shown, Staged, apply, import};
 use muster::time::Timestamp;
 use muster_actors::log::Position;
 use muster_actors::store::{MemStore, Store};
@@ -69,18 +69,18 @@ pub fn check(
         device.bindings.iter().map(|binding| (binding.record.clone(), device.id))
     });
     let bound: BTreeMap<RecordKey, DeviceId> = bound.collect();
-    let on_device = |(key, staged): &'_ (RecordKey, StagedRecord)| {
-        Some((key.external_id.to_string(), (*bound.get(key)?, staged.clone())))
-    };
-    let by_record: BTreeMap<String, (DeviceId, StagedRecord)> = records.iter().filter_map(on_device).collect();
+    let on_device =
+        |(key, staged): &'_ (RecordKey, StagedRecord)| Some((key.clone(), (*bound.get(key)?, staged.clone())));
+    let by_record: BTreeMap<RecordKey, (DeviceId, StagedRecord)> = records.iter().filter_map(on_device).collect();
     let mut of_machine: BTreeMap<u32, BTreeSet<DeviceId>> = BTreeMap::new();
     let (mut shared_devices, mut expected_records, mut titles) = (BTreeSet::new(), 0, BTreeSet::new());
     for agent in (0..machines.agents()).filter(|agent| machines.origin_of(*agent) == *agent) {
         let newest = machines.sharers(agent).map(|sharer| (stage.book.newest_imported(sharer), sharer)).max();
         let Some((number, sharer)) = newest.filter(|(number, _)| *number > 0) else { continue };
         expected_records += 1;
-        let origin = content::origin(agent);
-        let Some((device, staged)) = by_record.get(origin.as_str()) else {
+        let external_id = content::origin(agent).as_str().into();
+        let record = RecordKey { source: AGENT_SOURCE.into(), external_id };
+        let Some((device, staged)) = by_record.get(&record) else {
             stage
                 .book
                 .checks
@@ -101,9 +101,22 @@ pub fn check(
             of_machine.entry(machine).or_default().insert(*device);
         }
     }
+    for (record, (device, _)) in by_record.iter().filter(|(record, _)| *record.source != *AGENT_SOURCE) {
+        // Whatever a tool tells, it tells of a machine that its agent makes a device of too.
+        let Some(machine) = content::machine_of(&record.external_id) else { continue };
+        expected_records += 1;
+        if machines.is_shared(machine) {
+            shared_devices.insert(*device);
+        } else {
+            of_machine.entry(machine).or_default().insert(*device);
+        }
+    }
     let checks = &mut stage.book.checks;
     checks.check("I2", records.len() == expected_records, || {
-        format!("{} records are staged, packages of {expected_records} agents were imported", records.len())
+        format!(
+            "{} records are staged, {expected_records} agents and machines of other tools were imported",
+            records.len()
+        )
     });
     for (machine, own) in &of_machine {
         checks.check("I8", own.len() == 1, || format!("machine {machine} is {} devices: {own:?}", own.len()));
@@ -129,7 +142,7 @@ pub fn check(
         let (name, system) = (value(Property::ComputerName), value(Property::OperatingSystem));
         let is_it = name == content::name(*machine) && system == contents.system(*machine);
         checks.check("I6", is_it, || format!("machine {machine} is shown as `{name}` with `{system}`"));
-        let dates = fact.device.bindings.iter().filter_map(|binding| by_record.get(&*binding.record.external_id));
+        let dates = fact.device.bindings.iter().filter_map(|binding| by_record.get(&binding.record));
         let newest = dates.map(|(_, staged)| staged.effective().0.div_euclid(1_000)).max();
         checks.check("I8", newest == Some(fact.device.inventory_date), || {
             format!(
@@ -138,7 +151,11 @@ pub fn check(
             )
         });
     }
-    let shown = show(&devices, &records, &body, |record, software| {
+    let body = |record: &RecordKey, report: &StagedReport| match &*record.source {
+        AGENT_SOURCE => body(&report.package),
+        _ => contents.body_of_other(record, report),
+    };
+    let shown = show(&devices, &records, body, |record, software| {
         let Some(agent) = record.external_id.strip_prefix("agent-").and_then(|agent| agent.parse().ok()) else {
             return;
         };
@@ -163,7 +180,7 @@ pub fn check(
 fn show(
     devices: &[DeviceFact],
     records: &[(RecordKey, StagedRecord)],
-    body: &impl Fn(&PackageKey) -> Result<Vec<u8>, String>,
+    body: impl Fn(&RecordKey, &StagedReport) -> Result<Vec<u8>, String>,
     mut see: impl FnMut(&RecordKey, &[Title]),
 ) -> Result<(usize, usize), String> {
     let store = MemStore::default();
@@ -174,7 +191,7 @@ fn show(
     devices.iter().try_for_each(|fact| write(Shown::Device(fact)))?;
     for (record, staged) in records {
         for report in staged.software_streams() {
-            let (file, _) = read_ndi_gz(&body(&report.package)?[..]).map_err(|error| error.to_string())?;
+            let (file, _) = read_ndi_gz(&body(record, report)?[..]).map_err(|error| error.to_string())?;
             let software = Inventory::of(&file).map_err(|error| error.to_string())?.software;
             see(record, &software.iter().map(|(title, _)| title.clone()).collect::<Vec<Title>>());
             let staged = Staged { record: record.clone(), stream: report.stream.clone(), software, evicted: None };

@@ -78,6 +78,13 @@ pub fn joins_ms(seed: u64, scenario: &Scenario, node: NodeId) -> Option<i64> {
     at.filter(|at| *at < i64::from(scenario.days) * DAY_MS)
 }
 
+/// From when to when a machine is there, in milliseconds after the start.
+pub fn stays_ms(seed: u64, scenario: &Scenario, node: NodeId) -> (i64, Option<i64>) {
+    let begins = joins_ms(seed, scenario, node).unwrap_or_else(|| installed_ms(seed, scenario, node));
+    let stays = moment(draw(seed, node, 0, 0, 42), scenario.fleet.leaves_per_day);
+    (begins, stays.map(|after| begins + after))
+}
+
 /// The moment at which something happens that befalls a part `rate` of a fleet each day.
 fn moment(bits: u64, rate: f64) -> Option<i64> {
     // Farther than any run, and still a number.
@@ -130,8 +137,7 @@ impl Machines {
         if let Some(at) = joins {
             come(at, Step::Joins);
         }
-        let begins = joins.unwrap_or_else(|| installed_ms(seed, scenario, node));
-        let leaves = moment(draw(seed, node, 0, 0, 42), scenario.fleet.leaves_per_day).map(|after| begins + after);
+        let (begins, leaves) = stays_ms(seed, scenario, node);
         let ends = leaves.unwrap_or(end_ms).min(end_ms);
         if leaves.is_some_and(|at| at < end_ms) {
             come(ends, Step::Leaves);

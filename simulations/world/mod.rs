@@ -25,6 +25,7 @@ mod policies;
 mod record;
 mod server;
 mod settling;
+mod sources;
 mod view;
 
 use std::collections::HashMap;

@@ -223,6 +223,7 @@ fn of_fleet(scenario: &Scenario) -> impl Iterator<Item = &'static str> {
         ("machine-joined", fleet.joins_per_day > 0.0),
         ("machine-left", fleet.leaves_per_day > 0.0),
         ("machine-reinstalled", fleet.reinstalls_per_day > 0.0),
+        ("reported-by-another-source", scenario.is_full && !scenario.template.sources.is_empty()),
     ];
     probes.into_iter().filter(|(_, is_asked_for)| *is_asked_for).map(|(name, _)| name)
 }

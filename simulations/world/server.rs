@@ -97,6 +97,7 @@ impl ServerHands {
                     inbox: Custody::new(logs(1), contents.clone()),
                     facts: Settling::new(logs(2), contents),
                     turns: VecDeque::new(),
+                    others: (stage.scenario.start, stage.scenario.start),
                 })
             }),
         }
@@ -311,6 +312,7 @@ impl Hands for ServerHands {
             logs.inbox.die(&mut rng);
             logs.facts.die(&mut rng);
             logs.turns.clear();
+            logs.others.1 = logs.others.0;
             // Opened at once, so that it shows what it will start with.
             self.reopen(at, stage);
         }

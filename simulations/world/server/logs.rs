@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use bytes::Bytes;
+use muster::model::package::Envelope;
 use muster::roles::server::{PackageNumber, ServerInput, Task};
 use muster::time::Timestamp;
 use muster_actors::log::Taken;
@@ -18,6 +20,8 @@ pub(super) struct ServerLogs {
     pub(super) inbox: Custody,
     pub(super) facts: Settling,
     pub(super) turns: VecDeque<u64>,
+    /// Files of other tools up to then are settled, and up to when those of the commit under way are.
+    pub(super) others: (Timestamp, Timestamp),
 }
 
 impl ServerHands {
@@ -75,7 +79,13 @@ impl ServerHands {
         match self.work.get(&number) {
             Some(Work::Load(numbers)) => {
                 let read = numbers.iter().map(|number| logs.inbox.read(number.0)).collect::<Result<Vec<_>, String>>();
-                let settled = read.and_then(|packages| logs.facts.settle(number, packages, local));
+                let others = stage.contents.iter().flat_map(|contents| contents.others(logs.others.0, now));
+                let others: Vec<(Envelope, Bytes)> = others.collect();
+                logs.others.1 = now;
+                stage.record.probe("reported-by-another-source", others.len() as u64);
+                let settled = read.and_then(|packages| {
+                    logs.facts.settle(number, packages.into_iter().chain(others).collect(), local)
+                });
                 stage.book.checks.check("I6", settled.is_ok(), || format!("packages {numbers:?}: {settled:?}"));
             }
             Some(Work::Run(Task::Import)) => logs.facts.import(number, local),
@@ -98,7 +108,8 @@ impl ServerHands {
                 continue;
             }
             ended.into_iter().for_each(|(id, ended)| self.ended(id, ended, stage));
-            if let Some(logs) = &self.logs {
+            if let Some(logs) = &mut self.logs {
+                logs.others.0 = logs.others.1;
                 self.state = logs.facts.state();
             }
             if let Some(work) = self.work.remove(&number) {

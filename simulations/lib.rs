@@ -1,6 +1,7 @@
 //! The drill: fleets in virtual time, disks that forget, chaos with real processes, load.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the drill owns clocks, disks and sockets")]
 
+pub mod configured;
 pub mod drive;
 pub mod fleet;
 pub mod invariants;

@@ -14,7 +14,7 @@ use crate::tidy::project;
 #[test]
 fn five_seeds_of_failover_break_nothing_and_are_the_same_on_both_drivers() {
     let text = std::fs::read_to_string(project().join("config/simulations/failover.toml")).unwrap();
-    let overrides = Overrides { agents: Some(1_000), days: Some(2), is_full: false };
+    let overrides = Overrides { agents: Some(1_000), days: Some(2), ..Overrides::default() };
     let scenario = Scenario::read(&Document { text: &text, file: "failover.toml" }, overrides);
     let scenario = Arc::new(scenario.unwrap_or_else(|error| panic!("{error}")));
     let run = |driver: Driver| {

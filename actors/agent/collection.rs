@@ -125,6 +125,7 @@ mod tests {
             inventory_every_ms: DAY_MS,
             policy_every_ms: DAY_MS,
             catch_up_from_ms: 0,
+            clocks_ahead_ms: 0,
         };
         let (published, is_whole) = world.collect(life, &AgentRules::new(0, &settings, vec![]));
         (published.iter().map(|queued| queued.kind).collect(), is_whole)

@@ -7,7 +7,7 @@ use muster::config::agent::AgentConfig;
 use muster::id::Guid;
 use muster::roles::agent::AgentSettings;
 use muster::roles::meter::{Reporter, UsagePolicy};
-use muster::time::HOUR_MS;
+use muster::time::{HOUR_MS, MINUTE_MS};
 use tokio::sync::watch;
 use tracing::info;
 
@@ -134,6 +134,7 @@ fn settings(config: &AgentConfig) -> AgentSettings {
         inventory_every_ms: config.inventory_interval.as_millis() as i64,
         policy_every_ms: config.policy_interval.as_millis() as i64,
         catch_up_from_ms: i64::from(config.catch_up_hour) * HOUR_MS,
+        clocks_ahead_ms: i64::from(config.clocks_ahead_minutes) * MINUTE_MS,
     }
 }
 

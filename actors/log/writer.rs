@@ -60,6 +60,11 @@ impl Reserve {
     pub const UPLOADS: Reserve = Reserve { bytes: 1 << 30, percent: 5 };
     /// Ledger and log go on down to 256 MiB.
     pub const FACTS: Reserve = Reserve { bytes: 256 << 20, percent: 0 };
+
+    /// Whether as much stays free as has to, of a file system of `total` bytes.
+    pub fn is_kept(self, free: u64, total: u64) -> bool {
+        free >= self.bytes && free >= total / 100 * self.percent
+    }
 }
 
 /// What a writer thread does with its requests.
@@ -242,11 +247,8 @@ impl<J: Journal> Turn<J> {
             Some((asked, room)) if asked.elapsed() < SPACE_EVERY => room,
             _ => {
                 let reserve = self.reserve;
-                let room = self
-                    .group
-                    .journal()
-                    .space()
-                    .is_none_or(|(free, total)| free >= reserve.bytes && free >= total / 100 * reserve.percent);
+                let space = self.group.journal().space();
+                let room = space.is_none_or(|(free, total)| reserve.is_kept(free, total));
                 if !room && self.room.is_none_or(|(_, had)| had) {
                     warn!("less than the reserve is free on the disk, uploads are refused until there is room again");
                 }

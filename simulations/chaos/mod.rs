@@ -16,6 +16,7 @@ pub use outcome::Outcome;
 pub use replay::{ReplayArgs, run as replay};
 pub use shrink::{Budget, Shrunk, shrink};
 
+use crate::configured::ConfiguredArgs;
 use crate::fleet::{Contents, Driver};
 
 /// Options of `muster-sim chaos`.
@@ -36,6 +37,8 @@ pub struct ChaosArgs {
     /// Only sizes, or true bytes in the deployed logs on simulated disks
     #[arg(long, value_enum, default_value_t = Contents::Sizes, conflicts_with = "real")]
     content: Contents,
+    #[command(flatten)]
+    configured: ConfiguredArgs,
     /// Kills of one run with --real
     #[arg(long, value_name = "N", default_value_t = 40, requires = "real", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     kills: u32,
@@ -71,6 +74,10 @@ impl FromStr for Seeds {
 
 /// Runs every seed; fails when an invariant is broken.
 pub fn run(args: ChaosArgs) -> Result<(), Failure> {
+    if args.real && args.configured.is_some() {
+        let text = "--real starts nodes with files of its own, leave the operator's out".into();
+        return Err(Failure { text, exit: 2 });
+    }
     if args.real { real::run(args) } else { virtual_time::run(args) }
 }
 

@@ -10,6 +10,7 @@ use muster_actors::command::Failure;
 use serde_json::{Map, Value, json};
 
 use super::Outcome;
+use crate::configured::{Configured, ConfiguredArgs};
 use crate::drive::Closed;
 use crate::drive::calendar::{Calendar, Seen};
 use crate::fleet::{Contents, scenario_text};
@@ -28,6 +29,8 @@ pub struct ReplayArgs {
     /// Only sizes, or true bytes in the deployed logs on simulated disks
     #[arg(long, value_enum, default_value_t = Contents::Sizes)]
     content: Contents,
+    #[command(flatten)]
+    configured: ConfiguredArgs,
     /// Print events from so many seconds after the start on
     #[arg(long, value_name = "SECS", default_value_t = 0)]
     from: u32,
@@ -56,12 +59,15 @@ impl Wanted {
 
 /// Runs a seed again and prints what happens; ends as `muster-sim chaos` does.
 pub fn run(args: ReplayArgs) -> Result<(), Failure> {
-    let ReplayArgs { seed, scenario: file, content, from, to, node } = args;
+    let ReplayArgs { seed, scenario: file, content, configured, from, to, node } = args;
+    let configured = Configured::read(&configured)?;
     let text = scenario_text(Some(&file))?;
-    let overrides = Overrides { is_full: content == Contents::Full, ..Overrides::default() };
+    let overrides =
+        Overrides { is_full: content == Contents::Full, configured: Some(&configured), ..Overrides::default() };
     let name = file.display().to_string();
     let scenario = Scenario::read(&Document { text: &text, file: &name }, overrides);
     let scenario = Arc::new(scenario.map_err(|error| Failure { text: error.to_string(), exit: 2 })?);
+    scenario.configured.tell();
     let layout = Layout::new(seed, &scenario);
     if let Some(node) = node.filter(|node| layout.targets(*node).is_empty()) {
         return Err(Failure { text: format!("--node: there is no {node} in this scenario"), exit: 2 });
@@ -129,6 +135,7 @@ fn line(layout: &Layout, event: &Event) -> Value {
     }
     match event.body {
         Body::Installed => put("event", "installed".into()),
+        Body::Gone => put("event", "gone".into()),
         Body::Done => put("event", "done".into()),
         Body::Fault { kind, begins } => {
             put("event", if begins { "fault begins" } else { "fault ends" }.into());

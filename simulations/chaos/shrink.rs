@@ -100,7 +100,7 @@ impl Candidate {
 struct Trials<'f> {
     left: Budget,
     began: Instant,
-    is_full: bool,
+    overrides: Overrides<'f>,
     tries: u32,
     fails: &'f mut dyn FnMut(Scenario) -> bool,
 }
@@ -111,8 +111,9 @@ impl Trials<'_> {
             return false;
         }
         let Some(text) = candidate.text() else { return false };
-        let overrides = Overrides { is_full: self.is_full, ..Overrides::default() };
-        let Ok(scenario) = Scenario::read(&Document { text: &text, file: "shrunk" }, overrides) else { return false };
+        let Ok(scenario) = Scenario::read(&Document { text: &text, file: "shrunk" }, self.overrides) else {
+            return false;
+        };
         self.tries += 1;
         (self.fails)(scenario)
     }
@@ -164,15 +165,14 @@ impl Trials<'_> {
 pub fn shrink(
     seed: u64,
     text: &str,
-    is_full: bool,
+    overrides: Overrides<'_>,
     left: Budget,
     fails: &mut dyn FnMut(Scenario) -> bool,
 ) -> Option<Shrunk> {
     let mut base: Table = text.parse().ok()?;
-    let overrides = Overrides { is_full, ..Overrides::default() };
     let scenario = Arc::new(Scenario::read(&Document { text, file: "scenario" }, overrides).ok()?);
     let quiet = (scenario.end().ms_since(scenario.heal) / muster::time::DAY_MS) as u32;
-    let mut trials = Trials { left, began: Instant::now(), is_full, tries: 0, fails };
+    let mut trials = Trials { left, began: Instant::now(), overrides, tries: 0, fails };
     let drawn = windows(seed, &scenario, WINDOWS_MAX + 1);
     // Numbers stay what they are: a seed means other draws for other nodes.
     let fleet = section(&mut base, "fleet")?;

@@ -16,7 +16,7 @@ fn seeds_include_the_last_one() {
     }
 }
 
-fn read(text: &str, overrides: Overrides) -> Result<Scenario, String> {
+fn read(text: &str, overrides: Overrides<'_>) -> Result<Scenario, String> {
     Scenario::read(&Document { text, file: "s.toml" }, overrides).map_err(|error| error.to_string())
 }
 

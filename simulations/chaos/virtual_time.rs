@@ -15,18 +15,22 @@ use serde_json::json;
 
 use super::outcome::probes_json;
 use super::{Budget, ChaosArgs, Outcome, Seeds, shrink};
+use crate::configured::Configured;
 use crate::fleet::{Contents, Driver, drive, scenario_text};
 use crate::scenario::{Overrides, Scenario};
 
 /// Runs every seed of a scenario; the first one that breaks an invariant is shrunk.
 pub fn run(args: ChaosArgs) -> Result<(), Failure> {
-    let ChaosArgs { scenario: file, seeds: Seeds(seeds), driver, content, out, .. } = args;
+    let ChaosArgs { scenario: file, seeds: Seeds(seeds), driver, content, out, configured: of_operator, .. } = args;
+    let configured = Configured::read(&of_operator)?;
     let out = out.unwrap_or_else(|| ".".into());
     let text = scenario_text(file.as_deref())?;
     let name = file.as_deref().map_or("the scenario".into(), |file| file.display().to_string());
-    let overrides = Overrides { is_full: content == Contents::Full, ..Overrides::default() };
+    let overrides =
+        Overrides { is_full: content == Contents::Full, configured: Some(&configured), ..Overrides::default() };
     let scenario = Scenario::read(&Document { text: &text, file: &name }, overrides);
     let scenario = Arc::new(scenario.map_err(|error| Failure { text: error.to_string(), exit: 2 })?);
+    scenario.configured.tell();
     // Nights of computing must not end in a folder that cannot be written.
     std::fs::create_dir_all(&out).map_err(|error| Failure {
         text: format!("--out {}: cannot be made: {error}; name a folder that can be written", out.display()),
@@ -54,26 +58,37 @@ pub fn run(args: ChaosArgs) -> Result<(), Failure> {
     sum.print(count, rate).map_err(|error| Failure::work(&error))?;
     let Some(first) = sum.failed.first() else { return Ok(()) };
     eprintln!("muster-sim: seed {} breaks {}; looking for the least that does", first.seed, first.what());
-    Err(Failure { text: shrunk(first, driver, content, &text, &out, &sum), exit: 1 })
+    let of = Failing { driver, text: &text, out: &out, overrides, again: of_operator.again() };
+    Err(Failure { text: shrunk(first, &of, &sum), exit: 1 })
+}
+
+/// What a seed that fails ran with.
+struct Failing<'f> {
+    driver: Driver,
+    text: &'f str,
+    out: &'f Path,
+    overrides: Overrides<'f>,
+    /// Options of the operator's files.
+    again: String,
 }
 
 /// Shrinks a seed that fails, and says how to see it again.
-fn shrunk(first: &Outcome, driver: Driver, content: Contents, text: &str, out: &Path, sum: &Sum) -> String {
-    let seed = first.seed;
+fn shrunk(first: &Outcome, of: &Failing<'_>, sum: &Sum) -> String {
+    let Failing { driver, text, out, overrides, again } = of;
+    let (seed, driver) = (first.seed, *driver);
     let ids: Vec<&str> = first.broken.iter().map(|(id, _)| *id).collect();
-    let is_full = content == Contents::Full;
     let mut fails = |scenario: Scenario| {
         let closed = drive(driver, seed, Arc::new(scenario), |_| {});
         closed.is_ok_and(|closed| closed.stage.book.checks.broken().any(|(id, _)| ids.contains(&id)))
     };
     let seeds: Vec<u64> = sum.failed.iter().map(|failed| failed.seed).collect();
     let head = format!("invariants are broken with seeds {seeds:?}: {}", first.what());
-    let Some(shrunk) = shrink(seed, text, is_full, Budget::default(), &mut fails) else {
+    let Some(shrunk) = shrink(seed, text, *overrides, Budget::default(), &mut fails) else {
         return format!("{head}; seed {seed} does not fail again, so its faults cannot be told apart");
     };
     let file = out.join(format!("seed-{seed}.toml"));
-    let full = if is_full { " --content full" } else { "" };
-    let replay = format!("muster-sim replay --seed {seed} --scenario {}{full}", file.display());
+    let full = if overrides.is_full { " --content full" } else { "" };
+    let replay = format!("muster-sim replay --seed {seed} --scenario {}{full}{again}", file.display());
     let written = format!("# {}\n#\n#     {replay}\n\n{}", first.what().replace(char::is_control, " "), shrunk.text);
     match std::fs::write(&file, written) {
         Ok(()) => format!("{head}; {shrunk}; again: {replay}"),

@@ -51,15 +51,16 @@ impl Region {
 }
 
 impl Regions {
-    /// A world at its start; `None` when its hierarchy does not fall apart, or when its server keeps logs: what that answers
-    /// hangs on what it did before.
+    /// A world at its start; `None` when its hierarchy does not fall apart, when its server keeps logs (what that answers
+    /// hangs on what it did before), or when machines report as other agents.
     pub fn new(seed: u64, scenario: &Arc<Scenario>) -> Option<Regions> {
         if scenario.is_full {
             return None;
         }
         let layout = Arc::new(Layout::new(seed, scenario));
         let parts = layout.regions();
-        if parts.len() < 2 {
+        let is_one_each = layout.machines.agents() == layout.agents() && layout.machines.copies() == 0;
+        if parts.len() < 2 || !is_one_each {
             return None;
         }
         let stage = |scope| Stage::of_part(seed, scenario.clone(), layout.clone(), scope);

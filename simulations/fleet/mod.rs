@@ -11,6 +11,7 @@ use muster::config::Document;
 use muster::time::{HOUR_MS, Timestamp};
 use muster_actors::command::Failure;
 
+use crate::configured::{Configured, ConfiguredArgs};
 use crate::drive::calendar::Calendar;
 use crate::drive::regions::Regions;
 use crate::drive::{Closed, actors};
@@ -39,6 +40,8 @@ pub struct FleetArgs {
     /// What is simulated; without one a quiet fleet
     #[arg(long, value_name = "F")]
     scenario: Option<PathBuf>,
+    #[command(flatten)]
+    configured: ConfiguredArgs,
     /// Where `report.json` and `report.html` are written
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -81,7 +84,7 @@ pub fn scenario_text(file: Option<&Path>) -> Result<String, Failure> {
 }
 
 /// Reads the scenario that a command names.
-pub fn scenario_of(file: Option<&Path>, overrides: Overrides) -> Result<Scenario, Failure> {
+pub fn scenario_of(file: Option<&Path>, overrides: Overrides<'_>) -> Result<Scenario, Failure> {
     let text = scenario_text(file)?;
     let name = file.map_or("the scenario".into(), |file| file.display().to_string());
     let scenario = Scenario::read(&Document { text: &text, file: &name }, overrides);
@@ -90,9 +93,12 @@ pub fn scenario_of(file: Option<&Path>, overrides: Overrides) -> Result<Scenario
 
 /// Simulates, writes the report, prints it as one line.
 pub fn run(args: FleetArgs) -> Result<(), Failure> {
-    let FleetArgs { agents, days, seed, driver, content, scenario, out } = args;
+    let FleetArgs { agents, days, seed, driver, content, scenario, configured, out } = args;
+    let configured = Configured::read(&configured)?;
     let is_full = content == Contents::Full;
-    let scenario = Arc::new(scenario_of(scenario.as_deref(), Overrides { agents, days, is_full })?);
+    let scenario =
+        Arc::new(scenario_of(scenario.as_deref(), Overrides { agents, days, is_full, configured: Some(&configured) })?);
+    scenario.configured.tell();
     if let Some(out) = &out {
         // A run of minutes must not end in a folder that cannot be written.
         std::fs::create_dir_all(out).map_err(|error| Failure {

@@ -2,6 +2,7 @@
 
 mod capacity;
 mod page;
+mod parts;
 mod plots;
 
 use std::path::Path;
@@ -46,27 +47,31 @@ fn peak_rss_bytes() -> Option<u64> {
 
 /// What came of all packages: the fields of `/ledger/summary`, and what only a simulation knows.
 pub fn ledger(stage: &Stage, waiting: (u64, u64)) -> Value {
+    let totals = stage.book.totals();
     let Totals {
         published,
         receipted,
         superseded,
         refused,
+        gone,
         imported,
         stale,
         expired,
+        quarantined,
         duplicate_deliveries,
         given_up_in_custody,
-    } = stage.book.totals();
+    } = totals;
     let (queued, in_spools) = waiting;
     json!({
         "published": published,
-        "in_custody": receipted.saturating_sub(imported + stale + expired),
+        "in_custody": receipted.saturating_sub(totals.ended()),
         "imported": imported,
         "stale": stale,
-        "quarantined": stage.record.quarantined,
+        "quarantined": stage.record.quarantined + quarantined,
         "expired": expired,
         "refused": refused,
         "superseded": superseded,
+        "gone_with_machine": gone,
         "superseded_in_custody": given_up_in_custody,
         "queued": queued,
         "in_spools": in_spools,
@@ -96,6 +101,7 @@ impl Report {
             record.hours.iter().fold((0, 0), |(sent, first), hour| (sent + hour.sent, first + hour.first));
         let times = &record.time_to_server_ms;
         let secs = |quantile: f64| times.value_at_quantile(quantile) as f64 / 1_000.0;
+        let (fleet, configuration) = parts::json(stage);
         let json = json!({
             "seed": run.seed,
             "agents": scenario.agents,
@@ -106,6 +112,8 @@ impl Report {
             "events_per_s": (run.events as f64 / wall_s.max(0.001)).round(),
             "wall_s": (wall_s * 1_000.0).round() / 1_000.0,
             "peak_rss_bytes": peak_rss_bytes(),
+            "fleet": fleet,
+            "configuration": configuration,
             "ledger": ledger(stage, run.waiting),
             "invariants": stage.book.checks.to_json(),
             "spool": spool.collect::<Vec<Value>>(),

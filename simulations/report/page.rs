@@ -5,7 +5,7 @@ use std::error::Error;
 use askama::Template;
 
 use super::plots::{self, duration, short};
-use super::{Run, capacity};
+use super::{Run, capacity, parts};
 use crate::invariants::ALL;
 use crate::world::Stage;
 
@@ -60,7 +60,7 @@ pub fn page(run: &Run, stage: &Stage) -> Result<String, Box<dyn Error>> {
             short(run.events as f64 / run.wall.as_secs_f64().max(0.001)),
         ),
         tiles,
-        words: capacity::words(stage),
+        words: capacity::words(stage).into_iter().chain(parts::words(stage)).collect(),
         plots: vec![
             ("Held by beacons", plots::spool(stage)?),
             ("Arrivals at the server", plots::arrivals(stage)?),

@@ -17,7 +17,9 @@
 
 mod fault;
 mod kind;
+mod packages;
 mod parts;
+mod template;
 mod window;
 
 use muster::config::{ConfigError, Document};
@@ -28,10 +30,15 @@ use toml::Spanned;
 
 pub use fault::{Fault, Target, When};
 pub use kind::FaultKind;
+pub use packages::Packages;
 pub use parts::{Agents, Beacons, Hierarchy, Network, Range, Server};
+pub use template::{Part, Source, Template, split};
 pub use window::Window;
 
+use crate::configured::{BeaconRules, Configured, ServerRules};
+use crate::world::PackageId;
 use fault::FaultFile;
+use template::{OsFile, SourceFile, ZoneFile};
 
 /// Most agents of one run; each takes some hundred bytes.
 pub const AGENTS_MAX: u32 = 20_000_000;
@@ -53,8 +60,12 @@ pub struct Scenario {
     pub is_full: bool,
     /// What agents do.
     pub fleet: Agents,
+    /// What their machines are.
+    pub template: Template,
     /// When they do it: the operator's setting.
     pub schedule: AgentSchedule,
+    /// What is installed on the machines; `None` for nothing, and sizes by themselves.
+    pub packages: Option<Packages>,
     /// Who uploads where.
     pub hierarchy: Hierarchy,
     /// What lies between them.
@@ -63,6 +74,8 @@ pub struct Scenario {
     pub beacons: Beacons,
     /// How the server is.
     pub server: Server,
+    /// What an operator's own files say: it counts in place of the sections above.
+    pub configured: Configured,
     /// What goes wrong.
     pub faults: Vec<Fault>,
     /// After this moment nothing goes wrong any more, and everything held has to arrive.
@@ -74,6 +87,7 @@ pub struct Scenario {
 struct ScenarioFile {
     fleet: FleetFile,
     agents: Spanned<Agents>,
+    packages: Option<Spanned<Packages>>,
     schedule: Option<Spanned<AgentSchedule>>,
     hierarchy: Spanned<Hierarchy>,
     network: Spanned<Network>,
@@ -91,6 +105,7 @@ impl Default for ScenarioFile {
         ScenarioFile {
             fleet: FleetFile::default(),
             agents: nowhere(Agents::default()),
+            packages: None,
             schedule: None,
             hierarchy: nowhere(Hierarchy::default()),
             network: nowhere(Network::default()),
@@ -111,6 +126,9 @@ struct FleetFile {
     start: Spanned<String>,
     /// All others of `agents` keep their places in the hierarchy and are never installed.
     only_agents: Option<Spanned<Vec<u32>>>,
+    os: Vec<Spanned<OsFile>>,
+    zone: Vec<Spanned<ZoneFile>>,
+    source: Vec<Spanned<SourceFile>>,
 }
 
 impl Default for FleetFile {
@@ -121,27 +139,32 @@ impl Default for FleetFile {
             quiet_days: nowhere(1),
             start: nowhere("2026-01-05T00:00:00Z".into()),
             only_agents: None,
+            os: Vec::new(),
+            zone: Vec::new(),
+            source: Vec::new(),
         }
     }
 }
 
 /// What the command line says in place of the file.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Overrides {
+pub struct Overrides<'c> {
     /// Agents.
     pub agents: Option<u32>,
     /// Days.
     pub days: Option<u32>,
     /// See [`Scenario::is_full`].
     pub is_full: bool,
+    /// See [`Scenario::configured`].
+    pub configured: Option<&'c Configured>,
 }
 
 impl Scenario {
     /// Reads a scenario. Errors name file, line and what to write instead.
-    pub fn read(file: &Document<'_>, overrides: Overrides) -> Result<Scenario, ConfigError> {
-        let ScenarioFile { fleet, agents: fleet_of, schedule, hierarchy, network, beacons, server, fault } =
+    pub fn read(file: &Document<'_>, overrides: Overrides<'_>) -> Result<Scenario, ConfigError> {
+        let ScenarioFile { fleet, agents: fleet_of, packages, schedule, hierarchy, network, beacons, server, fault } =
             file.read()?;
-        let FleetFile { agents, days, quiet_days, start, only_agents } = fleet;
+        let FleetFile { agents, days, quiet_days, start, only_agents, os, zone, source } = fleet;
         let number = |value: &Spanned<u32>, given: Option<u32>, most: u32, what: &str| match given {
             // The file is not to blame for what the command line says.
             Some(given) if (1..=most).contains(&given) => Ok(given),
@@ -166,7 +189,13 @@ impl Scenario {
             }
             only => only.map(Spanned::into_inner),
         };
+        let template = Template::read(file, agents, &os, &zone, &source)?;
         let quiet = (*quiet_days.get_ref()).min(days);
+        let mut configured = overrides.configured.cloned().unwrap_or_default();
+        if !configured.beacons.is_empty() && beacons.get_ref().disk_bytes == 0 {
+            let told = "not simulated: `disk` of the beacons' files, write how large their disks are as `disk_bytes` of [beacons]";
+            configured.not_simulated.push(told.into());
+        }
         let schedule = match schedule {
             Some(schedule) => {
                 schedule.get_ref().check().map_err(|error| file.error_at(&schedule, error.to_string()))?;
@@ -174,12 +203,17 @@ impl Scenario {
             }
             None => AgentSchedule::default(),
         };
+        let schedule = configured.schedule.clone().unwrap_or(schedule);
         let wrong = |problem: Option<String>, place: std::ops::Range<usize>| match problem {
             Some(problem) => Err(file.error(Some(place), problem)),
             None => Ok(()),
         };
-        wrong(fleet_of.get_ref().problem(), fleet_of.span())?;
-        wrong(hierarchy.get_ref().problem(agents), hierarchy.span())?;
+        wrong(fleet_of.get_ref().problem(days), fleet_of.span())?;
+        let own = configured.hierarchy.as_ref().map(|own| (own.middles, own.leaves));
+        wrong(hierarchy.get_ref().problem(agents, own.is_some()), hierarchy.span())?;
+        if let Some(packages) = &packages {
+            wrong(packages.get_ref().problem(), packages.span())?;
+        }
         wrong(network.get_ref().problem(), network.span())?;
         wrong(beacons.get_ref().problem(), beacons.span())?;
         wrong(server.get_ref().problem(), server.span())?;
@@ -189,8 +223,8 @@ impl Scenario {
         for (fault, written) in faults.iter().zip(&fault) {
             let of = hierarchy.get_ref();
             let (number, there) = match fault.of {
-                Target::OneLeaf(number) => (number, of.leaves(agents)),
-                Target::OneMiddle(number) => (number, of.middles(agents)),
+                Target::OneLeaf(number) => (number, own.map_or(of.leaves(agents), |(_, leaves)| leaves)),
+                Target::OneMiddle(number) => (number, own.map_or(of.middles(agents), |(middles, _)| middles)),
                 Target::OneAgent(number) => (number, agents),
                 _ => continue,
             };
@@ -207,14 +241,49 @@ impl Scenario {
             only_agents,
             is_full: overrides.is_full,
             fleet,
+            template,
+            packages: packages.map(Spanned::into_inner),
             schedule,
             hierarchy: hierarchy.into_inner(),
             network: network.into_inner(),
             beacons: beacons.into_inner(),
             server: server.into_inner(),
+            configured,
             faults,
             heal: start.plus_ms(i64::from(days - quiet) * DAY_MS),
         })
+    }
+
+    /// Bytes of an agent's package: of its name alone, so that nobody has to remember them.
+    pub fn bytes_of(&self, seed: u64, id: PackageId) -> u32 {
+        match &self.packages {
+            Some(packages) => packages.bytes(packages.count(seed, id.agent)),
+            None => self.fleet.bytes_of(seed, id),
+        }
+    }
+
+    /// Whether a machine is there at all.
+    pub fn is_installed(&self, machine: u32) -> bool {
+        self.only_agents.as_ref().is_none_or(|only| only.binary_search(&machine).is_ok())
+    }
+
+    /// Middle and leaf beacons.
+    pub fn beacons(&self) -> (u32, u32) {
+        match &self.configured.hierarchy {
+            Some(own) => (own.middles, own.leaves),
+            None => (self.hierarchy.middles(self.agents), self.hierarchy.leaves(self.agents)),
+        }
+    }
+
+    /// How a beacon is set, by its place among the middle ones and, behind them, the leaves.
+    pub fn beacon_rules(&self, place: usize) -> BeaconRules {
+        let configured = &self.configured.beacons;
+        configured.get(place).or(configured.first()).copied().unwrap_or_else(|| self.beacons.rules())
+    }
+
+    /// How the server is set.
+    pub fn server_rules(&self) -> ServerRules {
+        self.configured.server.unwrap_or_else(|| self.server.rules())
     }
 
     /// Whether agents die and live again, so that what they remember matters.
@@ -253,7 +322,7 @@ mod tests {
     fn the_command_line_wins_over_the_file() {
         let text = "[fleet]\nagents = 5\ndays = 6\n";
         let file = Document { text, file: "s.toml" };
-        let over = |agents, days| Scenario::read(&file, Overrides { agents, days, is_full: false });
+        let over = |agents, days| Scenario::read(&file, Overrides { agents, days, ..Overrides::default() });
         let scenario = over(Some(7), None).unwrap();
         assert_eq!((scenario.agents, scenario.days), (7, 6));
         let error = over(Some(0), None).unwrap_err().to_string();
@@ -270,6 +339,12 @@ mod tests {
                 "s.toml:2: `fleet.start`: is no midnight after 1970, write it as \"2026-01-05T00:00:00Z\"",
             ),
             ("[hierarchy]\nagents_per_leaf = 0", "s.toml:1: `hierarchy`: `agents_per_leaf` is 0, write at least 1"),
+            (
+                "[fleet]\ndays = 10\n[agents]\njoins_per_day = 0.2",
+                "s.toml:3: `agents`: `joins_per_day` is 0.2, more than all machines in 10 days: write at most 0.1000",
+            ),
+            ("[agents]\nclones = 2", "s.toml:1: `agents`: `clones` is 2, write a part of 1 such as 0.004"),
+            ("[packages]\ntitles = 0", "s.toml:1: `packages`: `titles` is 0, write 1 to 1000000"),
             (
                 "[network]\ndelay_ms = [0, 5]",
                 "s.toml:1: `network`: `delay_ms` begins at 0, nothing crosses in less than 1 ms",

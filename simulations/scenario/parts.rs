@@ -1,9 +1,12 @@
 //! The sections of a scenario.
 
 use muster::rng::mix;
-use muster::time::{DAY_MS, HOUR_MS, SECOND_MS};
+use muster::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
+use muster::upload::rates::Rates;
+use muster_actors::log::Reserve;
 use serde::Deserialize;
 
+use crate::configured::{BeaconRules, ServerRules};
 use crate::world::PackageId;
 
 /// A number that is drawn for each use, both ends included.
@@ -18,7 +21,7 @@ impl Range {
         self.0[0] + ((u128::from(bits) * u128::from(span)) >> 64) as i64
     }
 
-    fn problem(self, name: &str, least: i64, most: i64) -> Option<String> {
+    pub(super) fn problem(self, name: &str, least: i64, most: i64) -> Option<String> {
         let [low, high] = self.0;
         if low > high {
             Some(format!("`{name}` ends at {high} before it begins at {low}"))
@@ -44,6 +47,14 @@ pub struct Agents {
     pub laptops: f64,
     /// Hours that a laptop is off for.
     pub off_hours: Range,
+    /// Part of all machines that joins on each day; the others are there from the beginning.
+    pub joins_per_day: f64,
+    /// Part of the machines that are there that leaves on each day, for ever.
+    pub leaves_per_day: f64,
+    /// Part of them that is installed anew on each day: the same machine with an empty disk and another agent.
+    pub reinstalls_per_day: f64,
+    /// Part of the machines whose disk is a copy of another one's, its agent's id and queue among that.
+    pub clones: f64,
 }
 
 impl Default for Agents {
@@ -54,19 +65,35 @@ impl Default for Agents {
             collect_ms: Range([2_000, 20_000]),
             laptops: 0.0,
             off_hours: Range([8, 16]),
+            joins_per_day: 0.0,
+            leaves_per_day: 0.0,
+            reinstalls_per_day: 0.0,
+            clones: 0.0,
         }
     }
 }
 
 impl Agents {
     /// Bytes of an agent's package: of its name alone, so that nobody has to remember them.
-    pub fn bytes_of(&self, seed: u64, id: PackageId) -> u32 {
+    pub(super) fn bytes_of(&self, seed: u64, id: PackageId) -> u32 {
         let draw = mix(mix(seed, 11), u64::from(id.agent) << 32 | u64::from(id.number));
         u32::try_from(self.inventory_bytes.pick(draw)).unwrap_or(u32::MAX)
     }
 
-    pub(super) fn problem(&self) -> Option<String> {
+    pub(super) fn problem(&self, days: u32) -> Option<String> {
+        let joined = self.joins_per_day * f64::from(days);
         share(self.laptops, "laptops")
+            .or_else(|| share(self.joins_per_day, "joins_per_day"))
+            .or_else(|| share(self.leaves_per_day, "leaves_per_day"))
+            .or_else(|| share(self.reinstalls_per_day, "reinstalls_per_day"))
+            .or_else(|| share(self.clones, "clones"))
+            .or_else(|| {
+                let most = 1.0 / f64::from(days);
+                (joined > 1.0).then(|| {
+                    let of = self.joins_per_day;
+                    format!("`joins_per_day` is {of}, more than all machines in {days} days: write at most {most:.4}")
+                })
+            })
             .or_else(|| self.inventory_bytes.problem("inventory_bytes", 1, 32 << 20))
             .or_else(|| self.collect_ms.problem("collect_ms", 1, HOUR_MS))
             .or_else(|| self.off_hours.problem("off_hours", 1, 23))
@@ -106,9 +133,9 @@ impl Hierarchy {
         if self.leaves_per_middle == 0 { 0 } else { self.leaves(agents).div_ceil(self.leaves_per_middle) }
     }
 
-    pub(super) fn problem(&self, agents: u32) -> Option<String> {
+    pub(super) fn problem(&self, agents: u32, is_configured: bool) -> Option<String> {
         let least = |name: &str, value: u32| (value == 0).then(|| format!("`{name}` is 0, write at least 1"));
-        let leaves = self.leaves(agents);
+        let leaves = if is_configured { 1 } else { self.leaves(agents) };
         least("agents_per_leaf", self.agents_per_leaf)
             .or_else(|| least("leaves_min", self.leaves_min))
             .or_else(|| least("failover", self.failover))
@@ -188,15 +215,31 @@ pub struct Beacons {
     pub spool_packages: u64,
     /// Most bytes that one holds; 0 for no limit.
     pub spool_bytes: u64,
+    /// Bytes of its disk, of which uploads leave free what is to be kept; 0 for as many as are wanted.
+    pub disk_bytes: u64,
 }
 
 impl Default for Beacons {
     fn default() -> Beacons {
-        Beacons { sync_ms: Range([1, 8]), spool_packages: 2_000_000, spool_bytes: 20 << 30 }
+        Beacons { sync_ms: Range([1, 8]), spool_packages: 2_000_000, spool_bytes: 20 << 30, disk_bytes: 0 }
     }
 }
 
 impl Beacons {
+    /// As the operator's file would say it.
+    pub(super) fn rules(&self) -> BeaconRules {
+        BeaconRules {
+            cycle_ms: MINUTE_MS,
+            relay_on_arrival: false,
+            policy_every_ms: 15 * MINUTE_MS,
+            status_every_ms: MINUTE_MS,
+            spool_packages: self.spool_packages,
+            spool_bytes: self.spool_bytes,
+            rates: Rates { uploads_per_hour: 0, burst: 0, bytes_per_day: 0 },
+            reserve: Reserve::UPLOADS,
+        }
+    }
+
     pub(super) fn problem(&self) -> Option<String> {
         self.sync_ms.problem("sync_ms", 1, HOUR_MS)
     }
@@ -231,6 +274,16 @@ impl Default for Server {
 }
 
 impl Server {
+    /// As the operator's file would say it.
+    pub(super) fn rules(&self) -> ServerRules {
+        ServerRules {
+            loaders: self.loaders as usize,
+            import_every_ms: i64::from(self.import_every_secs) * SECOND_MS,
+            import_on_arrival: false,
+            exports: true,
+        }
+    }
+
     pub(super) fn problem(&self) -> Option<String> {
         self.sync_ms
             .problem("sync_ms", 1, HOUR_MS)

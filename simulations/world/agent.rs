@@ -57,7 +57,7 @@ impl Waiting {
 
 /// See the module's head.
 pub struct AgentHands {
-    agent: u32,
+    machine: u32,
     /// Revision of the policy in force; 0 for none.
     revision: u32,
     outbox: Vec<Published>,
@@ -72,10 +72,10 @@ pub struct AgentHands {
 }
 
 impl AgentHands {
-    /// The effects of an agent.
-    pub fn new(agent: u32) -> AgentHands {
+    /// The effects of a machine's agent.
+    pub fn new(machine: u32) -> AgentHands {
         AgentHands {
-            agent,
+            machine,
             revision: 0,
             outbox: Vec::new(),
             last_collected: Timestamp::NEVER,
@@ -87,8 +87,8 @@ impl AgentHands {
     }
 
     /// Whether it still has this package.
-    pub fn has(&self, number: u32) -> bool {
-        self.outbox.iter().any(|published| published.parcel.id.number == number)
+    pub fn has(&self, id: PackageId) -> bool {
+        self.outbox.iter().any(|published| published.parcel.id == id)
     }
 
     /// Packages that wait.
@@ -118,14 +118,17 @@ impl AgentHands {
     }
 
     fn publish(&mut self, at: &Place, now: Timestamp, stage: &mut Stage) -> AgentInput {
-        let id = stage.book.published(self.agent);
-        let bytes = stage.scenario.fleet.bytes_of(stage.seed, id);
+        let id = stage.book.published(stage.agent(self.machine));
+        let bytes = stage.scenario.bytes_of(stage.seed, id);
         let local = at.local(now);
         let parcel = Parcel { id, bytes, hops: 0, collected: local, first_received: local, made: now, taken: now };
         let published = Published { parcel, sent: Timestamp(i64::MIN) };
         self.outbox.reserve_exact(1);
         self.outbox.push(published);
         self.last_collected = local;
+        if stage.layout.settings(self.machine).clocks_ahead_ms != 0 {
+            stage.record.probe("collected-by-a-sites-clocks", 1);
+        }
         AgentInput::Published(vec![AgentHands::queued_of(&published)])
     }
 }
@@ -134,16 +137,17 @@ impl Hands for AgentHands {
     type Core = AgentCore;
 
     fn recover(&mut self, at: &Place, now: Timestamp, stage: &mut Stage) -> AgentCore {
-        if at.life > 1 {
+        // What is installed anew knows nothing of lives before.
+        if at.life > 1 && (self.revision > 0 || self.last_collected != Timestamp::NEVER) {
             stage.record.probe("agent-restarted", 1);
         }
         let memory = self.memory.as_deref();
         let seed = u64::from(at.id.0);
         let durable = AgentDurable {
-            settings: stage.layout.settings(self.agent).clone(),
-            rules: stage.layout.rules(self.agent, self.revision).clone(),
+            settings: stage.layout.settings(self.machine).clone(),
+            rules: stage.layout.rules(self.machine, self.revision).clone(),
             has_policy: self.revision > 0,
-            agent: stage.draw(at.id, 0, 0, 12),
+            agent: stage.own_number(self.machine),
             device: stage.layout.device().clone(),
             policy_by: memory.map(|memory| memory.policy_by),
             queued: self.outbox.iter().map(AgentHands::queued_of).collect(),
@@ -159,6 +163,13 @@ impl Hands for AgentHands {
         self.waiting = [NONE; 4];
     }
 
+    fn gone(&mut self, _: &Place, stage: &mut Stage) {
+        let lost = std::mem::replace(self, AgentHands::new(self.machine)).outbox;
+        stage.record.probe("gone-with-its-machine", lost.len() as u64);
+        lost.iter().for_each(|published| stage.book.gone(published.parcel.id));
+        stage.renew(self.machine);
+    }
+
     fn before_wake(&mut self, _: Timestamp) -> Option<AgentInput> {
         None
     }
@@ -171,10 +182,10 @@ impl Hands for AgentHands {
         match (what, event.body) {
             (Waiting::Collection, _) => vec![self.publish(at, now, stage)],
             (Waiting::Measures, _) => {
-                let servers = stage.layout.rules(self.agent, self.revision).servers.len();
+                let servers = stage.layout.rules(self.machine, self.revision).servers.len();
                 let places = (0..servers as u16).map(ServerNumber);
                 let probe = |place| {
-                    let node = stage.layout.server(self.agent, self.revision, place).unwrap_or(NodeId::SERVER);
+                    let node = stage.layout.server(self.machine, self.revision, place).unwrap_or(NodeId::SERVER);
                     // A way keeps its length, whoever measures it when.
                     let bits = stage.draw(at.id, 0, u64::from(node.0), 13);
                     let round_trip_ms = 2 * stage.scenario.network.delay_ms.pick(bits) as u32;
@@ -183,7 +194,7 @@ impl Hands for AgentHands {
                 vec![AgentInput::Measured { intent, probes: places.map(probe).collect() }]
             }
             (Waiting::Upload, Body::Reply(reply)) => {
-                let verdict = verdict_of(PackageId { agent: self.agent, number: self.sending }, reply);
+                let verdict = verdict_of(PackageId { agent: stage.agent(self.machine), number: self.sending }, reply);
                 if matches!(reply, Reply::Receipt(_)) {
                     self.is_heard = true;
                 }
@@ -197,14 +208,14 @@ impl Hands for AgentHands {
                 }
                 let held = std::mem::replace(&mut self.revision, revision);
                 stage.book.checks.check("I19", self.revision >= held, || {
-                    format!("agent {} goes by revision {revision} and held {held}", self.agent)
+                    format!("agent {} goes by revision {revision} and held {held}", self.machine)
                 });
                 if revision == held {
                     return vec![answered(PolicyAnswer::Taken)];
                 }
                 stage.record.probe("policy-changed", 1);
                 stage.record.policy_taken(stage.layout.policies.wrong(revision));
-                let rules = stage.layout.rules(self.agent, revision).clone();
+                let rules = stage.layout.rules(self.machine, revision).clone();
                 vec![AgentInput::RulesChanged(rules), answered(PolicyAnswer::Taken)]
             }
             (Waiting::Policy, Body::Reply(Reply::Status { status: 503, retry_after_ms })) => {
@@ -232,7 +243,7 @@ impl Hands for AgentHands {
             AgentIntent::Upload { package, to } => {
                 self.wait(number, Waiting::Upload);
                 let (Some(place), Some(to)) =
-                    (self.published(package), stage.layout.server(self.agent, self.revision, to))
+                    (self.published(package), stage.layout.server(self.machine, self.revision, to))
                 else {
                     done_after(1, stage);
                     return;
@@ -241,7 +252,7 @@ impl Hands for AgentHands {
                 self.sending = published.parcel.id.number;
                 let before = std::mem::replace(&mut published.sent, now);
                 stage.record.sent(now, now.ms_since(before) >= NEW_PASS_MS);
-                if stage.layout.server(self.agent, self.revision, ServerNumber(0)) != Some(to) {
+                if stage.layout.server(self.machine, self.revision, ServerNumber(0)) != Some(to) {
                     stage.record.probe("agent-passed-over-a-server", 1);
                 }
                 let (what, bytes) = (What::Upload(published.parcel), u64::from(published.parcel.bytes));
@@ -249,7 +260,7 @@ impl Hands for AgentHands {
             }
             AgentIntent::AskPolicy(from) => {
                 self.wait(number, Waiting::Policy);
-                match stage.layout.server(self.agent, self.revision, from) {
+                match stage.layout.server(self.machine, self.revision, from) {
                     Some(to) => stage.call(now, Call::of(at, to, number, What::Policy, POLICY_BYTES)),
                     None => done_after(1, stage),
                 }

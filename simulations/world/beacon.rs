@@ -11,7 +11,8 @@ use muster::roles::beacon::{
     Aside, Asked, BeaconCore, BeaconDurable, BeaconInput, BeaconIntent, BeaconSettings, PackageNumber, Parent, Waiting,
 };
 use muster::roles::{Core, IntentNumber};
-use muster::time::{MINUTE_MS, Timestamp};
+use muster::time::Timestamp;
+use muster::upload::rates::RateTable;
 use muster::upload::spool::SpoolLimit;
 use muster::upload::turns::Turns;
 
@@ -20,6 +21,7 @@ use super::event::{Body, Event, NodeId, PackageId, Parcel, Reply, What};
 use super::node::{Hands, Wanted};
 use super::place::Place;
 use super::{Call, Stage, verdict_of};
+use crate::configured::BeaconRules;
 
 /// Bytes of a policy question's answer and of a status.
 const SMALL_BYTES: u64 = 2_000;
@@ -59,6 +61,9 @@ pub struct BeaconHands {
     told: u64,
     pending: BTreeMap<u64, Pending>,
     limit: SpoolLimit,
+    /// What agents may send; forgotten with the process.
+    rates: RateTable,
+    rules: BeaconRules,
     turns: Turns,
     released: u64,
     /// Of the policy that it holds.
@@ -74,14 +79,14 @@ const SYNC: u64 = u64::MAX;
 impl BeaconHands {
     /// The effects of a beacon.
     pub fn new(id: NodeId, stage: &Stage) -> BeaconHands {
+        let rules = stage.scenario.beacon_rules(id.0 as usize - 1);
         let settings = Arc::new(BeaconSettings {
             parents: stage.layout.parents(id, 1).clone(),
-            cycle_ms: MINUTE_MS,
-            relay_on_arrival: false,
-            policy_every_ms: 15 * MINUTE_MS,
-            status_every_ms: MINUTE_MS,
+            cycle_ms: rules.cycle_ms,
+            relay_on_arrival: rules.relay_on_arrival,
+            policy_every_ms: rules.policy_every_ms,
+            status_every_ms: rules.status_every_ms,
         });
-        let beacons = &stage.scenario.beacons;
         BeaconHands {
             settings,
             held: BTreeMap::new(),
@@ -90,12 +95,17 @@ impl BeaconHands {
             bytes: 0,
             told: 0,
             pending: BTreeMap::new(),
-            limit: SpoolLimit { packages: beacons.spool_packages, bytes: beacons.spool_bytes },
+            limit: SpoolLimit { packages: rules.spool_packages, bytes: rules.spool_bytes },
+            rates: RateTable::new(rules.rates),
+            rules,
             turns: Turns::default(),
             released: 0,
             revision: 1,
             rng: RngStream::new(stage.seed, u64::from(id.0), u64::MAX),
-            custody: stage.scenario.is_full.then(|| Box::new(Custody::new(mix(stage.seed, u64::from(id.0))))),
+            custody: stage
+                .contents
+                .clone()
+                .map(|contents| Box::new(Custody::new(mix(stage.seed, u64::from(id.0)), contents))),
         }
     }
 
@@ -150,6 +160,11 @@ impl BeaconHands {
         }
     }
 
+    /// What the core hears at once of uploads: nothing, unless it relays on arrival; else it looks by itself.
+    fn hint(&mut self, now: Timestamp) -> Vec<BeaconInput> {
+        if self.settings.relay_on_arrival { self.before_wake(now).into_iter().collect() } else { Vec::new() }
+    }
+
     fn asked(reply: Reply) -> Asked {
         match reply {
             Reply::Policy(_) | Reply::Status { status: 200, .. } => Asked::Answered,
@@ -181,6 +196,7 @@ impl Hands for BeaconHands {
 
     fn died(&mut self, at: &Place, stage: &mut Stage) {
         self.pending.clear();
+        self.rates = RateTable::new(self.rules.rates);
         if let Some(custody) = &mut self.custody {
             custody.die(&mut RngStream::new(stage.seed, u64::from(at.id.0), 1 << 40 | u64::from(at.life)));
             // Opened at once, so that it shows what it will start with.
@@ -210,14 +226,14 @@ impl Hands for BeaconHands {
                 if let Some(reply) = reply {
                     stage.answer(now, event, reply);
                 }
-                return Vec::new();
+                return self.hint(now);
             }
             Body::Reply(reply) => reply,
             Body::Done if event.number == SYNC => {
                 self.sync(now, stage);
-                return Vec::new();
+                return self.hint(now);
             }
-            Body::Done | Body::Fault { .. } | Body::Installed => Reply::Nothing,
+            Body::Done | Body::Fault { .. } | Body::Installed | Body::Gone => Reply::Nothing,
         };
         let Some(pending) = self.pending.remove(&event.number) else { return Vec::new() };
         vec![match pending {

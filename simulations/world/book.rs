@@ -11,7 +11,7 @@ use crate::invariants::Invariants;
 
 /// Some node gave a receipt for it.
 const RECEIPTED: u8 = 1;
-/// Its agent let it go without one: superseded or refused.
+/// Its agent let it go without one: superseded or refused, or it is gone with its machine.
 const GIVEN_UP: u8 = 2;
 /// It has a final state at the server.
 const SETTLED: u8 = 4;
@@ -30,6 +30,8 @@ pub enum Ended {
     Stale,
     /// Too old.
     Expired,
+    /// Set aside by the server: unreadable, or its number is another package's.
+    Quarantined,
 }
 
 /// One agent's packages: up to `base` they have ended or stand in `Book::open`, the next ones in the word.
@@ -52,15 +54,19 @@ pub struct Totals {
     pub superseded: u64,
     /// That will never be taken.
     pub refused: u64,
+    /// That were queued on a disk that is gone: their machine left the fleet or was installed anew.
+    pub gone: u64,
     /// Imported.
     pub imported: u64,
     /// Overtaken.
     pub stale: u64,
     /// Too old.
     pub expired: u64,
+    /// Set aside by the server.
+    pub quarantined: u64,
     /// Deliveries of what the receiver had already.
     pub duplicate_deliveries: u64,
-    /// Given up by their agents, and in custody or settled all the same: an answer was lost.
+    /// Given up by their agents or gone with their machines, and in custody or settled all the same: an answer was lost.
     pub given_up_in_custody: u64,
 }
 
@@ -70,9 +76,11 @@ impl Totals {
         self.receipted += other.receipted;
         self.superseded += other.superseded;
         self.refused += other.refused;
+        self.gone += other.gone;
         self.imported += other.imported;
         self.stale += other.stale;
         self.expired += other.expired;
+        self.quarantined += other.quarantined;
         self.duplicate_deliveries += other.duplicate_deliveries;
         self.given_up_in_custody += other.given_up_in_custody;
     }
@@ -117,6 +125,13 @@ pub struct Book {
 /// Whether nothing can happen to it any more but duplicates.
 fn has_ended(state: u8) -> bool {
     state & SETTLED != 0 && state & (RECEIPTED | GIVEN_UP) != 0
+}
+
+impl Totals {
+    /// Packages with a final state at the server.
+    pub fn ended(&self) -> u64 {
+        self.imported + self.stale + self.expired + self.quarantined
+    }
 }
 
 impl Book {
@@ -275,6 +290,12 @@ impl Book {
         self.give_up(id);
     }
 
+    /// It goes with the disk of its machine.
+    pub fn gone(&mut self, id: PackageId) {
+        self.totals.gone += 1;
+        self.give_up(id);
+    }
+
     fn give_up(&mut self, id: PackageId) {
         let before = self.mark(id, GIVEN_UP);
         self.totals.given_up_in_custody += u64::from(before & RECEIPTED != 0);
@@ -310,6 +331,7 @@ impl Book {
             }
             Ended::Stale => self.totals.stale += 1,
             Ended::Expired => self.totals.expired += 1,
+            Ended::Quarantined => self.totals.quarantined += 1,
         }
     }
 

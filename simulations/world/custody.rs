@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use muster::id::Digest;
-use muster::model::package::Envelope;
+use muster::model::package::{Envelope, PackageKey};
 use muster::model::stored;
 use muster::rng::RngStream;
 use muster::time::Timestamp;
@@ -14,7 +14,7 @@ use muster_actors::log::{Answer, Group, Handle, Job, PackageRequest, Packages, T
 use tokio::sync::oneshot;
 
 use super::Stage;
-use super::content;
+use super::content::{self, Contents};
 use super::event::{Event, PackageId, Parcel, Reply};
 use crate::disk::SimDisk;
 
@@ -32,6 +32,7 @@ struct Waiting {
 pub struct Custody {
     disk: SimDisk,
     seed: u64,
+    contents: Arc<Contents>,
     group: Option<Group<Packages>>,
     waiting: Vec<Waiting>,
     /// A sync is planned.
@@ -49,8 +50,8 @@ pub struct Stored {
 
 impl Custody {
     /// An empty disk.
-    pub fn new(seed: u64) -> Custody {
-        Custody { disk: SimDisk::default(), seed, group: None, waiting: Vec::new(), is_open: false }
+    pub fn new(seed: u64, contents: Arc<Contents>) -> Custody {
+        Custody { disk: SimDisk::default(), seed, contents, group: None, waiting: Vec::new(), is_open: false }
     }
 
     /// Opens the log and tells what it holds, oldest first. Error: it does not open, or something held does not read.
@@ -78,7 +79,7 @@ impl Custody {
 
     /// Takes an upload into the group.
     pub fn take(&mut self, now: Timestamp, event: &Event, parcel: Parcel) {
-        let (key, envelope, body) = content::stored_form(&parcel);
+        let (key, envelope, body) = self.contents.stored_form(&parcel);
         let (reply, answer) = oneshot::channel();
         if let Some(group) = &mut self.group {
             // A log that fails tells so to all by the group's end.
@@ -106,7 +107,7 @@ impl Custody {
         debug_assert!(synced.is_ok() && tidied.is_ok(), "a simulated disk fails only where it is told to");
         let index = group.journal().index();
         let held = |waiting: &Waiting| {
-            let (key, ..) = content::stored_form(&waiting.parcel);
+            let (key, ..) = self.contents.stored_form(&waiting.parcel);
             index.find(&key).map(|held| Stored { number: held.handle.0, parcel: waiting.parcel })
         };
         self.waiting.iter().filter_map(held).collect()
@@ -119,11 +120,18 @@ impl Custody {
 
     /// Lets go of what was delivered.
     pub fn release(&mut self, now: Timestamp, parcel: &Parcel) {
-        let (key, ..) = content::stored_form(parcel);
+        let (key, ..) = self.contents.stored_form(parcel);
         let (reply, _) = oneshot::channel();
         if let Some(group) = &mut self.group {
             let _ = group.take(now, Job { request: PackageRequest::Release(vec![Arc::from(&key[..])]), reply });
         }
+    }
+
+    /// The body of a package by its key, whether it has a final state or not.
+    pub fn body(&self, key: &PackageKey) -> Result<Vec<u8>, String> {
+        let packages = self.group.as_ref().ok_or("the log is closed")?.journal();
+        let held = packages.index().find(&key.encode(&content::tenant())).ok_or("no longer kept")?;
+        Ok(read(packages, held.handle)?.1.to_vec())
     }
 
     /// Envelope and body of a held package, whole and with the digest of its envelope.

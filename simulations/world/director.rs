@@ -7,9 +7,10 @@ use muster::time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp};
 
 use super::event::{Body, NodeId};
 use super::layout::Level;
+use super::machines::{Coming, Step, installed_ms, joins_ms, part};
 use super::record::Struck;
 use super::{Scope, Stage};
-use crate::scenario::{Range, Scenario, Target, Window};
+use crate::scenario::{Scenario, Target, Window};
 
 /// Spools are looked at this often.
 const LOOK_MS: i64 = MINUTE_MS;
@@ -31,6 +32,9 @@ pub struct Cue {
 /// See the module's head.
 pub struct Director {
     install_due: Timestamp,
+    /// Of what becomes of machines.
+    next_coming: usize,
+    coming_due: Timestamp,
     look_due: Timestamp,
     check_due: Timestamp,
     /// Of each fault: the next period and when it begins.
@@ -45,6 +49,8 @@ impl Director {
         let start = stage.scenario.start;
         Director {
             install_due: start,
+            next_coming: 0,
+            coming_due: coming_due(stage, 0),
             look_due: if stage.scope == Scope::Server { Timestamp::NEVER } else { start },
             check_due: if stage.scope == Scope::All { start.plus_ms(CHECK_MS) } else { Timestamp::NEVER },
             faults: vec![(0, start); stage.scenario.faults.len()],
@@ -54,13 +60,16 @@ impl Director {
 
     /// Its next moment.
     pub fn due(&self) -> Timestamp {
-        self.fault_due.min(self.install_due).min(self.look_due).min(self.check_due)
+        self.fault_due.min(self.install_due).min(self.coming_due).min(self.look_due).min(self.check_due)
     }
 
     /// Posts what begins now.
     pub fn act(&mut self, now: Timestamp, stage: &mut Stage) -> Cue {
         if self.install_due <= now {
             self.install(now, stage);
+        }
+        if self.coming_due <= now {
+            self.move_machines(now, stage);
         }
         if self.fault_due <= now {
             for place in 0..self.faults.len() {
@@ -92,16 +101,39 @@ impl Director {
         }
         let within = i64::from(scenario.fleet.installed_within_secs) * 1_000;
         let passed = now.ms_since(scenario.start);
-        let is_left_out =
-            |agent: u32| scenario.only_agents.as_ref().is_some_and(|only| only.binary_search(&agent).is_err());
-        for agent in stage.scope.agents(&stage.layout).filter(|agent| !is_left_out(*agent)) {
-            let node = stage.layout.agent_node(agent);
-            let at = Range([1, within.max(1)]).pick(stage.draw(node, 0, 0, 31));
-            if (passed..passed + HOUR_MS).contains(&at) {
+        for machine in stage.scope.machines(&stage.layout).filter(|machine| scenario.is_installed(*machine)) {
+            let node = stage.layout.agent_node(machine);
+            let at = installed_ms(stage.seed, &scenario, node);
+            if (passed..passed + HOUR_MS).contains(&at) && joins_ms(stage.seed, &scenario, node).is_none() {
                 stage.post(scenario.start.plus_ms(at), node, node, 0, 0, Body::Installed);
             }
         }
         self.install_due = if passed + HOUR_MS > within { Timestamp::NEVER } else { now.plus_ms(HOUR_MS) };
+    }
+
+    /// What becomes of machines within the hour.
+    fn move_machines(&mut self, now: Timestamp, stage: &mut Stage) {
+        let layout = stage.layout.clone();
+        let passed = now.ms_since(stage.scenario.start);
+        for Coming { at_ms, machine, step } in &layout.machines.comings()[self.next_coming..] {
+            if *at_ms >= passed + HOUR_MS {
+                break;
+            }
+            self.next_coming += 1;
+            let (body, probe) = match step {
+                Step::Joins => (Body::Installed, "machine-joined"),
+                Step::Renewed => (Body::Installed, "machine-reinstalled"),
+                Step::Leaves => (Body::Gone, "machine-left"),
+                Step::Erased => (Body::Gone, "machine-erased"),
+            };
+            let node = layout.agent_node(*machine);
+            if !stage.scope.steps(&layout, node) {
+                continue;
+            }
+            stage.record.probe(probe, 1);
+            stage.post(stage.scenario.start.plus_ms(*at_ms), node, node, 0, 0, body);
+        }
+        self.coming_due = coming_due(stage, self.next_coming);
     }
 
     fn begin_period(&mut self, place: usize, stage: &mut Stage) {
@@ -137,6 +169,12 @@ impl Director {
             stage.post(to, node, node, number, 0, Body::Fault { kind, begins: false });
         }
     }
+}
+
+/// When something becomes of a machine for the `place`-th time.
+fn coming_due(stage: &Stage, place: usize) -> Timestamp {
+    let coming = stage.layout.machines.comings().get(place);
+    coming.map_or(Timestamp::NEVER, |coming| stage.scenario.start.plus_ms(coming.at_ms))
 }
 
 /// From when to when the fault at `place` of the scenario befalls a node in a period, within the time of faults.
@@ -175,6 +213,5 @@ pub fn windows(seed: u64, scenario: &Arc<Scenario>, most: usize) -> Vec<Window> 
 
 /// Whether an agent is switched off at night.
 fn is_laptop(stage: &Stage, node: NodeId) -> bool {
-    let draw = mix(stage.draw(node, 0, 0, 32), 0);
-    ((draw >> 11) as f64 / (1u64 << 53) as f64) < stage.scenario.fleet.laptops
+    part(mix(stage.draw(node, 0, 0, 32), 0)) < stage.scenario.fleet.laptops
 }

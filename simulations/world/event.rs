@@ -17,10 +17,10 @@ impl NodeId {
     pub const GONE: [NodeId; 2] = [NodeId(u32::MAX - 1), NodeId(u32::MAX)];
 }
 
-/// Name of a package: of which agent, and the how-manieth. Agents publish one stream here.
+/// Name of a package: of which agent, and the how-manieth. Agents publish one stream here. See `Machines` for their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PackageId {
-    /// Number of the agent among the agents.
+    /// Number of the agent.
     pub agent: u32,
     /// Its sequence number, from 1.
     pub number: u32,
@@ -123,6 +123,8 @@ pub enum Body {
     },
     /// It is installed and starts for the first time.
     Installed,
+    /// Its disk is gone with all that was on it.
+    Gone,
 }
 
 /// Something that reaches a node at a moment.
@@ -142,6 +144,13 @@ pub struct Event {
     pub body: Body,
 }
 
+impl Body {
+    /// Whether it befalls a node from without, whether that runs or not.
+    pub fn befalls(&self) -> bool {
+        matches!(self, Body::Fault { .. } | Body::Installed | Body::Gone)
+    }
+}
+
 impl Event {
     /// The order of events of one node within one millisecond; with it all events of a run have one order.
     pub fn order(&self) -> (Timestamp, NodeId, u8, NodeId, u32, u64) {
@@ -150,8 +159,9 @@ impl Event {
             Body::Fault { begins: false, .. } => 0,
             Body::Fault { begins: true, .. } => 1,
             Body::Installed => 2,
-            Body::Reply(_) | Body::Done => 3,
-            Body::Request { .. } => 4,
+            Body::Gone => 3,
+            Body::Reply(_) | Body::Done => 4,
+            Body::Request { .. } => 5,
         };
         (self.at, self.to, rank, self.from, self.life, self.number)
     }

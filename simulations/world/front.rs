@@ -6,7 +6,7 @@
 use muster::time::Timestamp;
 
 use super::Stage;
-use super::event::{Body, Event, NodeId};
+use super::event::{Event, NodeId};
 use super::place::{Change, Place, refuse};
 use super::server::reply_of;
 
@@ -25,7 +25,7 @@ impl Front {
     pub fn step(&mut self, now: Timestamp, events: &[Event], stage: &mut Stage) {
         stage.record.is_muted = true;
         for event in events {
-            if matches!(event.body, Body::Fault { .. } | Body::Installed) {
+            if event.body.befalls() {
                 if self.at.befall(event) == Change::GoesOn {
                     for event in self.at.take_backlog(now, stage) {
                         self.answer(now, &event, stage);

@@ -15,6 +15,7 @@ use muster::time::{DAY_MS, HOUR_MS};
 use muster::upload::selector::Device;
 
 use super::event::NodeId;
+use super::machines::Machines;
 use super::policies::Policies;
 use crate::scenario::{FaultKind, Hierarchy, Scenario, Target};
 
@@ -43,7 +44,7 @@ impl Level {
     }
 }
 
-/// What the agents of one leaf go by: before the first policy, and by each revision of it.
+/// What the agents of one leaf and one zone go by: before the first policy, and by each revision of it.
 struct Region(Vec<Followed>);
 
 /// What an agent goes by that holds one revision.
@@ -57,8 +58,11 @@ struct Followed {
 pub struct Layout {
     middles: u32,
     leaves: u32,
+    hops: u32,
     agents: u32,
     agents_per_leaf: u32,
+    /// The first agent of each zone but the first.
+    zones: Box<[u32]>,
     settings: Vec<Arc<AgentSettings>>,
     regions: Vec<Region>,
     /// Of each beacon: those of its own file, and others that a policy may name.
@@ -67,6 +71,8 @@ pub struct Layout {
     device: Arc<Device>,
     /// What the server gives out when.
     pub policies: Policies,
+    /// Which machines are there when.
+    pub machines: Machines,
 }
 
 /// The host under which a node is known.
@@ -102,12 +108,20 @@ impl Layout {
     pub fn new(seed: u64, scenario: &Scenario) -> Layout {
         let policies = Policies::new(seed, scenario);
         let of = &scenario.hierarchy;
-        let (leaves, middles) = (of.leaves(scenario.agents), of.middles(scenario.agents));
+        let (middles, leaves) = scenario.beacons();
         let address = |node: NodeId| -> Arc<str> { format!("http://{}:{PORT}", host(node)).into() };
         let nodes = (0..=middles + leaves).map(NodeId);
         let addresses = nodes.map(|node| (address(node), node)).collect();
         let own_and_next = |own: u32, all: u32| (0..of.parents.min(all)).map(move |step| (own + step) % all);
         let parents = (0..middles + leaves).map(|beacon| {
+            if let Some(own) = &scenario.configured.hierarchy {
+                let own: Arc<[Parent]> =
+                    own.parents[beacon as usize].iter().map(|parent| Parent(address(NodeId(*parent)))).collect();
+                // A policy that moves it names the same ones in another order.
+                let mut moved = own.to_vec();
+                moved.rotate_left(1);
+                return [own, moved.into()];
+            }
             let of_leaf = beacon.checked_sub(middles).filter(|_| middles > 0);
             [0, 1].map(|moved| -> Arc<[Parent]> {
                 let Some(leaf) = of_leaf else { return Arc::new([Parent(address(NodeId::SERVER))]) };
@@ -126,18 +140,40 @@ impl Layout {
         let herd = standard_schedule(&herd, scenario.start);
         let leaf_node = |leaf: u32| NodeId(1 + middles + leaf % leaves);
         let agents_per_leaf = scenario.agents.div_ceil(leaves).max(1);
-        let setting = |leaf: u32| {
+        let zones = &scenario.template.zones;
+        let ends = zones.iter().scan(0, |end, zone| {
+            *end += zone.agents;
+            Some(*end)
+        });
+        let borders: Box<[u32]> = ends.take(zones.len().saturating_sub(1)).collect();
+        let setting = |leaf: u32, zone: usize| {
+            let servers = [address(leaf_node(leaf)).to_string()].into();
+            let ahead_ms = zones.get(zone).map(|zone| zone.ahead_ms);
+            if let Some(own) = &scenario.configured.agent {
+                let clocks_ahead_ms = ahead_ms.unwrap_or(own.clocks_ahead_ms);
+                return Arc::new(AgentSettings { servers, clocks_ahead_ms, ..own.clone() });
+            }
             Arc::new(AgentSettings {
-                servers: [address(leaf_node(leaf)).to_string()].into(),
+                servers,
                 allow_plain: true,
                 collect_at_start: false,
                 inventory_every_ms: DAY_MS,
                 policy_every_ms: 12 * HOUR_MS,
                 catch_up_from_ms: 11 * HOUR_MS,
+                clocks_ahead_ms: ahead_ms.unwrap_or(0),
             })
         };
-        let settings: Vec<Arc<AgentSettings>> = (0..leaves).map(setting).collect();
-        let regions = (0..leaves).zip(&settings).map(|(leaf, settings)| {
+        // Leaves and zones lie side by side, so a sum tells which two an agent is of. Some sums are of none.
+        let mut pairs: Vec<(u32, usize)> = (0..leaves).map(|leaf| (leaf, 0)).collect();
+        pairs.resize(leaves as usize + borders.len(), (leaves - 1, 0));
+        let firsts = (0..leaves).map(|leaf| leaf.saturating_mul(agents_per_leaf)).chain(borders.iter().copied());
+        for first in firsts.filter(|first| *first < scenario.agents) {
+            let (leaf, zone) = (first / agents_per_leaf, borders.partition_point(|border| *border <= first));
+            pairs[leaf as usize + zone] = (leaf, zone);
+        }
+        let settings: Vec<Arc<AgentSettings>> = pairs.iter().map(|(leaf, zone)| setting(*leaf, *zone)).collect();
+        let regions = pairs.iter().zip(&settings).map(|((leaf, _), settings)| {
+            let leaf = *leaf;
             let usual = listed(of, leaf, leaves).map(leaf_node);
             let none = Followed { rules: Arc::new(AgentRules::new(0, settings, vec![])), nodes: vec![leaf_node(leaf)] };
             let by_policy = (1..=policies.count()).map(|revision| {
@@ -158,14 +194,17 @@ impl Layout {
         Layout {
             middles,
             leaves,
+            hops: scenario.configured.hierarchy.as_ref().map_or(2 + u32::from(middles > 0), |own| own.hops),
             agents: scenario.agents,
             agents_per_leaf,
+            zones: borders,
             regions: regions.collect(),
             settings,
             parents: parents.collect(),
             addresses,
             device: Arc::default(),
             policies,
+            machines: Machines::new(seed, scenario, 1 + middles + leaves),
         }
     }
 
@@ -182,6 +221,11 @@ impl Layout {
     /// Beacons: middles, then leaves.
     pub fn beacons(&self) -> u32 {
         self.middles + self.leaves
+    }
+
+    /// Nodes on the longest way from an agent to its package's final state.
+    pub fn hops(&self) -> u32 {
+        self.hops
     }
 
     /// Nodes in all.
@@ -226,7 +270,7 @@ impl Layout {
     }
 
     fn region_number(&self, agent: u32) -> usize {
-        (agent / self.agents_per_leaf) as usize
+        (agent / self.agents_per_leaf) as usize + self.zones.partition_point(|first| *first <= agent)
     }
 
     /// The settings of an agent's own file.
@@ -397,6 +441,27 @@ mod tests {
         assert_eq!(of("failover = 11"), [((1..=14).map(NodeId).collect(), 0..1_003)]);
         let moved = "[[fault]]\nkind = 'parents-moved'\nof = 'server'\nat_secs = 9\nfor_secs = 9\n";
         assert_eq!(of(moved).len(), 1);
+    }
+
+    #[test]
+    fn agents_go_by_the_clocks_of_their_zone_and_by_the_beacons_of_their_leaf() {
+        for agents in [1, 7, 99, 100, 1_003] {
+            let layout = layout(&format!(
+                "[fleet]\nagents = {agents}\n[hierarchy]\nagents_per_leaf = 100\n\
+                 [[fleet.zone]]\nutc_offset='-05:00'\nshare=0.1\n[[fleet.zone]]\nutc_offset='+01:00'\nshare=0\n\
+                 [[fleet.zone]]\nutc_offset='+05:30'\nshare=0.37\n"
+            ));
+            let mut ahead = Vec::new();
+            for agent in 0..agents {
+                let leaf = layout.server(agent, 0, ServerNumber(0)).unwrap();
+                assert_eq!(leaf.0, 1 + layout.middles + agent / layout.agents_per_leaf, "agent {agent} of {agents}");
+                ahead.push(layout.settings(agent).clocks_ahead_ms / 60_000);
+                assert_eq!(layout.server(agent, 1, ServerNumber(0)), Some(leaf));
+            }
+            let count = |minutes: i64| ahead.iter().filter(|ahead| **ahead == minutes).count() as u32;
+            let wanted = crate::scenario::split(agents, &[0.1, 0.0, 0.37, 0.53]);
+            assert_eq!([count(-300), count(60), count(330), count(0)], wanted[..]);
+        }
     }
 
     #[test]

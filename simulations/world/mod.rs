@@ -13,10 +13,12 @@ mod beacon;
 mod book;
 mod content;
 mod custody;
+mod devices;
 mod director;
 mod event;
 mod front;
 mod layout;
+mod machines;
 mod node;
 mod nodes;
 mod place;
@@ -25,8 +27,10 @@ mod record;
 mod scope;
 mod server;
 mod settling;
+mod sources;
 mod view;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use muster::id::Guid;
@@ -38,9 +42,11 @@ use muster::upload::answer::{Answer, DIGEST_MISMATCH, Verdict, verdict};
 pub use agent::AgentHands;
 pub use beacon::BeaconHands;
 pub use book::{Book, Ended, Told, Totals};
+use content::Contents;
 pub use director::{CHECK_MS, Cue, Director, windows};
 pub use event::{Body, Event, NodeId, PackageId, Parcel, Reply, What};
 pub use layout::{Layout, Level};
+pub use machines::Machines;
 pub use node::{Hands, Node, Wanted};
 pub use nodes::{Beside, Nodes, World};
 pub use place::{Befallen, Change, Place, refuse};
@@ -70,6 +76,10 @@ pub struct Stage {
     pub book: Book,
     /// What is measured.
     pub record: Record,
+    /// True bytes, in runs that have them.
+    contents: Option<Arc<Contents>>,
+    /// Agents of machines that were installed anew; of the others the machine's number.
+    renewed: HashMap<u32, u32>,
     /// Events that the driver has not taken yet.
     pub posted: Vec<Event>,
 }
@@ -96,7 +106,9 @@ impl Stage {
     pub fn of_part(seed: u64, scenario: Arc<Scenario>, layout: Arc<Layout>, scope: Scope) -> Stage {
         let book = if scope == Scope::Server { Book::of_server() } else { Book::new(scope.agents(&layout)) };
         let record = Record::new(&scenario, &layout);
-        Stage { seed, scenario, layout, scope, book, record, posted: Vec::new() }
+        let contents = scenario.is_full.then(|| Arc::new(Contents::new(seed, scenario.clone(), layout.clone())));
+        let renewed = HashMap::new();
+        Stage { seed, scenario, layout, scope, book, record, contents, renewed, posted: Vec::new() }
     }
 
     /// Adds what came of another part.
@@ -107,7 +119,26 @@ impl Stage {
 
     /// 64 bits that hang on the seed, on whose `number`-th act of its `life` this is, and on what is drawn.
     pub fn draw(&self, whose: NodeId, life: u32, number: u64, what: u64) -> u64 {
-        mix(mix(self.seed, u64::from(whose.0)), mix(mix(u64::from(life), number), what))
+        machines::draw(self.seed, whose, life, number, what)
+    }
+
+    /// The agent as which a machine reports.
+    pub fn agent(&self, machine: u32) -> u32 {
+        if self.renewed.is_empty() { machine } else { self.renewed.get(&machine).copied().unwrap_or(machine) }
+    }
+
+    /// What stands for the id of a machine's agent, from which its moments are drawn.
+    pub(self) fn own_number(&self, machine: u32) -> u64 {
+        let agent = self.layout.machines.origin_of(self.agent(machine));
+        let renewals = if agent < self.scenario.agents { 0 } else { u64::from(agent) };
+        self.draw(self.layout.agent_node(self.layout.machines.machine_of(agent)), 0, renewals, 12)
+    }
+
+    /// The machine reports as another agent from now on, when it comes again.
+    pub(self) fn renew(&mut self, machine: u32) {
+        if let Some(next) = self.layout.machines.next_agent(machine, self.agent(machine)) {
+            self.renewed.insert(machine, next);
+        }
     }
 
     /// The fate of a call: of its caller's number alone, so that it is the same whoever draws before.

@@ -15,6 +15,9 @@ pub trait Hands {
     /// A new life from what is on its disk, at a time of its own clock.
     fn recover(&mut self, at: &Place, now: Timestamp, stage: &mut Stage) -> Self::Core;
 
+    /// Its disk is gone for good, whether it ran or not; what it had and nobody else has is lost with it.
+    fn gone(&mut self, _: &Place, _: &mut Stage) {}
+
     /// Its process is gone; what was not synced is lost.
     fn died(&mut self, at: &Place, stage: &mut Stage);
 
@@ -100,7 +103,7 @@ impl<H: Hands> Node<H> {
     pub fn step(&mut self, now: Timestamp, events: &[Event], stage: &mut Stage) {
         self.wake_if_due(now, stage);
         for event in events {
-            if matches!(event.body, Body::Fault { .. } | Body::Installed) {
+            if event.body.befalls() {
                 self.befall(now, event, stage);
             } else if !self.at.runs() {
                 refuse(now, event, stage);
@@ -135,6 +138,9 @@ impl<H: Hands> Node<H> {
                     self.receive(now, &event, stage);
                 }
             }
+        }
+        if event.body == Body::Gone {
+            self.hands.gone(&self.at, stage);
         }
     }
 

@@ -5,7 +5,7 @@ use muster::time::Timestamp;
 
 use super::agent::AgentHands;
 use super::beacon::BeaconHands;
-use super::event::{Event, NodeId};
+use super::event::{Event, NodeId, PackageId};
 use super::front::Front;
 use super::layout::Level;
 use super::node::{Hands, Node};
@@ -49,7 +49,7 @@ impl World {
             places[id.0 as usize] = beacons.len() as u32;
             beacons.push((id, Node::new(id, BeaconHands::new(id, &stage))));
         }
-        let agents = stage.scope.agents(&stage.layout);
+        let agents = stage.scope.machines(&stage.layout);
         let agent = |agent| Node::new(stage.layout.agent_node(agent), AgentHands::new(agent));
         let nodes = Nodes { server, beacons, places, first_agent: agents.start, agents: agents.map(agent).collect() };
         World { stage, nodes }
@@ -132,8 +132,8 @@ impl View for Nodes {
         }
     }
 
-    fn has(&self, agent: u32, number: u32) -> bool {
-        self.agents[(agent - self.first_agent) as usize].hands().has(number)
+    fn has(&self, machine: u32, id: PackageId) -> bool {
+        self.agents[(machine - self.first_agent) as usize].hands().has(id)
     }
 
     fn queued(&self) -> u64 {
@@ -164,8 +164,8 @@ impl View for Beside<'_> {
         self.server.server(see);
     }
 
-    fn has(&self, agent: u32, number: u32) -> bool {
-        self.region.has(agent, number)
+    fn has(&self, machine: u32, id: PackageId) -> bool {
+        self.region.has(machine, id)
     }
 
     fn queued(&self) -> u64 {

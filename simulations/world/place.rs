@@ -125,6 +125,7 @@ impl Place {
         let mut steps = false;
         match event.body {
             Body::Installed => self.is_installed = true,
+            Body::Gone => self.is_installed = false,
             Body::Fault { kind, begins } => {
                 self.count(kind, begins);
                 steps = kind.is_of_clock();

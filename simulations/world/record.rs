@@ -89,6 +89,8 @@ pub struct Record {
     probes: BTreeMap<&'static str, u64>,
     /// Packages that beacons have set aside, at the end.
     pub quarantined: u64,
+    /// Devices and distinct titles that the server shows at the end, in runs with true contents.
+    pub shown: Option<(usize, usize)>,
     /// Hash over every arrival at the server, in order.
     pub digest: u64,
     /// Whether probes are left out: what happens is measured elsewhere.
@@ -125,8 +127,9 @@ impl Record {
             spool: Vec::new(),
             struck: Vec::new(),
             struck_count: 0,
-            probes: PROBES.iter().map(|name| (*name, 0)).collect(),
+            probes: PROBES.iter().copied().chain(of_fleet(scenario)).map(|name| (name, 0)).collect(),
             quarantined: 0,
+            shown: None,
             digest: 0,
             is_muted: false,
         }
@@ -259,6 +262,23 @@ impl Record {
     pub fn probes(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.probes.iter().map(|(name, hits)| (*name, *hits))
     }
+}
+
+/// Probes of what a fleet's template asks for; a fleet without it cannot reach them.
+fn of_fleet(scenario: &Scenario) -> impl Iterator<Item = &'static str> {
+    let (fleet, zones) = (&scenario.fleet, &scenario.template.zones);
+    let goes = fleet.leaves_per_day + fleet.reinstalls_per_day > 0.0;
+    let probes = [
+        ("clone-not-imported", fleet.clones > 0.0),
+        ("collected-by-a-sites-clocks", zones.iter().any(|zone| zone.ahead_ms != 0)),
+        ("gone-with-its-machine", goes),
+        ("machine-erased", fleet.reinstalls_per_day > 0.0),
+        ("machine-joined", fleet.joins_per_day > 0.0),
+        ("machine-left", fleet.leaves_per_day > 0.0),
+        ("machine-reinstalled", fleet.reinstalls_per_day > 0.0),
+        ("reported-by-another-source", scenario.is_full && !scenario.template.sources.is_empty()),
+    ];
+    probes.into_iter().filter(|(_, is_asked_for)| *is_asked_for).map(|(name, _)| name)
 }
 
 /// Every probe: a run that reached none of one says 0.

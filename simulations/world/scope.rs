@@ -22,13 +22,18 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Agents of it.
-    pub fn agents(&self, layout: &Layout) -> Range<u32> {
+    /// Machines of it.
+    pub fn machines(&self, layout: &Layout) -> Range<u32> {
         match self {
             Scope::All => 0..layout.agents(),
             Scope::Region { agents, .. } => agents.clone(),
             Scope::Server => 0..0,
         }
+    }
+
+    /// Agents that they ever report as. A world is divided only where that is one each.
+    pub fn agents(&self, layout: &Layout) -> Range<u32> {
+        if *self == Scope::All { 0..layout.machines.agents() } else { self.machines(layout) }
     }
 
     /// Whether a node is measured here.

@@ -2,10 +2,10 @@
 
 mod logs;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use muster::model::package::{Envelope, Kind, Origin, Sequence};
+use muster::model::package::{Envelope, Kind, Origin, PackageKey, Sequence};
 use muster::model::settlement::{ClockFlag, FinalState};
 use muster::model::tenant::TenantState;
 use muster::rng::{RngStream, mix};
@@ -13,13 +13,14 @@ use muster::roles::server::{
     LoadOutcome, Loaded, PackageNumber, ServerCore, ServerDurable, ServerInput, ServerIntent, ServerSettings, Task,
 };
 use muster::roles::{Core, IntentNumber};
-use muster::time::{DAY_MS, SECOND_MS, Timestamp};
+use muster::time::{DAY_MS, Timestamp};
 use muster::upload::ledger::{Arrival, StreamLedger, effective_date};
 
 use self::logs::ServerLogs;
 use super::Stage;
 use super::book::Ended;
 use super::custody::Custody;
+use super::devices::Shelves;
 use super::event::{Body, Event, PackageId, Parcel, Reply, What};
 use super::node::{Hands, Wanted};
 use super::place::Place;
@@ -44,6 +45,8 @@ pub struct ServerHands {
     work: BTreeMap<u64, Work>,
     /// An envelope that all packages' envelopes are made of.
     form: Envelope,
+    /// Packages with a final state whose id several machines share: the ledger alone cannot tell theirs apart.
+    settled_shared: HashSet<PackageId>,
     /// Its deployed logs, in runs with true contents.
     logs: Option<Box<ServerLogs>>,
 }
@@ -57,12 +60,12 @@ const COMMIT_MS: i64 = 3;
 impl ServerHands {
     /// The effects of the server.
     pub fn new(stage: &Stage) -> ServerHands {
-        let of = &stage.scenario.server;
+        let of = stage.scenario.server_rules();
         let settings = ServerSettings {
-            loaders: of.loaders as usize,
-            import_every_ms: i64::from(of.import_every_secs) * SECOND_MS,
-            import_on_arrival: false,
-            exports: true,
+            loaders: of.loaders,
+            import_every_ms: of.import_every_ms,
+            import_on_arrival: of.import_on_arrival,
+            exports: of.exports,
             missing_after_ms: DAY_MS,
         };
         let form = Envelope {
@@ -83,16 +86,18 @@ impl ServerHands {
             inbox: BTreeMap::new(),
             index: HashMap::new(),
             next: 0,
-            ledgers: vec![StreamLedger::default(); stage.scenario.agents as usize],
+            ledgers: vec![StreamLedger::default(); stage.layout.machines.agents() as usize],
             state: TenantState::default(),
             work: BTreeMap::new(),
             form,
-            logs: stage.scenario.is_full.then(|| {
+            settled_shared: HashSet::new(),
+            logs: stage.contents.clone().map(|contents| {
                 let logs = |what| mix(stage.seed, what);
                 Box::new(ServerLogs {
-                    inbox: Custody::new(logs(1)),
-                    facts: Settling::new(logs(2)),
+                    inbox: Custody::new(logs(1), contents.clone()),
+                    facts: Settling::new(logs(2), contents),
                     turns: VecDeque::new(),
+                    others: (stage.scenario.start, stage.scenario.start),
                 })
             }),
         }
@@ -103,7 +108,17 @@ impl ServerHands {
         self.inbox.values()
     }
 
-    /// The newest imported number of an agent's stream, as the ledger has it.
+    /// What is on the disk, and how a package's bytes are read there; `None` where only sizes are simulated.
+    pub fn shelves(&self) -> Option<Shelves> {
+        self.logs.as_ref().map(|logs| logs.facts.shelves())
+    }
+
+    /// The bytes of a package.
+    pub fn body(&self, key: &PackageKey) -> Result<Vec<u8>, String> {
+        self.logs.as_ref().map_or_else(|| Err("only sizes are simulated".into()), |logs| logs.inbox.body(key))
+    }
+
+    /// The newest imported number of an origin's stream, as the ledger has it.
     pub fn newest(&self, agent: u32) -> u64 {
         let newest = match &self.logs {
             Some(logs) => logs.facts.ledger(agent).newest(),
@@ -144,6 +159,7 @@ impl ServerHands {
         stage.book.checks.check("I14", parcel.hops <= 8, || format!("{id:?} has passed {} nodes", parcel.hops));
         let is_settled = match &self.logs {
             Some(logs) => logs.facts.is_settled(&parcel),
+            None if stage.layout.machines.is_shared(id.agent) => self.settled_shared.contains(&id),
             None => self.ledgers[id.agent as usize].assess(&self.envelope(parcel), at.local(now)) == Arrival::Duplicate,
         };
         if is_settled {
@@ -195,10 +211,16 @@ impl ServerHands {
         let Some(parcel) = self.inbox.remove(&number.0) else { return };
         self.index.remove(&parcel.id);
         let envelope = self.envelope(parcel);
-        let ledger = &mut self.ledgers[parcel.id.agent as usize];
-        let (state, ended) = match ledger.assess(&envelope, local) {
+        let is_shared = stage.layout.machines.is_shared(parcel.id.agent);
+        let ledger = &mut self.ledgers[stage.layout.machines.origin_of(parcel.id.agent) as usize];
+        let arrival = ledger.assess(&envelope, local);
+        if is_shared {
+            self.settled_shared.insert(parcel.id);
+        }
+        let (state, ended) = match arrival {
             Arrival::Newest => (FinalState::Imported, Ended::Imported),
-            Arrival::Older | Arrival::Duplicate | Arrival::SequenceReused => (FinalState::Stale, Ended::Stale),
+            Arrival::Older | Arrival::Duplicate => (FinalState::Stale, Ended::Stale),
+            Arrival::SequenceReused => (FinalState::Quarantined, Ended::Quarantined),
             Arrival::Expired => (FinalState::Expired, Ended::Expired),
         };
         ledger.settle(&envelope, state);
@@ -215,7 +237,12 @@ impl ServerHands {
         if ended == Ended::Stale {
             stage.record.probe("imported-out-of-order", 1);
         }
-        stage.book.overtaken(id, ended);
+        // Of numbers that two machines use, one is behind although it is its machine's newest.
+        if !stage.layout.machines.is_shared(id.agent) {
+            stage.book.overtaken(id, ended);
+        } else if matches!(ended, Ended::Stale | Ended::Quarantined) {
+            stage.record.probe("clone-not-imported", 1);
+        }
         stage.book.settled(id, ended);
     }
 
@@ -293,6 +320,7 @@ impl Hands for ServerHands {
             logs.inbox.die(&mut rng);
             logs.facts.die(&mut rng);
             logs.turns.clear();
+            logs.others.1 = logs.others.0;
             // Opened at once, so that it shows what it will start with.
             self.reopen(at, stage);
         }

@@ -4,23 +4,26 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use muster::formats::ndi::read_ndi_gz;
+use muster::model::device::DeviceFact;
 use muster::model::draft::Draft;
 use muster::model::fact::{FactKey, FactKind};
 use muster::model::inventory::Inventory;
 use muster::model::package::Envelope;
 use muster::model::settlement::{FinalState, Settlement};
+use muster::model::staged::StagedRecord;
 use muster::model::stored;
 use muster::model::tenant::TenantState;
 use muster::rng::RngStream;
-use muster::roles::server::{Content, settle};
+use muster::roles::server::{Content, ImportRules, import, settle};
 use muster::time::Timestamp;
 use muster::upload::ledger::StreamLedger;
 use muster_actors::log::{Answer, Facts, Group, Job};
 use tokio::sync::oneshot;
 
 use super::book::Ended;
-use super::content::{self, tenant};
+use super::content::{self, Contents, tenant};
 use super::custody::SEGMENT_BYTES;
+use super::devices::{self, Shelves};
 use super::event::{PackageId, Parcel};
 use crate::disk::SimDisk;
 
@@ -48,6 +51,8 @@ pub struct Committed {
 pub struct Settling {
     disk: SimDisk,
     seed: u64,
+    contents: Arc<Contents>,
+    rules: ImportRules,
     group: Option<Group<Facts>>,
     commits: Vec<Commit>,
     /// A sync is planned.
@@ -57,15 +62,17 @@ pub struct Settling {
 fn ended_of(state: FinalState) -> Ended {
     match state {
         FinalState::Imported => Ended::Imported,
-        FinalState::Stale | FinalState::Quarantined => Ended::Stale,
+        FinalState::Stale => Ended::Stale,
+        FinalState::Quarantined => Ended::Quarantined,
         FinalState::Expired => Ended::Expired,
     }
 }
 
 impl Settling {
     /// An empty disk.
-    pub fn new(seed: u64) -> Settling {
-        Settling { disk: SimDisk::default(), seed, group: None, commits: Vec::new(), is_open: false }
+    pub fn new(seed: u64, contents: Arc<Contents>) -> Settling {
+        let (disk, rules) = (SimDisk::default(), devices::rules());
+        Settling { disk, seed, contents, rules, group: None, commits: Vec::new(), is_open: false }
     }
 
     /// Opens the log.
@@ -91,11 +98,11 @@ impl Settling {
 
     /// Whether a package has a final state.
     pub fn is_settled(&self, parcel: &Parcel) -> bool {
-        let key = FactKey::Package(tenant(), content::key(parcel)).encode();
+        let key = FactKey::Package(tenant(), self.contents.key(parcel)).encode();
         self.group.as_ref().is_some_and(|group| group.journal().index().contains(&key))
     }
 
-    /// The ledger of an agent's stream.
+    /// The ledger of an origin's stream, by the first agent of that id.
     pub fn ledger(&self, agent: u32) -> StreamLedger {
         self.read(&FactKey::Ledger(tenant(), content::origin(agent), content::stream())).unwrap_or_default()
     }
@@ -136,6 +143,56 @@ impl Settling {
         let writes = draft.into_writes().map(|(key, value)| (Bytes::from(key), value.map(Bytes::from))).collect();
         self.commit(number, writes, ended, now);
         Ok(())
+    }
+
+    fn all<K, T: serde::de::DeserializeOwned>(
+        &self,
+        kind: FactKind,
+        part: impl Fn(FactKey, &T) -> Option<K>,
+    ) -> Vec<(K, T)> {
+        let mut all = Vec::new();
+        if let Some(group) = &self.group {
+            group.journal().index().each(&kind.prefix(Some(&tenant())), |key, _, value| {
+                let Ok(value) = stored::unpack::<T>(&value) else { return };
+                let part = FactKey::decode(key).and_then(|key| part(key, &value));
+                all.extend(part.map(|part| (part, value)));
+            });
+        }
+        all
+    }
+
+    /// What is on the disk of records, devices and packages.
+    pub fn shelves(&self) -> Shelves {
+        let record = |key, _: &StagedRecord| match key {
+            FactKey::Record(_, record) => Some(record),
+            _ => None,
+        };
+        let packages = self.all(FactKind::Package, |_, entry: &Settlement| {
+            content::parcel(&entry.envelope, 0).map(|parcel| parcel.id)
+        });
+        Shelves {
+            records: self.all(FactKind::Record, record),
+            devices: self
+                .all(FactKind::Device, |_, _: &DeviceFact| Some(()))
+                .into_iter()
+                .map(|(_, fact)| fact)
+                .collect(),
+            state: self.state(),
+            packages: packages.into_iter().map(|(id, entry)| (entry.envelope.key(), id)).collect(),
+        }
+    }
+
+    /// Imports what is staged into devices, in one commit.
+    pub fn import(&mut self, number: u64, now: Timestamp) {
+        let Shelves { records, devices, state, .. } = self.shelves();
+        let imported = import(&self.rules, &records, &devices, &state, now);
+        let device = |fact: &DeviceFact| {
+            let key = FactKey::Device(tenant(), fact.device.id).encode();
+            (Bytes::from(key), Some(Bytes::from(stored::pack(fact))))
+        };
+        let counters = (Bytes::from(FactKey::Tenant(tenant()).encode()), Some(stored::pack(&imported.state).into()));
+        let writes = imported.devices.iter().map(device).chain(std::iter::once(counters)).collect();
+        self.commit(number, writes, Vec::new(), now);
     }
 
     /// Writes the tenant's counters.

@@ -7,14 +7,12 @@ use muster::time::{MINUTE_MS, Timestamp};
 
 use super::Stage;
 use super::beacon::BeaconHands;
-use super::book::Totals;
+use super::devices;
 use super::event::{NodeId, PackageId, Parcel};
 use super::layout::Level;
 use super::record::Spool;
 use super::server::ServerHands;
 
-/// Hops from a leaf to the final state: leaf, middle, server.
-const HOPS_MAX: i64 = 3;
 /// Source: delivery contract, section 6, I10.
 const HOP_MS: i64 = 20 * MINUTE_MS;
 /// Hours with fewer first uploads tell nothing of a rate.
@@ -26,8 +24,8 @@ pub trait View {
     fn each_beacon(&self, see: &mut dyn FnMut(NodeId, &BeaconHands));
     /// Shows the server.
     fn server(&self, see: &mut dyn FnMut(&ServerHands));
-    /// Whether an agent has this package queued.
-    fn has(&self, agent: u32, number: u32) -> bool;
+    /// Whether a machine has this package queued.
+    fn has(&self, machine: u32, id: PackageId) -> bool;
     /// Packages that agents have queued.
     fn queued(&self) -> u64;
     /// Shows the state of each node, in their order; see [`state_of`].
@@ -74,7 +72,7 @@ impl Stage {
                     lost.push(id);
                 }
             } else {
-                if is_given_up || nodes.has(id.agent, id.number) {
+                if is_given_up || nodes.has(self.layout.machines.machine_of(id.agent), id) {
                     others += 1;
                 } else {
                     astray.push(id);
@@ -92,15 +90,17 @@ impl Stage {
             checks.check("I7", false, || format!("{at}: {id:?} has no receipt, and its agent does not have it"));
         }
         nodes.server(&mut |server| {
-            for agent in self.scope.agents(&self.layout) {
-                let (number, wanted) = (server.newest(agent), self.book.newest_imported(agent));
+            let machines = &self.layout.machines;
+            for agent in self.scope.agents(&self.layout).filter(|agent| machines.origin_of(*agent) == *agent) {
+                let newest = machines.sharers(agent).map(|sharer| self.book.newest_imported(sharer)).max();
+                let (number, wanted) = (server.newest(agent), newest.unwrap_or(0));
                 self.book.checks.check("I8", number == u64::from(wanted), || {
                     format!("{at}: the ledger of agent {agent} names {number} as the newest, {wanted} is")
                 });
             }
             let Some(settled) = server.settled() else { return };
-            let (mut seen, Totals { imported, stale, expired, .. }) = (HashSet::new(), self.book.totals());
-            let (on_disk, told) = (settled.len() as u64, imported + stale + expired);
+            let mut seen = HashSet::new();
+            let (on_disk, told) = (settled.len() as u64, self.book.totals().ended());
             self.book.checks.check("I2", on_disk == told, || {
                 format!("{at}: {told} packages got a final state, {on_disk} are on the disk")
             });
@@ -116,6 +116,13 @@ impl Stage {
     /// At the end: what was held in the quiet time has gone on, and no hour without a fault had too many retries.
     pub fn close(&mut self, now: Timestamp, nodes: &dyn View) {
         self.check(now, nodes);
+        if let Some(contents) = self.contents.clone() {
+            nodes.server(&mut |server| {
+                if let Some(shelves) = server.shelves() {
+                    devices::check(self, now, &contents, shelves, |key| server.body(key));
+                }
+            });
+        }
         self.check_ends(now, nodes);
         self.check_rates();
     }
@@ -124,7 +131,7 @@ impl Stage {
     pub fn check_ends(&mut self, now: Timestamp, nodes: &dyn View) {
         let agents = self.scope.agents(&self.layout);
         let heal = self.scenario.heal;
-        let within = HOPS_MAX * HOP_MS;
+        let within = i64::from(self.layout.hops()) * HOP_MS;
         let (mut held, mut late) = (0, None);
         let mut aside: HashSet<PackageId> = HashSet::new();
         nodes.each_beacon(&mut |_, beacon| aside.extend(beacon.aside()));

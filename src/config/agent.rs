@@ -21,6 +21,8 @@ pub const SERVERS_MAX: usize = 64;
 const NO_PROXY_MAX: usize = 256;
 /// Seconds from one usage file to the next.
 const USAGE_PERIOD_SECS: RangeInclusive<u64> = 60..=7 * 86_400;
+/// Places on earth go by clocks that are as far from UTC.
+pub const CLOCKS_AHEAD_MINUTES: RangeInclusive<i32> = -12 * 60..=14 * 60;
 /// Shortest interval.
 const INTERVAL_SECS_MIN: u64 = 60;
 /// Longest interval: a year.
@@ -72,6 +74,9 @@ pub struct AgentSection {
     /// Place.
     #[serde(default)]
     pub location: String,
+    /// How far the clocks of schedules are ahead of UTC, in minutes.
+    #[serde(default)]
+    pub clocks_ahead_minutes: i32,
 }
 
 /// `[inventory]`
@@ -110,7 +115,7 @@ impl Default for PolicySection {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UploadSection {
-    /// Hour of the day, UTC, of the catch-up.
+    /// Hour of the day of the catch-up.
     pub catch_up_hour: u8,
 }
 
@@ -214,6 +219,8 @@ pub struct AgentConfig {
     pub organization: String,
     /// Place; empty for none.
     pub location: String,
+    /// How far the clocks by which schedules are read are ahead of UTC, in minutes: -720 to 840.
+    pub clocks_ahead_minutes: i32,
     /// The machine id is the image's.
     pub is_machine_id_of_image: bool,
     /// From one inventory to the next.
@@ -222,7 +229,7 @@ pub struct AgentConfig {
     pub collect_at_start: bool,
     /// Policy is asked once in each period of this length.
     pub policy_interval: Duration,
-    /// Hour of the day, UTC, of the catch-up: 0 to 23.
+    /// Hour of the day of the catch-up: 0 to 23.
     pub catch_up_hour: u8,
     /// What this device has to say about metering.
     pub usage: UsageRules,
@@ -263,6 +270,15 @@ impl AgentConfig {
             check_server(server, agent.allow_plain)
                 .map_err(|problem| wrong(&format!("agent.servers[{}]", at + 1), problem))?;
         }
+        if !CLOCKS_AHEAD_MINUTES.contains(&agent.clocks_ahead_minutes) {
+            let problem = format!(
+                "is {}, it must be {} to {}: Berlin in winter is 60, New York -300",
+                agent.clocks_ahead_minutes,
+                CLOCKS_AHEAD_MINUTES.start(),
+                CLOCKS_AHEAD_MINUTES.end()
+            );
+            return Err(wrong("agent.clocks_ahead_minutes", problem));
+        }
         for (key, secs) in
             [("inventory.interval_secs", inventory.interval_secs), ("policy.interval_secs", policy.interval_secs)]
         {
@@ -288,6 +304,7 @@ impl AgentConfig {
             site: agent.site,
             organization: agent.organization,
             location: agent.location,
+            clocks_ahead_minutes: agent.clocks_ahead_minutes,
             is_machine_id_of_image: inventory.is_machine_id_of_image,
             inventory_interval: Duration::from_secs(inventory.interval_secs),
             collect_at_start: inventory.collect_at_start,
@@ -416,6 +433,10 @@ mod tests {
             (
                 "[agent]\ndata = \"d\"\nserver = []",
                 "agent.toml:3: `agent.server`: unknown key, did you mean `servers`?",
+            ),
+            (
+                "[agent]\ndata = \"d\"\nservers = [\"https://a\"]\nclocks_ahead_minutes = 900",
+                "`agent.clocks_ahead_minutes`: is 900, it must be -720 to 840",
             ),
             ("[agent]\ndata = \"d\"\nservers = []", "`agent.servers`: is empty: an agent needs at least one"),
             ("[agent]\ndata = \"\"\nservers = [\"https://a\"]", "`agent.data`: is empty"),

@@ -1,6 +1,6 @@
 //! On which days a trigger has an occurrence, found by arithmetic: a start in 1970 costs what one of today costs.
 //!
-//! Days are counted from 1970-01-01 in UTC, so no day is longer than another and daylight saving does not exist.
+//! Days are counted from 1970-01-01 by clocks that always are as far from UTC, so no day is longer than another and daylight saving does not exist.
 //!
 //! Source: `agent-beacon-batch` reference, section 7, rules of the `.nds`.
 

@@ -23,7 +23,8 @@ const UPLOADER: &str = "Uploader";
 /// 9999-12-29, the last day of which a schedule can name every second.
 const MADE_AT_MAX: i64 = 253_402_041_600_000;
 
-/// When agents do what, as an operator picks it. All times of day are UTC.
+/// When agents do what, as an operator picks it. Times of day are those of the clocks by which an
+/// agent reads its schedules: UTC, unless its own file says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AgentSchedule {

@@ -64,7 +64,7 @@ fn windows_that_are_written_out_are_the_same_run() {
 #[test]
 fn of_many_windows_the_one_is_found_that_matters() {
     let mut fails = |scenario| hits(&played(3, scenario), "beacon-restarted-holding") > 0;
-    let shrunk = shrink(3, TEXT, false, BUDGET, &mut fails).unwrap();
+    let shrunk = shrink(3, TEXT, Overrides::default(), BUDGET, &mut fails).unwrap();
     assert_eq!((shrunk.windows, shrunk.agents), (Some(1), 1), "{shrunk}\n{}", shrunk.text);
     let alone = Scenario::read(&Document { text: &shrunk.text, file: "s" }, Overrides::default()).unwrap();
     assert!(fails(alone), "it fails by itself:\n{}", shrunk.text);
@@ -73,7 +73,7 @@ fn of_many_windows_the_one_is_found_that_matters() {
 #[test]
 fn where_loss_is_enough_no_window_is_left() {
     let mut fails = |scenario| hits(&played(3, scenario), "answer-lost") > 0;
-    let shrunk = shrink(3, TEXT, false, BUDGET, &mut fails).unwrap();
+    let shrunk = shrink(3, TEXT, Overrides::default(), BUDGET, &mut fails).unwrap();
     assert_eq!((shrunk.windows, shrunk.agents, shrunk.days), (Some(0), 1, 1), "{}", shrunk.text);
 }
 
@@ -84,13 +84,13 @@ fn the_budget_bounds_the_tries_and_what_never_fails_is_not_shrunk() {
         tries += 1;
         false
     };
-    assert!(shrink(3, TEXT, false, BUDGET, &mut never).is_none());
+    assert!(shrink(3, TEXT, Overrides::default(), BUDGET, &mut never).is_none());
     assert_eq!(tries, 2, "with the windows written out, and as they are drawn");
     let mut tries = 0;
     let mut always = |_| {
         tries += 1;
         tries == 1 || tries > 100
     };
-    let shrunk = shrink(3, TEXT, false, Budget { tries: 10, ..BUDGET }, &mut always).unwrap();
+    let shrunk = shrink(3, TEXT, Overrides::default(), Budget { tries: 10, ..BUDGET }, &mut always).unwrap();
     assert_eq!((shrunk.tries, tries), (10, 10));
 }

@@ -9,7 +9,7 @@ use muster::time::Timestamp;
 
 use super::node::Node;
 use super::{Flight, Shared};
-use crate::world::{AgentHands, BeaconHands, Director, Event, NodeId, ServerHands, View};
+use crate::world::{AgentHands, BeaconHands, Director, Event, NodeId, PackageId, ServerHands, View};
 
 /// Every node.
 pub(super) struct Nodes {
@@ -27,8 +27,8 @@ impl View for Nodes {
         see(&self.server.seat.borrow().hands);
     }
 
-    fn has(&self, agent: u32, number: u32) -> bool {
-        self.agents[agent as usize].seat.borrow().hands.has(number)
+    fn has(&self, machine: u32, id: PackageId) -> bool {
+        self.agents[machine as usize].seat.borrow().hands.has(id)
     }
 
     fn queued(&self) -> u64 {

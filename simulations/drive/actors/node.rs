@@ -92,7 +92,7 @@ where
         let (shared, seat) = (self.hands().shared.clone(), self.hands().seat.clone());
         let now = shared.now();
         for event in events {
-            if matches!(event.body, Body::Fault { .. } | Body::Installed) {
+            if event.body.befalls() {
                 self.befall(now, &event, ctx);
                 continue;
             }
@@ -135,6 +135,9 @@ where
             Change::Ends => {
                 let Seat { at, hands, .. } = &mut *seat.borrow_mut();
                 hands.died(at, &mut shared.stage.borrow_mut());
+                if event.body == Body::Gone {
+                    hands.gone(at, &mut shared.stage.borrow_mut());
+                }
                 // Nothing that it wanted is done any more.
                 self.stop(ctx);
                 ctx.stop();
@@ -228,6 +231,10 @@ where
                     self.actor = Some(Role::new(core, hands, None).start());
                 } else {
                     refuse(now, event, &mut shared.stage.borrow_mut());
+                }
+                if event.body == Body::Gone {
+                    let Seat { at, hands, .. } = &mut *self.seat.borrow_mut();
+                    hands.gone(at, &mut shared.stage.borrow_mut());
                 }
             }
             events.drain(..told);

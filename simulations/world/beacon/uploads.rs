@@ -7,14 +7,32 @@ use muster::upload::spool::Room;
 
 use super::{BeaconHands, Held, SYNC};
 use crate::world::Stage;
+use crate::world::content::origin;
 use crate::world::custody::{Stored, reply};
 use crate::world::event::{Body, Event, PackageId, Parcel, Reply};
 use crate::world::place::Place;
 
 impl BeaconHands {
     /// Whether there is room for an upload. Error: what is answered.
-    pub(super) fn admit(&mut self, at: &Place, now: Timestamp, stage: &mut Stage) -> Result<(), Reply> {
-        if at.is_full() {
+    pub(super) fn admit(
+        &mut self,
+        at: &Place,
+        now: Timestamp,
+        parcel: &Parcel,
+        stage: &mut Stage,
+    ) -> Result<(), Reply> {
+        let bytes = u64::from(parcel.bytes);
+        if parcel.hops == 0
+            && (self.rules.rates.uploads_per_hour > 0 || self.rules.rates.bytes_per_day > 0)
+            && let Err(wait_ms) =
+                self.rates.admit(at.local(now), &origin(stage.layout.machines.origin_of(parcel.id.agent)), bytes)
+        {
+            stage.record.probe("agent-over-its-rate", 1);
+            return Err(Reply::Status { status: 429, retry_after_ms: Some(wait_ms) });
+        }
+        let disk_bytes = stage.scenario.beacons.disk_bytes;
+        let has_room = disk_bytes == 0 || self.rules.reserve.is_kept(disk_bytes.saturating_sub(self.bytes), disk_bytes);
+        if at.is_full() || !has_room {
             stage.record.probe("disk-full", 1);
             return Err(Reply::Status { status: 507, retry_after_ms: None });
         }
@@ -41,7 +59,7 @@ impl BeaconHands {
         parcel: Parcel,
         stage: &mut Stage,
     ) -> Option<Reply> {
-        if let Err(reply) = self.admit(at, now, stage) {
+        if let Err(reply) = self.admit(at, now, &parcel, stage) {
             return Some(reply);
         }
         let id = parcel.id;
@@ -103,7 +121,7 @@ impl BeaconHands {
         for Stored { number, parcel } in opened.unwrap_or_default() {
             // What only the simulation knows of it: its size, whether it was sent, and why it is aside.
             let known = of_id.get(&parcel.id);
-            let bytes = stage.scenario.fleet.bytes_of(stage.seed, parcel.id);
+            let bytes = stage.scenario.bytes_of(stage.seed, parcel.id);
             let parcel =
                 known.map_or(parcel, |known| Parcel { made: known.parcel.made, taken: known.parcel.taken, ..parcel });
             self.hold(number, Parcel { bytes, ..parcel });

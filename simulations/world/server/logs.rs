@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use muster::roles::server::{PackageNumber, ServerInput};
+use bytes::Bytes;
+use muster::model::package::Envelope;
+use muster::roles::server::{PackageNumber, ServerInput, Task};
 use muster::time::Timestamp;
 use muster_actors::log::Taken;
 
@@ -18,6 +20,8 @@ pub(super) struct ServerLogs {
     pub(super) inbox: Custody,
     pub(super) facts: Settling,
     pub(super) turns: VecDeque<u64>,
+    /// Files of other tools up to then are settled, and up to when those of the commit under way are.
+    pub(super) others: (Timestamp, Timestamp),
 }
 
 impl ServerHands {
@@ -57,7 +61,7 @@ impl ServerHands {
         let stored: Vec<Stored> =
             opened.unwrap_or_default().into_iter().filter(|stored| !logs.facts.is_settled(&stored.parcel)).collect();
         for Stored { number, parcel } in stored {
-            let bytes = stage.scenario.fleet.bytes_of(stage.seed, parcel.id);
+            let bytes = stage.scenario.bytes_of(stage.seed, parcel.id);
             self.hold(number, Parcel { bytes, ..parcel });
             // What is on the disk is in custody, whether or not its sender heard so.
             stage.book.receipted(parcel.id);
@@ -75,9 +79,16 @@ impl ServerHands {
         match self.work.get(&number) {
             Some(Work::Load(numbers)) => {
                 let read = numbers.iter().map(|number| logs.inbox.read(number.0)).collect::<Result<Vec<_>, String>>();
-                let settled = read.and_then(|packages| logs.facts.settle(number, packages, local));
+                let others = stage.contents.iter().flat_map(|contents| contents.others(logs.others.0, now));
+                let others: Vec<(Envelope, Bytes)> = others.collect();
+                logs.others.1 = now;
+                stage.record.probe("reported-by-another-source", others.len() as u64);
+                let settled = read.and_then(|packages| {
+                    logs.facts.settle(number, packages.into_iter().chain(others).collect(), local)
+                });
                 stage.book.checks.check("I6", settled.is_ok(), || format!("packages {numbers:?}: {settled:?}"));
             }
+            Some(Work::Run(Task::Import)) => logs.facts.import(number, local),
             Some(Work::Run(task)) => {
                 logs.facts.note(number, &ServerHands::after(&logs.facts.state(), *task, local), local);
             }
@@ -97,7 +108,8 @@ impl ServerHands {
                 continue;
             }
             ended.into_iter().for_each(|(id, ended)| self.ended(id, ended, stage));
-            if let Some(logs) = &self.logs {
+            if let Some(logs) = &mut self.logs {
+                logs.others.0 = logs.others.1;
                 self.state = logs.facts.state();
             }
             if let Some(work) = self.work.remove(&number) {

@@ -107,8 +107,10 @@ pub struct AgentSettings {
     pub inventory_every_ms: i64,
     /// Without one: the length of a period in which policy is asked once.
     pub policy_every_ms: i64,
-    /// Without one: where in the day (UTC) the catch-up's one-hour window begins.
+    /// Without one: where in the day the catch-up's one-hour window begins.
     pub catch_up_from_ms: i64,
+    /// How far the clocks by which it reads every schedule are ahead of UTC; negative for behind.
+    pub clocks_ahead_ms: i64,
 }
 
 impl AgentSettings {
@@ -157,7 +159,8 @@ impl AgentRules {
             }
         }
         servers.truncate(SERVERS_MAX);
-        let timetable = Arc::new(Timetable::new(with_policy_question(schedule, own_schedule(settings))));
+        let timetable =
+            Arc::new(Timetable::new(with_policy_question(schedule, own_schedule(settings)), settings.clocks_ahead_ms));
         let policy_within_ms = POLICY_WITHIN_MS.max(settings.policy_every_ms.saturating_mul(2));
         let mut rules = AgentRules {
             number,
@@ -314,6 +317,7 @@ mod tests {
             inventory_every_ms: DAY_MS,
             policy_every_ms: 12 * HOUR_MS,
             catch_up_from_ms: 11 * HOUR_MS,
+            clocks_ahead_ms: 0,
         }
     }
 

@@ -21,6 +21,7 @@ fn settings(servers: usize) -> AgentSettings {
         inventory_every_ms: DAY_MS,
         policy_every_ms: 12 * HOUR_MS,
         catch_up_from_ms: 11 * HOUR_MS,
+        clocks_ahead_ms: 0,
     }
 }
 

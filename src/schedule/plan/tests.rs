@@ -25,7 +25,7 @@ fn event(number: u8, catch_up: CatchUp, triggers: &[Trigger]) -> Event {
 }
 
 fn timetable(events: Vec<Event>) -> Arc<Timetable> {
-    Arc::new(Timetable::new(Nds { events, ..Nds::default() }))
+    Arc::new(Timetable::new(Nds { events, ..Nds::default() }, 0))
 }
 
 fn one(catch_up: CatchUp, triggers: &[Trigger]) -> Arc<Timetable> {
@@ -66,9 +66,23 @@ fn follow(plan: &mut Plan, end: &str) -> Vec<(usize, String)> {
 }
 
 #[test]
+fn a_schedule_is_read_by_the_clocks_of_its_site() {
+    // Mondays at one in the morning: in Berlin it is Sunday in Greenwich, and in New York still to come there.
+    let monday = trigger(TriggerKind::Weekly { days: 1 }, "20250303T010000", 0);
+    for (ahead_hours, runs) in [(0, "20250310T010000"), (2, "20250309T230000"), (-5, "20250310T060000")] {
+        let events = vec![event(1, CatchUp::Never, &[monday])];
+        let timetable = Arc::new(Timetable::new(Nds { events, ..Nds::default() }, ahead_hours * HOUR_MS));
+        let mut plan = Plan::begin(timetable, AGENT, &[], at("20250304T120000"));
+        assert_eq!(plan.next_due(), at(runs));
+        assert_eq!(take(&mut plan, runs), run_of(runs));
+        assert_eq!(plan.next_due(), at(runs).plus_ms(7 * DAY_MS));
+    }
+}
+
+#[test]
 fn a_day_of_the_references_example_has_one_inventory_two_policy_polls_and_one_catch_up() {
     let example = Nds::read(&include_bytes!("../../../tests/golden/formats/default.nds")[..]).unwrap();
-    let timetable = Arc::new(Timetable::new(example));
+    let timetable = Arc::new(Timetable::new(example, 0));
     for agent in 0..50 {
         let mut plan = Plan::begin(timetable.clone(), agent, &[], at("20250320T000000"));
         let planned: Vec<_> = plan.planned().map(|(event, due)| (event.name.as_str(), due)).collect();

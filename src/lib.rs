@@ -4,7 +4,6 @@
 //! in as a [`time::Timestamp`], randomness as the stream of the entity that acts. Modules stand in the order in which
 //! one should read them, and a module imports only from those above it (`tests/tidy.rs` checks that).
 
-pub mod few;
 pub mod id;
 pub mod rng;
 pub mod time;

@@ -19,7 +19,7 @@ use muster::time::{HOUR_MS, Timestamp};
 use super::Closed;
 use super::calendar::Calendar;
 use crate::scenario::Scenario;
-use crate::world::{Beside, CHECK_MS, Layout, NodeId, Scope, Stage, Told, waiting};
+use crate::world::{Beside, CHECK_MS, Layout, NodeId, Scope, Stage, Told, add_spools, waiting};
 
 /// Regions go on for so long before the server follows: what they ask it meanwhile is kept.
 const TURN_MS: i64 = HOUR_MS;
@@ -58,9 +58,11 @@ impl Regions {
             return None;
         }
         let layout = Arc::new(Layout::new(seed, scenario));
+        if layout.machines.agents() != layout.agents() || layout.machines.copies() > 0 {
+            return None;
+        }
         let parts = layout.regions();
-        let is_one_each = layout.machines.agents() == layout.agents() && layout.machines.copies() == 0;
-        if parts.len() < 2 || !is_one_each {
+        if parts.len() < 2 {
             return None;
         }
         let stage = |scope| Stage::of_part(seed, scenario.clone(), layout.clone(), scope);
@@ -112,9 +114,14 @@ impl Regions {
 
     /// What regions asked goes to the server, and what it told of their packages to them.
     fn pass_on(&mut self) {
+        let mut spool = std::mem::take(&mut self.server.parts().0.record.spool);
+        let from = spool.len();
         for region in &mut self.regions {
             self.server.deliver(region.calendar.take_outbox());
+            // A look a minute in each of many regions would be more than all that they hold.
+            add_spools(&mut spool, from, region.calendar.parts().0.record.spool.drain(..));
         }
+        self.server.parts().0.record.spool = spool;
         for told in self.server.parts().0.book.take_told() {
             let place = self.regions.partition_point(|region| region.agents.end <= told.agent());
             if let Some(region) = self.regions.get_mut(place) {

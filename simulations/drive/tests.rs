@@ -255,6 +255,12 @@ kind = "reordered"
 of = "middle"
 every_secs = 86_400
 for_secs = [3_600, 28_800]
+[[fleet.zone]]
+utc_offset = "-05:00"
+share = 0.3
+[[fleet.zone]]
+utc_offset = "+01:00"
+share = 0.55
 "#;
 
 #[test]
@@ -293,4 +299,21 @@ fn findings_are_the_same_in_parts() {
     let one = by_calendar(1, &scenario);
     assert_eq!(found(&one), ["I10"]);
     assert_eq!(found(&Regions::new(1, &scenario).unwrap().close()), found(&one));
+}
+
+#[test]
+fn shipped_scenarios_run_and_break_nothing() {
+    let shipped = std::fs::read_dir("../config/simulations").unwrap().map(|entry| entry.unwrap().path());
+    let shipped: Vec<std::path::PathBuf> =
+        shipped.filter(|path| path.extension().is_some_and(|ext| ext == "toml")).collect();
+    assert!(shipped.len() >= 3, "{shipped:?}");
+    for file in shipped {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let overrides = Overrides { agents: Some(300), days: Some(3), ..Overrides::default() };
+        let name = file.display().to_string();
+        let scenario = Arc::new(Scenario::read(&Document { text: &text, file: &name }, overrides).unwrap());
+        let closed = crate::fleet::drive(crate::fleet::Driver::Calendar, 1, scenario, |_| ()).unwrap();
+        let broken: Vec<_> = closed.stage.book.checks.broken().collect();
+        assert!(broken.is_empty() && closed.stage.book.totals().imported > 100, "{name}: {broken:?}");
+    }
 }

@@ -15,19 +15,39 @@ const REACH_SECS: u64 = 1 << 17;
 const SLOT_SECS_MAX: u64 = 64;
 /// Entries that a slot should have at least: a slot's vector costs more than they do.
 const ENTRIES_WANTED: u64 = 16;
+/// Entries of a chunk.
+const CHUNK: usize = 8;
+/// No chunk.
+const NONE: u32 = u32::MAX;
 /// Entries are spread over so much.
 const DAY_SECS: u64 = 86_400;
 
 /// See the module's head. `T` is ordered by its time first.
 pub struct Wheel<T> {
-    slots: Vec<Vec<T>>,
+    /// Of each slot its first chunk, by place among `chunks`; `NONE` for none.
+    slots: Vec<u32>,
+    chunks: Vec<Chunk<T>>,
+    /// Chunks that are in no slot.
+    free: Vec<u32>,
     slot_ms: i64,
     /// The present slot, counted from 1970.
     slot: i64,
+    /// What was ahead of the present slot, the next one last.
+    sorted: Vec<T>,
+    /// What came into it since.
     heap: BinaryHeap<Reverse<T>>,
     /// By slot.
     far: BTreeMap<i64, Vec<T>>,
     len: usize,
+}
+
+/// Some entries of one slot. All slots share one vector of them: each with one of its own would hold twice as much.
+#[derive(Clone, Copy)]
+struct Chunk<T> {
+    /// The next one of the slot.
+    next: u32,
+    len: u32,
+    entries: [T; CHUNK],
 }
 
 /// What a driver takes its next entry from.
@@ -81,7 +101,7 @@ impl<T: Timed> Queue<T> for BinaryHeap<Reverse<T>> {
 }
 
 /// Something with a time.
-pub trait Timed: Ord {
+pub trait Timed: Ord + Copy {
     /// When it is due.
     fn at(&self) -> Timestamp;
 }
@@ -93,9 +113,12 @@ impl<T: Timed> Wheel<T> {
         let secs = wanted.next_power_of_two().min(SLOT_SECS_MAX);
         let slot_ms = secs as i64 * SECOND_MS;
         Wheel {
-            slots: (0..REACH_SECS / secs).map(|_| Vec::new()).collect(),
+            slots: vec![NONE; (REACH_SECS / secs) as usize],
+            chunks: Vec::new(),
+            free: Vec::new(),
             slot_ms,
             slot: now.0.div_euclid(slot_ms),
+            sorted: Vec::new(),
             heap: BinaryHeap::new(),
             far: BTreeMap::new(),
             len: 0,
@@ -121,10 +144,35 @@ impl<T: Timed> Wheel<T> {
         if slot <= self.slot {
             self.heap.push(Reverse(entry));
         } else if slot - self.slot < count {
-            self.slots[slot.rem_euclid(count) as usize].push(entry);
+            self.put_ahead(slot.rem_euclid(count) as usize, entry);
         } else {
             self.far.entry(slot).or_default().push(entry);
         }
+    }
+
+    fn put_ahead(&mut self, slot: usize, entry: T) {
+        let first = self.slots[slot];
+        if let Some(chunk) = self.chunks.get_mut(first as usize)
+            && (chunk.len as usize) < CHUNK
+        {
+            chunk.entries[chunk.len as usize] = entry;
+            chunk.len += 1;
+            return;
+        }
+        let chunk = Chunk { next: first, len: 1, entries: [entry; CHUNK] };
+        self.slots[slot] = match self.free.pop() {
+            Some(place) => {
+                self.chunks[place as usize] = chunk;
+                place
+            }
+            None => {
+                if self.chunks.len() == self.chunks.capacity() {
+                    self.chunks.reserve_exact(64 + self.chunks.len() / 8);
+                }
+                self.chunks.push(chunk);
+                (self.chunks.len() - 1) as u32
+            }
+        };
     }
 
     /// The next entry that is due at `end` or before it.
@@ -135,29 +183,40 @@ impl<T: Timed> Wheel<T> {
     /// The same; `seen` is shown each entry of a slot that begins, before the first of them is taken.
     pub fn pop_and(&mut self, end: Timestamp, mut seen: impl FnMut(&T)) -> Option<T> {
         loop {
-            if let Some(Reverse(first)) = self.heap.peek() {
+            if let Some(first) = self.peek() {
                 if first.at() > end {
                     return None;
                 }
                 self.len -= 1;
-                return self.heap.pop().map(|Reverse(entry)| entry);
+                return self.take_first();
             }
             if self.len == 0 || self.slot >= self.slot_of(end) {
                 return None;
             }
             self.turn();
-            self.heap.iter().for_each(|Reverse(entry)| seen(entry));
+            self.sorted.iter().for_each(&mut seen);
         }
+    }
+
+    fn take_first(&mut self) -> Option<T> {
+        let is_sorted_first = match (self.sorted.last(), self.heap.peek()) {
+            (Some(sorted), Some(Reverse(heaped))) => sorted <= heaped,
+            (sorted, _) => sorted.is_some(),
+        };
+        if is_sorted_first { self.sorted.pop() } else { self.heap.pop().map(|Reverse(entry)| entry) }
     }
 
     /// When the next entry is due, as far as it is due in the present slot.
     pub fn peek(&self) -> Option<&T> {
-        self.heap.peek().map(|Reverse(entry)| entry)
+        match (self.sorted.last(), self.heap.peek()) {
+            (Some(sorted), Some(Reverse(heaped))) => Some(sorted.min(heaped)),
+            (sorted, heaped) => sorted.or(heaped.map(|Reverse(entry)| entry)),
+        }
     }
 
     /// When the next entry is due; the wheel turns so far.
     pub fn next_at(&mut self) -> Option<Timestamp> {
-        while self.heap.is_empty() && self.len > 0 {
+        while self.peek().is_none() && self.len > 0 {
             self.turn();
         }
         self.peek().map(Timed::at)
@@ -166,11 +225,14 @@ impl<T: Timed> Wheel<T> {
     fn turn(&mut self) {
         self.slot += 1;
         let slot = self.slot.rem_euclid(self.slots.len() as i64) as usize;
-        // Its room goes with it: a slot is used again in a day and a half.
-        self.heap.extend(std::mem::take(&mut self.slots[slot]).into_iter().map(Reverse));
-        if let Some(far) = self.far.remove(&self.slot) {
-            self.heap.extend(far.into_iter().map(Reverse));
+        let mut place = std::mem::replace(&mut self.slots[slot], NONE);
+        while let Some(chunk) = self.chunks.get(place as usize) {
+            self.sorted.extend_from_slice(&chunk.entries[..chunk.len as usize]);
+            self.free.push(place);
+            place = chunk.next;
         }
+        self.sorted.extend(self.far.remove(&self.slot).into_iter().flatten());
+        self.sorted.sort_unstable_by(|one, other| other.cmp(one));
     }
 }
 

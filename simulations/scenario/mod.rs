@@ -254,10 +254,10 @@ impl Scenario {
         })
     }
 
-    /// Bytes of an agent's package: of its name alone, so that nobody has to remember them.
-    pub fn bytes_of(&self, seed: u64, id: PackageId) -> u32 {
+    /// Bytes of a package of an agent of `machine`: of its name alone, so that nobody has to remember them.
+    pub fn bytes_of(&self, seed: u64, machine: u32, id: PackageId) -> u32 {
         match &self.packages {
-            Some(packages) => packages.bytes(packages.count(seed, id.agent)),
+            Some(packages) => packages.bytes(packages.count(seed, machine)),
             None => self.fleet.bytes_of(seed, id),
         }
     }
@@ -290,11 +290,6 @@ impl Scenario {
     pub fn do_agents_restart(&self) -> bool {
         let is_agents = |fault: &Fault| matches!(fault.of, Target::Agent | Target::Laptop | Target::OneAgent(_));
         self.faults.iter().any(|fault| fault.kind.kills() && is_agents(fault))
-    }
-
-    /// Whether some clock is wrong at times.
-    pub fn do_clocks_step(&self) -> bool {
-        self.faults.iter().any(|fault| fault.kind.is_of_clock())
     }
 
     /// The end of the simulation.

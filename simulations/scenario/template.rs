@@ -144,11 +144,6 @@ impl Template {
         let all = self.systems.iter().map(|part| part.agents).sum();
         place(&self.systems, permuted(mix(seed, 51), agent, all))
     }
-
-    /// The place among `zones` of an agent's; 0 when there are none.
-    pub fn zone_of(&self, agent: u32) -> usize {
-        place(&self.zones, agent)
-    }
 }
 
 /// The part in which the `number`-th one stands, when they stand one part after another.
@@ -284,7 +279,7 @@ mod tests {
         }
         let of = |seed| (0..1_001).map(|agent| template.system_of(seed, agent)).collect::<Vec<_>>();
         assert_ne!(of(1), of(2));
-        assert_eq!((template.zone_of(500), template.zone_of(501), template.zone_of(1_000)), (0, 1, 1));
+
         let thirds = [1.0 / 3.0; 3];
         assert_eq!(
             (split(10, &thirds), split(0, &thirds), split(100, &[0.29, 0.71])),

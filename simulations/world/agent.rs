@@ -119,7 +119,7 @@ impl AgentHands {
 
     fn publish(&mut self, at: &Place, now: Timestamp, stage: &mut Stage) -> AgentInput {
         let id = stage.book.published(stage.agent(self.machine));
-        let bytes = stage.scenario.bytes_of(stage.seed, id);
+        let bytes = stage.bytes_of(id);
         let local = at.local(now);
         let parcel = Parcel { id, bytes, hops: 0, collected: local, first_received: local, made: now, taken: now };
         let published = Published { parcel, sent: Timestamp(i64::MIN) };

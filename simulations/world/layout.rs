@@ -311,8 +311,10 @@ impl Layout {
                 of[high as usize] = low;
             }
         };
-        for (leaf, Region(followed)) in (1 + self.middles..).zip(&self.regions) {
-            followed.iter().flat_map(|followed| &followed.nodes).for_each(|node| join(leaf, *node));
+        for Region(followed) in &self.regions {
+            // Without a policy an agent goes by its own leaf.
+            let Some(leaf) = followed.first().and_then(|none| none.nodes.first()) else { continue };
+            followed.iter().flat_map(|followed| &followed.nodes).for_each(|node| join(leaf.0, *node));
         }
         for beacon in 1..=self.beacons() {
             let named = (1..=self.policies.count()).flat_map(|revision| self.parents(NodeId(beacon), revision).iter());
@@ -439,6 +441,9 @@ mod tests {
         assert_eq!(of("failover = 4").len(), 2);
         assert_eq!(of("parents = 2").len(), 1);
         assert_eq!(of("failover = 11"), [((1..=14).map(NodeId).collect(), 0..1_003)]);
+        let zones =
+            "[[fleet.zone]]\nutc_offset = '-05:00'\nshare = 0.3\n[[fleet.zone]]\nutc_offset = '+01:00'\nshare = 0.5\n";
+        assert_eq!(of(zones), apart);
         let moved = "[[fault]]\nkind = 'parents-moved'\nof = 'server'\nat_secs = 9\nfor_secs = 9\n";
         assert_eq!(of(moved).len(), 1);
     }

@@ -50,7 +50,7 @@ pub use machines::Machines;
 pub use node::{Hands, Node, Wanted};
 pub use nodes::{Beside, Nodes, World};
 pub use place::{Befallen, Change, Place, refuse};
-pub use record::{Hour, Load, Record, Spool, Struck};
+pub use record::{Hour, Load, Record, Spool, Struck, add_spools};
 pub use scope::Scope;
 pub use server::ServerHands;
 pub use view::{View, digest, state_of, waiting};
@@ -115,6 +115,11 @@ impl Stage {
     pub fn add(&mut self, other: Stage) {
         self.book.add(&other.book);
         self.record.add(other.record);
+    }
+
+    /// Bytes of a package.
+    pub fn bytes_of(&self, id: PackageId) -> u32 {
+        self.scenario.bytes_of(self.seed, self.layout.machines.machine_of(id.agent), id)
     }
 
     /// 64 bits that hang on the seed, on whose `number`-th act of its `life` this is, and on what is drawn.

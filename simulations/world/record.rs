@@ -105,6 +105,20 @@ impl Spool {
     }
 }
 
+/// Adds looks to those of other parts of the world at the same moments, which begin at place `from`.
+pub fn add_spools(
+    spools: &mut Vec<(Timestamp, [Spool; 2])>,
+    from: usize,
+    others: impl IntoIterator<Item = (Timestamp, [Spool; 2])>,
+) {
+    for (place, (at, others)) in (from..).zip(others) {
+        match spools.get_mut(place) {
+            Some((_, levels)) => levels.iter_mut().zip(others).for_each(|(level, other)| level.add(other)),
+            None => spools.push((at, others)),
+        }
+    }
+}
+
 /// Of a part with arrivals and one without.
 fn mix_of(digest: u64, other: u64) -> u64 {
     if digest == 0 { other } else { digest }
@@ -153,13 +167,7 @@ impl Record {
         }
         // Both were made with the same bounds.
         let _ = self.time_to_server_ms.add(&other.time_to_server_ms);
-        if self.spool.is_empty() {
-            self.spool = other.spool;
-        } else {
-            for ((_, levels), (_, others)) in self.spool.iter_mut().zip(other.spool) {
-                levels.iter_mut().zip(others).for_each(|(level, other)| level.add(other));
-            }
-        }
+        add_spools(&mut self.spool, 0, other.spool);
         self.struck.extend(other.struck);
         self.struck.sort_by_key(|struck| (struck.at, struck.node, struck.kind));
         self.struck.truncate(STRUCK_MAX);

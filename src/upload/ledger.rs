@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::few::Few;
+use super::few::Few;
 use crate::id::Digest;
 use crate::model::package::{Envelope, Sequence};
 use crate::model::settlement::{ClockFlag, FinalState};
@@ -120,7 +120,7 @@ impl From<Vec<u32>> for Recent {
     fn from(list: Vec<u32>) -> Recent {
         let mut all = [0; RECENT_MAX as usize];
         all.iter_mut().zip(&list).for_each(|(begin, known)| *begin = *known);
-        Recent((!list.is_empty()).then(|| Box::new(all)))
+        Recent((all != [0; RECENT_MAX as usize]).then(|| Box::new(all)))
     }
 }
 

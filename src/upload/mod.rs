@@ -4,6 +4,7 @@
 pub mod admission;
 pub mod answer;
 pub mod backoff;
+mod few;
 pub mod gaps;
 pub mod ledger;
 pub mod pace;

@@ -121,7 +121,7 @@ impl BeaconHands {
         for Stored { number, parcel } in opened.unwrap_or_default() {
             // What only the simulation knows of it: its size, whether it was sent, and why it is aside.
             let known = of_id.get(&parcel.id);
-            let bytes = stage.scenario.bytes_of(stage.seed, parcel.id);
+            let bytes = stage.bytes_of(parcel.id);
             let parcel =
                 known.map_or(parcel, |known| Parcel { made: known.parcel.made, taken: known.parcel.taken, ..parcel });
             self.hold(number, Parcel { bytes, ..parcel });

@@ -61,7 +61,7 @@ impl ServerHands {
         let stored: Vec<Stored> =
             opened.unwrap_or_default().into_iter().filter(|stored| !logs.facts.is_settled(&stored.parcel)).collect();
         for Stored { number, parcel } in stored {
-            let bytes = stage.scenario.bytes_of(stage.seed, parcel.id);
+            let bytes = stage.bytes_of(parcel.id);
             self.hold(number, Parcel { bytes, ..parcel });
             // What is on the disk is in custody, whether or not its sender heard so.
             stage.book.receipted(parcel.id);

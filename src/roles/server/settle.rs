@@ -125,7 +125,8 @@ where
             stream: stream.clone(),
             package: envelope.key(),
             report_type: inventory.report_type,
-            effective,
+            // The clock of the first beacon may be ahead. A stream's date never goes back, so what has not come yet would stay.
+            effective: effective.min(now),
             values: inventory.values.clone(),
             details: inventory.details.clone(),
             titles: u32::try_from(inventory.software.len()).unwrap_or(u32::MAX),

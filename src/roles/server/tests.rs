@@ -279,9 +279,13 @@ struct Facts(RefCell<BTreeMap<Vec<u8>, Vec<u8>>>);
 
 impl Facts {
     fn settle(&self, envelope: &Envelope, content: Content) -> Option<Ended> {
+        self.settle_at(envelope, content, START.plus_ms(9))
+    }
+
+    fn settle_at(&self, envelope: &Envelope, content: Content, now: Timestamp) -> Option<Ended> {
         let look = |key: &[u8]| Ok::<_, ()>(self.0.borrow().get(key).cloned());
         let mut draft = Draft::new(look);
-        let ended = settle(&mut draft, &tenant(), envelope.clone(), content, START.plus_ms(9)).unwrap();
+        let ended = settle(&mut draft, &tenant(), envelope.clone(), content, now).unwrap();
         let writes: Vec<_> = draft.into_writes().collect();
         for (key, value) in writes {
             match value {
@@ -430,6 +434,17 @@ fn the_date_in_the_file_counts_when_the_sender_names_none_and_a_clock_ahead_lock
     assert_eq!(facts.settlement(&ahead).clock, Some(ClockFlag::ClockAhead));
     let later = Envelope { first_received: START.plus_ms(5), ..package("b", 2, 4) };
     assert_eq!(facts.settle(&later, content("other", "true")).unwrap().state, FinalState::Imported);
+}
+
+#[test]
+fn a_report_that_a_beacon_of_another_year_took_counts_from_no_time_that_has_not_come() {
+    let facts = Facts::default();
+    let ahead = Envelope { first_received: START.plus_ms(3_650 * DAY_MS), ..package("a", 1, 3_650 * DAY_MS) };
+    facts.settle(&ahead, content("pc", "old"));
+    assert!(facts.records()[0].effective() <= START.plus_ms(HOUR_MS));
+    let right = Envelope { first_received: START.plus_ms(2 * DAY_MS), ..package("a", 2, 2 * DAY_MS) };
+    facts.settle_at(&right, content("pc", "new"), START.plus_ms(2 * DAY_MS));
+    assert_eq!(facts.records()[0].effective(), START.plus_ms(2 * DAY_MS));
 }
 
 // Usage and discovery.

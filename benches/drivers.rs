@@ -1,4 +1,4 @@
-//! Events a second of both drivers beside a plain binary heap over the same cores, in one run.
+//! Events a second of both drivers, and of the calendar in regions, beside a plain binary heap over the same cores, in one run.
 //!
 //! ```text
 //! cargo bench -p muster-simulations --bench drivers [-- AGENTS [DAYS [ROUNDS]]]     default: 100000 1 3
@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use muster::config::Document;
 use muster_simulations::drive::calendar::{Calendar, Entry};
+use muster_simulations::drive::regions::Regions;
 use muster_simulations::drive::wheel::{Queue, Wheel};
 use muster_simulations::drive::{Closed, actors};
 use muster_simulations::figures::median;
@@ -28,6 +29,10 @@ fn by_queue<Q: Queue<Entry>>(scenario: &Arc<Scenario>) -> Closed {
     calendar.close()
 }
 
+fn by_regions(scenario: &Arc<Scenario>) -> Closed {
+    Regions::new(1, scenario).map_or_else(|| by_queue::<Wheel<Entry>>(scenario), Regions::close)
+}
+
 fn by_actors(scenario: &Arc<Scenario>) -> Closed {
     actors::run(1, scenario.clone(), |_| ()).expect("a runtime")
 }
@@ -40,12 +45,13 @@ fn main() {
     let overrides = Overrides { agents: Some(agents), days: Some(days), ..Overrides::default() };
     let file = Document { text: MILLION, file: "config/simulations/million.toml" };
     let scenario = Arc::new(Scenario::read(&file, overrides).unwrap_or_else(|error| panic!("{error}")));
-    let drivers: [(&str, Drive); 3] = [
+    let drivers: [(&str, Drive); 4] = [
         ("heap", by_queue::<BinaryHeap<Reverse<Entry>>>),
         ("calendar", by_queue::<Wheel<Entry>>),
+        ("regions", by_regions),
         ("actors", by_actors),
     ];
-    let (mut seconds, mut digests) = ([const { Vec::new() }; 3], Vec::new());
+    let (mut seconds, mut digests) = ([const { Vec::new() }; 4], Vec::new());
     let mut events = 0;
     for _ in 0..rounds {
         for (place, (_, run)) in drivers.iter().enumerate() {

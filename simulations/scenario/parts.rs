@@ -53,7 +53,7 @@ pub struct Agents {
     pub leaves_per_day: f64,
     /// Part of them that is installed anew on each day: the same machine with an empty disk and another agent.
     pub reinstalls_per_day: f64,
-    /// Part of the machines whose disk is a copy of another one's, its agent's id and queue among that.
+    /// Part of the machines whose disk is a copy of another one's, its agent's id and numbers among that.
     pub clones: f64,
 }
 

@@ -54,6 +54,9 @@ pub struct Calendar<Q = Wheel<Entry>> {
     queue: Q,
     events: Vec<Event>,
     free: Vec<u32>,
+    /// Of each node, when it is in the queue to wake: the two soonest times, `NEVER` for none. A node whose due time comes
+    /// nearer and goes back again is then not put in once more.
+    wakes: Vec<[Timestamp; 2]>,
     stepped: u64,
     /// What a region asked the server that stands apart from it.
     outbox: Vec<Event>,
@@ -70,7 +73,8 @@ impl<Q: Queue<Entry>> Calendar<Q> {
         let director = Director::new(&stage);
         let queue = Q::empty(stage.scenario.start, stage.scope.agents(&stage.layout).len() as u32);
         let (world, events, free, outbox) = (World::new(stage), Vec::new(), Vec::new(), Vec::new());
-        Calendar { world, director, queue, events, free, stepped: 0, outbox }
+        let wakes = vec![[Timestamp::NEVER; 2]; world.count()];
+        Calendar { world, director, queue, events, free, wakes, stepped: 0, outbox }
     }
 
     /// The stage, and the nodes as those see them who check.
@@ -120,6 +124,7 @@ impl<Q: Queue<Entry>> Calendar<Q> {
             }
             let due = self.world.due(node);
             if batch.is_empty() && due != now {
+                self.plan(node, due);
                 continue;
             }
             batch.sort_unstable_by_key(Event::order);
@@ -133,10 +138,7 @@ impl<Q: Queue<Entry>> Calendar<Q> {
             }
             self.world.step(node, now, &batch);
             self.show_broken(before, now, Some(node), &mut watch);
-            let next = self.world.due(node);
-            if next != Timestamp::NEVER && (next != due || due <= now) {
-                self.queue.put(Entry { at: next, node, event: WAKE });
-            }
+            self.plan(node, self.world.due(node));
             self.take_posts();
         }
     }
@@ -169,6 +171,22 @@ impl<Q: Queue<Entry>> Calendar<Q> {
         if entry.event != WAKE {
             batch.push(self.events[entry.event as usize]);
             self.free.push(entry.event);
+            return;
+        }
+        let [first, second] = &mut self.wakes[self.world.number(entry.node)];
+        if entry.at == *first {
+            (*first, *second) = (*second, Timestamp::NEVER);
+        } else if entry.at == *second {
+            *second = Timestamp::NEVER;
+        }
+    }
+
+    /// Sees to it that the node is looked at when it is due, or sooner.
+    fn plan(&mut self, node: NodeId, due: Timestamp) {
+        let [first, second] = &mut self.wakes[self.world.number(node)];
+        if due < *first {
+            (*first, *second) = (due, *first);
+            self.queue.put(Entry { at: due, node, event: WAKE });
         }
     }
 

@@ -2,9 +2,9 @@
 //! is another that follows.
 //!
 //! ```text
-//! region 1   |--- 1 h ---|--- 1 h ---|          what it asks the server is answered by its front, and kept
-//! region 2   |--- 1 h ---|--- 1 h ---|
-//! server                 |--- 1 h ---|---       hears all of it, in the order of a single world
+//! region 1   |-- 20 min --|-- 20 min --|         what it asks the server is answered by its front, and kept
+//! region 2   |-- 20 min --|-- 20 min --|
+//! server                  |-- 20 min --|--      hears all of it, in the order of a single world
 //! ```
 //!
 //! Two reasons: regions are stepped on all cores, and one at a time is small enough for a cache, where a million agents are
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use muster::rng::mix;
-use muster::time::{HOUR_MS, Timestamp};
+use muster::time::{MINUTE_MS, Timestamp};
 
 use super::Closed;
 use super::calendar::Calendar;
@@ -22,7 +22,7 @@ use crate::scenario::Scenario;
 use crate::world::{Beside, CHECK_MS, Layout, NodeId, Scope, Stage, Told, add_spools, waiting};
 
 /// Regions go on for so long before the server follows: what they ask it meanwhile is kept.
-const TURN_MS: i64 = HOUR_MS;
+const TURN_MS: i64 = 20 * MINUTE_MS;
 
 /// See the module's head.
 pub struct Regions {

@@ -55,6 +55,20 @@ impl World {
         World { stage, nodes }
     }
 
+    /// Nodes that are stepped here.
+    pub fn count(&self) -> usize {
+        1 + self.nodes.beacons.len() + self.nodes.agents.len()
+    }
+
+    /// Which of them a node is, from 0.
+    pub fn number(&self, node: NodeId) -> usize {
+        match self.nodes.place(node) {
+            (Level::Server, _) => 0,
+            (Level::Agent, place) => 1 + self.nodes.beacons.len() + place,
+            (_, place) => 1 + place,
+        }
+    }
+
     /// When a node wants to be stepped although nothing reaches it.
     pub fn due(&self, node: NodeId) -> Timestamp {
         match self.nodes.place(node) {

@@ -255,6 +255,7 @@ impl ServerChoice {
         let mut known = Known::default();
         let changed = change(&mut known);
         if known != Known::default() && place < SERVERS_MAX {
+            self.known.reserve_exact(place + 1);
             self.known.resize(place + 1, Known::default());
             self.known[place] = known;
         }

@@ -22,8 +22,10 @@ pub enum Point {
     AfterSync,
     /// A receipt has reached the sender.
     AfterAnswer,
-    /// A file was renamed in its folder.
+    /// A file was renamed in its folder while it was at work.
     AfterRename,
+    /// A file was renamed in its folder when it started.
+    AfterFirstRename,
     /// (server) Operators see that more packages are imported.
     AfterImportCommit,
 }
@@ -35,12 +37,13 @@ const LOOK: Duration = Duration::from_micros(100);
 
 impl Point {
     /// Every point.
-    pub const ALL: [Point; 6] = [
+    pub const ALL: [Point; 7] = [
         Point::BeforeSync,
         Point::AfterWrite,
         Point::AfterSync,
         Point::AfterAnswer,
         Point::AfterRename,
+        Point::AfterFirstRename,
         Point::AfterImportCommit,
     ];
 
@@ -52,6 +55,7 @@ impl Point {
             Point::AfterSync => "kill-after-sync",
             Point::AfterAnswer => "kill-after-answer",
             Point::AfterRename => "kill-after-rename",
+            Point::AfterFirstRename => "kill-after-first-rename",
             Point::AfterImportCommit => "kill-after-import-commit",
         }
     }
@@ -61,7 +65,7 @@ impl Point {
         match self {
             Point::BeforeSync | Point::AfterWrite | Point::AfterSync | Point::AfterAnswer => &Role::RECEIVERS,
             // The agent writes what it is about over and over; beacons rename their policy when it changes only.
-            Point::AfterRename => &[Role::Agent],
+            Point::AfterRename | Point::AfterFirstRename => &[Role::Agent],
             Point::AfterImportCommit => &[Role::Server],
         }
     }
@@ -75,8 +79,8 @@ impl Point {
             Point::AfterSync => caught(node, proxy, Moment::AnswerCame),
             Point::AfterAnswer => caught(node, proxy, Moment::AnswerPassed),
             Point::AfterWrite => seen(&data.join("packages"), WatchFlags::MODIFY, ReadFlags::MODIFY),
-            Point::AfterRename => {
-                // It renames when it starts, at the latest.
+            Point::AfterRename => seen(&data, WatchFlags::MOVED_TO, ReadFlags::MOVED_TO),
+            Point::AfterFirstRename => {
                 node.kill()?;
                 let watch = watch(&data, WatchFlags::MOVED_TO);
                 node.spawn()?;

@@ -110,7 +110,7 @@ pub fn run(options: &KillOptions) -> Result<KillReport, KillError> {
     proxy.begin(LinkWindows::new(*seed, plan.windows.clone()));
     let striker = Striker { nodes: &mut nodes, folder, proxy: &proxy, disk: disk.as_ref() };
     let mut struck = striker.follow(plan)?;
-    struck.policies_set = operator.finish();
+    struck.policies_set = operator.finish().map_err(world("run the operator"))?;
     proxy.calm();
     // Beacons begin a life without waits, else a link that failed often is left alone for minutes.
     for node in &mut nodes {

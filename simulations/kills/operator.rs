@@ -31,9 +31,9 @@ impl Operator {
             let (mut turn, mut done) = (0, 0);
             loop {
                 turn += 1;
-                let asked = client.put(&url).body(schedule(turn).to_string()).send();
+                let answer = runtime.block_on(async { client.put(&url).body(schedule(turn).to_string()).send().await });
                 // What is refused while the server is struck is set another time.
-                done += u64::from(runtime.block_on(asked).is_ok_and(|answer| answer.status().is_success()));
+                done += u64::from(answer.is_ok_and(|answer| answer.status().is_success()));
                 if stopped.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout) {
                     return done;
                 }
@@ -44,9 +44,9 @@ impl Operator {
     }
 
     /// Ends, and tells how many settings were taken.
-    pub fn finish(self) -> u64 {
+    pub fn finish(self) -> io::Result<u64> {
         drop(self.stop);
-        self.thread.join().unwrap_or(0)
+        self.thread.join().map_err(|_| io::Error::other("the operator panicked"))
     }
 }
 

@@ -101,7 +101,7 @@ pub fn run(options: &KillOptions) -> Result<KillReport, KillError> {
     let proxy = Proxy::start(place.links()).map_err(world("open the fault proxy"))?;
     let mut nodes = nodes(muster, folder, place)?;
     nodes[0].start()?;
-    let operator = Operator::start(place.operator()).map_err(world("run the operator"))?;
+    let operator = Operator::start(place).map_err(world("run the operator"))?;
     for node in &mut nodes[1..] {
         node.start()?;
     }
@@ -110,7 +110,9 @@ pub fn run(options: &KillOptions) -> Result<KillReport, KillError> {
     proxy.begin(LinkWindows::new(*seed, plan.windows.clone()));
     let striker = Striker { nodes: &mut nodes, folder, proxy: &proxy, disk: disk.as_ref() };
     let mut struck = striker.follow(plan)?;
-    struck.policies_set = operator.finish().map_err(world("run the operator"))?;
+    let (policies_set, revisions) = operator.finish().map_err(world("run the operator"))?;
+    struck.policies_set = policies_set;
+    struck.revisions.add(revisions);
     proxy.calm();
     // Beacons begin a life without waits, else a link that failed often is left alone for minutes.
     for node in &mut nodes {

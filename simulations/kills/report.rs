@@ -19,7 +19,7 @@ const NOT_CHECKED: [(&str, &str); 9] = [
     ("I13", "counts hours without an outage, and a run has none"),
     ("I17", "no upload met a node that had to take its disk for full"),
     ("I18", "no identity is proven in a run: an agent is whom it says it is"),
-    ("I19", "the agent of this host told of no policy"),
+    ("I19", "no node told of a policy"),
     ("I20", "the run has no export target"),
     ("I21", "real processes share a machine: a seed repeats the faults, not what is under way"),
 ];
@@ -83,7 +83,7 @@ impl KillReport {
         let never = |faults: &BTreeMap<&'static str, u64>| -> Vec<&'static str> {
             faults.iter().filter(|(_, times)| **times == 0).map(|(name, _)| *name).collect()
         };
-        let mut outcomes = BTreeMap::from([("policy moved", struck.policy_moves)]);
+        let mut outcomes = BTreeMap::from([("policy moved", struck.revisions.moves)]);
         if ["disk-reserve", "disk-full"].iter().any(|name| node_faults.contains_key(name)) {
             outcomes.insert("answer 507", tally.statuses.get(&507).copied().unwrap_or(0));
         }

@@ -8,6 +8,7 @@ use muster::id::Digest;
 use muster_actors::agent::status::AgentStatus;
 
 use super::hierarchy::Role;
+use super::operator::Revisions;
 use super::plan::{Lane, NodeFault, Plan, Strike};
 use super::small_disk::SmallDisk;
 use super::{KillError, Node, world};
@@ -33,15 +34,10 @@ pub struct Struck {
     pub looks: u64,
     /// What the agent of this host had receipts for, as far as it was seen.
     pub host_receipts: BTreeSet<Digest>,
-    /// Looks at the revision of the agent's policy.
-    pub policy_looks: u64,
-    /// Times at which it was higher than before.
-    pub policy_moves: u64,
-    /// Times at which it was lower, or gone; none is expected.
-    pub policy_went_down: Vec<String>,
+    /// Revisions of the policies that nodes follow.
+    pub revisions: Revisions,
     /// Settings that the server took from its operator.
     pub policies_set: u64,
-    policy_revision: u64,
     is_disk_full: bool,
     disk_freed: Option<Instant>,
 }
@@ -59,22 +55,11 @@ impl Struck {
     }
 
     fn look_at_agent(&mut self, status: AgentStatus) {
+        let agent = Role::Agent.as_str();
         self.host_receipts.extend(status.last_receipt.map(|last| last.receipt.digest));
-        let before = self.policy_revision;
-        match status.policy_revision.and_then(|revision| revision.parse::<u64>().ok()) {
-            Some(now) => {
-                self.policy_looks += 1;
-                self.policy_moves += u64::from(now > before);
-                if now < before {
-                    self.policy_went_down.push(format!("the agent follows policy {now} after {before}"));
-                }
-                self.policy_revision = now;
-            }
-            None if before > 0 => {
-                self.policy_went_down.push(format!("the agent follows no policy after {before}"));
-                self.policy_revision = 0;
-            }
-            None => {}
+        match status.policy_revision.and_then(|revision| revision.parse().ok()) {
+            Some(revision) => self.revisions.saw(agent, revision),
+            None => self.revisions.saw_none(agent),
         }
     }
 }
@@ -261,17 +246,5 @@ mod tests {
         let outage = under(Role::Child, Lane::Process);
         assert_eq!([10, 20].map(|now| due(&strikes, &[outage], now)), [None, Some(1)], "a clock is no process");
         assert_eq!(due(&strikes, &[outage, under(Role::Child, Lane::Clock)], 30), Some(2));
-    }
-
-    #[test]
-    fn a_policy_that_is_lower_or_gone_is_told_and_receipts_are_kept() {
-        let mut struck = Struck::default();
-        for revision in [None, Some("3"), Some("5"), Some("4"), None, None] {
-            let policy_revision = revision.map(str::to_owned);
-            struck.look_at_agent(AgentStatus { policy_revision, ..AgentStatus::default() });
-        }
-        assert_eq!((struck.policy_looks, struck.policy_moves), (3, 2));
-        let told = ["the agent follows policy 4 after 5", "the agent follows no policy after 4"];
-        assert_eq!(struck.policy_went_down, told);
     }
 }

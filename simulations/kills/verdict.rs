@@ -201,8 +201,8 @@ pub fn judge(stores: &Stores, published: &Published, struck: &Struck, tally: &Ta
         broken.check("I17", false, || what.clone());
     }
     broken.invariants.held("I9", if broken.is_held("I8") { published.skewed } else { 0 });
-    broken.invariants.held("I19", struck.policy_looks);
-    for what in &struck.policy_went_down {
+    broken.invariants.held("I19", struck.revisions.looks);
+    for what in &struck.revisions.went_down {
         broken.check("I19", false, || what.clone());
     }
     let mut by_state = BTreeMap::new();

@@ -341,3 +341,22 @@ impl Broken {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_receipt_of_this_host_is_looked_for_and_a_node_that_ended_is_told() {
+        let host = Origin::agent(Guid::from_random([1; 16]));
+        let digest = Digest::of(b"a report");
+        let mut struck = Struck::default();
+        struck.crashed.push("the child ended of itself".into());
+        struck.host_receipts.insert(Digest::of(b"one before"));
+        let of_this_host = Some(PackageKey { origin: host, kind: Kind::Inventories, digest });
+        let published = Published { of_this_host, ..Published::default() };
+        let verdict = judge(&Stores::default(), &published, &struck, &Tally::new(1));
+        let told: Vec<&str> = verdict.violations.iter().map(|violation| violation.id).collect();
+        assert_eq!(told, [ALIVE, "I1", "I1", "I2"], "{:?}", verdict.violations);
+    }
+}

@@ -350,3 +350,25 @@ fn a_new_package_is_not_taken_by_a_node_that_was_full_all_the_while() {
         assert_eq!(proxy.tally().receipts_without_room.len(), usize::from(is_false));
     }
 }
+
+#[test]
+fn a_kill_before_the_sync_waits_for_an_upload_that_goes_on_as_it_was_sent() {
+    use rustix::process::Pid;
+    for (fault, is_killed) in [(LinkFault::Corrupt, false), (LinkFault::Truncate, false), (LinkFault::Bandwidth, true)]
+    {
+        let world = World::with(Some(fault), 60_000);
+        let mut process = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Pid::from_child(&process);
+        let traps = world.proxy.traps();
+        let caught = std::thread::scope(|scope| {
+            let caught = scope.spawn(|| traps.catch("b", Moment::RequestPassed, pid, Duration::from_millis(500)));
+            while !caught.is_finished() {
+                assert_eq!(world.ask().0, ANSWER, "{fault:?}");
+            }
+            caught.join().unwrap()
+        });
+        assert_eq!(caught, is_killed, "{fault:?}");
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+}

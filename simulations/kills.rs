@@ -10,6 +10,7 @@ mod agents;
 mod clock;
 mod hierarchy;
 mod node;
+mod operator;
 pub mod plan;
 mod points;
 mod report;
@@ -31,6 +32,7 @@ pub use report::KillReport;
 pub use verdict::{Verdict, Violation};
 
 use crate::proxy::{LinkWindows, Proxy};
+use operator::Operator;
 use small_disk::SmallDisk;
 use stores::Stores;
 use strikes::Striker;
@@ -98,17 +100,23 @@ pub fn run(options: &KillOptions) -> Result<KillReport, KillError> {
     let disk = SmallDisk::mount(&folder.join(Role::Spare.as_str())).map_err(world("make a small disk"))?;
     let proxy = Proxy::start(place.links()).map_err(world("open the fault proxy"))?;
     let mut nodes = nodes(muster, folder, place)?;
-    for node in &mut nodes {
+    nodes[0].start()?;
+    let operator = Operator::start(place).map_err(world("run the operator"))?;
+    for node in &mut nodes[1..] {
         node.start()?;
     }
     let agents_failed = world("run the agents");
     let agents = agents::start(*agents, *seed, place, plan.has_skewed_agents).map_err(&agents_failed)?;
     proxy.begin(LinkWindows::new(*seed, plan.windows.clone()));
     let striker = Striker { nodes: &mut nodes, folder, proxy: &proxy, disk: disk.as_ref() };
-    let struck = striker.follow(plan)?;
+    let mut struck = striker.follow(plan)?;
+    let (policies_set, revisions) = operator.finish().map_err(world("run the operator"))?;
+    struck.policies_set = policies_set;
+    struck.revisions.add(revisions);
     proxy.calm();
     // Beacons begin a life without waits, else a link that failed often is left alone for minutes.
     for node in &mut nodes {
+        struck.look_at(node);
         if node.pid().is_none() {
             node.spawn()?;
         }
@@ -116,12 +124,17 @@ pub fn run(options: &KillOptions) -> Result<KillReport, KillError> {
         node.stop()?;
         node.start()?;
     }
-    let mut published = agents.finish().map_err(&agents_failed)?;
-    published.of_this_host = Some(verdict::delivered_by(&folder.join(Role::Agent.as_str()))?);
+    let mut published = agents.finish(REST_MAX).map_err(&agents_failed)?;
     let count = published.reports.len() as u64 + 1;
+    if published.undelivered > 0 {
+        let unsettled = published.undelivered;
+        return Err(KillError::NoRest { unsettled, published: count + unsettled });
+    }
+    published.of_this_host = Some(verdict::delivered_by(&folder.join(Role::Agent.as_str()), count)?);
     verdict::wait_for_rest(&nodes[0], count)?;
     let shown = verdict::devices_shown(&nodes[0], &published)?;
     for node in nodes.iter_mut().rev() {
+        struck.look_at(node);
         node.stop()?;
     }
     let tally = proxy.tally();

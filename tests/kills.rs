@@ -26,4 +26,6 @@ fn every_fault_at_real_nodes_loses_nothing_and_imports_nothing_twice() {
     // A node may come by one point too late, but not by most of them.
     let at_points: u64 = report.probes().filter(|(name, _)| name.starts_with("kill-")).map(|(_, hits)| hits).sum();
     assert!(at_points >= 4, "{:?}", report.node_faults);
+    // A policy that stands still cannot go down.
+    assert!(hits("policy moved") > 0 && report.policies_set > 0, "{}", report.to_json());
 }

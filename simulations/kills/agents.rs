@@ -1,8 +1,6 @@
 //! Agents that publish one report after the other and send each until it has a receipt.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,6 +14,8 @@ use muster::time::{DAY_MS, Timestamp};
 use muster::upload::answer::{Verdict, verdict};
 use muster_actors::clock::{Clock, WallClock};
 use muster_actors::upload_client::UploadClient;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::hierarchy::{Place, Role};
 
@@ -43,6 +43,8 @@ pub struct Published {
     pub unanswered: u64,
     /// Answers that no agent can deal with; none is expected.
     pub refused: Vec<String>,
+    /// Reports that no node took before the agents' time was up; none is expected.
+    pub undelivered: u64,
     /// Reports whose agent's clock was a day ahead or behind.
     pub skewed: u64,
 }
@@ -52,19 +54,18 @@ const RECEIVERS: [Role; 6] = [Role::Child, Role::Child, Role::Child, Role::Spare
 
 /// Agents at work, on a thread of their own.
 pub struct Agents {
-    stop: Arc<AtomicBool>,
+    /// Until when they may deliver what they have; `None` while they go on publishing.
+    until: watch::Sender<Option<Instant>>,
     thread: JoinHandle<io::Result<Published>>,
 }
 
-/// Starts `count` agents.
-/// With `has_skew` their clocks are a day off now and then.
+/// Starts `count` agents. With `has_skew` their clocks are a day off now and then.
 pub fn start(count: u32, seed: u64, place: Place, has_skew: bool) -> io::Result<Agents> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopped = stop.clone();
+    let (until, ends) = watch::channel(None);
     let work = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let agents =
-            (0..count).map(|number| runtime.spawn(agent(u64::from(number), seed, place, has_skew, stopped.clone())));
+            (0..count).map(|number| runtime.spawn(agent(u64::from(number), seed, place, has_skew, ends.clone())));
         let agents: Vec<_> = agents.collect();
         let mut all = Published::default();
         for task in agents {
@@ -73,30 +74,45 @@ pub fn start(count: u32, seed: u64, place: Place, has_skew: bool) -> io::Result<
             all.receipts += one.receipts;
             all.unanswered += one.unanswered;
             all.refused.extend(one.refused);
+            all.undelivered += one.undelivered;
             all.skewed += one.skewed;
         }
         all.reports.sort();
         Ok(all)
     };
     let thread = std::thread::Builder::new().name("agents".into()).spawn(work)?;
-    Ok(Agents { stop, thread })
+    Ok(Agents { until, thread })
 }
 
 impl Agents {
-    /// Lets each agent deliver what it has published, and ends.
-    pub fn finish(self) -> io::Result<Published> {
-        self.stop.store(true, Ordering::Relaxed);
+    /// Lets each agent deliver what it has published, for this long at most, and ends.
+    pub fn finish(self, within: Duration) -> io::Result<Published> {
+        self.until.send_replace(Some(Instant::now() + within));
         self.thread.join().unwrap_or_else(|_| Err(io::Error::other("an agent panicked")))
     }
 }
 
-async fn agent(number: u64, seed: u64, place: Place, has_skew: bool, stop: Arc<AtomicBool>) -> Published {
+/// Ends when what was delivered until then is all.
+async fn time_is_up(mut until: watch::Receiver<Option<Instant>>) {
+    let until = until.wait_for(Option::is_some).await.ok().and_then(|until| *until);
+    if let Some(until) = until {
+        tokio::time::sleep_until(until).await;
+    }
+}
+
+async fn agent(
+    number: u64,
+    seed: u64,
+    place: Place,
+    has_skew: bool,
+    until: watch::Receiver<Option<Instant>>,
+) -> Published {
     let mut rng = RngStream::new(seed, number + 1, 0);
     let (guid, epoch) = (Guid::from_random(rng.bytes()), rng.bits());
     let client = UploadClient::new().expect("an HTTP client");
     let mut done = Published::default();
     let mut sequence = 0;
-    while !stop.load(Ordering::Relaxed) {
+    while until.borrow().is_none() {
         sequence += 1;
         let off_ms = match rng.below(20) {
             0 if has_skew => DAY_MS,
@@ -121,8 +137,14 @@ async fn agent(number: u64, seed: u64, place: Place, has_skew: bool, stop: Arc<A
         let mut has_receipt = false;
         while wanted > 0 {
             let to = place.link(None, RECEIVERS[rng.below(RECEIVERS.len() as i64) as usize]);
-            let answer =
-                client.put(&format!("http://{to}/ManageSoftRL"), "Inventories", &name, &headers, body.clone()).await;
+            let url = format!("http://{to}/ManageSoftRL");
+            let answer = tokio::select! {
+                answer = client.put(&url, "Inventories", &name, &headers, body.clone()) => answer,
+                () = time_is_up(until.clone()) => {
+                    done.undelivered += 1;
+                    break;
+                }
+            };
             match verdict(&answer, digest, body.len() as u64) {
                 Verdict::Delivered => {
                     (has_receipt, wanted) = (true, wanted - 1);
@@ -160,4 +182,33 @@ fn body(agent: u64, sequence: u64, at: Timestamp) -> Bytes {
         at.to_stamp()
     );
     gzip::compress(xml.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn agents_end_although_every_node_puts_them_off_for_ever() {
+        let place = Place::of(0xA6E7);
+        let (tell, told) = std::sync::mpsc::channel();
+        for role in Role::RECEIVERS {
+            let listener = std::net::TcpListener::bind(place.link(None, role)).unwrap();
+            let tell = tell.clone();
+            std::thread::spawn(move || {
+                for stream in listener.incoming() {
+                    let mut stream = stream.unwrap();
+                    let _ = stream.read(&mut [0; 65_536]);
+                    let _ = stream.write_all(b"HTTP/1.1 503 Later\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                    let _ = tell.send(());
+                }
+            });
+        }
+        let agents = start(3, 1, place, false).unwrap();
+        told.recv().unwrap();
+        let published = agents.finish(Duration::from_millis(100)).unwrap();
+        // One that had not begun its first report has nothing to deliver.
+        assert!((1..=3).contains(&published.undelivered) && published.reports.is_empty(), "{published:?}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -88,10 +88,10 @@ impl Node {
         self.has_no_room = everything;
     }
 
-    /// Whether it should run and does not: it has ended of itself. The process is reaped then.
-    pub fn has_ended(&mut self) -> bool {
-        let ended = self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(Some(_))));
-        if ended {
+    /// How it ended when it should run and does not: of itself. The process is reaped then.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        let ended = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten());
+        if ended.is_some() {
             self.process = None;
         }
         ended
@@ -136,7 +136,8 @@ impl Node {
         Err(KillError::NotReady { role: self.role.as_str(), last: self.last_line() })
     }
 
-    fn last_line(&self) -> String {
+    /// The last line of its log.
+    pub fn last_line(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         text.lines().last().unwrap_or("it has logged nothing").to_owned()
     }

@@ -51,10 +51,32 @@ impl NodeFault {
         }
     }
 
+    /// Which faults of one node it would undo, or they it: those of its own lane.
+    pub fn lane(self) -> Lane {
+        match self {
+            NodeFault::Kill | NodeFault::KillAt(_) | NodeFault::Outage | NodeFault::Pause | NodeFault::Reserve => {
+                Lane::Process
+            }
+            NodeFault::DiskFull => Lane::Disk,
+            NodeFault::ClockAhead | NodeFault::ClockBehind => Lane::Clock,
+        }
+    }
+
     /// Whether it ends a life.
     pub fn kills(self) -> bool {
         matches!(self, NodeFault::Kill | NodeFault::KillAt(_) | NodeFault::Outage)
     }
+}
+
+/// What of a node a fault takes for itself while it lasts. A process may well be killed while its clock is off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Whether it runs, and with what.
+    Process,
+    /// Its disk.
+    Disk,
+    /// Its clock.
+    Clock,
 }
 
 /// A fault of one node.
@@ -98,7 +120,7 @@ const WINDOW_MS: [i64; 2] = [400, 1_600];
 const CALM_MS: [i64; 2] = [0, 600];
 /// Part of the requests that a window strikes, so that something passes beside it.
 const SHARE: f64 = 0.6;
-/// A node that was killed stays away for less than this, and so may be killed again while it starts.
+/// A node that was killed stays away for less than this, so that one that is struck again soon is killed while it starts.
 const AWAY_MS: i64 = 100;
 /// How long faults last that come and go, in milliseconds.
 const LASTS_MS: [i64; 2] = [1_000, 3_000];

@@ -22,25 +22,30 @@ pub enum Point {
     AfterSync,
     /// A receipt has reached the sender.
     AfterAnswer,
-    /// A file was renamed in its folder.
+    /// A file was renamed in its folder while it was at work.
     AfterRename,
+    /// A file was renamed in its folder when it started.
+    AfterFirstRename,
     /// (server) Operators see that more packages are imported.
     AfterImportCommit,
 }
 
 /// How long a point is waited for.
 const WITHIN: Duration = Duration::from_millis(1_500);
+/// Which rename of a life is not one of its beginning.
+const OF_WORK: u32 = 3;
 /// From look to look at what an inotify queue holds.
 const LOOK: Duration = Duration::from_micros(100);
 
 impl Point {
     /// Every point.
-    pub const ALL: [Point; 6] = [
+    pub const ALL: [Point; 7] = [
         Point::BeforeSync,
         Point::AfterWrite,
         Point::AfterSync,
         Point::AfterAnswer,
         Point::AfterRename,
+        Point::AfterFirstRename,
         Point::AfterImportCommit,
     ];
 
@@ -52,6 +57,7 @@ impl Point {
             Point::AfterSync => "kill-after-sync",
             Point::AfterAnswer => "kill-after-answer",
             Point::AfterRename => "kill-after-rename",
+            Point::AfterFirstRename => "kill-after-first-rename",
             Point::AfterImportCommit => "kill-after-import-commit",
         }
     }
@@ -61,7 +67,7 @@ impl Point {
         match self {
             Point::BeforeSync | Point::AfterWrite | Point::AfterSync | Point::AfterAnswer => &Role::RECEIVERS,
             // The agent writes what it is about over and over; beacons rename their policy when it changes only.
-            Point::AfterRename => &[Role::Agent],
+            Point::AfterRename | Point::AfterFirstRename => &[Role::Agent],
             Point::AfterImportCommit => &[Role::Server],
         }
     }
@@ -75,13 +81,11 @@ impl Point {
             Point::AfterSync => caught(node, proxy, Moment::AnswerCame),
             Point::AfterAnswer => caught(node, proxy, Moment::AnswerPassed),
             Point::AfterWrite => seen(&data.join("packages"), WatchFlags::MODIFY, ReadFlags::MODIFY),
+            // One with nothing to do renames nothing: then it begins a life, which has work.
             Point::AfterRename => {
-                // It renames when it starts, at the latest.
-                node.kill()?;
-                let watch = watch(&data, WatchFlags::MOVED_TO);
-                node.spawn()?;
-                watch.is_ok_and(|watch| wait(&watch, ReadFlags::MOVED_TO))
+                seen(&data, WatchFlags::MOVED_TO, ReadFlags::MOVED_TO) || renamed_in_new_life(node, &data, OF_WORK)?
             }
+            Point::AfterFirstRename => renamed_in_new_life(node, &data, 1)?,
             Point::AfterImportCommit => has_imported(node),
         };
         if came_by {
@@ -95,6 +99,14 @@ fn caught(node: &Node, proxy: &Proxy, moment: Moment) -> bool {
     node.pid().is_some_and(|pid| proxy.traps().catch(node.role().as_str(), moment, pid, WITHIN))
 }
 
+/// Lets it begin a life and waits for its rename number `number`.
+fn renamed_in_new_life(node: &mut Node, data: &PathBuf, number: u32) -> Result<bool, KillError> {
+    node.kill()?;
+    let watch = watch(data, WatchFlags::MOVED_TO);
+    node.spawn()?;
+    Ok(watch.is_ok_and(|watch| wait(&watch, ReadFlags::MOVED_TO, number)))
+}
+
 fn watch(folder: &PathBuf, flags: WatchFlags) -> rustix::io::Result<rustix::fd::OwnedFd> {
     let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
     inotify::add_watch(&watch, folder, flags)?;
@@ -103,19 +115,21 @@ fn watch(folder: &PathBuf, flags: WatchFlags) -> rustix::io::Result<rustix::fd::
 
 fn seen(folder: &PathBuf, flags: WatchFlags, event: ReadFlags) -> bool {
     // A node that has not made its folder yet comes by another time.
-    watch(folder, flags).is_ok_and(|watch| wait(&watch, event))
+    watch(folder, flags).is_ok_and(|watch| wait(&watch, event, 1))
 }
 
-/// Waits for the first such event.
-fn wait(watch: &rustix::fd::OwnedFd, wanted: ReadFlags) -> bool {
+/// Waits for so many of such events.
+fn wait(watch: &rustix::fd::OwnedFd, wanted: ReadFlags, mut number: u32) -> bool {
     let until = Instant::now() + WITHIN;
     let mut buffer = [MaybeUninit::uninit(); 4_096];
     let mut events = inotify::Reader::new(watch, &mut buffer);
     while Instant::now() < until {
         match events.next() {
-            Ok(event) if event.events().intersects(wanted) => return true,
-            Ok(_) => {}
+            Ok(event) => number -= u32::from(event.events().intersects(wanted)),
             Err(_) => std::thread::sleep(LOOK),
+        }
+        if number == 0 {
+            return true;
         }
     }
     false
@@ -158,10 +172,11 @@ mod tests {
         let renamed = watch(&path, WatchFlags::MOVED_TO).unwrap();
         let written = watch(&path, WatchFlags::MODIFY).unwrap();
         std::fs::File::options().append(true).open(&file).unwrap().set_len(1).unwrap();
-        assert!(!wait(&renamed, ReadFlags::MOVED_TO), "nothing was renamed");
+        assert!(!wait(&renamed, ReadFlags::MOVED_TO, 1), "nothing was renamed");
         std::fs::write(&file, b"12").unwrap();
-        assert!(wait(&written, ReadFlags::MODIFY));
+        assert!(wait(&written, ReadFlags::MODIFY, 1));
         std::fs::rename(&file, path.join("b")).unwrap();
-        assert!(wait(&renamed, ReadFlags::MOVED_TO));
+        std::fs::rename(path.join("b"), &file).unwrap();
+        assert!(wait(&renamed, ReadFlags::MOVED_TO, 2));
     }
 }

@@ -8,17 +8,18 @@ use super::agents::Published;
 use super::hierarchy::LINKS;
 use super::plan::{NodeFault, Plan};
 use super::strikes::Struck;
-use super::verdict::Verdict;
+use super::verdict::{ALIVE, Verdict};
 use crate::proxy::Tally;
 
 /// Invariants that a run with real processes has no part of, and why.
-const NOT_CHECKED: [(&str, &str); 8] = [
+const NOT_CHECKED: [(&str, &str); 9] = [
     ("I9", "no agent's clock was off"),
     ("I11", "every package of a run is a good one"),
     ("I12", "limits of queues are those of virtual time and of the load tests; a run is too short to meet them"),
     ("I13", "counts hours without an outage, and a run has none"),
-    ("I17", "no upload was answered 507"),
-    ("I19", "the agent of this host told of no policy"),
+    ("I17", "no upload met a node that had to take its disk for full"),
+    ("I18", "no identity is proven in a run: an agent is whom it says it is"),
+    ("I19", "no node told of a policy"),
     ("I20", "the run has no export target"),
     ("I21", "real processes share a machine: a seed repeats the faults, not what is under way"),
 ];
@@ -48,6 +49,10 @@ pub struct KillReport {
     pub unanswered: u64,
     /// Reports whose agent's clock was a day off.
     pub skewed: u64,
+    /// Settings that the server took from its operator.
+    pub policies_set: u64,
+    /// What no fault does by itself, with its hits: what it stands for was not tried without.
+    pub outcomes: BTreeMap<&'static str, u64>,
     /// What the stores say.
     pub verdict: Verdict,
     /// Kinds of faults that were planned and struck nothing, or that this host cannot make.
@@ -78,11 +83,11 @@ impl KillReport {
         let never = |faults: &BTreeMap<&'static str, u64>| -> Vec<&'static str> {
             faults.iter().filter(|(_, times)| **times == 0).map(|(name, _)| *name).collect()
         };
-        let mut never_reached = [never(&link_faults), never(&node_faults)].concat();
-        let was_full = ["disk-reserve", "disk-full"].iter().any(|name| node_faults.get(name).is_some_and(|n| *n > 0));
-        if was_full && !tally.statuses.contains_key(&507) {
-            never_reached.push("answer 507");
+        let mut outcomes = BTreeMap::from([("policy moved", struck.revisions.moves)]);
+        if ["disk-reserve", "disk-full"].iter().any(|name| node_faults.contains_key(name)) {
+            outcomes.insert("answer 507", tally.statuses.get(&507).copied().unwrap_or(0));
         }
+        let never_reached = [never(&link_faults), never(&node_faults), never(&outcomes)].concat();
         let links = LINKS.iter().enumerate();
         KillReport {
             seed,
@@ -96,6 +101,8 @@ impl KillReport {
             receipts: published.receipts,
             unanswered: published.unanswered,
             skewed: published.skewed,
+            policies_set: struck.policies_set,
+            outcomes,
             verdict,
             never_reached,
             day_ms: plan.day_ms,
@@ -105,7 +112,7 @@ impl KillReport {
 
     /// Every probe with its hits.
     pub fn probes(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.link_faults.iter().chain(&self.node_faults).map(|(name, times)| (*name, *times))
+        self.link_faults.iter().chain(&self.node_faults).chain(&self.outcomes).map(|(name, times)| (*name, *times))
     }
 
     /// As one line.
@@ -123,6 +130,15 @@ impl KillReport {
                 row["why_not"] = (*why).into();
             }
         }
+        let dead: Vec<&str> = violations(&self.verdict, ALIVE).collect();
+        let row = json!({
+            "id": ALIVE,
+            "text": "no node panics, and none ends of itself unless its disk is full",
+            "checked": self.verdict.looks,
+            "violations": dead.len(),
+            "first": dead.first(),
+        });
+        invariants.as_array_mut().into_iter().for_each(|rows| rows.push(row.clone()));
         json!({
             "seed": self.seed,
             "kills": self.kills,
@@ -135,6 +151,8 @@ impl KillReport {
             "receipts": self.receipts,
             "unanswered": self.unanswered,
             "clocks_off": self.skewed,
+            "policies_set": self.policies_set,
+            "outcomes": self.outcomes,
             "settled": self.verdict.settled,
             "devices": self.verdict.devices,
             "invariants": invariants,
@@ -144,4 +162,8 @@ impl KillReport {
             "not_shown": self.not_shown,
         })
     }
+}
+
+fn violations<'v>(verdict: &'v Verdict, id: &'v str) -> impl Iterator<Item = &'v str> {
+    verdict.violations.iter().filter(move |violation| violation.id == id).map(|violation| violation.what.as_str())
 }

@@ -10,7 +10,7 @@ use super::hierarchy::{LINKS, Role};
 use super::plan::{NodeFault, Plan, Strike, length_ms};
 use super::points::Point;
 use crate::proxy::{LinkFault, LinkWindow};
-use crate::scenario::{Fault, FaultKind, Scenario, Target};
+use crate::scenario::{FaultKind, Scenario, Target};
 
 /// Shorter ones would pass between two requests.
 const WINDOW_MS_MIN: i64 = 300;
@@ -35,7 +35,9 @@ impl Plan {
                 plan.not_shown.push(fault.kind.as_str());
                 continue;
             }
-            plan.kinds.extend(links.iter().map(|fault| fault.as_str()).chain(nodes.map(NodeFault::as_str)));
+            plan.kinds.extend(links.iter().map(|fault| fault.as_str()));
+            let at_nodes = roles(fault.of).iter().filter_map(|node| Some(at_node(nodes?, *node).as_str()));
+            plan.kinds.extend(at_nodes);
             plan.has_skewed_agents |= fault.kind.is_of_clock() && is_agents(fault.of);
             let periods = fault.period_ms().map_or(1, |period| span_ms.div_euclid(period).max(1) as u64);
             let shown = |number: usize| {
@@ -52,9 +54,7 @@ impl Plan {
             }
             for (number, node) in roles(fault.of).iter().enumerate() {
                 for (at_ms, for_ms) in shown(number) {
-                    let Some(what) = nodes.filter(|_| can_befall(fault, *node)) else { continue };
-                    let what =
-                        if what == NodeFault::Reserve && *node == Role::Spare { NodeFault::DiskFull } else { what };
+                    let Some(what) = nodes.map(|what| at_node(what, *node)) else { continue };
                     let for_ms = match what {
                         NodeFault::Pause => for_ms.clamp(PAUSE_MS_MIN, pause_ms_max),
                         NodeFault::Outage => for_ms.min(LASTS_MS_MAX),
@@ -119,8 +119,9 @@ fn roles(of: Target) -> &'static [Role] {
     }
 }
 
-fn can_befall(fault: &Fault, node: Role) -> bool {
-    fault.kind != FaultKind::DiskFull || Role::RECEIVERS.contains(&node)
+/// As what `what` shows at `node`: the one with a disk of its own has that filled.
+fn at_node(what: NodeFault, node: Role) -> NodeFault {
+    if what == NodeFault::Reserve && node == Role::Spare { NodeFault::DiskFull } else { what }
 }
 
 /// Links that lead up from these; nothing leads up from the server, so there it is those that lead to it.
@@ -221,6 +222,16 @@ mod tests {
         let plan = plan(text, 1);
         assert!(plan.strikes.is_empty());
         assert_eq!(plan.kinds.into_iter().collect::<Vec<_>>(), ["clock-ahead"]);
+    }
+
+    #[test]
+    fn a_full_disk_is_a_probe_of_those_nodes_alone_that_it_befalls() {
+        let text =
+            |of: &str| format!("[[fault]]\nkind = \"disk-full\"\nof = \"{of}\"\nevery_secs = 3_600\nfor_secs = 60\n");
+        let kinds = |of: &str| plan(&text(of), 1).kinds.into_iter().collect::<Vec<_>>();
+        assert_eq!(kinds("leaf 1"), ["disk-full"]);
+        assert_eq!(kinds("leaf 0"), ["disk-reserve"]);
+        assert_eq!(kinds("leaf"), ["disk-full", "disk-reserve"]);
     }
 
     #[test]

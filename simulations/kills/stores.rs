@@ -77,9 +77,16 @@ impl Stores {
         if self.ledgers != later.ledgers {
             found.push("the server's ledgers changed".to_owned());
         }
-        let devices = (self.devices.len(), later.devices.len());
-        if devices.0 != devices.1 {
-            found.push(format!("{} devices became {}", devices.0, devices.1));
+        if self.records != later.records {
+            found.push(format!("{} staged records changed, now {}", self.records.len(), later.records.len()));
+        }
+        if self.devices != later.devices {
+            found.push(format!("{} devices changed, now {}", self.devices.len(), later.devices.len()));
+        }
+        for (role, aside) in &self.aside {
+            if later.aside.get(role) != Some(aside) {
+                found.push(format!("what the {} has set aside changed", role.as_str()));
+            }
         }
         for (role, packages) in &self.packages {
             if later.packages.get(role) != Some(packages) {

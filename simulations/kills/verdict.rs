@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use muster::id::Guid;
+use muster::id::{Digest, Guid};
 use muster::model::package::{Kind, Origin, PackageKey};
 use muster::model::settlement::{FinalState, Settlement};
 use muster::model::staged::StagedRecord;
@@ -24,10 +24,13 @@ const AT_REST: Duration = Duration::from_secs(3);
 /// How long the last import may take to be shown.
 const SHOWN_MAX: Duration = Duration::from_secs(30);
 
+/// What the contract takes for granted, and what is looked at beside its invariants.
+pub const ALIVE: &str = "alive";
+
 /// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Violation {
-    /// Its id in the contract.
+    /// Its id in the contract, or [`ALIVE`].
     pub id: &'static str,
     /// What is broken.
     pub what: String,
@@ -43,6 +46,9 @@ pub struct Verdict {
     /// How often each invariant was looked at.
     #[serde(skip)]
     pub invariants: Invariants,
+    /// Looks at whether a node ended of itself.
+    #[serde(skip)]
+    pub looks: u64,
     /// What is broken, the first of each kind; nothing is expected.
     pub violations: Vec<Violation>,
 }
@@ -111,7 +117,8 @@ pub fn devices_shown(server: &Node, published: &Published) -> Result<Vec<String>
 }
 
 /// Waits until the agent with this data folder has nothing queued and a receipt of its last life; what that was for.
-pub fn delivered_by(data: &Path) -> Result<PackageKey, KillError> {
+/// `published` counts its last report, too.
+pub fn delivered_by(data: &Path, published: u64) -> Result<PackageKey, KillError> {
     let until = Instant::now() + REST_MAX;
     loop {
         if let Ok(status) = AgentStatus::read(data)
@@ -122,8 +129,7 @@ pub fn delivered_by(data: &Path) -> Result<PackageKey, KillError> {
             return Ok(PackageKey { origin: Origin::agent(guid), kind: Kind::Inventories, digest });
         }
         if Instant::now() > until {
-            let why = "its last report has no receipt".into();
-            return Err(KillError::Store { role: "agent", why });
+            return Err(KillError::NoRest { unsettled: 1, published });
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -158,7 +164,7 @@ async fn settled(client: &reqwest::Client, server: &Node) -> Option<u64> {
 pub fn judge(stores: &Stores, published: &Published, struck: &Struck, tally: &Tally) -> Verdict {
     let settled = &stores.settled;
     let mut broken = Broken::default();
-    broken.note("no panic", stores.panics.iter().cloned());
+    broken.note(ALIVE, stores.panics.iter().chain(&struck.crashed).cloned());
     broken.check("I16", published.refused.is_empty(), || format!("an agent was refused: {:?}", published.refused));
     broken.check("I3", tally.false_receipts.is_empty(), || format!("{:?}", tally.false_receipts));
     broken.check("I5", stores.unreadable.is_empty(), || format!("{:?}", stores.unreadable));
@@ -180,6 +186,7 @@ pub fn judge(stores: &Stores, published: &Published, struck: &Struck, tally: &Ta
     if let Some(key) = host {
         let is_imported = settled.get(key).is_some_and(|entry| entry.state == FinalState::Imported);
         broken.check("I1", is_imported, || format!("the last report of this host, {}, is not imported", key.digest));
+        broken.host(&key.origin, &struck.host_receipts, settled);
     }
     let agents: BTreeSet<&Origin> = published.reports.iter().map(|report| &report.key.origin).collect();
     broken.ways(settled, &agents, host.map(|key| &key.origin));
@@ -188,17 +195,25 @@ pub fn judge(stores: &Stores, published: &Published, struck: &Struck, tally: &Ta
     let live = stores.devices.iter().filter(|fact| fact.device.merged_into.is_none()).count();
     let machines = agents.len() + usize::from(host.is_some());
     broken.check("I2", live == machines, || format!("{live} devices of {machines} machines"));
-    // What was acknowledged while a disk was full is among the receipts, and all of those were looked for above.
-    let full = tally.statuses.get(&507).copied().unwrap_or(0);
-    broken.invariants.held("I17", if broken.is_held("I1") { full } else { 0 });
+    let taken = &tally.receipts_without_room;
+    broken.invariants.held("I17", tally.answers_without_room.saturating_sub(taken.len() as u64));
+    for what in taken {
+        broken.check("I17", false, || what.clone());
+    }
     broken.invariants.held("I9", if broken.is_held("I8") { published.skewed } else { 0 });
-    broken.invariants.held("I19", struck.policy_looks);
-    for what in &struck.policy_went_down {
+    broken.invariants.held("I19", struck.revisions.looks);
+    for what in &struck.revisions.went_down {
         broken.check("I19", false, || what.clone());
     }
     let mut by_state = BTreeMap::new();
     settled.values().for_each(|settlement| *by_state.entry(settlement.state.as_str()).or_default() += 1);
-    Verdict { settled: by_state, devices: live as u64, invariants: broken.invariants, violations: broken.violations }
+    Verdict {
+        settled: by_state,
+        devices: live as u64,
+        invariants: broken.invariants,
+        looks: struck.looks,
+        violations: broken.violations,
+    }
 }
 
 /// Violations of one invariant that are told; the others are counted.
@@ -251,14 +266,27 @@ impl Broken {
         }
     }
 
-    /// I14 and I18: the ways that packages came, and from whom.
+    /// I1 and I16: whatever the agent of this host was seen to have a receipt for has become a final state.
+    fn host(&mut self, host: &Origin, receipts: &BTreeSet<Digest>, settled: &BTreeMap<PackageKey, Settlement>) {
+        let of_host = settled.iter().filter(|(key, _)| key.origin == *host);
+        let states: BTreeMap<Digest, FinalState> = of_host.map(|(key, entry)| (key.digest, entry.state)).collect();
+        for digest in receipts {
+            match states.get(digest) {
+                Some(FinalState::Imported | FinalState::Stale) => self.check("I1", true, String::new),
+                Some(state) => self.check("I16", false, || format!("a report of this host, {digest}, is {state}")),
+                None => self.check("I1", false, || format!("a report of this host, {digest}, had a receipt")),
+            }
+        }
+    }
+
+    /// I14 and I7: the ways that packages came, and that somebody published them.
     fn ways(&mut self, settled: &BTreeMap<PackageKey, Settlement>, agents: &BTreeSet<&Origin>, host: Option<&Origin>) {
         for (key, settlement) in settled {
             let nodes: Vec<Guid> = settlement.envelope.hops.iter().map(|hop| hop.node).collect();
             let is_straight = nodes.len() <= 8 && nodes.iter().collect::<BTreeSet<_>>().len() == nodes.len();
             self.check("I14", is_straight, || format!("{} came by {nodes:?}", key.digest));
             let is_known = agents.contains(&key.origin) || host == Some(&key.origin);
-            self.check("I18", is_known, || format!("nobody is {}, of whom {} is said to be", key.origin, key.digest));
+            self.check("I7", is_known, || format!("nobody is {}, of whom {} is said to be", key.origin, key.digest));
         }
     }
 
@@ -311,5 +339,24 @@ impl Broken {
         for origin in newest.keys() {
             self.check("I1", false, || format!("{origin} has no record"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_receipt_of_this_host_is_looked_for_and_a_node_that_ended_is_told() {
+        let host = Origin::agent(Guid::from_random([1; 16]));
+        let digest = Digest::of(b"a report");
+        let mut struck = Struck::default();
+        struck.crashed.push("the child ended of itself".into());
+        struck.host_receipts.insert(Digest::of(b"one before"));
+        let of_this_host = Some(PackageKey { origin: host, kind: Kind::Inventories, digest });
+        let published = Published { of_this_host, ..Published::default() };
+        let verdict = judge(&Stores::default(), &published, &struck, &Tally::new(1));
+        let told: Vec<&str> = verdict.violations.iter().map(|violation| violation.id).collect();
+        assert_eq!(told, [ALIVE, "I1", "I1", "I2"], "{:?}", verdict.violations);
     }
 }

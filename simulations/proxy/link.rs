@@ -1,7 +1,6 @@
 //! One link: takes connections, carries their requests one after the other, and does what strikes them.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -81,7 +80,9 @@ pub async fn serve(link: Arc<Link>, listener: std::net::TcpListener) {
             None => refused.iter().map(|(from, _)| *from).find(|from| *from > now_ms),
         };
         if in_force.is_some() && listener.take().is_some() {
-            link.hit(LinkFault::Refuse, 1 + connections.len() as u64);
+            while connections.try_join_next().is_some() {}
+            // Who is turned away while nobody listens leaves no trace here.
+            link.hit(LinkFault::Refuse, connections.len() as u64);
             cut.send_replace(());
         }
         if in_force.is_none() && listener.is_none() {
@@ -171,9 +172,6 @@ impl Exchange<'_> {
         let weather = link.weather.borrow().clone();
         let strike = weather.windows.strike(link.number, number, is_upload, weather.now_ms());
         link.shared.tally().requests[link.number] += 1;
-        if let Some(window) = strike {
-            link.hit(window.fault, 1);
-        }
         let draws = weather.windows.draws(link.number, number);
         Exchange { link, head, is_upload, strike, weather, draws }
     }
@@ -182,8 +180,22 @@ impl Exchange<'_> {
         self.strike.is_some_and(|window| window.fault == fault)
     }
 
+    /// Counts the strike if it is one of these. A fault is counted where it has told, not where it was drawn: a request
+    /// whose node is away meets nothing of it.
+    fn told(&self, of: &[LinkFault]) {
+        if let Some(window) = self.strike.filter(|window| of.contains(&window.fault)) {
+            self.link.hit(window.fault, 1);
+        }
+    }
+
+    /// Whether the node gets other bytes than were sent to it.
+    fn is_changed(&self) -> bool {
+        self.is(LinkFault::Corrupt) || self.is(LinkFault::Truncate)
+    }
+
     async fn run(mut self, client: &mut Side, node: &mut Option<Side>) -> io::Result<Next> {
         if self.is(LinkFault::Blackhole) {
+            self.told(&[LinkFault::Blackhole]);
             return self.hold(client).await;
         }
         if node.is_none() {
@@ -191,6 +203,7 @@ impl Exchange<'_> {
         }
         let Some(node) = node else { return Ok(Next::Reset) };
         if self.is(LinkFault::CutRequests) {
+            self.told(&[LinkFault::CutRequests]);
             return self.hold(client).await;
         }
         let length = self.head.length + if let Body::Length(length) = self.head.body { length as usize } else { 0 };
@@ -200,9 +213,11 @@ impl Exchange<'_> {
             let end = client.fill(end).await?;
             node.send(client.first(end)).await?;
             if self.is(LinkFault::Reset) {
+                self.told(&[LinkFault::Reset]);
                 return Ok(Next::Reset);
             }
             node.half_close().await?;
+            self.told(&[LinkFault::HalfClose]);
             // Whatever the node makes of it is told: the other direction stands.
             if let Some(head) = node.head(true).await? {
                 let answer = node.message(&head).await?;
@@ -213,14 +228,18 @@ impl Exchange<'_> {
         let request = client.message(&self.head).await?;
         let request = self.strike_request(request);
         self.late().await;
+        let full_before = self.link.shared.full(self.link.place.receiver);
         self.send(node, &request).await?;
-        if self.is_upload {
+        // What the node refuses it never syncs.
+        if self.is_upload && !self.is_changed() {
             self.link.shared.traps.pass(self.link.place.receiver, Moment::RequestPassed);
         }
+        self.told(&[LinkFault::Delay, LinkFault::Bandwidth]);
+        self.send_again(request);
         if self.is(LinkFault::HalfClose) {
             client.half_close().await?;
         }
-        self.answer(client, node).await
+        self.answer(client, node, full_before).await
     }
 
     /// Keeps everything for itself until the window ends.
@@ -238,7 +257,7 @@ impl Exchange<'_> {
         Ok(Next::Reset)
     }
 
-    /// The request as it is passed on; what arrives twice is sent on its way.
+    /// The request as it is passed on.
     fn strike_request(&mut self, mut request: Vec<u8>) -> Vec<u8> {
         let body = request.len() - self.head.length;
         match self.strike.map(|window| window.fault) {
@@ -252,33 +271,41 @@ impl Exchange<'_> {
                 let at = self.head.length + self.draws.below(body as i64) as usize;
                 request[at] ^= 1 << self.draws.below(8);
             }
-            Some(LinkFault::Duplicate) => self.again(request.clone(), 0),
-            Some(LinkFault::LateDuplicate) => {
-                let wait_ms = LATE_MS[0] + self.draws.below(LATE_MS[1] - LATE_MS[0]);
-                self.again(request.clone(), wait_ms);
-            }
             _ => {}
         }
         request
     }
 
-    /// Sends `request` to the node on a connection of its own; nobody hears of the answer.
-    fn again(&self, request: Vec<u8>, wait_ms: i64) {
+    /// Sends what arrives twice once more, behind the first of the two, on a connection of its own; nobody hears of the
+    /// answer. What has to wait is forgotten when the weather changes: in the end nothing is on its way any more.
+    fn send_again(&mut self, request: Vec<u8>) {
+        let wait_ms = match self.strike.map(|window| window.fault) {
+            Some(LinkFault::Duplicate) => 0,
+            Some(LinkFault::LateDuplicate) => LATE_MS[0] + self.draws.below(LATE_MS[1] - LATE_MS[0]),
+            _ => return,
+        };
         let Ok(permit) = self.link.late.clone().try_acquire_owned() else { return };
-        let node: SocketAddr = self.link.place.node;
+        let (link, fault) = (self.link.clone(), self.strike.map(|window| window.fault));
+        let (mut weather, drawn_in) = (self.link.weather.clone(), self.weather.clone());
         tokio::spawn(async move {
             let _permit = permit;
-            sleep(Duration::from_millis(wait_ms as u64)).await;
+            tokio::select! {
+                () = sleep(Duration::from_millis(wait_ms as u64)) => {}
+                _ = weather.wait_for(|now| !Arc::ptr_eq(now, &drawn_in)), if wait_ms > 0 => return,
+            }
             let attempt = async {
-                let mut side = Side::new(TcpStream::connect(node).await?)?;
+                let mut side = Side::new(TcpStream::connect(link.place.node).await?)?;
                 side.send(&request).await?;
                 match side.head(true).await? {
-                    Some(head) => side.message(&head).await.map(drop),
-                    None => Ok(()),
+                    Some(head) => side.message(&head).await.map(|_| true),
+                    None => Ok(false),
                 }
             };
             // A node that is down gets no duplicate.
-            drop(timeout(EXCHANGE_TIME, attempt).await);
+            let attempted: Result<io::Result<bool>, _> = timeout(EXCHANGE_TIME, attempt).await;
+            if let (Ok(Ok(true)), Some(fault)) = (attempted, fault) {
+                link.hit(fault, 1);
+            }
         });
     }
 
@@ -296,25 +323,31 @@ impl Exchange<'_> {
             return to.send(bytes).await;
         }
         let rate = BYTES_PER_S[0] + self.draws.below(BYTES_PER_S[1] - BYTES_PER_S[0]);
-        for piece in bytes.chunks(rate as usize / PIECES_PER_S) {
+        for (number, piece) in bytes.chunks(rate as usize / PIECES_PER_S).enumerate() {
+            // Not behind the last one: who waits for the end of this must not be kept from it.
+            if number > 0 {
+                sleep(Duration::from_secs(1) / PIECES_PER_S as u32).await;
+            }
             to.send(piece).await?;
-            sleep(Duration::from_secs(1) / PIECES_PER_S as u32).await;
         }
         Ok(())
     }
 
-    async fn answer(mut self, client: &mut Side, node: &mut Side) -> io::Result<Next> {
+    /// `full_before` is the mark of [`Shared::full`] when the request was about to be passed on.
+    async fn answer(mut self, client: &mut Side, node: &mut Side, full_before: Option<u64>) -> io::Result<Next> {
         let Some(mut head) = node.head(true).await? else { return Ok(Next::Reset) };
         if self.head.words[0] == "HEAD" {
             head.body = Body::Length(0);
         }
+        self.told(&[LinkFault::Truncate, LinkFault::Corrupt]);
         let is_receipt = self.is_upload && head.words[1] == "200";
         let traps = &self.link.shared.traps;
         if is_receipt && traps.pass(self.link.place.receiver, Moment::AnswerCame) {
             return Ok(Next::Reset);
         }
         let mut answer = node.message(&head).await?;
-        self.note(&head, &answer);
+        self.note(&head, &answer, full_before);
+        self.told(&[LinkFault::CutAnswers, LinkFault::DropAnswer, LinkFault::HalfClose]);
         let body = answer.len() - head.length;
         match self.strike.map(|window| window.fault) {
             Some(LinkFault::CutAnswers) => return self.hold(client).await,
@@ -323,11 +356,13 @@ impl Exchange<'_> {
             Some(LinkFault::TruncateAnswer) => {
                 let kept = self.draws.below(answer.len() as i64) as usize;
                 client.send(&answer[..kept]).await?;
+                self.told(&[LinkFault::TruncateAnswer]);
                 return Ok(Next::Close);
             }
             Some(LinkFault::CorruptAnswer) if is_receipt && body > 0 => {
                 let at = head.length + self.draws.below(body as i64) as usize;
                 answer[at] ^= 1 << self.draws.below(8);
+                self.told(&[LinkFault::CorruptAnswer]);
             }
             _ => {}
         }
@@ -339,21 +374,25 @@ impl Exchange<'_> {
         Ok(if self.head.closes || head.closes { Next::Close } else { Next::Again })
     }
 
-    /// Counts the answer. A receipt for bytes that were changed here is false; one for a package that was there already
-    /// is none for these bytes.
-    fn note(&self, head: &Head, answer: &[u8]) {
+    /// Counts the answer. A receipt for bytes that were changed here is false, and so is one of a node that had no room
+    /// from before the request until now; one for a package that was there already is none for these bytes.
+    fn note(&self, head: &Head, answer: &[u8], full_before: Option<u64>) {
         if !self.is_upload {
             return;
         }
+        let receiver = self.link.place.receiver;
+        let is_full = full_before.is_some() && self.link.shared.full(receiver) == full_before;
         let mut tally = self.link.shared.tally();
         *tally.statuses.entry(head.words[1].parse().unwrap_or_default()).or_default() += 1;
-        let is_changed = self.is(LinkFault::Corrupt) || self.is(LinkFault::Truncate);
+        tally.answers_without_room += u64::from(is_full);
         let receipt = serde_json::from_slice::<Receipt>(&answer[head.length..]).ok();
-        if let (true, Some(receipt)) = (is_changed && head.words[1] == "200", receipt)
-            && receipt.state == ReceiptState::Held
-        {
-            let what = format!("the {} took changed bytes for {}", self.link.place.receiver, receipt.digest);
-            tally.false_receipts.push(what);
+        let held = receipt.filter(|receipt| head.words[1] == "200" && receipt.state == ReceiptState::Held);
+        let Some(Receipt { digest, .. }) = held else { return };
+        if self.is_changed() {
+            tally.false_receipts.push(format!("the {receiver} took changed bytes for {digest}"));
+        }
+        if is_full {
+            tally.receipts_without_room.push(format!("the {receiver} had no room and a receipt for {digest}"));
         }
     }
 }

@@ -14,8 +14,10 @@ mod side;
 mod tally;
 mod trap;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -61,9 +63,16 @@ impl Weather {
 struct Shared {
     tally: Mutex<Tally>,
     traps: Traps,
+    /// Nodes without room, each with a number that no other mark has.
+    full: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Shared {
+    /// The mark of `receiver`, while it has no room.
+    fn full(&self, receiver: &str) -> Option<u64> {
+        self.full.lock().unwrap_or_else(PoisonError::into_inner).get(receiver).copied()
+    }
+
     fn tally(&self) -> MutexGuard<'_, Tally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -79,7 +88,8 @@ pub struct Proxy {
 impl Proxy {
     /// Opens the links, which carry everything as it is.
     pub fn start(places: Vec<LinkPlace>) -> io::Result<Proxy> {
-        let shared = Arc::new(Shared { tally: Mutex::new(Tally::new(places.len())), traps: Traps::default() });
+        let tally = Mutex::new(Tally::new(places.len()));
+        let shared = Arc::new(Shared { tally, traps: Traps::default(), full: Mutex::default() });
         let calm = Weather { began: Instant::now(), windows: LinkWindows::default() };
         let (weather, seen) = watch::channel(Arc::new(calm));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -120,6 +130,19 @@ impl Proxy {
     /// Kills at the moments of links.
     pub fn traps(&self) -> &Traps {
         &self.shared.traps
+    }
+
+    /// The node `receiver`, which does not run now, will have no room in its next life: from here on what it takes is a
+    /// broken promise.
+    pub fn mark_full(&self, receiver: &'static str) {
+        static MARKS: AtomicU64 = AtomicU64::new(0);
+        let mark = MARKS.fetch_add(1, Ordering::Relaxed);
+        self.shared.full.lock().unwrap_or_else(PoisonError::into_inner).insert(receiver, mark);
+    }
+
+    /// It has room again, or is about to be ended.
+    pub fn unmark_full(&self, receiver: &str) {
+        self.shared.full.lock().unwrap_or_else(PoisonError::into_inner).remove(receiver);
     }
 
     /// What it did so far.

@@ -9,12 +9,16 @@ use super::fault::LinkFault;
 pub struct Tally {
     /// Requests that each link has seen.
     pub requests: Vec<u64>,
-    /// How often each fault struck at each link.
+    /// How often each fault told at each link; of refusing, the connections that it reset.
     pub hits: Vec<[u64; LinkFault::ALL.len()]>,
     /// Answers to uploads, by status.
     pub statuses: BTreeMap<u16, u64>,
     /// Receipts for bytes that were changed on the way; none is expected.
     pub false_receipts: Vec<String>,
+    /// Answers to uploads of nodes that had no room; see [`super::Proxy::mark_full`].
+    pub answers_without_room: u64,
+    /// New packages among those that were taken all the same; none is expected.
+    pub receipts_without_room: Vec<String>,
 }
 
 impl Tally {

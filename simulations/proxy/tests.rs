@@ -249,7 +249,7 @@ fn a_link_that_refuses_resets_what_stands_and_listens_again_afterwards() {
     world.proxy.begin(LinkWindows::new(3, vec![window]));
     assert_eq!(standing.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     assert_eq!(TcpStream::connect(world.link).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
-    assert_eq!(world.hits(LinkFault::Refuse), 2);
+    assert_eq!(world.hits(LinkFault::Refuse), 1, "the connection that stood");
     world.proxy.calm();
     let until = Instant::now() + PATIENCE;
     while TcpStream::connect(world.link).is_err() {
@@ -259,11 +259,116 @@ fn a_link_that_refuses_resets_what_stands_and_listens_again_afterwards() {
     assert_eq!(world.ask().0, ANSWER);
 }
 
-#[test]
-fn a_node_that_is_away_resets_its_senders() {
+fn without_node(fault: LinkFault) -> World {
     let link = free();
     let place = LinkPlace { name: "a-b", receiver: "b", listen: link, node: free() };
     let proxy = Proxy::start(vec![place]).unwrap();
-    let world = World { proxy, link, told: channel().1 };
-    assert_eq!(world.ask(), (Vec::new(), true));
+    proxy.begin(LinkWindows::new(3, vec![LinkWindow { link: 0, fault, from_ms: 0, to_ms: 60_000, share: 1.0 }]));
+    World { proxy, link, told: channel().1 }
+}
+
+#[test]
+fn a_node_that_is_away_resets_its_senders_and_no_fault_has_told() {
+    // A black hole needs no node, and who refuses none either.
+    for fault in LinkFault::ALL.into_iter().filter(|fault| *fault != LinkFault::Blackhole) {
+        let world = without_node(fault);
+        if fault != LinkFault::Refuse {
+            assert_eq!(world.ask(), (Vec::new(), true), "{fault:?}");
+        }
+        assert_eq!(world.proxy.tally().struck(0), 0, "{fault:?}");
+    }
+}
+
+/// A node that gives every request this answer, whatever it is, and closes.
+fn answering(answer: Vec<u8>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read_exact(&mut vec![0; request().len()]);
+            let _ = stream.write_all(&answer);
+        }
+    });
+    address
+}
+
+#[test]
+fn a_fault_of_answers_does_not_tell_where_there_is_none_or_no_receipt() {
+    let full = b"HTTP/1.1 507 Full\r\ncontent-length: 4\r\nconnection: close\r\n\r\nfull".to_vec();
+    let answers = [LinkFault::TruncateAnswer, LinkFault::DropAnswer, LinkFault::CutAnswers, LinkFault::Corrupt];
+    let cases = answers.map(|fault| (fault, Vec::new())).into_iter().chain([(LinkFault::CorruptAnswer, full)]);
+    for (fault, answer) in cases {
+        let link = free();
+        let place = LinkPlace { name: "a-b", receiver: "b", listen: link, node: answering(answer.clone()) };
+        let proxy = Proxy::start(vec![place]).unwrap();
+        proxy.begin(LinkWindows::new(3, vec![LinkWindow { link: 0, fault, from_ms: 0, to_ms: 60_000, share: 1.0 }]));
+        assert_eq!((ask(link).0, proxy.tally().struck(0)), (answer, 0), "{fault:?}");
+    }
+}
+
+#[test]
+fn a_late_duplicate_is_forgotten_when_the_weather_changes() {
+    // One that would come soon.
+    let wait_ms = |seed: u64| LinkWindows::new(seed, Vec::new()).draws(0, 0).below(5_000);
+    let seed = (0..).find(|seed| wait_ms(*seed) < 50).unwrap();
+    for is_calmed in [true, false] {
+        let world = World::with(None, 0);
+        let window = LinkWindow { link: 0, fault: LinkFault::LateDuplicate, from_ms: 0, to_ms: 60_000, share: 1.0 };
+        world.proxy.begin(LinkWindows::new(seed, vec![window]));
+        assert_eq!(world.ask(), (ANSWER.to_vec(), false));
+        assert_eq!(world.came(), request());
+        if is_calmed {
+            world.proxy.calm();
+        }
+        let again = world.told.recv_timeout(Duration::from_millis(2_000));
+        assert_eq!((again.is_err(), world.hits(LinkFault::LateDuplicate) == 0), (is_calmed, is_calmed));
+    }
+}
+
+#[test]
+fn a_new_package_is_not_taken_by_a_node_that_was_full_all_the_while() {
+    use muster::id::{Digest, Guid};
+    use muster::model::package::{Receipt, ReceiptState};
+    let (digest, node) = (Digest::of(BODY), Guid::from_random([1; 16]));
+    for (state, is_false) in [(ReceiptState::Held, true), (ReceiptState::Settled, false)] {
+        let receipt = serde_json::to_vec(&Receipt { digest, size: BODY.len() as u64, node, state }).unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", receipt.len());
+        let link = free();
+        let node = answering([head.as_bytes(), &receipt].concat());
+        let proxy = Proxy::start(vec![LinkPlace { name: "a-b", receiver: "b", listen: link, node }]).unwrap();
+        let told = || {
+            ask(link);
+            let tally = proxy.tally();
+            (tally.answers_without_room, !tally.receipts_without_room.is_empty())
+        };
+        assert_eq!(told(), (0, false));
+        proxy.mark_full("b");
+        assert_eq!(told(), (1, is_false));
+        proxy.unmark_full("b");
+        assert_eq!(told(), (1, is_false), "{:?}", proxy.tally().receipts_without_room);
+        assert_eq!(proxy.tally().receipts_without_room.len(), usize::from(is_false));
+    }
+}
+
+#[test]
+fn a_kill_before_the_sync_waits_for_an_upload_that_goes_on_as_it_was_sent() {
+    use rustix::process::Pid;
+    for (fault, is_killed) in [(LinkFault::Corrupt, false), (LinkFault::Truncate, false), (LinkFault::Bandwidth, true)]
+    {
+        let world = World::with(Some(fault), 60_000);
+        let mut process = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Pid::from_child(&process);
+        let traps = world.proxy.traps();
+        let caught = std::thread::scope(|scope| {
+            let caught = scope.spawn(|| traps.catch("b", Moment::RequestPassed, pid, Duration::from_millis(500)));
+            while !caught.is_finished() {
+                assert_eq!(world.ask().0, ANSWER, "{fault:?}");
+            }
+            caught.join().unwrap()
+        });
+        assert_eq!(caught, is_killed, "{fault:?}");
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
 }

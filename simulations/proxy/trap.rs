@@ -8,7 +8,8 @@ use rustix::process::{Pid, Signal, kill_process};
 /// What passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// The last byte of an upload has gone to the node, which cannot have synced it.
+    /// The last byte of an upload, unchanged, went to the node the moment before: it has hardly begun to sync it. On a
+    /// tmpfs, where a sync does nothing, it may have got further.
     RequestPassed,
     /// The first byte of a receipt is here, and goes no further: what was synced was never heard of.
     AnswerCame,

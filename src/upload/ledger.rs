@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::few::Few;
+use super::recent::{RECENT_MAX, Recent, beginning};
 use crate::id::Digest;
 use crate::model::package::{Envelope, Sequence};
 use crate::model::settlement::{ClockFlag, FinalState};
@@ -28,9 +29,6 @@ const RANGES_MAX: usize = 4_096;
 const EPOCHS_MAX: usize = 64;
 /// Most digests without a sequence; beyond, the oldest are forgotten.
 const DIGESTS_MAX: usize = 20_000;
-/// Numbers of an epoch, up to its highest, whose digests are remembered: a machine that was set back to an older state
-/// repeats its last numbers, and that is no repeated delivery.
-const RECENT_MAX: u64 = 16;
 
 /// The date a package counts from: when it was collected, but never later than its first custody.
 pub fn effective_date(collected_at: Option<Timestamp>, first_received: Timestamp) -> (Timestamp, Option<ClockFlag>) {
@@ -111,39 +109,6 @@ struct Epoch {
     recent: Recent,
 }
 
-/// Beginnings of digests, by place; nothing is kept before the first one. Stored as a list.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Vec<u32>", into = "Vec<u32>")]
-struct Recent(Option<Box<[u32; RECENT_MAX as usize]>>);
-
-impl From<Vec<u32>> for Recent {
-    fn from(list: Vec<u32>) -> Recent {
-        let mut all = [0; RECENT_MAX as usize];
-        all.iter_mut().zip(&list).for_each(|(begin, known)| *begin = *known);
-        Recent((all != [0; RECENT_MAX as usize]).then(|| Box::new(all)))
-    }
-}
-
-impl From<Recent> for Vec<u32> {
-    fn from(recent: Recent) -> Vec<u32> {
-        let mut list = recent.0.map_or(Vec::new(), |all| all.to_vec());
-        list.truncate(list.iter().rposition(|begin| *begin != 0).map_or(0, |last| last + 1));
-        list
-    }
-}
-
-impl Recent {
-    fn of(&self, number: u64) -> u32 {
-        self.0.as_ref().map_or(0, |all| all[(number % RECENT_MAX) as usize])
-    }
-
-    fn note(&mut self, number: u64, begin: u32) {
-        if self.0.is_some() || begin != 0 {
-            self.0.get_or_insert_default()[(number % RECENT_MAX) as usize] = begin;
-        }
-    }
-}
-
 /// The newest imported package of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Newest {
@@ -179,12 +144,6 @@ mod no_longer_kept {
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<(), D::Error> {
         IgnoredAny::deserialize(from).map(|_| ())
     }
-}
-
-/// What of a digest tells two packages of one number apart; never 0.
-fn beginning(digest: Digest) -> u32 {
-    let [a, b, c, d, ..] = digest.0;
-    u32::from_be_bytes([a, b, c, d]).max(1)
 }
 
 impl StreamLedger {

@@ -9,6 +9,7 @@ pub mod gaps;
 pub mod ledger;
 pub mod pace;
 pub mod rates;
+mod recent;
 pub mod retry_after;
 pub mod selector;
 pub mod spool;

@@ -1,7 +1,7 @@
 //! An operator's own files as scenario: what they say is simulated, so that a change is tried before it is rolled out.
 //!
 //! The files are read by the deployed readers, with their errors. What the simulator does not act upon is told: silence
-//! would say that it was tried. Several beacon files make a hierarchy by their parents ([`hierarchy`]); one holds for
+//! would say that it was tried. Several beacon files make a hierarchy by their parents (`hierarchy`); one holds for
 //! every beacon of the scenario's.
 
 mod hierarchy;

@@ -30,7 +30,7 @@ pub const ALIVE: &str = "alive";
 /// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Violation {
-    /// Its id in the contract, or [`ALIVE`].
+    /// Its id in the contract, or `ALIVE`.
     pub id: &'static str,
     /// What is broken.
     pub what: String,

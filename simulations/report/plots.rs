@@ -236,7 +236,9 @@ pub fn heat(stage: &Stage) -> Drawn {
             .y_desc("beacons: middle, then leaf")
             .x_label_formatter(&|day| format!("{day:.1}").trim_end_matches(".0").to_owned())
             .y_labels(4)
-            .y_label_formatter(&|row| short(1.0 + row * f64::from(stage.layout.beacons()) / rows.max(1) as f64))
+            .y_label_formatter(&|row| {
+                short((1.0 + row * f64::from(stage.layout.beacons()) / rows.max(1) as f64).round())
+            })
             .draw()?;
         root.present()?;
     }

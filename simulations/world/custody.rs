@@ -15,7 +15,8 @@ use tokio::sync::oneshot;
 
 use super::Stage;
 use super::content::{self, Contents};
-use super::event::{Event, PackageId, Parcel, Reply};
+use super::event::{Body, Event, PackageId, Parcel, Reply};
+use super::place::Place;
 use crate::disk::SimDisk;
 
 /// Small, so that sealing and compaction happen within days.
@@ -77,8 +78,12 @@ impl Custody {
         self.disk = if rng.below(2) == 0 { self.disk.killed() } else { self.disk.outcome(rng) };
     }
 
-    /// Takes an upload into the group.
-    pub fn take(&mut self, now: Timestamp, event: &Event, parcel: Parcel) {
+    /// Takes an upload into the group; the first one opens it, and event `sync` of the node's own tells when to end it.
+    pub fn take(&mut self, at: &Place, now: Timestamp, event: &Event, parcel: Parcel, sync: u64, stage: &mut Stage) {
+        if !std::mem::replace(&mut self.is_open, true) {
+            let ms = stage.sync_ms(at.id, event.from, event.life, event.number);
+            stage.post(now.plus_ms(ms), at.id, at.id, sync, at.life, Body::Done);
+        }
         let (key, envelope, body) = self.contents.stored_form(&parcel);
         let (reply, answer) = oneshot::channel();
         if let Some(group) = &mut self.group {

@@ -168,11 +168,7 @@ impl ServerHands {
             return (true, Vec::new());
         }
         if let Some(logs) = &mut self.logs {
-            logs.inbox.take(now, event, parcel);
-            if !std::mem::replace(&mut logs.inbox.is_open, true) {
-                let ms = stage.sync_ms(at.id, event.from, event.life, event.number);
-                stage.post(now.plus_ms(ms), at.id, at.id, SYNC_INBOX, at.life, Body::Done);
-            }
+            logs.inbox.take(at, now, event, parcel, SYNC_INBOX, stage);
             self.answer(now, stage);
             return (false, Vec::new());
         }

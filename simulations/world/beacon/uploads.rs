@@ -9,7 +9,7 @@ use super::{BeaconHands, Held, SYNC};
 use crate::world::Stage;
 use crate::world::content::origin;
 use crate::world::custody::{Stored, reply};
-use crate::world::event::{Body, Event, PackageId, Parcel, Reply};
+use crate::world::event::{Event, PackageId, Parcel, Reply};
 use crate::world::place::Place;
 
 impl BeaconHands {
@@ -67,11 +67,7 @@ impl BeaconHands {
         stage.book.checks.check("I14", hops <= 8, || format!("{id:?} has passed {hops} nodes"));
         let parcel = Parcel { hops, ..parcel.taken_at(now, at.local(now)) };
         if let Some(custody) = &mut self.custody {
-            custody.take(now, event, parcel);
-            if !std::mem::replace(&mut custody.is_open, true) {
-                let ms = stage.sync_ms(at.id, event.from, event.life, event.number);
-                stage.post(now.plus_ms(ms), at.id, at.id, SYNC, at.life, Body::Done);
-            }
+            custody.take(at, now, event, parcel, SYNC, stage);
             self.answer(now, stage);
             return None;
         }

@@ -104,6 +104,10 @@ impl ServerHands {
         let mut inputs = Vec::new();
         for Committed { number, ended, is_durable } in answered {
             if !is_durable {
+                // What other tools brought with it is brought again.
+                if let Some(logs) = &mut self.logs {
+                    logs.others.1 = logs.others.0;
+                }
                 inputs.extend(self.work.remove(&number).map(|work| ServerHands::failed(number, &work)));
                 continue;
             }

@@ -26,4 +26,6 @@ pub mod servicenow;
 
 pub mod operator;
 
+pub mod matching;
+
 pub mod up;

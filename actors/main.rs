@@ -9,7 +9,7 @@ use muster_actors::command::Failure;
 use muster_actors::errors::Chain;
 use muster_actors::operator::command::{self as operator, LookUp};
 use muster_actors::operator::import::{self, ImportArgs};
-use muster_actors::{agent, beacon, server, servicenow, up};
+use muster_actors::{agent, beacon, matching, server, servicenow, up};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
@@ -42,6 +42,8 @@ enum Command {
     Beacons(operator::BeaconsArgs),
     /// Hand inventory that another tool took to a beacon or a server.
     Import(ImportArgs),
+    /// Match the records of a file into devices, without a server.
+    Match(matching::command::MatchArgs),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         Command::Packages(args) => operator::run(LookUp::Packages(args)),
         Command::Beacons(args) => operator::run(LookUp::Beacons(args)),
         Command::Import(args) => import::run(args),
+        Command::Match(args) => matching::command::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -24,5 +24,6 @@ pub mod polls;
 pub mod chaos;
 pub mod kills;
 pub mod proxy;
+pub mod records;
 
 pub mod usage;

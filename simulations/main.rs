@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use muster_simulations::{chaos, custody, fleet, intake, polls, usage};
+use muster_simulations::{chaos, custody, fleet, intake, polls, records, usage};
 
 /// Drills muster: fleets, faults and load.
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ enum Command {
     Polls(polls::PollsArgs),
     /// Put packages into a node's custody while it does not run, to see it start with them.
     Custody(custody::CustodyArgs),
+    /// Write records of a made-up fleet for `muster match`, with the truth in their last column.
+    Records(records::command::RecordsArgs),
     /// Meter processes whose lives are known, and compare what a real agent tells of them.
     Usage(usage::UsageArgs),
 }
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Intake(args) => intake::run(args),
         Command::Polls(args) => polls::run(args),
         Command::Custody(args) => custody::run(args),
+        Command::Records(args) => records::command::run(args),
         Command::Usage(args) => usage::run(args),
     };
     match done {

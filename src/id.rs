@@ -152,7 +152,7 @@ impl fmt::Display for DeviceId {
 }
 
 /// Input quoted in an error: at most 60 characters, control characters escaped.
-pub(crate) fn shorten(text: &str) -> String {
+pub fn shorten(text: &str) -> String {
     text.chars().take(60).flat_map(char::escape_debug).collect()
 }
 

@@ -10,6 +10,9 @@ pub mod marks;
 
 mod ini;
 
+pub mod csv_lines;
+pub mod json_lines;
+
 pub mod business;
 pub mod client_configuration;
 pub mod disco;

@@ -5,7 +5,7 @@
 
 use super::matcher::MatcherFault;
 use super::normalise::{Normalised, trim};
-use super::uuid_key::uuid_key;
+use super::uuid_key::UuidKey;
 use crate::formats::matcher_xml::{Method, Place, TestElement};
 use crate::id::shorten;
 use crate::model::computer::Property;
@@ -125,7 +125,7 @@ impl Alone {
         }
     }
 
-    fn holds(&self, value: Option<&str>) -> bool {
+    pub(super) fn holds(&self, value: Option<&str>) -> bool {
         match (self, value) {
             (Alone::NotSet, value) => value.is_none(),
             (_, None) => false,
@@ -133,12 +133,17 @@ impl Alone {
             (Alone::Equal(wanted), Some(value)) => value.eq_ignore_ascii_case(wanted),
             (Alone::NotEqual(unwanted), Some(value)) => !value.eq_ignore_ascii_case(unwanted),
             (Alone::Like(pattern), Some(value)) => like(&value.to_ascii_lowercase(), pattern),
-            (Alone::Contains(part), Some(value)) => {
-                value.as_bytes().windows(part.len()).any(|window| window.eq_ignore_ascii_case(part.as_bytes()))
-            }
+            (Alone::Contains(part), Some(value)) => contains(value.as_bytes(), part.as_bytes()),
             (Alone::InRange(items), Some(value)) => items.iter().any(|item| value.eq_ignore_ascii_case(item)),
         }
     }
+}
+
+/// Whether `part`, folded and not empty, occurs in `value`. Looks closer only where its first byte stands.
+fn contains(value: &[u8], part: &[u8]) -> bool {
+    let (Some(&first), Some(last)) = (part.first(), value.len().checked_sub(part.len())) else { return false };
+    let starts = memchr::memchr2_iter(first, first.to_ascii_uppercase(), &value[..=last]);
+    starts.into_iter().any(|at| value[at..at + part.len()].eq_ignore_ascii_case(part))
 }
 
 /// An equality between records.
@@ -146,28 +151,21 @@ impl Alone {
 pub(super) struct Key {
     pub(super) property: Property,
     /// Whether both byte orders of a UUID are the same.
-    uuid: bool,
+    pub(super) uuid: bool,
 }
 
 impl Key {
     /// Whether both are set and the same.
-    pub(super) fn same(self, a: &Normalised, b: &Normalised) -> bool {
+    fn same(self, a: &Normalised, b: &Normalised) -> bool {
         match (a.get(self.property), b.get(self.property)) {
-            (Some(a), Some(b)) if self.uuid => uuid_key(a) == uuid_key(b),
-            (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
+            (Some(a), Some(b)) => self.same_text(a, b),
             _ => false,
         }
     }
 
-    /// Appends the folded value and an end mark.
-    pub(super) fn write(self, values: &Normalised, bytes: &mut Vec<u8>) {
-        let value = values.get(self.property).unwrap_or_default();
-        if self.uuid {
-            bytes.extend(uuid_key(value).into_bytes());
-        } else {
-            bytes.extend(value.bytes().map(|byte| byte.to_ascii_lowercase()));
-        }
-        bytes.push(0xff); // in no UTF-8 text, so that ("a", "bc") is not ("ab", "c")
+    /// Whether two values are the same.
+    pub(super) fn same_text(self, a: &str, b: &str) -> bool {
+        a.eq_ignore_ascii_case(b) || (self.uuid && UuidKey::of(a).same(UuidKey::of(b)))
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::normalise::Record;
+use super::rows::Rows;
 use crate::model::device::RecordKey;
 
 /// The forbidden pairs of a tenant. Records are named by source and external id, because those outlive an import.
@@ -31,9 +31,10 @@ impl Forbidden {
         self.keys.binary_search_by(compare).ok()
     }
 
-    /// The number of `record`, if it is in some pair.
-    pub(super) fn number_of(&self, record: &Record) -> Option<usize> {
-        self.number(&record.source, &record.external_id)
+    /// The number of the record of a row, if it is in some pair.
+    pub(super) fn number_of(&self, rows: &dyn Rows, row: u32) -> Option<usize> {
+        let (source, external_id) = rows.key(row as usize);
+        self.number(source, external_id)
     }
 
     /// Whether some member of `a` may not meet some member of `b`.
@@ -50,12 +51,12 @@ impl Forbidden {
 
     /// The members of a group that must leave it: each that is younger than a partner that stays.
     ///
-    /// `group` holds indices into `records`, ascending by record_id.
-    pub(super) fn leavers(&self, records: &[Record], group: &[usize]) -> BTreeSet<usize> {
+    /// `group` is ascending.
+    pub(super) fn leavers(&self, rows: &dyn Rows, group: &[u32]) -> BTreeSet<u32> {
         let mut leavers = BTreeSet::new();
         let mut staying = BTreeSet::new();
         for &member in group {
-            let Some(number) = self.number_of(&records[member]) else { continue };
+            let Some(number) = self.number_of(rows, member) else { continue };
             let alone = BTreeSet::from([number]);
             if self.part(&alone, &staying) {
                 leavers.insert(member);
@@ -99,6 +100,7 @@ impl From<Forbidden> for Vec<(RecordKey, RecordKey)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::matching::rows::Records;
     use crate::matching::tests::fixture::{forbidden, key, records};
 
     #[test]
@@ -130,10 +132,11 @@ mod tests {
     #[test]
     fn the_younger_leaves_and_one_that_left_drives_nobody_out() {
         let list = records(&["", "", "", ""]);
-        let leavers = |pairs: &[(u64, u64)]| Vec::from_iter(forbidden(pairs).leavers(&list, &[0, 1, 2, 3]));
+        let rows = Records::new(&list);
+        let leavers = |pairs: &[(u64, u64)]| Vec::from_iter(forbidden(pairs).leavers(&rows, &[0, 1, 2, 3]));
         assert_eq!(leavers(&[(1, 2), (2, 3)]), [1]);
         assert_eq!(leavers(&[(1, 4), (2, 3)]), [2, 3]);
         assert_eq!(leavers(&[(3, 1)]), [2]);
-        assert_eq!(leavers(&[(1, 9)]), [0; 0]);
+        assert_eq!(leavers(&[(1, 9)]), [0_u32; 0]);
     }
 }

@@ -1,102 +1,180 @@
 //! Classes of equal keys, and the groups that NotEqual or NullInEither leaves of a class.
 //!
+//! Candidates are dealt by the upper bits of their hashes into parts that fit a core's cache, each part is sorted, and
+//! equal hashes then stand side by side: no table as large as the fleet, no pair of records that is looked at in vain.
+//!
 //! Source: matching reference, sections 5 and 6.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher as _, RandomState};
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
+use rayon::prelude::*;
 
-use super::matcher::Matcher;
-use super::normalise::Normalised;
+use super::condition::Key;
+use super::keys::Candidate;
+use super::plan::PlannedMatcher;
+use super::rows::Texts;
+use super::uuid_key::uuid_key;
 use crate::model::computer::Property;
 
-/// The groups that `matcher` finds in `pool`, each of two or more members in the order of the pool.
-///
-/// Members are indices into `values`. Cost: one hash per candidate, O(pool), never pairs.
-pub(super) fn groups(matcher: &Matcher, values: &[&Normalised], pool: &[usize]) -> Vec<Vec<usize>> {
-    let classed = classes(matcher, values, pool);
-    let classes = classed.chunk_by(|a, b| a.0 == b.0).filter(|class| class.len() > 1);
-    classes
-        .flat_map(|class| {
-            let members: Vec<usize> = class.iter().map(|&(_, member)| member).collect();
-            group(matcher, values, &members)
-        })
-        .collect()
+/// Candidates of a part: as many as a core's second cache holds.
+const PART_CANDIDATES: usize = 1 << 13;
+/// Most bits by which candidates are dealt.
+const PART_BITS_MAX: u32 = 12;
+
+/// Rows of one import and, behind them, of stored devices: node n is row n of the first or else row n - count of the
+/// second.
+pub(super) struct Nodes<'a> {
+    pub(super) records: &'a dyn Texts,
+    /// How many records there are.
+    pub(super) count: u32,
+    /// Not asked where there are no devices.
+    pub(super) devices: &'a dyn Texts,
 }
 
-/// The candidates of `pool`, each behind the number of its class: ascending classes, within them the order of the pool.
-/// Classes are numbered in order of first member, so nothing of the hash table's order shows.
-fn classes(matcher: &Matcher, values: &[&Normalised], pool: &[usize]) -> Vec<(usize, usize)> {
-    struct Class {
-        hash: u64,
-        number: usize,
-        first: usize,
-    }
-    // Values come from strangers: a keyed hash, so that nobody can fill one bucket.
-    let random = RandomState::new();
-    let mut known: HashTable<Class> = HashTable::new();
-    let mut classed = Vec::new();
-    let mut bytes = Vec::new();
-    for &member in pool {
-        let candidate = values[member];
-        if !matcher.admits(candidate) {
-            continue;
+impl Nodes<'_> {
+    fn text(&self, node: u32, property: Property) -> Option<&str> {
+        match node.checked_sub(self.count) {
+            None => self.records.text(node as usize, property),
+            Some(row) => self.devices.text(row as usize, property),
         }
-        bytes.clear();
-        matcher.write_keys(candidate, &mut bytes);
-        let hash = random.hash_one(&bytes);
-        let number = known.len();
-        let same = |class: &Class| class.hash == hash && matcher.same_keys(values[class.first], candidate);
-        let number = match known.entry(hash, same, |class| class.hash) {
-            Entry::Occupied(class) => class.get().number,
-            Entry::Vacant(place) => place.insert(Class { hash, number, first: member }).get().number,
-        };
-        classed.push((number, member));
     }
-    classed.sort_by_key(|&(number, _)| number);
-    classed
 }
 
-/// The groups within one class of equal keys, or within what is left of a group; order of the class is kept.
+/// Groups of nodes, one behind the other.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Groups {
+    nodes: Vec<u32>,
+    ends: Vec<u32>,
+}
+
+impl Groups {
+    fn push(&mut self, group: &[u32]) {
+        self.nodes.extend_from_slice(group);
+        self.ends.push(self.nodes.len() as u32);
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u32]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.nodes[start as usize..*end as usize])
+    }
+}
+
+/// The groups that `matcher` finds among candidates, each of two or more nodes, ascending. Of classes that `wants` does
+/// not want there are none. The order of the groups says nothing.
+///
+/// Cost: one pass to deal the candidates, and a sort of each part.
+pub(super) fn groups(
+    matcher: &PlannedMatcher,
+    nodes: &Nodes<'_>,
+    pieces: Vec<Vec<Candidate>>,
+    wants: &(dyn Fn(&[Candidate]) -> bool + Sync),
+) -> Vec<Groups> {
+    let parts = deal(pieces);
+    let of_part = |mut part: Vec<Candidate>| {
+        part.sort_unstable();
+        let mut groups = Groups::default();
+        let mut class = Vec::new();
+        for run in part.chunk_by(|a, b| a.0 == b.0).filter(|run| run.len() > 1 && wants(run)) {
+            class.clear();
+            class.extend(run.iter().map(|&(_, node)| node));
+            for class in classes(matcher, nodes, &mut class) {
+                group(matcher, nodes, class, &mut groups);
+            }
+        }
+        groups
+    };
+    parts.into_par_iter().map(of_part).collect()
+}
+
+/// Deals candidates by the upper bits of their hashes.
+pub(super) fn deal(pieces: Vec<Vec<Candidate>>) -> Vec<Vec<Candidate>> {
+    let count: usize = pieces.iter().map(Vec::len).sum();
+    let bits = (count / PART_CANDIDATES).checked_ilog2().map_or(0, |bits| bits + 1).min(PART_BITS_MAX);
+    if bits == 0 {
+        return vec![pieces.concat()];
+    }
+    let part_of = |hash: u64| (hash >> (u64::BITS - bits)) as usize;
+    let hands = pieces.len().div_ceil(rayon::current_num_threads() * 2).max(1);
+    let dealt: Vec<Vec<Vec<Candidate>>> = pieces
+        .par_chunks(hands)
+        .map(|pieces| {
+            let mut counts = vec![0; 1 << bits];
+            pieces.iter().flatten().for_each(|&(hash, _)| counts[part_of(hash)] += 1);
+            let mut parts: Vec<Vec<Candidate>> = counts.into_iter().map(Vec::with_capacity).collect();
+            pieces.iter().flatten().for_each(|&candidate| parts[part_of(candidate.0)].push(candidate));
+            parts
+        })
+        .collect();
+    drop(pieces);
+    let joined = |part: usize| dealt.iter().flat_map(|parts| &parts[part]).copied().collect();
+    (0..1 << bits).into_par_iter().map(joined).collect()
+}
+
+/// Splits nodes of one hash into classes of equal keys. Nearly always they are one class; where hashes collide, a sort by
+/// the texts tells them apart, so that collisions made on purpose cost no more than that.
+fn classes<'c>(matcher: &PlannedMatcher, nodes: &Nodes<'_>, run: &'c mut [u32]) -> Vec<&'c [u32]> {
+    let same = |a: u32, b: u32| {
+        let same = |key: &Key| match (nodes.text(a, key.property), nodes.text(b, key.property)) {
+            (Some(a), Some(b)) => key.same_text(a, b),
+            _ => false,
+        };
+        matcher.keys.iter().all(same)
+    };
+    if run[1..].iter().all(|&node| same(run[0], node)) {
+        return vec![run];
+    }
+    let texts = |node: u32| -> Vec<String> {
+        let text = |key: &Key| match nodes.text(node, key.property).unwrap_or_default() {
+            text if key.uuid => uuid_key(text),
+            text => text.to_ascii_lowercase(),
+        };
+        matcher.keys.iter().map(text).collect()
+    };
+    run.sort_by_cached_key(|&node| (texts(node), node));
+    run.chunk_by(|&a, &b| same(a, b)).filter(|class| class.len() > 1).collect()
+}
+
+/// Adds the groups within one class of equal keys, or within what is left of a group; the class is ascending.
 ///
 /// Source: matching reference, section 6.
-pub(super) fn group(matcher: &Matcher, values: &[&Normalised], class: &[usize]) -> Vec<Vec<usize>> {
-    let groups = if let Some(property) = matcher.differs() {
-        vec![differing(property, values, class)]
-    } else if !matcher.null_in_either().is_empty() {
-        null_in_either(matcher.null_in_either(), values, class)
-    } else {
-        vec![class.to_vec()]
-    };
-    groups.into_iter().filter(|group| group.len() > 1).collect()
+pub(super) fn group(matcher: &PlannedMatcher, nodes: &Nodes<'_>, class: &[u32], groups: &mut Groups) {
+    if let Some(property) = matcher.differs {
+        let found = differing(property, nodes, class);
+        if found.len() > 1 {
+            groups.push(&found);
+        }
+    } else if !matcher.null_in_either.is_empty() {
+        let found = null_in_either(&matcher.null_in_either, nodes, class);
+        found.iter().filter(|group| group.len() > 1).for_each(|group| groups.push(group));
+    } else if class.len() > 1 {
+        groups.push(class);
+    }
 }
 
-/// NotEqual: all records with the property set, when at least two of its values differ; the complete multipartite graph
+/// NotEqual: all nodes with the property set, when at least two of its values differ; the complete multipartite graph
 /// is connected.
-fn differing(property: Property, values: &[&Normalised], class: &[usize]) -> Vec<usize> {
-    let set: Vec<usize> = class.iter().copied().filter(|&member| values[member].get(property).is_some()).collect();
-    if all_same(property, values, &set) { Vec::new() } else { set }
+fn differing(property: Property, nodes: &Nodes<'_>, class: &[u32]) -> Vec<u32> {
+    let set: Vec<u32> = class.iter().copied().filter(|&node| nodes.text(node, property).is_some()).collect();
+    if all_same(property, nodes, &set) { Vec::new() } else { set }
 }
 
-/// NullInEither: a record with a set value in a property that is conflicted in the class stays out; of the rest, two are
+/// NullInEither: a node with a set value in a property that is conflicted in the class stays out; of the rest, two are
 /// linked when no property is set in both, and the connected components are the groups.
 ///
 /// "Null in either" is not transitive: joined through a null, two records that contradict each other would be one
 /// device. Here no group ever holds two different values of such a property.
-fn null_in_either(properties: &[Property], values: &[&Normalised], class: &[usize]) -> Vec<Vec<usize>> {
+fn null_in_either(properties: &[Property], nodes: &Nodes<'_>, class: &[u32]) -> Vec<Vec<u32>> {
     let mut conflicted = 0_u32;
     for (place, &property) in properties.iter().enumerate() {
-        conflicted |= u32::from(!all_same(property, values, class)) << place;
+        conflicted |= u32::from(!all_same(property, nodes, class)) << place;
     }
-    // Records with the same mask of set properties behave alike.
-    let mut of_mask: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-    for (place, &member) in class.iter().enumerate() {
-        let is_set = |(bit, &property): (usize, &Property)| u32::from(values[member].get(property).is_some()) << bit;
+    // Nodes with the same mask of set properties behave alike.
+    let mut of_mask: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for &node in class {
+        let is_set = |(bit, &property): (usize, &Property)| u32::from(nodes.text(node, property).is_some()) << bit;
         let mask: u32 = properties.iter().enumerate().map(is_set).sum();
         if mask & conflicted == 0 {
-            of_mask.entry(mask).or_default().push(place);
+            of_mask.entry(mask).or_default().push(node);
         }
     }
     let mut groups = Vec::new();
@@ -108,20 +186,19 @@ fn null_in_either(properties: &[Property], values: &[&Normalised], class: &[usiz
             component.extend(unvisited.extract_if(.., |other| *other & mask == 0));
             next += 1;
         }
-        // Records of one mask that is not all-null have that property set in both: alone they are no group.
+        // Nodes of one mask that is not all-null have that property set in both: alone they are no group.
         if component.len() > 1 || start == 0 {
-            let mut places: Vec<usize> = component.iter().flat_map(|mask| &of_mask[mask]).copied().collect();
-            places.sort_unstable();
-            groups.push(places);
+            let mut group: Vec<u32> = component.iter().flat_map(|mask| &of_mask[mask]).copied().collect();
+            group.sort_unstable();
+            groups.push(group);
         }
     }
-    groups.sort_unstable_by_key(|places| places.first().copied());
-    groups.into_iter().map(|places| places.into_iter().map(|place| class[place]).collect()).collect()
+    groups
 }
 
 /// Whether all set values of a property are the same; a null says nothing.
-fn all_same(property: Property, values: &[&Normalised], members: &[usize]) -> bool {
-    let mut set = members.iter().filter_map(|&member| values[member].get(property));
+fn all_same(property: Property, nodes: &Nodes<'_>, class: &[u32]) -> bool {
+    let mut set = class.iter().filter_map(|&node| nodes.text(node, property));
     let Some(first) = set.next() else { return true };
     set.all(|value| value.eq_ignore_ascii_case(first))
 }
@@ -129,19 +206,33 @@ fn all_same(property: Property, values: &[&Normalised], members: &[usize]) -> bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matching::tests::fixture::{matchers, normalised};
+    use crate::matching::keys::Keys;
+    use crate::matching::normalise::{Placeholders, Record};
+    use crate::matching::plan::Plan;
+    use crate::matching::rows::Records;
+    use crate::matching::tests::fixture::{matchers, record};
 
-    /// Groups of the records that all have the same name; shown as their places in `texts`.
-    fn grouped(rules: &str, texts: &[&str]) -> Vec<Vec<usize>> {
-        let values: Vec<Normalised> = texts.iter().map(|text| normalised(&format!("ComputerName=pc|{text}"))).collect();
-        let values: Vec<&Normalised> = values.iter().collect();
-        let pool: Vec<usize> = (0..values.len()).collect();
-        let matchers = matchers(&[&format!("1: => ComputerName; {rules}")]);
-        let matcher = matchers.iter().next().unwrap();
-        groups(matcher, &values, &pool)
+    /// Groups that one Matcher finds; shown as their places in `texts`, ascending.
+    fn found(matcher: &str, texts: &[&str]) -> Vec<Vec<u32>> {
+        let list: Vec<Record> = (0..).zip(texts).map(|(id, text)| record(id, text)).collect();
+        let (rows, plan) = (Records::new(&list), Plan::new(&matchers(&[matcher])));
+        let keys = Keys::new(&plan, &rows, &Placeholders::default());
+        let nodes = Nodes { records: &rows, count: u32::MAX, devices: &rows };
+        let candidates = keys.candidates(&plan.matchers[0], 0, &|_, _| true, &|_| true);
+        let found = groups(&plan.matchers[0], &nodes, candidates, &|_| true);
+        let mut found: Vec<Vec<u32>> = found.iter().flat_map(Groups::iter).map(<[u32]>::to_vec).collect();
+        found.sort();
+        found
     }
 
-    const NONE: [Vec<usize>; 0] = [];
+    /// Groups of the records that all have the same name.
+    fn grouped(rules: &str, texts: &[&str]) -> Vec<Vec<u32>> {
+        let texts: Vec<String> = texts.iter().map(|text| format!("ComputerName=pc|{text}")).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        found(&format!("1: => ComputerName; {rules}"), &texts)
+    }
+
+    const NONE: [Vec<u32>; 0] = [];
 
     #[test]
     fn without_a_pair_test_the_class_is_the_group() {
@@ -222,14 +313,38 @@ mod tests {
     }
 
     #[test]
-    fn groups_come_in_the_order_of_the_pool_and_leave_candidates_alone_that_share_nothing() {
-        let values: Vec<Normalised> =
-            ["MachineID=b", "MachineID=a", "MachineID=c", "", "MachineID=A", "MachineID=B"].map(normalised).into();
-        let values: Vec<&Normalised> = values.iter().collect();
-        let matchers = matchers(&["1: => MachineID"]);
-        let matcher = matchers.iter().next().unwrap();
-        assert_eq!(groups(matcher, &values, &[0, 1, 2, 3, 4, 5]), [[0, 5], [1, 4]]);
-        assert_eq!(groups(matcher, &values, &[5, 4, 3, 1, 0]), [[5, 0], [4, 1]]);
-        assert_eq!(groups(matcher, &values, &[5, 4, 2]), NONE);
+    fn candidates_that_share_nothing_are_left_alone() {
+        let texts = ["MachineID=b", "MachineID=a", "MachineID=c", "", "MachineID=A", "MachineID=B"];
+        assert_eq!(found("1: => MachineID", &texts), [[0, 5], [1, 4]]);
+        assert_eq!(found("1: => MachineID", &texts[1..4]), NONE);
+    }
+
+    #[test]
+    fn texts_decide_where_hashes_collide() {
+        let list: Vec<Record> = (0..)
+            .zip(["MachineID=b", "MachineID=a", "MachineID=B", "MachineID=c", "MachineID=A", "MachineID=b"])
+            .map(|(id, text)| record(id, text))
+            .collect();
+        let (rows, plan) = (Records::new(&list), Plan::new(&matchers(&["1: => MachineID"])));
+        let nodes = Nodes { records: &rows, count: u32::MAX, devices: &rows };
+        let all_alike = vec![(0..6).map(|node| (7, node)).collect()];
+        let found = groups(&plan.matchers[0], &nodes, all_alike, &|_| true);
+        assert_eq!(found[0].iter().collect::<Vec<_>>(), [&[1, 4][..], &[0, 2, 5]]);
+    }
+
+    #[test]
+    fn many_candidates_are_dealt_into_parts_that_hold_each_of_them_once() {
+        let spread = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let piece = |from: u64| (from..from + 20_000).map(|n| (spread(n), n as u32)).collect();
+        let pieces: Vec<Vec<Candidate>> = [0, 20_000, 40_000].map(piece).into();
+        let parts = deal(pieces);
+        assert_eq!(parts.len(), 8);
+        for (number, part) in parts.iter().enumerate() {
+            assert!(part.iter().all(|&(hash, _)| hash >> 61 == number as u64));
+            assert!(part.len() < 2 * PART_CANDIDATES && part.is_sorted_by_key(|&(_, node)| node));
+        }
+        let mut nodes: Vec<u32> = parts.concat().into_iter().map(|(_, node)| node).collect();
+        nodes.sort_unstable();
+        assert_eq!(nodes, Vec::from_iter(0..60_000));
     }
 }

@@ -6,8 +6,9 @@
 //!
 //! Source: matching reference, section 4.
 
-use super::condition::{Key, Kind, Test};
-use super::normalise::Normalised;
+use std::collections::BTreeSet;
+
+use super::condition::{Kind, Test};
 use crate::formats::matcher_xml::{MatcherElement, Method, Place};
 use crate::model::computer::Property;
 
@@ -55,11 +56,6 @@ pub struct Matcher {
     name: String,
     /// Conditions, then Rules, in file order.
     tests: Vec<Test>,
-    /// The equality keys. Never empty.
-    keys: Vec<Key>,
-    differs: Option<Property>,
-    /// Ascending, each once.
-    null_in_either: Vec<Property>,
 }
 
 impl Matcher {
@@ -71,28 +67,21 @@ impl Matcher {
                 tests.push(Test::new(place, test)?);
             }
         }
-        let (mut keys, mut differs, mut null_in_either) = (Vec::new(), None, Vec::new());
-        for test in &tests {
-            match test.kind {
-                Kind::Alone(_) => {}
-                Kind::Key(key) => keys.push(key),
-                Kind::Differ if differs.is_some() => return Err(MatcherFault::TwoNotEqual),
-                Kind::Differ => differs = Some(test.property),
-                Kind::NullInEither => null_in_either.push(test.property),
-            }
-        }
-        null_in_either.sort_unstable();
-        null_in_either.dedup();
-        if keys.is_empty() {
+        let of_kind = |wanted: fn(&Kind) -> bool| tests.iter().filter(move |test| wanted(&test.kind));
+        if of_kind(|kind| matches!(kind, Kind::Key(_))).next().is_none() {
             return Err(MatcherFault::NoEqualityRule);
         }
-        if differs.is_some() && !null_in_either.is_empty() {
-            return Err(MatcherFault::NotEqualWithNullInEither);
+        let nulls: BTreeSet<Property> = of_kind(|kind| *kind == Kind::NullInEither).map(|test| test.property).collect();
+        match of_kind(|kind| *kind == Kind::Differ).count() {
+            0 => {}
+            1 if nulls.is_empty() => {}
+            1 => return Err(MatcherFault::NotEqualWithNullInEither),
+            _ => return Err(MatcherFault::TwoNotEqual),
         }
-        if null_in_either.len() > NULL_IN_EITHER_MAX {
+        if nulls.len() > NULL_IN_EITHER_MAX {
             return Err(MatcherFault::TooManyNullInEither);
         }
-        Ok(Matcher { order: element.order, name: element.name.clone(), tests, keys, differs, null_in_either })
+        Ok(Matcher { order: element.order, name: element.name.clone(), tests })
     }
 
     /// Lower ones run first.
@@ -108,31 +97,5 @@ impl Matcher {
     /// Its Conditions, then its Rules, in file order.
     pub fn tests(&self) -> &[Test] {
         &self.tests
-    }
-
-    /// The property that must differ within a group.
-    pub(crate) fn differs(&self) -> Option<Property> {
-        self.differs
-    }
-
-    /// The properties that no two linked records may both have set.
-    pub(crate) fn null_in_either(&self) -> &[Property] {
-        &self.null_in_either
-    }
-
-    /// Whether a record meets every one-record test and has all equality properties set.
-    pub(crate) fn admits(&self, values: &Normalised) -> bool {
-        let passes = |test: &Test| test.admits(values) || !test.is_alone();
-        self.keys.iter().all(|key| values.get(key.property).is_some()) && self.tests.iter().all(passes)
-    }
-
-    /// Whether two admitted records have the same equality keys.
-    pub(crate) fn same_keys(&self, a: &Normalised, b: &Normalised) -> bool {
-        self.keys.iter().all(|key| key.same(a, b))
-    }
-
-    /// Appends bytes that are the same for two admitted records with the same equality keys.
-    pub(crate) fn write_keys(&self, values: &Normalised, bytes: &mut Vec<u8>) {
-        self.keys.iter().for_each(|key| key.write(values, bytes));
     }
 }

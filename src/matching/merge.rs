@@ -5,6 +5,7 @@
 use std::cmp::Reverse;
 
 use super::normalise::Record;
+use super::rows::Rows;
 use crate::model::computer::Property;
 use crate::model::device::{DeviceValues, Provenance};
 
@@ -31,6 +32,18 @@ pub fn merge(records: &[&Record], stored: &[&DeviceValues], primary: Option<&str
         }
     }
     merged.into_iter().collect()
+}
+
+/// Rows of one device, the best one first: each property takes the first value that is set.
+pub fn ranked(rows: &dyn Rows, members: &[u32], primary: Option<&str>) -> Vec<u32> {
+    let mut ranked = members.to_vec();
+    if ranked.len() > 1 {
+        ranked.sort_by_key(|&member| {
+            let (source, _) = rows.key(member as usize);
+            (primary != Some(source), Reverse(rows.inventory_date(member as usize)), source, member)
+        });
+    }
+    ranked
 }
 
 /// A value that competes.

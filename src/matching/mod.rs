@@ -5,8 +5,12 @@
 //!                                              ^ group: one hash per candidate, never pairs ^        (merge: values)
 //! ```
 //!
-//! Everything is a function of the records, never of their order: work is done in order of record_id, and what a hash
-//! table holds is taken out in order of first member. Cost of a phase: one pass over the pool per Matcher.
+//! Everything is a function of the records, never of their order: rows ascend by record_id, and which of two hashes is
+//! larger decides nothing but the order of work.
+//!
+//! A phase looks at numbers, not at texts: [`Keys`] has each value folded and hashed once, [`Plan`] has the Matchers as
+//! masks over a row's shape, and candidates are dealt into parts that fit a core's cache and sorted there. Texts are
+//! read again only where two hashes agree. The heads of `keys` and `group` say what that takes.
 //!
 //! Source: Identifying Related Inventory, and the matching reference, whose section numbers the items below give.
 
@@ -16,6 +20,11 @@ pub mod uuid_key;
 pub mod condition;
 pub mod matcher;
 pub mod matchers;
+
+pub mod keys;
+pub mod plan;
+pub mod rows;
+pub mod table;
 
 pub mod forbidden;
 mod group;
@@ -28,15 +37,22 @@ pub mod merge;
 pub mod update;
 
 pub mod explain;
+pub mod explain_record;
+pub mod sentences;
 
 pub use explain::{Explanation, explain_pair};
+pub use explain_record::{RecordExplanation, explain_record};
 pub use forbidden::Forbidden;
+pub use keys::Keys;
 pub use matcher::Matcher;
 pub use matchers::{MatcherError, Matchers, standard_matchers};
-pub use merge::merge;
+pub use merge::{merge, ranked};
 pub use normalise::{Normalised, Placeholders, Record};
-pub use phase1::{MatchedSet, phase1};
-pub use phase2::{Alignment, DuplicateReport, How, Merge, Outcome, phase2};
+pub use phase1::{MatchedSet, MatchedSets, phase1};
+pub use phase2::{Alignment, DuplicateReport, How, Merge, Outcome, Stored, phase2};
+pub use plan::Plan;
+pub use rows::{Devices, RawRows, Records, Rows, StoredDevices, Texts};
+pub use table::{Block, DuplicateRow, KeyedTable, RowHead, Table, TableDevices};
 pub use update::updated_devices;
 
 #[cfg(test)]

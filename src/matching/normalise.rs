@@ -6,6 +6,7 @@
 //! Source: matching reference, section 3.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -18,9 +19,15 @@ use crate::model::device::{Device, RecordKey, StrongKeys};
 ///
 /// Beside the list, a text of four or more copies of one character is a placeholder, and one of punctuation alone.
 /// Source: matching reference, section 3, step 3; the list is configuration, this type's default is its default.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<String>", into = "Vec<String>")]
-pub struct Placeholders(BTreeSet<String>);
+pub struct Placeholders {
+    /// Folded.
+    texts: BTreeSet<String>,
+    /// Per folded first byte: a bit for each length that occurs, the last one for all from 63 bytes on. Nearly every
+    /// value is told from all texts by this alone.
+    lengths: Box<[u64; 256]>,
+}
 
 /// The default list of placeholders, folded.
 const DEFAULT: [&str; 21] = [
@@ -50,12 +57,32 @@ const DEFAULT: [&str; 21] = [
 impl Placeholders {
     /// The placeholders of a configured list; its texts are trimmed and folded as values are.
     pub fn new<S: AsRef<str>>(list: impl IntoIterator<Item = S>) -> Placeholders {
-        Placeholders(list.into_iter().map(|text| trim(text.as_ref()).to_ascii_lowercase()).collect())
+        let texts: BTreeSet<String> = list.into_iter().map(|text| trim(text.as_ref()).to_ascii_lowercase()).collect();
+        let mut lengths = Box::new([0; 256]);
+        for text in &texts {
+            let (first, length) = first_and_length(text);
+            lengths[first] |= length;
+        }
+        Placeholders { texts, lengths }
     }
 
     /// Whether a trimmed value says nothing.
     fn holds(&self, value: &str) -> bool {
-        self.0.contains(&value.to_ascii_lowercase()) || is_one_character(value)
+        let (first, length) = first_and_length(value);
+        let may_be_listed = self.lengths[first] & length != 0;
+        (may_be_listed && self.texts.contains(&value.to_ascii_lowercase())) || is_one_character(value)
+    }
+}
+
+/// The folded first byte of a text, and a bit for its length.
+fn first_and_length(text: &str) -> (usize, u64) {
+    let first = text.as_bytes().first().map_or(0, u8::to_ascii_lowercase);
+    (usize::from(first), 1 << text.len().min(63))
+}
+
+impl fmt::Debug for Placeholders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(&self.texts).finish()
     }
 }
 
@@ -73,7 +100,7 @@ impl From<Vec<String>> for Placeholders {
 
 impl From<Placeholders> for Vec<String> {
     fn from(placeholders: Placeholders) -> Vec<String> {
-        placeholders.0.into_iter().collect()
+        placeholders.texts.into_iter().collect()
     }
 }
 
@@ -82,46 +109,73 @@ impl From<Placeholders> for Vec<String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Normalised(Values);
 
+/// A row's value per property, in the order of [`Property::ALL`]; `None` is null.
+pub type Slots<'a> = [Option<&'a str>; Property::COUNT];
+
+/// Normalises a row in place; afterwards UntrustedSerialNo and ObjectType are set. Cost: one pass, no allocation but
+/// for a value that has first character and length of a listed placeholder.
+pub fn normalise(slots: &mut Slots<'_>, placeholders: &Placeholders) {
+    for slot in slots.iter_mut() {
+        *slot = slot.map(trim).filter(|text| !text.is_empty());
+    }
+    let is_placeholder = |text: &str| placeholders.holds(text);
+    for property in [
+        Property::Manufacturer,
+        Property::ModelNo,
+        Property::HostType,
+        Property::HostID,
+        Property::MachineID,
+        Property::FirmwareSerialNumber,
+        Property::HostIdentifyingNumber,
+        Property::PartitionID,
+        Property::UUID,
+        Property::ILMTAgentID,
+    ] {
+        let slot = &mut slots[property as usize];
+        *slot = slot.filter(|text| !is_placeholder(text));
+    }
+
+    let said_untrusted = slots[Property::UntrustedSerialNo as usize]
+        .is_some_and(|text| ["true", "1", "yes"].iter().any(|yes| text.eq_ignore_ascii_case(yes)));
+    let untrusted = said_untrusted || slots[Property::SerialNo as usize].is_some_and(is_placeholder);
+    slots[Property::UntrustedSerialNo as usize] = Some(if untrusted { "true" } else { "false" });
+
+    // It names the host: Matchers 110 to 140 would otherwise merge all guests of one host.
+    if slots[Property::VMType as usize].is_some() {
+        slots[Property::HostIdentifyingNumber as usize] = None;
+    }
+
+    if slots[Property::ObjectType as usize].is_none() {
+        slots[Property::ObjectType as usize] = Some(object_type(|property| slots[property as usize].is_some(), untrusted));
+    }
+}
+
+/// The keys that a binding remembers of a normalised row. Source: matching reference, section 7, step 5.
+pub fn strong_keys<'a>(value: impl Fn(Property) -> Option<&'a str>) -> StrongKeys {
+    let folded = |property| value(property).map(|text| text.to_ascii_lowercase().into_boxed_str());
+    let is_untrusted = value(Property::UntrustedSerialNo) == Some("true");
+    StrongKeys {
+        firmware_serial_number: folded(Property::FirmwareSerialNumber),
+        trusted_serial_no: folded(Property::SerialNo).filter(|_| !is_untrusted),
+        uuid_key: value(Property::UUID).map(|text| uuid_key(text).into()),
+        machine_id: folded(Property::MachineID),
+        ilmt_agent_id: folded(Property::ILMTAgentID),
+    }
+}
+
 impl Normalised {
-    /// Normalises `values`. Cost: one pass, one allocation per tested value.
+    /// Normalises `values`.
     pub fn new(values: &Values, placeholders: &Placeholders) -> Normalised {
-        let mut slots: [Option<&str>; Property::COUNT] = [None; Property::COUNT];
-        for (property, text) in values.iter() {
-            let text = trim(text);
-            slots[property as usize] = (!text.is_empty()).then_some(text);
-        }
-        let is_placeholder = |text: &str| placeholders.holds(text);
-        for property in [
-            Property::Manufacturer,
-            Property::ModelNo,
-            Property::HostType,
-            Property::HostID,
-            Property::MachineID,
-            Property::FirmwareSerialNumber,
-            Property::HostIdentifyingNumber,
-            Property::PartitionID,
-            Property::UUID,
-            Property::ILMTAgentID,
-        ] {
-            let slot = &mut slots[property as usize];
-            *slot = slot.filter(|text| !is_placeholder(text));
-        }
-
-        let said_untrusted = slots[Property::UntrustedSerialNo as usize]
-            .is_some_and(|text| ["true", "1", "yes"].iter().any(|yes| text.eq_ignore_ascii_case(yes)));
-        let untrusted = said_untrusted || slots[Property::SerialNo as usize].is_some_and(is_placeholder);
-        slots[Property::UntrustedSerialNo as usize] = Some(if untrusted { "true" } else { "false" });
-
-        // It names the host: Matchers 110 to 140 would otherwise merge all guests of one host.
-        if slots[Property::VMType as usize].is_some() {
-            slots[Property::HostIdentifyingNumber as usize] = None;
-        }
-
-        if slots[Property::ObjectType as usize].is_none() {
-            slots[Property::ObjectType as usize] = Some(object_type(&slots, untrusted));
-        }
+        let mut slots: Slots<'_> = [None; Property::COUNT];
+        values.iter().for_each(|(property, text)| slots[property as usize] = Some(text));
+        normalise(&mut slots, placeholders);
         let set = Property::ALL.into_iter().zip(slots);
         Normalised(set.filter_map(|(property, slot)| Some((property, slot?))).collect())
+    }
+
+    /// Values that have been normalised already.
+    pub(super) fn of_normalised<'a>(values: impl Iterator<Item = (Property, &'a str)>) -> Normalised {
+        Normalised(values.collect())
     }
 
     /// A stored device as one record: its merged values, normalised again; ObjectType is not stored, so it is computed.
@@ -142,21 +196,9 @@ impl Normalised {
         &self.0
     }
 
-    /// Whether SerialNo may be shared by unrelated machines.
-    pub fn serial_is_untrusted(&self) -> bool {
-        self.get(Property::UntrustedSerialNo) == Some("true")
-    }
-
     /// The keys that a binding remembers. Source: matching reference, section 7, step 5.
     pub fn strong_keys(&self) -> StrongKeys {
-        let folded = |property| self.get(property).map(|text| text.to_ascii_lowercase().into_boxed_str());
-        StrongKeys {
-            firmware_serial_number: folded(Property::FirmwareSerialNumber),
-            trusted_serial_no: folded(Property::SerialNo).filter(|_| !self.serial_is_untrusted()),
-            uuid_key: self.get(Property::UUID).map(|text| uuid_key(text).into()),
-            machine_id: folded(Property::MachineID),
-            ilmt_agent_id: folded(Property::ILMTAgentID),
-        }
+        strong_keys(|property| self.get(property))
     }
 }
 
@@ -206,10 +248,10 @@ fn is_one_character(text: &str) -> bool {
     }) && copies >= 4
 }
 
-/// Source: matching reference, section 3, step 6; after the placeholders are gone.
-fn object_type(slots: &[Option<&str>; Property::COUNT], untrusted: bool) -> &'static str {
-    let any_set = |properties: &[Property]| properties.iter().any(|&property| slots[property as usize].is_some());
-    let strong = any_set(&[
+/// ObjectType of a row whose source gave none. Source: matching reference, section 3, step 6; after the placeholders are
+/// gone.
+pub(super) fn object_type(is_set: impl Fn(Property) -> bool, is_untrusted: bool) -> &'static str {
+    const STRONG: [Property; 7] = [
         Property::FirmwareSerialNumber,
         Property::MachineID,
         Property::HostID,
@@ -217,10 +259,10 @@ fn object_type(slots: &[Option<&str>; Property::COUNT], untrusted: bool) -> &'st
         Property::UUID,
         Property::ILMTAgentID,
         Property::PartitionID,
-    ]);
-    if strong || (any_set(&[Property::SerialNo]) && !untrusted) {
+    ];
+    if STRONG.into_iter().any(&is_set) || (is_set(Property::SerialNo) && !is_untrusted) {
         "Complete"
-    } else if any_set(&[Property::Manufacturer, Property::ModelNo, Property::HostType]) {
+    } else if [Property::Manufacturer, Property::ModelNo, Property::HostType].into_iter().any(&is_set) {
         "Incomplete"
     } else {
         "Unmatched"
@@ -310,9 +352,10 @@ mod tests {
     fn a_placeholder_serial_stays_but_is_untrusted() {
         let values = normalised(&[(SerialNo, "None"), (UntrustedSerialNo, "false")]);
         assert_eq!(values.get(SerialNo), Some("None"));
-        assert!(values.serial_is_untrusted());
-        assert!(normalised(&[(SerialNo, "....")]).serial_is_untrusted());
-        assert!(!normalised(&[(SerialNo, "S1")]).serial_is_untrusted());
+        let trust = |values: &Normalised| values.get(UntrustedSerialNo).map(str::to_owned);
+        assert_eq!(trust(&values).as_deref(), Some("true"));
+        assert_eq!(trust(&normalised(&[(SerialNo, "....")])).as_deref(), Some("true"));
+        assert_eq!(trust(&normalised(&[(SerialNo, "S1")])).as_deref(), Some("false"));
     }
 
     #[test]

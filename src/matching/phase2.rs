@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::chains::{Chain, Chains, Joined};
 use super::forbidden::Forbidden;
-use super::group::groups;
-use super::matcher::Matcher;
-use super::matchers::Matchers;
-use super::normalise::{Normalised, Placeholders, Record};
-use super::phase1::MatchedSet;
+use super::group::{Nodes, groups};
+use super::keys::{Candidate, Keys};
+use super::normalise::strong_keys;
+use super::phase1::MatchedSets;
+use super::plan::{Plan, PlannedMatcher};
+use super::rows::{Rows, StoredDevices};
 use crate::id::DeviceId;
-use crate::model::device::{Binding, Device};
 
 /// Most devices that one chain of hits merges; above it nothing is merged and a person decides.
 /// Source: matching reference, section 7, step 4 (ServiceNow's default threshold).
@@ -86,172 +86,203 @@ impl Outcome {
     }
 }
 
+/// What is stored, and its keys by the plan of the import.
+#[derive(Clone, Copy)]
+pub struct Stored<'a> {
+    /// The devices.
+    pub devices: &'a dyn StoredDevices,
+    /// Their keys.
+    pub keys: &'a Keys,
+}
+
 /// Aligns the sets of phase 1 with the stored devices.
 ///
 /// Every member of a set is tested, so that a change of the primary source loses no device. Each device takes part as
-/// one record, its stored values normalised with `placeholders`; a device that is an alias takes no part. Cost:
-/// O(members + devices) per Matcher.
+/// one record, its stored values normalised. Cost: for each Matcher one look at the shape of every record of a set that
+/// is not resolved and of every device, and a sort of those that share a key across.
 pub fn phase2(
-    matchers: &Matchers,
-    records: &[Record],
-    sets: &[MatchedSet],
-    devices: &[Device],
-    placeholders: &Placeholders,
+    plan: &Plan,
+    rows: &dyn Rows,
+    keys: &Keys,
+    sets: &MatchedSets,
+    stored: Stored<'_>,
     forbidden: &Forbidden,
 ) -> Outcome {
-    let mut live: Vec<&Device> = devices.iter().filter(|device| device.merged_into.is_none()).collect();
-    live.sort_by_key(|device| device.id);
-    let stored: Vec<Normalised> = live.iter().map(|device| Normalised::of_device(device, placeholders)).collect();
-    // A node is a record or, behind all records, a device.
-    let nodes: Vec<&Normalised> = records.iter().map(|record| &record.values).chain(&stored).collect();
-    let mut fleet = Fleet::new(records, sets, live, forbidden);
-    for matcher in matchers.iter() {
-        fleet.align(matcher, &nodes);
+    let mut alignment = Aligning::new(rows, keys, sets, stored, forbidden);
+    for matcher in &plan.matchers {
+        alignment.align(matcher);
     }
-    fleet.align_by_binding();
-    fleet.outcome()
+    alignment.align_by_binding();
+    alignment.outcome()
 }
 
 /// The state of phase 2. Sets and devices are named by their place, ascending by id.
-struct Fleet<'a> {
-    records: &'a [Record],
-    sets: Vec<&'a MatchedSet>,
-    /// Per record: its set.
-    set_of: Vec<usize>,
-    devices: Vec<&'a Device>,
+struct Aligning<'a> {
+    rows: &'a dyn Rows,
+    keys: &'a Keys,
+    sets: &'a MatchedSets,
+    /// Per row: its set.
+    set_of: Vec<u32>,
+    stored: Stored<'a>,
     forbidden: &'a Forbidden,
-    /// Order in which sets choose: a set with a record of a forbidden pair after those without, the older record first.
-    turn: Vec<usize>,
-    /// Per set: the numbers of its records that are in forbidden pairs.
-    apart: Vec<BTreeSet<usize>>,
+    /// Sets that choose after all others, in this order: those with a record of a forbidden pair, the older record first.
+    last: Vec<u32>,
+    /// Sets of `last`: the numbers of their records that are in forbidden pairs.
+    apart: BTreeMap<u32, BTreeSet<usize>>,
     /// Per device that is not merged: the same of the records bound to it or aligned with it.
-    holds: BTreeMap<usize, BTreeSet<usize>>,
+    holds: BTreeMap<u32, BTreeSet<usize>>,
     /// Per set: its device, once found.
-    found: Vec<Option<(usize, How)>>,
+    found: Vec<Option<(u32, How)>>,
     /// Devices that were merged; the first of them is the winner.
     merged: Joined,
     duplicates: Vec<DuplicateReport>,
 }
 
-impl<'a> Fleet<'a> {
+impl<'a> Aligning<'a> {
     fn new(
-        records: &'a [Record],
-        sets: &'a [MatchedSet],
-        devices: Vec<&'a Device>,
+        rows: &'a dyn Rows,
+        keys: &'a Keys,
+        sets: &'a MatchedSets,
+        stored: Stored<'a>,
         forbidden: &'a Forbidden,
-    ) -> Fleet<'a> {
-        let mut sets: Vec<&MatchedSet> = sets.iter().collect();
-        sets.sort_by_key(|set| set.id(records));
-        let mut turn: Vec<(Option<u64>, usize)> = Vec::with_capacity(sets.len());
-        let mut apart = vec![BTreeSet::new(); sets.len()];
-        let mut imported = BTreeMap::new();
-        let mut set_of = vec![usize::MAX; records.len()];
-        for (place, set) in sets.iter().enumerate() {
-            set.members.iter().for_each(|&member| set_of[member] = place);
-            let mut oldest = None;
-            for record in set.members.iter().map(|&member| &records[member]).filter(|_| !forbidden.is_empty()) {
-                if let Some(number) = forbidden.number_of(record) {
-                    oldest = oldest.or(Some(record.record_id));
-                    apart[place].insert(number);
-                    imported.insert(number, record.record_id);
-                }
-            }
-            turn.push((oldest, place));
+    ) -> Aligning<'a> {
+        let mut set_of = vec![0; rows.count()];
+        for (place, set) in (0..).zip(sets.iter()) {
+            set.members.iter().for_each(|&member| set_of[member as usize] = place);
         }
-        turn.sort_unstable();
-        Fleet {
-            records,
+        let mut last: Vec<(u64, u32)> = Vec::new();
+        let mut apart: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
+        let mut imported = BTreeMap::new();
+        if !forbidden.is_empty() {
+            for row in 0..rows.count() as u32 {
+                let Some(number) = forbidden.number_of(rows, row) else { continue };
+                let (set, record_id) = (set_of[row as usize], rows.record_id(row as usize));
+                // Rows ascend, so the first record of a set is its oldest.
+                if !apart.contains_key(&set) {
+                    last.push((record_id, set));
+                }
+                apart.entry(set).or_default().insert(number);
+                imported.insert(number, record_id);
+            }
+        }
+        last.sort_unstable();
+        Aligning {
+            rows,
+            keys,
             forbidden,
-            turn: turn.into_iter().map(|(_, place)| place).collect(),
+            last: last.into_iter().map(|(_, set)| set).collect(),
             apart,
-            holds: holds(&devices, forbidden, &imported),
-            found: vec![None; sets.len()],
-            merged: Joined::new(devices.len()),
+            holds: holds(stored.devices, forbidden, &imported),
+            found: vec![None; sets.count()],
+            merged: Joined::default(),
             sets,
             set_of,
-            devices,
+            stored,
             duplicates: Vec::new(),
         }
     }
 
     /// Resolves every set that hits a device at this Matcher.
-    fn align(&mut self, matcher: &Matcher, nodes: &[&Normalised]) {
-        let unresolved = self.sets.iter().zip(&self.found).filter(|(_, found)| found.is_none());
-        let mut pool: Vec<usize> = unresolved.flat_map(|(set, _)| &set.members).copied().collect();
-        if pool.is_empty() || self.devices.is_empty() {
+    fn align(&mut self, matcher: &PlannedMatcher) {
+        let count = self.rows.count() as u32;
+        let is_unresolved = |row: usize| self.found[self.set_of[row] as usize].is_none();
+        let members = self.keys.candidates(matcher, 0, &|_, _| true, &is_unresolved);
+        let of_members = Filter::new(&members);
+        let mut candidates = self.stored.keys.candidates(matcher, count, &|_, hash| of_members.may_hold(hash), &|_| true);
+        if candidates.iter().all(Vec::is_empty) {
             return;
         }
-        pool.extend(self.records.len()..nodes.len());
-
+        let of_devices = Filter::new(&candidates);
+        candidates.extend(members.into_iter().map(|mut piece| {
+            piece.retain(|&(hash, _)| of_devices.may_hold(hash));
+            piece
+        }));
+        let nodes = Nodes { records: self.rows, count, devices: self.stored.devices };
+        let crosses = |run: &[Candidate]| run.first().is_some_and(|c| c.1 < count) && run.last().is_some_and(|c| c.1 >= count);
         // Per group that holds both: its devices. And which set is in which group.
-        let mut devices_of = Vec::new();
-        let mut groups_of = vec![Vec::new(); self.sets.len()];
-        for group in groups(matcher, nodes, &pool) {
-            let devices = group.iter().filter_map(|node| node.checked_sub(self.records.len()));
-            let devices: BTreeSet<usize> = devices.map(|device| self.merged.first_of(device)).collect();
-            if devices.is_empty() {
-                continue;
-            }
-            for &set in group.iter().filter_map(|&node| self.set_of.get(node)) {
-                if groups_of[set].last() != Some(&devices_of.len()) {
-                    groups_of[set].push(devices_of.len());
-                }
-            }
-            devices_of.push(devices);
-        }
-
-        let mut chains = Chains::new(self.forbidden, self.devices.len(), self.holds.clone());
-        // Groups whose devices hang together, as far as they may, since an earlier set hit all of them.
-        let mut swept = vec![false; devices_of.len()];
-        for &set in &self.turn {
-            let mut hit = None;
-            for &group in &groups_of[set] {
-                let mut devices = devices_of[group].iter();
-                let with_first = devices.next().is_some_and(|&first| chains.join(&self.apart[set], &mut hit, first));
-                if with_first && swept[group] {
+        let mut devices_of: Vec<Vec<u32>> = Vec::new();
+        let mut hits: Vec<(u32, u32)> = Vec::new();
+        for found in groups(matcher, &nodes, candidates, &crosses) {
+            for group in found.iter() {
+                let (records, devices) = group.split_at(group.partition_point(|&node| node < count));
+                if records.is_empty() || devices.is_empty() {
                     continue;
                 }
-                devices.for_each(|&device| _ = chains.join(&self.apart[set], &mut hit, device));
-                swept[group] |= with_first;
-            }
-            if let Some(device) = hit {
-                chains.close(set, device);
+                let mut devices: Vec<u32> =
+                    devices.iter().map(|&device| self.merged.first_of(device - count)).collect();
+                devices.sort_unstable();
+                devices.dedup();
+                let place = devices_of.len() as u32;
+                hits.extend(records.iter().map(|&row| (self.set_of[row as usize], place)));
+                devices_of.push(devices);
             }
         }
-        for chain in chains.finish() {
-            self.settle(matcher, chain);
+        hits.sort_unstable_by(|a, b| (a.0, &devices_of[a.1 as usize], a.1).cmp(&(b.0, &devices_of[b.1 as usize], b.1)));
+        hits.dedup();
+        self.chain(matcher, &devices_of, &hits);
+    }
+
+    /// `hits` are sets, ascending, each with the groups it is in, ascending by their devices.
+    fn chain(&mut self, matcher: &PlannedMatcher, devices_of: &[Vec<u32>], hits: &[(u32, u32)]) {
+        let mut chains = Chains::new(self.forbidden, self.holds.clone());
+        // Groups whose devices hang together, as far as they may, since an earlier set hit all of them.
+        let mut swept = vec![false; devices_of.len()];
+        let nothing = BTreeSet::new();
+        let mut choose = |groups: &[(u32, u32)], apart: &BTreeSet<usize>| {
+            let mut hit = None;
+            for &(_, group) in groups {
+                let (first, others) = (devices_of[group as usize][0], &devices_of[group as usize][1..]);
+                let with_first = chains.join(apart, &mut hit, first);
+                if with_first && swept[group as usize] {
+                    continue;
+                }
+                others.iter().for_each(|&device| _ = chains.join(apart, &mut hit, device));
+                swept[group as usize] |= with_first;
+            }
+            if let (Some(device), [(set, _), ..]) = (hit, groups) {
+                chains.close(*set, device);
+            }
+        };
+        for groups in hits.chunk_by(|a, b| a.0 == b.0).filter(|groups| !self.apart.contains_key(&groups[0].0)) {
+            choose(groups, &nothing);
         }
+        for set in &self.last {
+            let start = hits.partition_point(|hit| hit.0 < *set);
+            let groups = &hits[start..start + hits[start..].partition_point(|hit| hit.0 == *set)];
+            choose(groups, &self.apart[set]);
+        }
+        chains.finish(|chain| self.settle(matcher, chain));
     }
 
     /// Merges the devices of a chain into the oldest of them, or reports a chain that is too long.
-    fn settle(&mut self, matcher: &Matcher, chain: Chain) {
-        let Chain { devices, mut sets } = chain;
-        if devices.len() > MERGE_DEVICES_MAX {
+    fn settle(&mut self, matcher: &PlannedMatcher, chain: &Chain) {
+        let mut winner = None;
+        if chain.devices.len() > MERGE_DEVICES_MAX {
             self.duplicates.push(DuplicateReport {
-                matcher: matcher.order(),
-                devices: devices.iter().map(|&device| self.devices[device].id).collect(),
-                groups: sets.iter().map(|&(set, _)| self.sets[set].id(self.records)).collect(),
+                matcher: matcher.order,
+                devices: chain.devices.iter().map(|&device| self.stored.devices.id(device as usize)).collect(),
+                groups: chain.sets.iter().map(|&(set, _)| self.sets.get(set as usize).id(self.rows)).collect(),
             });
-        } else if let [winner, losers @ ..] = &devices[..] {
-            losers.iter().for_each(|&loser| self.merge(loser, *winner));
-            sets.iter_mut().for_each(|(_, device)| *device = *winner);
+        } else if let [first, losers @ ..] = &chain.devices[..] {
+            losers.iter().for_each(|&loser| self.merge(loser, *first));
+            winner = Some(*first);
         }
-        for (set, device) in sets {
-            self.resolve(set, device, How::Matcher(matcher.order()));
+        for &(set, smallest) in &chain.sets {
+            self.resolve(set, winner.unwrap_or(smallest), How::Matcher(matcher.order));
         }
     }
 
-    fn merge(&mut self, loser: usize, winner: usize) {
+    fn merge(&mut self, loser: u32, winner: u32) {
         self.merged.join(loser, winner);
         if let Some(held) = self.holds.remove(&loser) {
             self.holds.entry(winner).or_default().extend(held);
         }
     }
 
-    fn resolve(&mut self, set: usize, device: usize, how: How) {
-        self.found[set] = Some((device, how));
-        if !self.apart[set].is_empty() {
-            self.holds.entry(device).or_default().extend(&self.apart[set]);
+    fn resolve(&mut self, set: u32, device: u32, how: How) {
+        self.found[set as usize] = Some((device, how));
+        if let Some(apart) = self.apart.get(&set) {
+            self.holds.entry(device).or_default().extend(apart);
         }
     }
 
@@ -260,28 +291,35 @@ impl<'a> Fleet<'a> {
     /// Without this, a record that no Matcher covers would create a device at every import. A machine that was imaged
     /// anew has another strong key, so its binding no longer counts.
     fn align_by_binding(&mut self) {
-        let mut unresolved = HashMap::new();
-        for (place, set) in self.sets.iter().enumerate().filter(|&(place, _)| self.found[place].is_none()) {
-            for record in set.members.iter().map(|&member| &self.records[member]) {
-                unresolved.insert((&*record.source, &*record.external_id), (place, record));
-            }
+        let mut unresolved: HashMap<(&str, &str), u32> = HashMap::new();
+        for row in (0..self.rows.count()).filter(|&row| self.found[self.set_of[row] as usize].is_none()) {
+            unresolved.insert(self.rows.key(row), row as u32);
         }
-        let mut bound: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
-        for (place, device) in self.devices.iter().enumerate() {
-            for binding in &device.bindings {
-                let key = (&*binding.record.source, &*binding.record.external_id);
-                let Some((set, record)) = unresolved.get(&key) else { continue };
-                if !record.values.strong_keys().contradict(&binding.strong) {
-                    bound.entry(*set).or_default().insert(self.merged.first_of(place));
-                }
-            }
+        if unresolved.is_empty() {
+            return;
         }
-        for set in self.turn.clone() {
-            let Some(devices) = bound.get(&set) else { continue };
-            let allowed = |device: &&usize| {
-                self.holds.get(device).is_none_or(|held| !self.forbidden.part(&self.apart[set], held))
-            };
-            if let Some(&device) = devices.iter().find(allowed) {
+        let mut bound: Vec<(u32, u32)> = Vec::new();
+        let merged = &mut self.merged;
+        self.stored.devices.bindings(&mut |device, place, source, external_id| {
+            let Some(&row) = unresolved.get(&(source, external_id)) else { return };
+            let now = strong_keys(|property| self.rows.text(row as usize, property));
+            if !now.contradict(&self.stored.devices.strong_keys(device, place)) {
+                bound.push((self.set_of[row as usize], merged.first_of(device as u32)));
+            }
+        });
+        bound.sort_unstable();
+        bound.dedup();
+        for devices in bound.chunk_by(|a, b| a.0 == b.0).filter(|devices| !self.apart.contains_key(&devices[0].0)) {
+            let (set, device) = devices[0];
+            self.found[set as usize] = Some((device, How::Binding));
+        }
+        for set in self.last.clone() {
+            let devices = bound.iter().filter(|(own, _)| *own == set).map(|(_, device)| *device);
+            let allowed =
+                |device: &u32| self.holds.get(device).is_none_or(|held| !self.forbidden.part(&self.apart[&set], held));
+            if self.found[set as usize].is_none()
+                && let Some(device) = devices.into_iter().find(allowed)
+            {
                 self.resolve(set, device, How::Binding);
             }
         }
@@ -289,18 +327,42 @@ impl<'a> Fleet<'a> {
 
     fn outcome(mut self) -> Outcome {
         let mut outcome = Outcome { duplicates: self.duplicates, ..Outcome::default() };
+        outcome.sets.reserve_exact(self.sets.count());
+        let id = |device: u32| self.stored.devices.id(device as usize);
         for (set, found) in self.sets.iter().zip(&self.found) {
-            let device = found.map(|(device, _)| self.devices[self.merged.first_of(device)].id);
+            let device = found.map(|(device, _)| id(self.merged.first_of(device)));
             let how = found.map_or(How::New, |(_, how)| how);
-            outcome.sets.push(Alignment { group: set.id(self.records), device, how });
+            outcome.sets.push(Alignment { group: set.id(self.rows), device, how });
         }
-        for (place, loser) in self.devices.iter().enumerate() {
-            let winner = self.merged.first_of(place);
-            if winner != place {
-                outcome.merges.push(Merge { loser: loser.id, winner: self.devices[winner].id });
-            }
-        }
+        let merges = self.merged.joined().into_iter();
+        outcome.merges = merges.map(|(loser, winner)| Merge { loser: id(loser), winner: id(winner) }).collect();
         outcome
+    }
+}
+
+/// Which hashes occur, by one bit each: some that do not occur may seem to.
+struct Filter {
+    bits: Vec<u64>,
+    /// By how much a hash is shifted to name its bit.
+    shift: u32,
+}
+
+impl Filter {
+    fn new(candidates: &[Vec<Candidate>]) -> Filter {
+        let count: usize = candidates.iter().map(Vec::len).sum();
+        // 16 bits a hash: of those that do not occur one in 16 seems to.
+        let log = (count * 16).checked_ilog2().map_or(6, |log| (log + 1).clamp(6, 31));
+        let mut filter = Filter { bits: vec![0; 1 << (log - 6)], shift: u64::BITS - log };
+        for &(hash, _) in candidates.iter().flatten() {
+            let bit = hash >> filter.shift;
+            filter.bits[(bit >> 6) as usize] |= 1 << (bit & 63);
+        }
+        filter
+    }
+
+    fn may_hold(&self, hash: u64) -> bool {
+        let bit = hash >> self.shift;
+        self.bits[(bit >> 6) as usize] >> (bit & 63) & 1 == 1
     }
 }
 
@@ -309,26 +371,27 @@ impl<'a> Fleet<'a> {
 /// Where both records of a pair are bound to one device, one of them has to go, and that is the younger of those being
 /// imported; the other one keeps the device.
 fn holds(
-    devices: &[&Device],
+    devices: &dyn StoredDevices,
     forbidden: &Forbidden,
     imported: &BTreeMap<usize, u64>,
-) -> BTreeMap<usize, BTreeSet<usize>> {
-    let mut holds = BTreeMap::new();
+) -> BTreeMap<u32, BTreeSet<usize>> {
+    let mut holds: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
     if forbidden.is_empty() {
         return holds;
     }
-    for (place, device) in devices.iter().enumerate() {
-        let number = |binding: &Binding| forbidden.number(&binding.record.source, &binding.record.external_id);
-        let mut held: BTreeSet<usize> = device.bindings.iter().filter_map(number).collect();
-        for (a, b) in forbidden.pairs_within(&held) {
+    devices.bindings(&mut |device, _, source, external_id| {
+        if let Some(number) = forbidden.number(source, external_id) {
+            holds.entry(device as u32).or_default().insert(number);
+        }
+    });
+    for held in holds.values_mut() {
+        for (a, b) in forbidden.pairs_within(held) {
             let younger = [a, b].into_iter().filter_map(|n| Some((imported.get(&n)?, n))).max();
             if let Some((_, leaver)) = younger {
                 held.remove(&leaver);
             }
         }
-        if !held.is_empty() {
-            holds.insert(place, held);
-        }
     }
+    holds.retain(|_, held| !held.is_empty());
     holds
 }

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::merge::merge;
 use super::normalise::Record;
-use super::phase1::MatchedSet;
+use super::phase1::{MatchedSet, MatchedSets};
 use super::phase2::{How, Outcome};
+use super::rows::Records;
 use crate::id::DeviceId;
 use crate::model::device::{Binding, Device, DeviceValues, RecordKey};
 
@@ -18,14 +19,14 @@ use crate::model::device::{Binding, Device, DeviceValues, RecordKey};
 /// record that now belongs elsewhere leaves the device it was bound to; the values it gave stay there. A merged device
 /// gives its values and bindings to the winner, and older aliases of it follow.
 pub fn updated_devices(
-    records: &[Record],
-    sets: &[MatchedSet],
+    records: &Records<'_>,
+    sets: &MatchedSets,
     devices: &[Device],
     outcome: &Outcome,
     primary: Option<&str>,
 ) -> Vec<Device> {
     let stored: BTreeMap<DeviceId, &Device> = devices.iter().map(|device| (device.id, device)).collect();
-    let members: BTreeMap<u64, &MatchedSet> = sets.iter().map(|set| (set.id(records), set)).collect();
+    let members: BTreeMap<u64, MatchedSet<'_>> = sets.iter().map(|set| (set.id(records), set)).collect();
     let mut given: BTreeMap<DeviceId, Vec<Given<'_>>> = BTreeMap::new();
     let mut moved: BTreeSet<RecordKey> = BTreeSet::new();
     for aligned in &outcome.sets {
@@ -38,8 +39,8 @@ pub fn updated_devices(
         given
             .entry(device)
             .or_default()
-            .extend(set.members.iter().map(|&member| Given { record: &records[member], matcher }));
-        moved.extend(set.members.iter().map(|&member| records[member].key()));
+            .extend(set.members.iter().map(|&member| Given { record: records.get(member), matcher }));
+        moved.extend(set.members.iter().map(|&member| records.get(member).key()));
     }
     let winners: BTreeMap<DeviceId, DeviceId> =
         outcome.merges.iter().map(|merge| (merge.loser, merge.winner)).collect();

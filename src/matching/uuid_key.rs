@@ -3,26 +3,49 @@
 /// Bytes of a UUID.
 const BYTES: usize = 16;
 
-/// The key of a UUID: `u:` and 32 hexadecimal digits when it is one, else `t:` and the folded text.
+/// What two spellings of one UUID share.
 ///
 /// Only the first three fields swap; a reversal of all 16 bytes is another UUID. Swapping twice gives the original, so
 /// equality of keys is a true equivalence.
 ///
 /// Source: matching reference, section 4 (*UUID key*).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum UuidKey<'a> {
+    /// The smaller of the two byte orders.
+    Bytes([u8; BYTES]),
+    /// A text that is no UUID; compared folded.
+    Text(&'a str),
+}
+
+impl UuidKey<'_> {
+    pub(super) fn of(text: &str) -> UuidKey<'_> {
+        let Some(b) = digits(text) else { return UuidKey::Text(text) };
+        let swapped =
+            [b[3], b[2], b[1], b[0], b[5], b[4], b[7], b[6], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]];
+        UuidKey::Bytes(b.min(swapped))
+    }
+
+    pub(super) fn same(self, other: UuidKey<'_>) -> bool {
+        match (self, other) {
+            (UuidKey::Bytes(a), UuidKey::Bytes(b)) => a == b,
+            (UuidKey::Text(a), UuidKey::Text(b)) => a.eq_ignore_ascii_case(b),
+            _ => false,
+        }
+    }
+}
+
+/// The key of a UUID: `u:` and 32 hexadecimal digits when it is one, else `t:` and the folded text.
 pub fn uuid_key(text: &str) -> String {
-    match digits(text) {
-        Some(bytes) => {
-            let b = bytes;
-            let swapped =
-                [b[3], b[2], b[1], b[0], b[5], b[4], b[7], b[6], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]];
+    match UuidKey::of(text) {
+        UuidKey::Bytes(bytes) => {
             let mut key = String::with_capacity(2 + 2 * BYTES);
             key.push_str("u:");
-            for byte in bytes.min(swapped) {
+            for byte in bytes {
                 key.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[digit as usize])));
             }
             key
         }
-        None => format!("t:{}", text.to_ascii_lowercase()),
+        UuidKey::Text(text) => format!("t:{}", text.to_ascii_lowercase()),
     }
 }
 
@@ -30,8 +53,8 @@ pub fn uuid_key(text: &str) -> String {
 fn digits(text: &str) -> Option<[u8; BYTES]> {
     let mut bytes = [0; BYTES];
     let mut count = 0;
-    for c in text.chars().filter(|c| !matches!(c, '-' | ' ' | '{' | '}')) {
-        let digit = c.to_digit(16)? as u8;
+    for c in text.bytes().filter(|c| !matches!(c, b'-' | b' ' | b'{' | b'}')) {
+        let digit = char::from(c).to_digit(16)? as u8;
         let byte = bytes.get_mut(count / 2)?;
         *byte = *byte << 4 | digit;
         count += 1;

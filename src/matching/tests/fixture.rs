@@ -79,11 +79,33 @@ pub fn matchers(lines: &[&str]) -> Matchers {
     Matchers::load(&xml(lines), None).unwrap()
 }
 
+/// Phase 1 over records in any order.
+pub fn sets_in(matchers: &Matchers, rows: &Records<'_>, forbidden: &Forbidden) -> MatchedSets {
+    let plan = Plan::new(matchers);
+    phase1(&plan, rows, &Keys::new(&plan, rows, &Placeholders::default()), forbidden)
+}
+
+/// Phase 2 of these sets.
+pub fn aligned_in(
+    matchers: &Matchers,
+    rows: &Records<'_>,
+    sets: &MatchedSets,
+    devices: &[Device],
+    forbidden: &Forbidden,
+) -> Outcome {
+    let (plan, placeholders) = (Plan::new(matchers), Placeholders::default());
+    let keys = Keys::new(&plan, rows, &placeholders);
+    let devices = Devices::new(devices, &placeholders);
+    let stored = Stored { devices: &devices, keys: &Keys::new(&plan, &devices, &placeholders) };
+    phase2(&plan, rows, &keys, sets, stored, forbidden)
+}
+
 /// Every set as `matcher: record_ids`, a set of one without a Matcher.
 pub fn sets_of(matchers: &Matchers, records: &[Record], forbidden: &Forbidden) -> Vec<String> {
-    let show = |set: MatchedSet| {
-        let ids: Vec<String> = set.record_ids(records).iter().map(u64::to_string).collect();
+    let rows = Records::new(records);
+    let show = |set: MatchedSet<'_>| {
+        let ids: Vec<String> = set.record_ids(&rows).iter().map(u64::to_string).collect();
         format!("{}{}", set.matcher.map(|order| format!("{order}: ")).unwrap_or_default(), ids.join(" "))
     };
-    phase1(matchers, records, forbidden).into_iter().map(show).collect()
+    sets_in(matchers, &rows, forbidden).iter().map(show).collect()
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proptest::test_runner::RngSeed;
 
-use super::fixture::{forbidden, key, standard};
+use super::fixture::{aligned_in, forbidden, key, sets_in, standard};
 use super::oracle::{self, Fields, Row, Rules, Stored, Written};
 use super::update::import;
 use crate::id::DeviceId;
@@ -187,16 +187,16 @@ fn devices(stored: &[Stored]) -> Vec<Device> {
     stored.iter().map(device).collect()
 }
 
-fn by_ids(sets: &[MatchedSet], records: &[Record]) -> Vec<(BTreeSet<u64>, i64)> {
-    let one = |set: &MatchedSet| (set.record_ids(records).into_iter().collect(), set.matcher.unwrap_or(0));
+fn by_ids(sets: &MatchedSets, rows: &Records<'_>) -> Vec<(BTreeSet<u64>, i64)> {
+    let one = |set: MatchedSet<'_>| (set.record_ids(rows).into_iter().collect(), set.matcher.unwrap_or(0));
     sets.iter().map(one).collect()
 }
 
 /// Runs both phases and shows the outcome as the oracle does.
 fn aligned(matchers: &Matchers, records: &[Record], devices: &[Device]) -> oracle::Aligned {
-    let none = Forbidden::default();
-    let sets = phase1(matchers, records, &none);
-    let outcome = phase2(matchers, records, &sets, devices, &Placeholders::default(), &none);
+    let (none, rows) = (Forbidden::default(), Records::new(records));
+    let sets = sets_in(matchers, &rows, &none);
+    let outcome = aligned_in(matchers, &rows, &sets, devices, &none);
     let how = |how| match how {
         How::Matcher(order) => format!("matcher {order}"),
         How::Binding => "binding".into(),
@@ -250,9 +250,10 @@ proptest! {
     #[test]
     fn phase_1_agrees_with_the_oracle(rows in rows(24), custom in prop::collection::vec(matcher(), 0..4)) {
         let (matchers, rules) = loaded(&custom);
-        let records = records(&rows);
-        let sets = phase1(&matchers, &records, &Forbidden::default());
-        prop_assert_eq!(by_ids(&sets, &records), oracle::phase1(&rules, &rows));
+        let list = records(&rows);
+        let list = Records::new(&list);
+        let sets = sets_in(&matchers, &list, &Forbidden::default());
+        prop_assert_eq!(by_ids(&sets, &list), oracle::phase1(&rules, &rows));
     }
 
     #[test]
@@ -276,27 +277,29 @@ proptest! {
         let of = |place: usize| rows.get(place).map(|row| records(std::slice::from_ref(row))[0].key());
         let apart: Forbidden = pairs.iter().filter_map(|&(a, b)| Some((of(a)?, of(b)?))).collect();
         let run = |rows: &[Row], stored: &[Stored]| {
-            let (records, devices) = (records(rows), devices(stored));
-            let sets = phase1(&standard(), &records, &apart);
-            let mut outcome = phase2(&standard(), &records, &sets, &devices, &Placeholders::default(), &apart);
+            let (list, devices) = (records(rows), devices(stored));
+            let list = Records::new(&list);
+            let sets = sets_in(&standard(), &list, &apart);
+            let mut outcome = aligned_in(&standard(), &list, &sets, &devices, &apart);
             outcome.number_new_devices(DeviceId(1_000));
-            let updated = updated_devices(&records, &sets, &devices, &outcome, Some("a"));
-            (by_ids(&sets, &records), outcome, updated)
+            let updated = updated_devices(&list, &sets, &devices, &outcome, Some("a"));
+            (by_ids(&sets, &list), outcome, updated)
         };
         prop_assert_eq!(run(&rows, &stored), run(&shuffled, &moved));
     }
 
     #[test]
     fn every_record_is_in_exactly_one_set_and_a_set_of_one_has_no_matcher(rows in rows(30)) {
-        let records = records(&rows);
-        let sets = phase1(&standard(), &records, &Forbidden::default());
-        let mut members: Vec<usize> = sets.iter().flat_map(|set| set.members.iter().copied()).collect();
+        let list = records(&rows);
+        let list = Records::new(&list);
+        let sets = sets_in(&standard(), &list, &Forbidden::default());
+        let mut members: Vec<u32> = sets.iter().flat_map(|set| set.members.iter().copied()).collect();
         members.sort_unstable();
-        prop_assert_eq!(members, Vec::from_iter(0..records.len()));
-        for set in &sets {
+        prop_assert_eq!(members, Vec::from_iter(0..rows.len() as u32));
+        for set in sets.iter() {
             prop_assert_eq!(set.members.len() > 1, set.matcher.is_some());
         }
-        prop_assert!(sets.iter().map(|set| set.id(&records)).is_sorted_by(|a, b| a < b));
+        prop_assert!(sets.iter().map(|set| set.id(&list)).is_sorted_by(|a, b| a < b));
     }
 
     #[test]
@@ -367,9 +370,10 @@ proptest! {
         let nulls: Vec<Property> = nulls.map(|test| test.0.parse().unwrap()).collect();
         let matchers = Matchers::load(&xml(std::slice::from_ref(&custom)), None).unwrap();
         let records = records(&rows);
-        for set in phase1(&matchers, &records, &Forbidden::default()) {
+        let list = Records::new(&records);
+        for set in sets_in(&matchers, &list, &Forbidden::default()).iter() {
             for &property in &nulls {
-                let values = set.members.iter().filter_map(|&member| records[member].values.get(property));
+                let values = set.members.iter().filter_map(|&member| list.get(member).values.get(property));
                 let values: BTreeSet<String> = values.map(str::to_ascii_lowercase).collect();
                 prop_assert!(values.len() < 2, "{property}: {:?}", values);
             }
@@ -379,8 +383,10 @@ proptest! {
     #[test]
     fn an_explanation_of_a_joined_pair_names_its_matcher_and_all_before_it(rows in rows(24)) {
         let records = records(&rows);
-        for set in phase1(&standard(), &records, &Forbidden::default()).iter().filter(|set| set.matcher.is_some()) {
-            let [first, second] = [set.members[0], set.members[1]].map(|member| &records[member].values);
+        let list = Records::new(&records);
+        let sets = sets_in(&standard(), &list, &Forbidden::default());
+        for set in sets.iter().filter(|set| set.matcher.is_some()) {
+            let [first, second] = [set.members[0], set.members[1]].map(|member| &list.get(member).values);
             let explanation = explain_pair(&standard(), set.matcher, first, second);
             prop_assert_eq!(explanation.joined.map(|joined| joined.order), set.matcher);
             let before: Vec<i64> = explanation.tried.iter().map(|tried| tried.order).collect();

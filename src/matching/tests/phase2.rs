@@ -7,8 +7,9 @@ use crate::model::device::Device;
 
 /// Aligns and shows: `group -> device how`, then `loser => winner`, then reports.
 fn aligned_by(matchers: &Matchers, records: &[Record], devices: &[Device], forbidden: &Forbidden) -> Vec<String> {
-    let sets = phase1(matchers, records, forbidden);
-    let outcome = phase2(matchers, records, &sets, devices, &Placeholders::default(), forbidden);
+    let rows = Records::new(records);
+    let sets = sets_in(matchers, &rows, forbidden);
+    let outcome = aligned_in(matchers, &rows, &sets, devices, forbidden);
     let mut lines: Vec<String> = Vec::new();
     for set in &outcome.sets {
         let device = set.device.map(|device| format!("{device} ")).unwrap_or_default();
@@ -41,9 +42,10 @@ fn a_hit_updates_the_device_and_no_hit_makes_a_new_one() {
 #[test]
 fn new_devices_are_numbered_by_the_smallest_record_of_their_set() {
     let list = records(&["UUID=a", "MachineID=m", "UUID=b", "MachineID=m"]);
-    let sets = phase1(&standard(), &list, &Forbidden::default());
+    let rows = Records::new(&list);
+    let sets = sets_in(&standard(), &rows, &Forbidden::default());
     let devices = [device(3, "MachineID=m")];
-    let mut outcome = phase2(&standard(), &list, &sets, &devices, &Placeholders::default(), &Forbidden::default());
+    let mut outcome = aligned_in(&standard(), &rows, &sets, &devices, &Forbidden::default());
     assert_eq!(outcome.number_new_devices(DeviceId(40)), DeviceId(42));
     let ids: Vec<_> = outcome.sets.iter().map(|set| (set.group, set.device.unwrap().0, set.how)).collect();
     assert_eq!(ids, [(1, 40, How::New), (2, 3, How::Matcher(30)), (3, 41, How::New)]);
@@ -60,9 +62,13 @@ fn a_stored_device_is_normalised_again_and_its_object_type_computed() {
         ["1 -> 1 200", "2 -> new", "3 -> 3 30"]
     );
     let list = Placeholders::new(["m"]);
-    let one = records(&["MachineID=m"]);
-    let sets = phase1(&standard(), &one, &Forbidden::default());
-    let outcome = phase2(&standard(), &one, &sets, &devices[2..], &list, &Forbidden::default());
+    let (one, plan, none) = (records(&["MachineID=m"]), Plan::new(&standard()), Forbidden::default());
+    let rows = Records::new(&one);
+    let keys = Keys::new(&plan, &rows, &Placeholders::default());
+    let sets = phase1(&plan, &rows, &keys, &none);
+    let fleet = Devices::new(&devices[2..], &list);
+    let stored = Stored { devices: &fleet, keys: &Keys::new(&plan, &fleet, &list) };
+    let outcome = phase2(&plan, &rows, &keys, &sets, stored, &none);
     assert_eq!(outcome.sets[0].how, How::New, "the given placeholders count");
 }
 

@@ -143,7 +143,9 @@ const ROWS: [Row; 18] = [
 
 /// The Matcher that joins two records, if one does.
 fn joining(first: &str, second: &str) -> Option<i64> {
-    let set = phase1(&standard(), &records(&[first, second]), &Forbidden::default()).remove(0);
+    let list = records(&[first, second]);
+    let sets = sets_in(&standard(), &Records::new(&list), &Forbidden::default());
+    let set = sets.get(0);
     assert_eq!(set.matcher.is_some(), set.members.len() == 2);
     set.matcher
 }

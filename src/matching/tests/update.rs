@@ -9,11 +9,12 @@ use crate::model::device::{Device, RecordKey};
 /// Imports `records` into `devices` (which then hold the new state) and returns the changed ids.
 pub fn import(devices: &mut Vec<Device>, records: &[Record], forbidden: &Forbidden, primary: Option<&str>) -> Vec<u64> {
     let matchers = standard();
-    let sets = phase1(&matchers, records, forbidden);
-    let mut outcome = phase2(&matchers, records, &sets, devices, &Placeholders::default(), forbidden);
+    let rows = Records::new(records);
+    let sets = sets_in(&matchers, &rows, forbidden);
+    let mut outcome = aligned_in(&matchers, &rows, &sets, devices, forbidden);
     let next = devices.iter().map(|device| device.id.0 + 1).max().unwrap_or(1);
     outcome.number_new_devices(DeviceId(next));
-    let changed = updated_devices(records, &sets, devices, &outcome, primary);
+    let changed = updated_devices(&rows, &sets, devices, &outcome, primary);
     devices.retain(|device| changed.iter().all(|new| new.id != device.id));
     let ids = changed.iter().map(|device| device.id.0).collect();
     devices.extend(changed);

@@ -3,7 +3,9 @@
 //! It runs over all records of a tenant, so what an import that was cut short has left is put right by the next one.
 //! Source: Identifying Related Inventory; matching reference, sections 5 to 8.
 
-use crate::matching::{Forbidden, Matchers, Merge, Placeholders, Record, phase1, phase2, updated_devices};
+use crate::matching::{
+    Devices, Forbidden, Keys, Matchers, Merge, Placeholders, Plan, Record, Records, Stored, phase1, phase2, updated_devices,
+};
 use crate::model::device::{Device, DeviceFact, RecordKey};
 use crate::model::staged::StagedRecord;
 use crate::model::tenant::TenantState;
@@ -49,10 +51,14 @@ pub fn import(
     let ready: Vec<Record> =
         records.iter().map(|(key, staged)| Record::new(staged.computer(key), &rules.placeholders)).collect();
     let stored: Vec<Device> = devices.iter().map(|fact| fact.device.clone()).collect();
-    let sets = phase1(&rules.matchers, &ready, &rules.forbidden);
-    let mut outcome = phase2(&rules.matchers, &ready, &sets, &stored, &rules.placeholders, &rules.forbidden);
+    let (plan, rows) = (Plan::new(&rules.matchers), Records::new(&ready));
+    let keys = Keys::new(&plan, &rows, &rules.placeholders);
+    let sets = phase1(&plan, &rows, &keys, &rules.forbidden);
+    let fleet = Devices::new(&stored, &rules.placeholders);
+    let of_fleet = Stored { devices: &fleet, keys: &Keys::new(&plan, &fleet, &rules.placeholders) };
+    let mut outcome = phase2(&plan, &rows, &keys, &sets, of_fleet, &rules.forbidden);
     let next_device = outcome.number_new_devices(state.next_device);
-    let mut changed = updated_devices(&ready, &sets, &stored, &outcome, rules.primary.as_deref());
+    let mut changed = updated_devices(&rows, &sets, &stored, &outcome, rules.primary.as_deref());
     changed.retain(|device| {
         let known = stored.binary_search_by_key(&device.id, |known| known.id);
         known.map_or(true, |place| stored[place] != *device)

@@ -1,0 +1,195 @@
+//! The command itself: read, normalise, match, write, and say how long each took.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use muster::matching::explain_record::normalised;
+use muster::matching::{
+    Forbidden, KeyedTable, Keys, MatchedSets, Matchers, Outcome, Placeholders, Plan, RawRows, Rows, Stored, Table,
+    TableDevices, explain_pair, explain_record, phase1, phase2, sentences, standard_matchers,
+};
+use serde_json::json;
+
+use super::reading::{BINDINGS, DEVICES, RECORDS, read_table};
+use super::writing::{write_merged, write_outcome, write_sets};
+use crate::command::{Failure, print_line};
+
+/// Options of `muster match`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct MatchArgs {
+    /// Records: CSV, or NDJSON when the name ends with .ndjson
+    #[arg(long, value_name = "FILE")]
+    records: PathBuf,
+    /// Matchers; by default the 21 standard ones
+    #[arg(long, value_name = "FILE")]
+    matchers: Option<PathBuf>,
+    /// Matchers of your own, merged into the others by their Order
+    #[arg(long, value_name = "FILE")]
+    custom: Option<PathBuf>,
+    /// Stored devices, to align the sets with them
+    #[arg(long, value_name = "FILE")]
+    devices: Option<PathBuf>,
+    /// Records that are bound to the stored devices
+    #[arg(long, value_name = "FILE", requires = "devices")]
+    bindings: Option<PathBuf>,
+    /// Write the sets here, with --devices what becomes of each; by default to stdout
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write the merged values of each set here
+    #[arg(long, value_name = "FILE")]
+    merge_out: Option<PathBuf>,
+    /// Source whose values win
+    #[arg(long, value_name = "SOURCE")]
+    primary: Option<String>,
+    /// Tell why this record is in its set, or alone
+    #[arg(long, value_name = "RECORD_ID")]
+    explain: Option<u64>,
+    /// With --explain: tell why the two records are one device, or not
+    #[arg(long = "with", value_name = "RECORD_ID", requires = "explain")]
+    explain_with: Option<u64>,
+    /// Threads; by default one for each processor
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Print a line of JSON on stderr: records, sets, seconds of each step, peak memory
+    #[arg(long)]
+    timing: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &MatchArgs) -> Result<(), Failure> {
+    let threads = args.threads.map_or(0, usize::from);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| Failure::work(&error))?;
+    pool.install(|| match_files(args))
+}
+
+fn match_files(args: &MatchArgs) -> Result<(), Failure> {
+    let mut clock = Laps::default();
+    let matchers = matchers(args)?;
+    let plan = Plan::new(&matchers);
+    let table = |path: &Path, form| read_table(path, form).map_err(|error| Failure::usage(&error));
+    let records = table(&args.records, &RECORDS)?;
+    let devices = args.devices.as_deref().map(|path| table(path, &DEVICES)).transpose()?;
+    let bindings = args.bindings.as_deref().map(|path| table(path, &BINDINGS)).transpose()?;
+    let (placeholders, forbidden) = (Placeholders::default(), Forbidden::default());
+    let read_s = clock.lap();
+    let keys = Keys::new(&plan, &records, &placeholders);
+    let device_keys = devices.as_ref().map(|devices| Keys::new(&plan, devices, &placeholders));
+    let normalise_s = clock.lap();
+    let rows = KeyedTable { table: &records, keys: &keys };
+    let sets = phase1(&plan, &rows, &keys, &forbidden);
+    let none = Table::default();
+    let outcome = match (&devices, &device_keys) {
+        (Some(devices), Some(device_keys)) => {
+            let keyed = KeyedTable { table: devices, keys: device_keys };
+            let bound = bindings.as_ref().unwrap_or(&none);
+            let stored = TableDevices::new(keyed, bound).map_err(|device| unknown_device(args, device))?;
+            let stored = Stored { devices: &stored, keys: device_keys };
+            Some(phase2(&plan, &rows, &keys, &sets, stored, &forbidden))
+        }
+        _ => None,
+    };
+    let match_s = clock.lap();
+    write(args, &rows, &sets, outcome.as_ref())?;
+    let write_s = clock.lap();
+    if let Some(record_id) = args.explain {
+        let of = |id| records.row_of(id).ok_or_else(|| no_record(args, id));
+        let (row, other) = (of(record_id)?, args.explain_with.map(of).transpose()?);
+        let lines = match other {
+            None => {
+                let explanation = explain_record(&matchers, &plan, &rows, &keys, &sets, &forbidden, row);
+                sentences::of_record(&explanation)
+            }
+            Some(other) => pair(&matchers, &rows, &sets, row, other),
+        };
+        let device = outcome.as_ref().map(|outcome| device_of(&rows, &sets, outcome, row));
+        for line in lines.into_iter().chain(device) {
+            print_line(&line).map_err(|error| Failure::work(&error))?;
+        }
+    }
+    if args.timing {
+        let line = json!({
+            "records": RawRows::count(&records), "sets": sets.count(),
+            "read_s": read_s, "normalise_s": normalise_s, "match_s": match_s, "write_s": write_s,
+            "peak_rss_bytes": peak_rss_bytes(),
+        });
+        eprintln!("{line}");
+    }
+    Ok(())
+}
+
+fn matchers(args: &MatchArgs) -> Result<Matchers, Failure> {
+    let text = |path: &PathBuf| {
+        std::fs::read_to_string(path)
+            .map_err(|error| Failure { text: format!("cannot read the Matchers `{}`: {error}", path.display()), exit: 2 })
+    };
+    let standard = args.matchers.as_ref().map(text).transpose()?;
+    let custom = args.custom.as_ref().map(text).transpose()?;
+    let standard = standard.as_deref().unwrap_or_else(|| standard_matchers());
+    Matchers::load(standard, custom.as_deref()).map_err(|error| Failure::usage(&error))
+}
+
+fn write(args: &MatchArgs, rows: &dyn Rows, sets: &MatchedSets, outcome: Option<&Outcome>) -> Result<(), Failure> {
+    let failed = |error| Failure::work(&error);
+    // An explanation is what was asked for; the table goes where it was sent, and nowhere else.
+    if args.out.is_some() || args.explain.is_none() {
+        match outcome {
+            Some(outcome) => write_outcome(args.out.as_deref(), outcome).map_err(failed)?,
+            None => write_sets(args.out.as_deref(), rows, sets).map_err(failed)?,
+        }
+    }
+    match &args.merge_out {
+        Some(path) => write_merged(path, rows, sets, outcome, args.primary.as_deref()).map_err(failed),
+        None => Ok(()),
+    }
+}
+
+/// Why two records are one device, or not.
+fn pair(matchers: &Matchers, rows: &dyn Rows, sets: &MatchedSets, first: usize, second: usize) -> Vec<String> {
+    let set = sets.iter().find(|set| set.members.contains(&(first as u32)));
+    let joined_by = set.filter(|set| set.members.contains(&(second as u32))).and_then(|set| set.matcher);
+    let explanation = explain_pair(matchers, joined_by, &normalised(rows, first), &normalised(rows, second));
+    let names = [first, second].map(|row| format!("record {}", rows.record_id(row)));
+    sentences::of_pair([&names[0], &names[1]], &explanation)
+}
+
+fn device_of(rows: &dyn Rows, sets: &MatchedSets, outcome: &Outcome, row: usize) -> String {
+    let place = sets.iter().position(|set| set.members.contains(&(row as u32))).unwrap_or_default();
+    sentences::of_alignment(rows.record_id(row), &outcome.sets[place])
+}
+
+fn no_record(args: &MatchArgs, record_id: u64) -> Failure {
+    let file = args.records.display();
+    Failure { text: format!("`{file}` has no record {record_id}: give a record_id that stands there"), exit: 2 }
+}
+
+fn unknown_device(args: &MatchArgs, device: u64) -> Failure {
+    let file = |path: &Option<PathBuf>| path.clone().unwrap_or_default().display().to_string();
+    let (bindings, devices) = (file(&args.bindings), file(&args.devices));
+    Failure { text: format!("`{bindings}` names device {device}, which `{devices}` does not have: give both of one time"), exit: 2 }
+}
+
+/// Seconds between calls.
+struct Laps(Instant);
+
+impl Default for Laps {
+    fn default() -> Laps {
+        Laps(Instant::now())
+    }
+}
+
+impl Laps {
+    fn lap(&mut self) -> f64 {
+        let now = Instant::now();
+        let seconds = now.duration_since(self.0).as_secs_f64();
+        self.0 = now;
+        seconds
+    }
+}
+
+/// Most memory that the process has held at once; 0 where the system does not say.
+fn peak_rss_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|kib| kib.trim().parse::<u64>().ok());
+    kib.unwrap_or_default() * 1024
+}

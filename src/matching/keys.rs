@@ -1,0 +1,188 @@
+//! Keys of many rows: one number for each value that some Matcher compares.
+//!
+//! ```text
+//! chunk of 2^15 rows   shape_of  u32 per row         which Matchers it may take part in, and which keys it has
+//!                      first     u32 per row         where its keys begin
+//!                      keys      u64 per set value   hash of the folded text
+//! ```
+//!
+//! A value is folded and hashed once, however many Matchers compare it. Memory follows the values that are set, not the
+//! columns: 8 bytes a row and 8 for each value; 5 million rows of 9 such values take 400 MB. A shape (which properties are
+//! set, which tests with a text pass) stands for all rows that look the same to the Matchers, some hundreds in a fleet:
+//! whether a Matcher admits a row is one look-up in a table of some hundred bits. Two values with one hash are
+//! compared as texts before anything rests on it.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use rayon::prelude::*;
+use std::hash::{BuildHasher as _, Hasher as _};
+
+use super::condition::Key;
+use super::normalise::{Placeholders, normalise};
+use super::plan::{Plan, PlannedMatcher, Shape};
+use super::rows::RawRows;
+use super::uuid_key::UuidKey;
+
+/// Rows of a chunk.
+const CHUNK_ROWS: usize = 1 << 15;
+
+/// See the module's head.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    shapes: Vec<Shape>,
+    /// Per shape: bit per column of the plan that its rows have a key in.
+    columns: Vec<u64>,
+    chunks: Vec<Chunk>,
+    count: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Chunk {
+    shape_of: Vec<u32>,
+    first: Vec<u32>,
+    keys: Vec<u64>,
+}
+
+/// A row with the hash of what a Matcher compares: rows with equal values have equal hashes.
+pub(super) type Candidate = (u64, u32);
+
+impl Keys {
+    /// Normalises the rows and makes their keys; on all threads of the pool it is called in.
+    pub fn new(plan: &Plan, rows: &dyn RawRows, placeholders: &Placeholders) -> Keys {
+        let count = rows.count();
+        let starts: Vec<usize> = (0..count).step_by(CHUNK_ROWS).collect();
+        let made: Vec<(Chunk, Vec<Shape>)> = starts
+            .par_iter()
+            .map(|&start| Chunk::new(plan, rows, placeholders, start..count.min(start + CHUNK_ROWS)))
+            .collect();
+        let mut known: HashMap<Shape, u32, FixedState> = HashMap::default();
+        let mut shapes = Vec::new();
+        let mut chunks = Vec::with_capacity(made.len());
+        let mut numbers_of = Vec::with_capacity(made.len());
+        for (chunk, own) in made {
+            let number = |shape: &Shape| number(&mut known, &mut shapes, shape);
+            numbers_of.push(own.iter().map(number).collect::<Vec<u32>>());
+            chunks.push(chunk);
+        }
+        chunks.par_iter_mut().zip(&numbers_of).for_each(|(chunk, numbers)| {
+            chunk.shape_of.iter_mut().for_each(|shape| *shape = numbers[*shape as usize]);
+        });
+        let columns = shapes.iter().map(|shape| plan.columns_of(shape)).collect();
+        Keys { shapes, columns, chunks, count }
+    }
+
+    /// How many rows have keys.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn shape(&self, row: usize) -> &Shape {
+        &self.shapes[self.chunks[row / CHUNK_ROWS].shape_of[row % CHUNK_ROWS] as usize]
+    }
+
+    /// The rows that `matcher` admits and `takes` wants, with their hashes; row n is named `offset` + n. In pieces,
+    /// ascending.
+    pub(super) fn candidates(
+        &self,
+        matcher: &PlannedMatcher,
+        offset: u32,
+        takes: &(dyn Fn(usize, u64) -> bool + Sync),
+        is_left: &(dyn Fn(usize) -> bool + Sync),
+    ) -> Vec<Vec<Candidate>> {
+        // Per shape: the places of the Matcher's keys among the row's own, or nothing if it is not admitted.
+        let places: Vec<Option<Vec<u32>>> = self
+            .shapes
+            .iter()
+            .zip(&self.columns)
+            .map(|(shape, own)| matcher.admits(shape).then(|| places(matcher.columns, *own)))
+            .collect();
+        if places.iter().all(Option::is_none) {
+            return Vec::new();
+        }
+        let of_chunk = |(number, chunk): (usize, &Chunk)| {
+            let mut found = Vec::new();
+            for (place, &shape) in chunk.shape_of.iter().enumerate() {
+                let Some(places) = &places[shape as usize] else { continue };
+                let row = number * CHUNK_ROWS + place;
+                if !is_left(row) {
+                    continue;
+                }
+                let keys = &chunk.keys[chunk.first[place] as usize..];
+                let hash = places.iter().fold(0, |hash, &place| combined(hash, keys[place as usize]));
+                if takes(row, hash) {
+                    found.push((hash, offset + row as u32));
+                }
+            }
+            found
+        };
+        self.chunks.par_iter().enumerate().map(of_chunk).collect()
+    }
+}
+
+impl Chunk {
+    /// The shapes it uses are numbered for itself.
+    fn new(
+        plan: &Plan,
+        rows: &dyn RawRows,
+        placeholders: &Placeholders,
+        range: std::ops::Range<usize>,
+    ) -> (Chunk, Vec<Shape>) {
+        let mut chunk = Chunk::default();
+        chunk.shape_of.reserve_exact(range.len());
+        chunk.first.reserve_exact(range.len());
+        let mut known: HashMap<Shape, u32, FixedState> = HashMap::default();
+        let mut shapes: Vec<Shape> = Vec::new();
+        let mut shape = plan.shape(&Default::default());
+        let mut buffer = Vec::new();
+        for row in range {
+            let mut slots = rows.slots(row);
+            normalise(&mut slots, placeholders);
+            plan.shape_into(&slots, &mut shape);
+            chunk.shape_of.push(number(&mut known, &mut shapes, &shape));
+            chunk.first.push(chunk.keys.len() as u32);
+            let values = plan.columns.iter().filter_map(|key| Some((key, slots[key.property as usize]?)));
+            chunk.keys.extend(values.map(|(key, text)| hash(*key, text, &mut buffer)));
+        }
+        chunk.keys.shrink_to_fit();
+        (chunk, shapes)
+    }
+}
+
+/// The number of a shape, which becomes a known one.
+fn number(known: &mut HashMap<Shape, u32, FixedState>, shapes: &mut Vec<Shape>, shape: &Shape) -> u32 {
+    known.get(shape).copied().unwrap_or_else(|| {
+        let number = shapes.len() as u32;
+        known.insert(shape.clone(), number);
+        shapes.push(shape.clone());
+        number
+    })
+}
+
+/// The same number for two values that `key` takes for the same. `buffer` is for folding.
+fn hash(key: Key, text: &str, buffer: &mut Vec<u8>) -> u64 {
+    buffer.clear();
+    match key.uuid.then(|| UuidKey::of(text)) {
+        Some(UuidKey::Bytes(bytes)) => buffer.extend_from_slice(&bytes),
+        _ => {
+            buffer.extend_from_slice(text.as_bytes());
+            buffer.make_ascii_lowercase();
+        }
+    }
+    // Not keyed by chance, so that one input always takes one way. Strangers can therefore make values that collide:
+    // that costs them a sort by text among themselves, and nobody a wrong device.
+    let mut hasher = FixedState::with_seed(0x6d75_7374).build_hasher();
+    hasher.write(buffer);
+    hasher.finish()
+}
+
+/// A hash of hashes, in which order counts.
+fn combined(hash: u64, key: u64) -> u64 {
+    let product = u128::from(hash.rotate_left(29) ^ key) * 0x9e37_79b9_7f4a_7c15;
+    product as u64 ^ (product >> 64) as u64
+}
+
+/// For each column of `wanted`, all of them among `own`: how many of `own` come before it.
+fn places(wanted: u64, own: u64) -> Vec<u32> {
+    let columns = (0..u64::BITS).filter(|column| wanted >> column & 1 == 1);
+    columns.map(|column| (own & ((1 << column) - 1)).count_ones()).collect()
+}

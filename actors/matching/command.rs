@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use muster::matching::explain_record::normalised;
+use muster::matching::file_rows::{BINDINGS, DEVICES, RECORDS};
 use muster::matching::{
     Forbidden, KeyedTable, Keys, MatchedSets, Matchers, Outcome, Placeholders, Plan, RawRows, Rows, Stored, Table,
     TableDevices, explain_pair, explain_record, phase1, phase2, sentences, standard_matchers,
 };
 use serde_json::json;
 
-use super::reading::{BINDINGS, DEVICES, RECORDS, read_table};
+use super::reading::read_table;
 use super::writing::{write_merged, write_outcome, write_sets};
 use crate::command::{Failure, print_line};
 

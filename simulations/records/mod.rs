@@ -3,3 +3,6 @@
 
 pub mod command;
 pub mod fleet;
+
+#[cfg(test)]
+mod tests;

@@ -136,9 +136,9 @@ fn obstacle(
             },
         });
     }
-    let hash = keys.candidates(planned, 0, &|_, _| true, &|other| other == row);
+    let hash = keys.candidates(planned, 0, |_, _| true, |other| other == row);
     let hash = hash.iter().flatten().next().map(|&(hash, _)| hash);
-    let found = keys.candidates(planned, 0, &|_, other| Some(other) == hash, &|other| other != row);
+    let found = keys.candidates(planned, 0, |_, other| Some(other) == hash, |other| other != row);
     let mut same: Vec<usize> = found.iter().flatten().map(|&(_, other)| other as usize).collect();
     same.retain(|&other| same_keys(planned, rows, row, other));
     if same.is_empty() {

@@ -38,6 +38,26 @@ impl Nodes<'_> {
             Some(row) => self.devices.text(row as usize, property),
         }
     }
+
+    fn texts<'s>(&'s self, nodes: &[u32], property: Property, texts: &mut Vec<Option<&'s str>>) {
+        if nodes.iter().all(|&node| node < self.count) {
+            return self.records.texts(nodes, property, texts);
+        }
+        // Records and devices each in one go, then back into their order.
+        let (mut records, mut devices) = (Vec::new(), Vec::new());
+        for &node in nodes {
+            match node.checked_sub(self.count) {
+                None => records.push(node),
+                Some(row) => devices.push(row),
+            }
+        }
+        let (mut of_records, mut of_devices) = (Vec::with_capacity(records.len()), Vec::with_capacity(devices.len()));
+        self.records.texts(&records, property, &mut of_records);
+        self.devices.texts(&devices, property, &mut of_devices);
+        let (mut of_records, mut of_devices) = (of_records.into_iter(), of_devices.into_iter());
+        let next = |&node: &u32| if node < self.count { of_records.next() } else { of_devices.next() };
+        texts.extend(nodes.iter().map(next).map(Option::flatten));
+    }
 }
 
 /// Groups of nodes, one behind the other.
@@ -72,13 +92,20 @@ pub(super) fn groups(
     let parts = deal(pieces);
     let of_part = |mut part: Vec<Candidate>| {
         part.sort_unstable();
-        let mut groups = Groups::default();
-        let mut class = Vec::new();
+        let mut runs = Groups::default();
         for run in part.chunk_by(|a, b| a.0 == b.0).filter(|run| run.len() > 1 && wants(run)) {
-            class.clear();
-            class.extend(run.iter().map(|&(_, node)| node));
-            for class in classes(matcher, nodes, &mut class) {
-                group(matcher, nodes, class, &mut groups);
+            runs.nodes.extend(run.iter().map(|&(_, node)| node));
+            runs.ends.push(runs.nodes.len() as u32);
+        }
+        drop(part);
+        let mut groups = Groups::default();
+        let is_class = same_keys(matcher, nodes, &runs);
+        for (run, is_class) in runs.iter().zip(is_class) {
+            if is_class {
+                group(matcher, nodes, run, &mut groups);
+            } else {
+                let mut run = run.to_vec();
+                classes(matcher, nodes, &mut run).for_each(|class| group(matcher, nodes, class, &mut groups));
             }
         }
         groups
@@ -110,28 +137,42 @@ pub(super) fn deal(pieces: Vec<Vec<Candidate>>) -> Vec<Vec<Candidate>> {
     (0..1 << bits).into_par_iter().map(joined).collect()
 }
 
-/// Splits nodes of one hash into classes of equal keys. Nearly always they are one class; where hashes collide, a sort by
-/// the texts tells them apart, so that collisions made on purpose cost no more than that.
-fn classes<'c>(matcher: &PlannedMatcher, nodes: &Nodes<'_>, run: &'c mut [u32]) -> Vec<&'c [u32]> {
-    let same = |a: u32, b: u32| {
-        let same = |key: &Key| match (nodes.text(a, key.property), nodes.text(b, key.property)) {
-            (Some(a), Some(b)) => key.same_text(a, b),
-            _ => false,
-        };
-        matcher.keys.iter().all(same)
-    };
-    if run[1..].iter().all(|&node| same(run[0], node)) {
-        return vec![run];
+/// For each run of one hash: whether its keys are all the same. Nearly always they are.
+fn same_keys(matcher: &PlannedMatcher, nodes: &Nodes<'_>, runs: &Groups) -> Vec<bool> {
+    let mut same = vec![true; runs.ends.len()];
+    let mut texts = Vec::with_capacity(runs.nodes.len());
+    for key in &matcher.keys {
+        texts.clear();
+        nodes.texts(&runs.nodes, key.property, &mut texts);
+        let mut start = 0;
+        for (same, &end) in same.iter_mut().zip(&runs.ends) {
+            let run = &texts[start..end as usize];
+            let first = run[0];
+            *same &= run[1..].iter().all(|other| matches!((first, other), (Some(a), Some(b)) if key.same_text(a, b)));
+            start = end as usize;
+        }
     }
-    let texts = |node: u32| -> Vec<String> {
-        let text = |key: &Key| match nodes.text(node, key.property).unwrap_or_default() {
-            text if key.uuid => uuid_key(text),
-            text => text.to_ascii_lowercase(),
-        };
-        matcher.keys.iter().map(text).collect()
+    same
+}
+
+/// Splits nodes whose hashes collide into classes of equal keys, by a sort, so that collisions made on purpose cost no
+/// more than that.
+fn classes<'c>(matcher: &PlannedMatcher, nodes: &Nodes<'_>, run: &'c mut [u32]) -> impl Iterator<Item = &'c [u32]> {
+    let text = |node: u32, key: &Key| match nodes.text(node, key.property).unwrap_or_default() {
+        text if key.uuid => uuid_key(text),
+        text => text.to_ascii_lowercase(),
     };
-    run.sort_by_cached_key(|&node| (texts(node), node));
-    run.chunk_by(|&a, &b| same(a, b)).filter(|class| class.len() > 1).collect()
+    let mut keyed: Vec<(Vec<String>, u32)> =
+        run.iter().map(|&node| (matcher.keys.iter().map(|key| text(node, key)).collect(), node)).collect();
+    keyed.sort_unstable();
+    run.iter_mut().zip(&keyed).for_each(|(node, (_, sorted))| *node = *sorted);
+    let lengths: Vec<usize> = keyed.chunk_by(|a, b| a.0 == b.0).map(<[_]>::len).collect();
+    let mut rest: &'c [u32] = run;
+    lengths.into_iter().filter_map(move |length| {
+        let (class, behind) = rest.split_at(length);
+        rest = behind;
+        (class.len() > 1).then_some(class)
+    })
 }
 
 /// Adds the groups within one class of equal keys, or within what is left of a group; the class is ascending.
@@ -218,7 +259,7 @@ mod tests {
         let (rows, plan) = (Records::new(&list), Plan::new(&matchers(&[matcher])));
         let keys = Keys::new(&plan, &rows, &Placeholders::default());
         let nodes = Nodes { records: &rows, count: u32::MAX, devices: &rows };
-        let candidates = keys.candidates(&plan.matchers[0], 0, &|_, _| true, &|_| true);
+        let candidates = keys.candidates(&plan.matchers[0], 0, |_, _| true, |_| true);
         let found = groups(&plan.matchers[0], &nodes, candidates, &|_| true);
         let mut found: Vec<Vec<u32>> = found.iter().flat_map(Groups::iter).map(<[u32]>::to_vec).collect();
         found.sort();

@@ -26,6 +26,8 @@ pub mod plan;
 pub mod rows;
 pub mod table;
 
+pub mod file_rows;
+
 pub mod forbidden;
 mod group;
 pub mod phase1;

@@ -233,11 +233,24 @@ impl Record {
 
 /// Without the bytes 00, 09-0D and 20 at both ends. Unicode's other white space is left alone.
 pub(super) fn trim(text: &str) -> &str {
-    text.trim_matches(|c| matches!(c, '\0' | '\t'..='\r' | ' '))
+    let is_blank = |byte: Option<&u8>| byte.is_some_and(|byte| *byte <= b' ');
+    match (text.as_bytes().first(), text.as_bytes().last()) {
+        // Nearly every value.
+        (first, last) if !is_blank(first) && !is_blank(last) => text,
+        _ => text.trim_matches(|c| matches!(c, '\0' | '\t'..='\r' | ' ')),
+    }
 }
 
 /// Whether a text, without spaces and `- . _ : { }`, is empty or four or more copies of one character.
 fn is_one_character(text: &str) -> bool {
+    // Nearly every value begins with two different letters or digits.
+    if let [first, second, ..] = text.as_bytes()
+        && first.is_ascii_alphanumeric()
+        && second.is_ascii_alphanumeric()
+        && !first.eq_ignore_ascii_case(second)
+    {
+        return false;
+    }
     let mut rest = text.chars().filter(|c| !matches!(c, ' ' | '-' | '.' | '_' | ':' | '{' | '}'));
     let Some(first) = rest.next() else { return true };
     let mut copies = 1;

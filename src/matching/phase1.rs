@@ -90,7 +90,7 @@ pub fn phase1(plan: &Plan, rows: &dyn Rows, keys: &Keys, forbidden: &Forbidden) 
     let mut taken_by = vec![FREE; rows.count()];
     for (place, matcher) in (0..).zip(&plan.matchers) {
         let is_left = |row: usize| taken_by[row] == FREE;
-        let candidates = keys.candidates(matcher, 0, &|_, _| true, &is_left);
+        let candidates = keys.candidates(matcher, 0, |_, _| true, is_left);
         for found in groups(matcher, &nodes, candidates, &|_| true) {
             for group in allowed(matcher, &nodes, rows, forbidden, found).iter() {
                 for &member in group {

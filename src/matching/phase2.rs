@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::chains::{Chain, Chains, Joined};
@@ -185,71 +186,103 @@ impl<'a> Aligning<'a> {
     /// Resolves every set that hits a device at this Matcher.
     fn align(&mut self, matcher: &PlannedMatcher) {
         let count = self.rows.count() as u32;
-        let is_unresolved = |row: usize| self.found[self.set_of[row] as usize].is_none();
-        let members = self.keys.candidates(matcher, 0, &|_, _| true, &is_unresolved);
-        let of_members = Filter::new(&members);
-        let mut candidates = self.stored.keys.candidates(matcher, count, &|_, hash| of_members.may_hold(hash), &|_| true);
-        if candidates.iter().all(Vec::is_empty) {
+        let candidates = self.candidates(matcher);
+        if candidates.is_empty() {
             return;
         }
-        let of_devices = Filter::new(&candidates);
-        candidates.extend(members.into_iter().map(|mut piece| {
-            piece.retain(|&(hash, _)| of_devices.may_hold(hash));
-            piece
-        }));
         let nodes = Nodes { records: self.rows, count, devices: self.stored.devices };
-        let crosses = |run: &[Candidate]| run.first().is_some_and(|c| c.1 < count) && run.last().is_some_and(|c| c.1 >= count);
-        // Per group that holds both: its devices. And which set is in which group.
-        let mut devices_of: Vec<Vec<u32>> = Vec::new();
-        let mut hits: Vec<(u32, u32)> = Vec::new();
+        let crosses =
+            |run: &[Candidate]| run.first().is_some_and(|c| c.1 < count) && run.last().is_some_and(|c| c.1 >= count);
+        let mut hits = Hits::default();
         for found in groups(matcher, &nodes, candidates, &crosses) {
             for group in found.iter() {
                 let (records, devices) = group.split_at(group.partition_point(|&node| node < count));
                 if records.is_empty() || devices.is_empty() {
                     continue;
                 }
-                let mut devices: Vec<u32> =
-                    devices.iter().map(|&device| self.merged.first_of(device - count)).collect();
-                devices.sort_unstable();
-                devices.dedup();
-                let place = devices_of.len() as u32;
-                hits.extend(records.iter().map(|&row| (self.set_of[row as usize], place)));
-                devices_of.push(devices);
+                let devices = devices.iter().map(|&device| self.merged.first_of(device - count));
+                hits.add(records.iter().map(|&row| self.set_of[row as usize]), devices);
             }
         }
-        hits.sort_unstable_by(|a, b| (a.0, &devices_of[a.1 as usize], a.1).cmp(&(b.0, &devices_of[b.1 as usize], b.1)));
-        hits.dedup();
-        self.chain(matcher, &devices_of, &hits);
+        hits.sort();
+        if self.forbidden.is_empty() {
+            self.settle_single_hits(matcher, &mut hits);
+        }
+        self.chain(matcher, &hits);
     }
 
-    /// `hits` are sets, ascending, each with the groups it is in, ascending by their devices.
-    fn chain(&mut self, matcher: &PlannedMatcher, devices_of: &[Vec<u32>], hits: &[(u32, u32)]) {
+    /// The records of sets that are not resolved, and the devices, that `matcher` admits, as far as they may meet.
+    fn candidates(&self, matcher: &PlannedMatcher) -> Vec<Vec<Candidate>> {
+        let count = self.rows.count() as u32;
+        let is_unresolved = |row: usize| self.found[self.set_of[row] as usize].is_none();
+        // The fewer first: of the others only those that may meet them are looked at further.
+        let (mut found, others) = if self.rows.count() <= self.stored.devices.count() {
+            let found = self.keys.candidates(matcher, 0, |_, _| true, is_unresolved);
+            let filter = Filter::new(&found);
+            (found, self.stored.keys.candidates(matcher, count, |_, hash| filter.may_hold(hash), |_| true))
+        } else {
+            let found = self.stored.keys.candidates(matcher, count, |_, _| true, |_| true);
+            let filter = Filter::new(&found);
+            (found, self.keys.candidates(matcher, 0, |_, hash| filter.may_hold(hash), is_unresolved))
+        };
+        if others.iter().all(Vec::is_empty) {
+            return Vec::new();
+        }
+        let filter = Filter::new(&others);
+        found.par_iter_mut().for_each(|piece| piece.retain(|&(hash, _)| filter.may_hold(hash)));
+        found.extend(others);
+        found
+    }
+
+    /// Resolves the sets that hit one device which no set hits together with others: nothing there to merge.
+    fn settle_single_hits(&mut self, matcher: &PlannedMatcher, hits: &mut Hits) {
+        let is_single = |hits: &Hits, of_set: &[Hit]| {
+            of_set.iter().all(|hit| hits.devices(hit.group) == [of_set[0].first])
+        };
+        let mut chained: HashSet<u32> = HashSet::new();
+        for of_set in hits.list.chunk_by(|a, b| a.set == b.set).filter(|of_set| !is_single(hits, of_set)) {
+            of_set.iter().for_each(|hit| chained.extend(hits.devices(hit.group)));
+        }
+        let mut left = Vec::new();
+        for of_set in hits.list.chunk_by(|a, b| a.set == b.set) {
+            if is_single(hits, of_set) && !chained.contains(&of_set[0].first) {
+                self.found[of_set[0].set as usize] = Some((of_set[0].first, How::Matcher(matcher.order)));
+            } else {
+                left.extend_from_slice(of_set);
+            }
+        }
+        hits.list = left;
+    }
+
+    fn chain(&mut self, matcher: &PlannedMatcher, hits: &Hits) {
         let mut chains = Chains::new(self.forbidden, self.holds.clone());
         // Groups whose devices hang together, as far as they may, since an earlier set hit all of them.
-        let mut swept = vec![false; devices_of.len()];
+        let mut swept: HashSet<u32> = HashSet::new();
         let nothing = BTreeSet::new();
-        let mut choose = |groups: &[(u32, u32)], apart: &BTreeSet<usize>| {
-            let mut hit = None;
-            for &(_, group) in groups {
-                let (first, others) = (devices_of[group as usize][0], &devices_of[group as usize][1..]);
-                let with_first = chains.join(apart, &mut hit, first);
-                if with_first && swept[group as usize] {
+        let mut choose = |of_set: &[Hit], apart: &BTreeSet<usize>| {
+            let mut smallest = None;
+            for hit in of_set {
+                let with_first = chains.join(apart, &mut smallest, hit.first);
+                if with_first && swept.contains(&hit.group) {
                     continue;
                 }
-                others.iter().for_each(|&device| _ = chains.join(apart, &mut hit, device));
-                swept[group as usize] |= with_first;
+                let others = &hits.devices(hit.group)[1..];
+                others.iter().for_each(|&device| _ = chains.join(apart, &mut smallest, device));
+                if with_first && !others.is_empty() {
+                    swept.insert(hit.group);
+                }
             }
-            if let (Some(device), [(set, _), ..]) = (hit, groups) {
-                chains.close(*set, device);
+            if let (Some(device), [hit, ..]) = (smallest, of_set) {
+                chains.close(hit.set, device);
             }
         };
-        for groups in hits.chunk_by(|a, b| a.0 == b.0).filter(|groups| !self.apart.contains_key(&groups[0].0)) {
-            choose(groups, &nothing);
+        for of_set in hits.list.chunk_by(|a, b| a.set == b.set).filter(|of_set| !self.apart.contains_key(&of_set[0].set)) {
+            choose(of_set, &nothing);
         }
         for set in &self.last {
-            let start = hits.partition_point(|hit| hit.0 < *set);
-            let groups = &hits[start..start + hits[start..].partition_point(|hit| hit.0 == *set)];
-            choose(groups, &self.apart[set]);
+            let start = hits.list.partition_point(|hit| hit.set < *set);
+            let of_set = &hits.list[start..start + hits.list[start..].partition_point(|hit| hit.set == *set)];
+            choose(of_set, &self.apart[set]);
         }
         chains.finish(|chain| self.settle(matcher, chain));
     }
@@ -337,6 +370,58 @@ impl<'a> Aligning<'a> {
         let merges = self.merged.joined().into_iter();
         outcome.merges = merges.map(|(loser, winner)| Merge { loser: id(loser), winner: id(winner) }).collect();
         outcome
+    }
+}
+
+/// Which sets hit which devices at one Matcher.
+#[derive(Default)]
+struct Hits {
+    /// Ascending by set, then by device.
+    list: Vec<Hit>,
+    /// Devices of the groups behind each other, those of a group ascending.
+    devices: Vec<u32>,
+    ends: Vec<u32>,
+}
+
+/// A set in a group.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Hit {
+    set: u32,
+    /// The first device of the group.
+    first: u32,
+    group: u32,
+}
+
+impl Hits {
+    /// Adds a group; each set comes once for each of its records there.
+    fn add(&mut self, sets: impl Iterator<Item = u32>, devices: impl Iterator<Item = u32>) {
+        let start = self.devices.len();
+        self.devices.extend(devices);
+        let own = &mut self.devices[start..];
+        own.sort_unstable();
+        let first = own[0];
+        // Without doubles: merged devices are one.
+        let mut kept = start + 1;
+        for at in start + 1..self.devices.len() {
+            if self.devices[at] != self.devices[kept - 1] {
+                self.devices[kept] = self.devices[at];
+                kept += 1;
+            }
+        }
+        self.devices.truncate(kept);
+        let group = self.ends.len() as u32;
+        self.ends.push(kept as u32);
+        self.list.extend(sets.map(|set| Hit { set, first, group }));
+    }
+
+    fn sort(&mut self) {
+        self.list.par_sort_unstable();
+        self.list.dedup();
+    }
+
+    fn devices(&self, group: u32) -> &[u32] {
+        let start = group.checked_sub(1).map_or(0, |before| self.ends[before as usize]);
+        &self.devices[start as usize..self.ends[group as usize] as usize]
     }
 }
 

@@ -97,10 +97,10 @@ impl Plan {
         }
     }
 
-    /// Bit per column whose property is set.
+    /// Bit per column that some Matcher which admits the shape compares: no other key of its rows is ever asked for.
     pub(super) fn columns_of(&self, shape: &Shape) -> u64 {
-        let is_set = |(place, key): (usize, &Key)| u64::from(shape.set >> key.property as u32 & 1) << place;
-        self.columns.iter().enumerate().map(is_set).sum()
+        let admitting = self.matchers.iter().filter(|matcher| matcher.admits(shape));
+        admitting.fold(0, |columns, matcher| columns | matcher.columns)
     }
 }
 

@@ -18,6 +18,12 @@ pub trait RawRows: Sync {
 pub trait Texts: Sync {
     /// A normalised value; `None` when it is null.
     fn text(&self, row: usize, property: Property) -> Option<&str>;
+
+    /// The same of many rows that have it set, behind each other. Rows that stand far apart cost a wait for memory each;
+    /// asked for together, those waits overlap.
+    fn texts<'s>(&'s self, rows: &[u32], property: Property, texts: &mut Vec<Option<&'s str>>) {
+        texts.extend(rows.iter().map(|&row| self.text(row as usize, property)));
+    }
 }
 
 /// The records of an import, ascending by record_id, so that the order of the input never shows.

@@ -3,7 +3,8 @@
 //! ```text
 //! block of some MiB of the file   text  the set values behind each other, trimmed
 //!                                 lens  u16 per set value, and one for the external id
-//! row                             40 bytes: record_id, date, place of its text, set values, source, line
+//! place of a row                  16 bytes: its text, its lengths, which values are set; a quarter of a cache line
+//! head of a row                   24 bytes: record_id, date, source, line
 //! ```
 //!
 //! A null takes nothing. Beyond the text itself a row of 10 values takes 62 bytes, keys apart.
@@ -22,7 +23,7 @@ use crate::id::DeviceId;
 use crate::model::computer::Property;
 use crate::model::device::StrongKeys;
 
-/// Bit of `Row::set`: each length takes two places, the lower half first.
+/// Bit of `Place::set`: each length takes two places, the lower half first.
 const WIDE: u32 = 1 << 31;
 
 /// A part of a [`Table`], made on its own from some lines of a file.
@@ -30,15 +31,14 @@ const WIDE: u32 = 1 << 31;
 pub struct Block {
     text: String,
     lens: Vec<u16>,
-    rows: Vec<Row>,
+    places: Vec<Place>,
+    heads: Vec<Head>,
     /// Numbered by the rows of this block.
     sources: Vec<Box<str>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Row {
-    record_id: u64,
-    inventory_date: i64,
+struct Place {
     /// Number of its block, and where its text begins there.
     block: u32,
     text: u32,
@@ -46,6 +46,12 @@ struct Row {
     lens: u32,
     /// Bit per property that is set, and [`WIDE`].
     set: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    id: u64,
+    inventory_date: i64,
     source: u32,
     line: u32,
 }
@@ -73,32 +79,26 @@ impl Block {
 
     /// How many rows it has.
     pub fn count(&self) -> usize {
-        self.rows.len()
+        self.heads.len()
     }
 
     /// Adds a row. Values are trimmed, and empty ones are null.
     pub fn push(&mut self, head: RowHead<'_>, slots: &Slots<'_>) {
-        let mut row = Row {
-            record_id: head.id,
-            inventory_date: head.inventory_date,
-            block: 0,
-            text: self.text.len() as u32,
-            lens: self.lens.len() as u32,
-            set: 0,
-            source: self.source(head.source),
-            line: head.line,
-        };
+        let mut place =
+            Place { block: 0, text: self.text.len() as u32, lens: self.lens.len() as u32, set: 0 };
         let fits = |text: &str| text.len() <= usize::from(u16::MAX);
         if !fits(head.external_id) || !slots.iter().flatten().all(|text| fits(text)) {
-            row.set |= WIDE;
+            place.set |= WIDE;
         }
-        self.add(head.external_id, row.set);
-        for (place, slot) in slots.iter().enumerate() {
+        self.add(head.external_id, place.set);
+        for (property, slot) in slots.iter().enumerate() {
             let Some(text) = slot.map(trim).filter(|text| !text.is_empty()) else { continue };
-            row.set |= 1 << place;
-            self.add(text, row.set);
+            place.set |= 1 << property;
+            self.add(text, place.set);
         }
-        self.rows.push(row);
+        let source = self.source(head.source);
+        self.places.push(place);
+        self.heads.push(Head { id: head.id, inventory_date: head.inventory_date, source, line: head.line });
     }
 
     fn add(&mut self, text: &str, set: u32) {
@@ -111,7 +111,7 @@ impl Block {
 
     /// Nearly every row has the source of the one before it, and there are few.
     fn source(&mut self, source: &str) -> u32 {
-        let last = self.rows.last().map(|row| row.source as usize);
+        let last = self.heads.last().map(|head| head.source as usize);
         let known = last.filter(|&last| *self.sources[last] == *source);
         let known = known.or_else(|| self.sources.iter().position(|known| **known == *source));
         known.unwrap_or_else(|| {
@@ -151,7 +151,8 @@ pub enum DuplicateRow {
 /// Rows of a whole file, ascending by their id, whatever their order in the file.
 #[derive(Debug, Default)]
 pub struct Table {
-    rows: Vec<Row>,
+    places: Vec<Place>,
+    heads: Vec<Head>,
     blocks: Vec<(String, Vec<u16>)>,
     sources: Vec<Box<str>>,
 }
@@ -160,21 +161,25 @@ impl Table {
     /// Puts blocks together; each with the number of lines of the file before it.
     pub fn new(blocks: Vec<(Block, u32)>) -> Table {
         let mut table = Table::default();
-        table.rows.reserve_exact(blocks.iter().map(|(block, _)| block.rows.len()).sum());
+        let count = blocks.iter().map(|(block, _)| block.count()).sum();
+        table.places.reserve_exact(count);
+        table.heads.reserve_exact(count);
         for (number, (mut block, lines_before)) in (0..).zip(blocks) {
             let sources: Vec<u32> = block.sources.iter().map(|source| table.source(source)).collect();
-            table.rows.extend(block.rows.iter().map(|row| Row {
-                block: number,
-                source: sources[row.source as usize],
-                line: row.line + lines_before,
-                ..*row
+            table.places.extend(block.places.iter().map(|place| Place { block: number, ..*place }));
+            table.heads.extend(block.heads.iter().map(|head| Head {
+                source: sources[head.source as usize],
+                line: head.line + lines_before,
+                ..*head
             }));
             block.text.shrink_to_fit();
             block.lens.shrink_to_fit();
             table.blocks.push((block.text, block.lens));
         }
-        if !table.rows.is_sorted_by_key(|row| row.record_id) {
-            table.rows.par_sort_unstable_by_key(|row| (row.record_id, row.line));
+        if !table.heads.is_sorted_by_key(|head| head.id) {
+            let mut rows: Vec<(Head, Place)> = table.heads.into_iter().zip(table.places).collect();
+            rows.par_sort_unstable_by_key(|(head, _)| (head.id, head.line));
+            (table.heads, table.places) = rows.into_iter().unzip();
         }
         table
     }
@@ -189,19 +194,19 @@ impl Table {
 
     /// Finds the first id that two rows have.
     pub fn check_ids(&self) -> Result<(), DuplicateRow> {
-        let same = self.rows.windows(2).find(|pair| pair[0].record_id == pair[1].record_id);
+        let same = self.heads.windows(2).find(|pair| pair[0].id == pair[1].id);
         same.map_or(Ok(()), |pair| {
-            Err(DuplicateRow::Id { id: pair[0].record_id, first: pair[0].line, second: pair[1].line })
+            Err(DuplicateRow::Id { id: pair[0].id, first: pair[0].line, second: pair[1].line })
         })
     }
 
     /// Finds two rows of one source and external id; of several the one that stands first in the file.
     pub fn check_keys(&self) -> Result<(), DuplicateRow> {
         let hashing = FixedState::with_seed(0x6b65_7973);
-        let starts: Vec<usize> = (0..self.rows.len()).step_by(1 << 15).collect();
+        let starts: Vec<usize> = (0..self.count()).step_by(1 << 15).collect();
         let hashes = |&start: &usize| {
-            let rows = start..self.rows.len().min(start + (1 << 15));
-            rows.map(|row| (hashing.hash_one((self.rows[row].source, self.external_id(row))), row as u32)).collect()
+            let rows = start..self.count().min(start + (1 << 15));
+            rows.map(|row| (hashing.hash_one((self.heads[row].source, self.external_id(row))), row as u32)).collect()
         };
         let pieces: Vec<Vec<(u64, u32)>> = starts.par_iter().map(hashes).collect();
         let doubles = |mut part: Vec<(u64, u32)>| {
@@ -209,9 +214,9 @@ impl Table {
             let mut found = Vec::new();
             for run in part.chunk_by(|a, b| a.0 == b.0).filter(|run| run.len() > 1) {
                 let mut run: Vec<u32> = run.iter().map(|&(_, row)| row).collect();
-                run.sort_by_key(|&row| (self.key_of(row), self.rows[row as usize].line));
+                run.sort_by_key(|&row| (self.key_of(row), self.heads[row as usize].line));
                 let same = run.windows(2).filter(|pair| self.key_of(pair[0]) == self.key_of(pair[1]));
-                found.extend(same.map(|pair| (self.rows[pair[1] as usize].line, pair[0], pair[1])));
+                found.extend(same.map(|pair| (self.heads[pair[1] as usize].line, pair[0], pair[1])));
             }
             found
         };
@@ -219,61 +224,70 @@ impl Table {
         doubles.into_iter().min().map_or(Ok(()), |(second, a, b)| {
             let (source, external_id) = self.key(b as usize);
             let (source_name, external_id) = (source.to_owned(), external_id.to_owned());
-            Err(DuplicateRow::Key { source_name, external_id, first: self.rows[a as usize].line, second })
+            Err(DuplicateRow::Key { source_name, external_id, first: self.heads[a as usize].line, second })
         })
     }
 
     fn key_of(&self, row: u32) -> (u32, &str) {
-        (self.rows[row as usize].source, self.external_id(row as usize))
+        (self.heads[row as usize].source, self.external_id(row as usize))
     }
 
     /// How many rows there are.
     pub fn count(&self) -> usize {
-        self.rows.len()
+        self.heads.len()
     }
 
     /// The record_id of a row, or the id of a device.
     pub fn id(&self, row: usize) -> u64 {
-        self.rows[row].record_id
+        self.heads[row].id
     }
 
     /// The row with this id.
     pub fn row_of(&self, id: u64) -> Option<usize> {
-        self.rows.binary_search_by_key(&id, |row| row.record_id).ok()
+        self.heads.binary_search_by_key(&id, |head| head.id).ok()
     }
 
     /// Source and external id.
     pub fn key(&self, row: usize) -> (&str, &str) {
-        (&self.sources[self.rows[row].source as usize], self.external_id(row))
+        (&self.sources[self.heads[row].source as usize], self.external_id(row))
     }
 
     /// Unix seconds.
     pub fn inventory_date(&self, row: usize) -> i64 {
-        self.rows[row].inventory_date
+        self.heads[row].inventory_date
     }
 
     fn external_id(&self, row: usize) -> &str {
-        self.cell(&self.rows[row], 0)
+        let place = &self.places[row];
+        let (text, lens) = &self.blocks[place.block as usize];
+        &text[place.text as usize..place.text as usize + len(lens, place, 0)]
     }
 
     /// The value as it came, trimmed; `None` when it is null.
     fn raw(&self, row: usize, property: Property) -> Option<&str> {
-        let row = &self.rows[row];
-        let bit = 1_u32 << property as u32;
-        (row.set & bit != 0).then(|| self.cell(row, 1 + (row.set & (bit - 1)).count_ones() as usize))
+        let place = &self.places[row];
+        let (start, end) = self.span(place, property);
+        let is_set = place.set >> property as u32 & 1 == 1;
+        is_set.then(|| &self.blocks[place.block as usize].0[start as usize..end as usize])
     }
 
-    fn cell(&self, row: &Row, nth: usize) -> &str {
-        let (text, lens) = &self.blocks[row.block as usize];
-        let start = row.text as usize + (0..nth).map(|before| len(lens, row, before)).sum::<usize>();
-        &text[start..start + len(lens, row, nth)]
+    /// Where a value stands in its block; nothing when it is null.
+    fn span(&self, place: &Place, property: Property) -> (u32, u32) {
+        let bit = 1_u32 << property as u32;
+        if place.set & bit == 0 {
+            return (0, 0);
+        }
+        let (_, lens) = &self.blocks[place.block as usize];
+        let nth = 1 + (place.set & (bit - 1)).count_ones() as usize;
+        let start = place.text as usize + (0..nth).map(|before| len(lens, place, before)).sum::<usize>();
+        (start as u32, (start + len(lens, place, nth)) as u32)
     }
 }
 
 /// Length of the external id (0) or of a set value.
-fn len(lens: &[u16], row: &Row, nth: usize) -> usize {
-    let at = row.lens as usize;
-    if row.set & WIDE == 0 {
+fn len(lens: &[u16], place: &Place, nth: usize) -> usize {
+    let at = place.lens as usize;
+    if place.set & WIDE == 0 {
         usize::from(lens[at + nth])
     } else {
         usize::from(lens[at + 2 * nth]) | usize::from(lens[at + 2 * nth + 1]) << 16
@@ -282,18 +296,18 @@ fn len(lens: &[u16], row: &Row, nth: usize) -> usize {
 
 impl RawRows for Table {
     fn count(&self) -> usize {
-        self.rows.len()
+        self.heads.len()
     }
 
     fn slots(&self, row: usize) -> Slots<'_> {
-        let row = &self.rows[row];
-        let (text, lens) = &self.blocks[row.block as usize];
+        let place = &self.places[row];
+        let (text, lens) = &self.blocks[place.block as usize];
         let mut slots: Slots<'_> = [None; Property::COUNT];
-        let mut start = row.text as usize + len(lens, row, 0);
-        let mut left = row.set & !WIDE;
+        let mut start = place.text as usize + len(lens, place, 0);
+        let mut left = place.set & !WIDE;
         let mut nth = 1;
         while left != 0 {
-            let end = start + len(lens, row, nth);
+            let end = start + len(lens, place, nth);
             slots[left.trailing_zeros() as usize] = Some(&text[start..end]);
             (start, nth, left) = (end, nth + 1, left & (left - 1));
         }
@@ -322,6 +336,18 @@ impl Texts for KeyedTable<'_> {
             _ if is_set(property) => self.table.raw(row, property),
             _ => None,
         }
+    }
+
+    fn texts<'s>(&'s self, rows: &[u32], property: Property, texts: &mut Vec<Option<&'s str>>) {
+        if matches!(property, Property::UntrustedSerialNo | Property::ObjectType) {
+            return texts.extend(rows.iter().map(|&row| self.text(row as usize, property)));
+        }
+        // Short loops, so that a processor has many look-ups under way.
+        let places: Vec<Place> = rows.iter().map(|&row| self.table.places[row as usize]).collect();
+        let spans: Vec<(u32, u32)> = places.iter().map(|place| self.table.span(place, property)).collect();
+        texts.extend(places.iter().zip(spans).map(|(place, (start, end))| {
+            Some(&self.table.blocks[place.block as usize].0[start as usize..end as usize])
+        }));
     }
 }
 

@@ -51,16 +51,46 @@ pub fn uuid_key(text: &str) -> String {
 
 /// The 16 bytes of a text that, without `-`, space and braces, is 32 hexadecimal digits.
 fn digits(text: &str) -> Option<[u8; BYTES]> {
+    // Most texts that are none are too short.
+    if text.len() < 2 * BYTES {
+        return None;
+    }
     let mut bytes = [0; BYTES];
     let mut count = 0;
-    for c in text.bytes().filter(|c| !matches!(c, b'-' | b' ' | b'{' | b'}')) {
-        let digit = char::from(c).to_digit(16)? as u8;
+    for c in text.bytes() {
+        let digit = match VALUES[usize::from(c)] {
+            IGNORED => continue,
+            NONE => return None,
+            digit => digit,
+        };
         let byte = bytes.get_mut(count / 2)?;
         *byte = *byte << 4 | digit;
         count += 1;
     }
     (count == 2 * BYTES).then_some(bytes)
 }
+
+/// No digit, and nothing that may stand between digits.
+const NONE: u8 = 0xff;
+/// May stand between digits.
+const IGNORED: u8 = 0xfe;
+
+/// What each byte is worth as a hexadecimal digit.
+const VALUES: [u8; 256] = {
+    let mut values = [NONE; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        values[byte] = match byte as u8 {
+            digit @ b'0'..=b'9' => digit - b'0',
+            digit @ b'a'..=b'f' => digit - b'a' + 10,
+            digit @ b'A'..=b'F' => digit - b'A' + 10,
+            b'-' | b' ' | b'{' | b'}' => IGNORED,
+            _ => NONE,
+        };
+        byte += 1;
+    }
+    values
+};
 
 #[cfg(test)]
 mod tests {

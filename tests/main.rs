@@ -11,6 +11,7 @@ mod edges;
 mod failover;
 mod healing;
 mod kills;
+mod matching;
 mod misdirected;
 mod outage;
 mod support;

@@ -26,6 +26,14 @@ impl Joined {
         number
     }
 
+    /// The same without shortening the way.
+    pub(super) fn root(&self, mut number: u32) -> u32 {
+        while let Some(&parent) = self.parent.get(&number) {
+            number = parent;
+        }
+        number
+    }
+
     /// Joins the sets of two numbers; returns the smallest number of both.
     pub(super) fn join(&mut self, a: u32, b: u32) -> u32 {
         let (a, b) = (self.first_of(a), self.first_of(b));

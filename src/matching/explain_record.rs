@@ -136,11 +136,10 @@ fn obstacle(
             },
         });
     }
-    let hash = keys.candidates(planned, 0, |_, _| true, |other| other == row);
-    let hash = hash.iter().flatten().next().map(|&(hash, _)| hash);
-    let found = keys.candidates(planned, 0, |_, other| Some(other) == hash, |other| other != row);
-    let mut same: Vec<usize> = found.iter().flatten().map(|&(_, other)| other as usize).collect();
-    same.retain(|&other| same_keys(planned, rows, row, other));
+    let own_key = keys.candidates(planned, 0, |_, _| true, |other| other == row).into_iter().flatten().next();
+    let found = keys.candidates(planned, 0, |_, hash| own_key.is_some_and(|own| own.hash == hash), |other| other != row);
+    let alike = found.iter().flatten().filter(|other| own_key.is_some_and(|own| own.is_like(other)));
+    let same: Vec<usize> = alike.map(|other| other.node as usize).collect();
     if same.is_empty() {
         let value = |key: &super::condition::Key| {
             Some((key.property, own.get(key.property)?.to_owned()))

@@ -1,7 +1,7 @@
 //! Classes of equal keys, and the groups that NotEqual or NullInEither leaves of a class.
 //!
 //! Candidates are dealt by the upper bits of their hashes into parts that fit a core's cache, each part is sorted, and
-//! equal hashes then stand side by side: no table as large as the fleet, no pair of records that is looked at in vain.
+//! equal ones then stand side by side: no table as large as the fleet, no pair of records that is looked at in vain.
 //!
 //! Source: matching reference, sections 5 and 6.
 
@@ -9,11 +9,9 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::condition::Key;
 use super::keys::Candidate;
 use super::plan::PlannedMatcher;
 use super::rows::Texts;
-use super::uuid_key::uuid_key;
 use crate::model::computer::Property;
 
 /// Candidates of a part: as many as a core's second cache holds.
@@ -37,26 +35,6 @@ impl Nodes<'_> {
             None => self.records.text(node as usize, property),
             Some(row) => self.devices.text(row as usize, property),
         }
-    }
-
-    fn texts<'s>(&'s self, nodes: &[u32], property: Property, texts: &mut Vec<Option<&'s str>>) {
-        if nodes.iter().all(|&node| node < self.count) {
-            return self.records.texts(nodes, property, texts);
-        }
-        // Records and devices each in one go, then back into their order.
-        let (mut records, mut devices) = (Vec::new(), Vec::new());
-        for &node in nodes {
-            match node.checked_sub(self.count) {
-                None => records.push(node),
-                Some(row) => devices.push(row),
-            }
-        }
-        let (mut of_records, mut of_devices) = (Vec::with_capacity(records.len()), Vec::with_capacity(devices.len()));
-        self.records.texts(&records, property, &mut of_records);
-        self.devices.texts(&devices, property, &mut of_devices);
-        let (mut of_records, mut of_devices) = (of_records.into_iter(), of_devices.into_iter());
-        let next = |&node: &u32| if node < self.count { of_records.next() } else { of_devices.next() };
-        texts.extend(nodes.iter().map(next).map(Option::flatten));
     }
 }
 
@@ -89,90 +67,43 @@ pub(super) fn groups(
     pieces: Vec<Vec<Candidate>>,
     wants: &(dyn Fn(&[Candidate]) -> bool + Sync),
 ) -> Vec<Groups> {
-    let parts = deal(pieces);
+    let parts = deal(pieces, |candidate: &Candidate| candidate.hash);
     let of_part = |mut part: Vec<Candidate>| {
         part.sort_unstable();
-        let mut runs = Groups::default();
-        for run in part.chunk_by(|a, b| a.0 == b.0).filter(|run| run.len() > 1 && wants(run)) {
-            runs.nodes.extend(run.iter().map(|&(_, node)| node));
-            runs.ends.push(runs.nodes.len() as u32);
-        }
-        drop(part);
         let mut groups = Groups::default();
-        let is_class = same_keys(matcher, nodes, &runs);
-        for (run, is_class) in runs.iter().zip(is_class) {
-            if is_class {
-                group(matcher, nodes, run, &mut groups);
-            } else {
-                let mut run = run.to_vec();
-                classes(matcher, nodes, &mut run).for_each(|class| group(matcher, nodes, class, &mut groups));
-            }
+        let mut class = Vec::new();
+        for run in part.chunk_by(Candidate::is_like).filter(|run| run.len() > 1 && wants(run)) {
+            class.clear();
+            class.extend(run.iter().map(|candidate| candidate.node));
+            group(matcher, nodes, &class, &mut groups);
         }
         groups
     };
     parts.into_par_iter().map(of_part).collect()
 }
 
-/// Deals candidates by the upper bits of their hashes.
-pub(super) fn deal(pieces: Vec<Vec<Candidate>>) -> Vec<Vec<Candidate>> {
+/// Deals items by the upper bits of their hashes.
+pub(super) fn deal<T: Copy + Send + Sync>(pieces: Vec<Vec<T>>, hash_of: impl Fn(&T) -> u64 + Sync) -> Vec<Vec<T>> {
     let count: usize = pieces.iter().map(Vec::len).sum();
     let bits = (count / PART_CANDIDATES).checked_ilog2().map_or(0, |bits| bits + 1).min(PART_BITS_MAX);
     if bits == 0 {
         return vec![pieces.concat()];
     }
-    let part_of = |hash: u64| (hash >> (u64::BITS - bits)) as usize;
+    let part_of = |item: &T| (hash_of(item) >> (u64::BITS - bits)) as usize;
     let hands = pieces.len().div_ceil(rayon::current_num_threads() * 2).max(1);
-    let dealt: Vec<Vec<Vec<Candidate>>> = pieces
+    let dealt: Vec<Vec<Vec<T>>> = pieces
         .par_chunks(hands)
         .map(|pieces| {
             let mut counts = vec![0; 1 << bits];
-            pieces.iter().flatten().for_each(|&(hash, _)| counts[part_of(hash)] += 1);
-            let mut parts: Vec<Vec<Candidate>> = counts.into_iter().map(Vec::with_capacity).collect();
-            pieces.iter().flatten().for_each(|&candidate| parts[part_of(candidate.0)].push(candidate));
+            pieces.iter().flatten().for_each(|item| counts[part_of(item)] += 1);
+            let mut parts: Vec<Vec<T>> = counts.into_iter().map(Vec::with_capacity).collect();
+            pieces.iter().flatten().for_each(|item| parts[part_of(item)].push(*item));
             parts
         })
         .collect();
     drop(pieces);
     let joined = |part: usize| dealt.iter().flat_map(|parts| &parts[part]).copied().collect();
     (0..1 << bits).into_par_iter().map(joined).collect()
-}
-
-/// For each run of one hash: whether its keys are all the same. Nearly always they are.
-fn same_keys(matcher: &PlannedMatcher, nodes: &Nodes<'_>, runs: &Groups) -> Vec<bool> {
-    let mut same = vec![true; runs.ends.len()];
-    let mut texts = Vec::with_capacity(runs.nodes.len());
-    for key in &matcher.keys {
-        texts.clear();
-        nodes.texts(&runs.nodes, key.property, &mut texts);
-        let mut start = 0;
-        for (same, &end) in same.iter_mut().zip(&runs.ends) {
-            let run = &texts[start..end as usize];
-            let first = run[0];
-            *same &= run[1..].iter().all(|other| matches!((first, other), (Some(a), Some(b)) if key.same_text(a, b)));
-            start = end as usize;
-        }
-    }
-    same
-}
-
-/// Splits nodes whose hashes collide into classes of equal keys, by a sort, so that collisions made on purpose cost no
-/// more than that.
-fn classes<'c>(matcher: &PlannedMatcher, nodes: &Nodes<'_>, run: &'c mut [u32]) -> impl Iterator<Item = &'c [u32]> {
-    let text = |node: u32, key: &Key| match nodes.text(node, key.property).unwrap_or_default() {
-        text if key.uuid => uuid_key(text),
-        text => text.to_ascii_lowercase(),
-    };
-    let mut keyed: Vec<(Vec<String>, u32)> =
-        run.iter().map(|&node| (matcher.keys.iter().map(|key| text(node, key)).collect(), node)).collect();
-    keyed.sort_unstable();
-    run.iter_mut().zip(&keyed).for_each(|(node, (_, sorted))| *node = *sorted);
-    let lengths: Vec<usize> = keyed.chunk_by(|a, b| a.0 == b.0).map(<[_]>::len).collect();
-    let mut rest: &'c [u32] = run;
-    lengths.into_iter().filter_map(move |length| {
-        let (class, behind) = rest.split_at(length);
-        rest = behind;
-        (class.len() > 1).then_some(class)
-    })
 }
 
 /// Adds the groups within one class of equal keys, or within what is left of a group; the class is ascending.
@@ -361,24 +292,11 @@ mod tests {
     }
 
     #[test]
-    fn texts_decide_where_hashes_collide() {
-        let list: Vec<Record> = (0..)
-            .zip(["MachineID=b", "MachineID=a", "MachineID=B", "MachineID=c", "MachineID=A", "MachineID=b"])
-            .map(|(id, text)| record(id, text))
-            .collect();
-        let (rows, plan) = (Records::new(&list), Plan::new(&matchers(&["1: => MachineID"])));
-        let nodes = Nodes { records: &rows, count: u32::MAX, devices: &rows };
-        let all_alike = vec![(0..6).map(|node| (7, node)).collect()];
-        let found = groups(&plan.matchers[0], &nodes, all_alike, &|_| true);
-        assert_eq!(found[0].iter().collect::<Vec<_>>(), [&[1, 4][..], &[0, 2, 5]]);
-    }
-
-    #[test]
     fn many_candidates_are_dealt_into_parts_that_hold_each_of_them_once() {
         let spread = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let piece = |from: u64| (from..from + 20_000).map(|n| (spread(n), n as u32)).collect();
-        let pieces: Vec<Vec<Candidate>> = [0, 20_000, 40_000].map(piece).into();
-        let parts = deal(pieces);
+        let piece = |from: u64| -> Vec<(u64, u32)> { (from..from + 20_000).map(|n| (spread(n), n as u32)).collect() };
+        let pieces: Vec<Vec<(u64, u32)>> = [0, 20_000, 40_000].map(piece).into();
+        let parts = deal(pieces, |item| item.0);
         assert_eq!(parts.len(), 8);
         for (number, part) in parts.iter().enumerate() {
             assert!(part.iter().all(|&(hash, _)| hash >> 61 == number as u64));

@@ -4,13 +4,19 @@
 //! chunk of 2^15 rows   shape_of  u32 per row         which Matchers it may take part in, and which keys it has
 //!                      first     u32 per row         where its keys begin
 //!                      keys      u64 per value       hash of the folded text
+//!                      checks    u32 per value       another hash of it
 //! ```
 //!
 //! A shape (which properties are set, which tests with a text pass) stands for all rows that look the same to the
 //! Matchers, some hundreds in a fleet: whether a Matcher admits a row is one look-up in a table of some hundred bits. A
 //! value is folded and hashed once, however many Matchers compare it, and only where one that admits its shape does. So
-//! memory follows the values that are set and asked for, not the columns: 8 bytes a row and 8 for each such value; 5
-//! million rows with 5 of them take 240 MB. Two values with one hash are compared as texts before anything rests on it.
+//! memory follows the values that are set and asked for, not the columns: 8 bytes a row and 12 for each such value; 5
+//! million rows with 5 of them take 340 MB.
+//!
+//! Values are the same when both hashes are, 96 bits together; their texts are not read again, since those stand all
+//! over the memory and every look is a wait. In 5 million rows that 21 Matchers compare, two different values pass for
+//! the same by chance once in some 10^14 imports. Whoever makes such a value on purpose gains nothing that writing the
+//! same value would not give. Decision 070 weighs this against comparing texts.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -41,10 +47,23 @@ struct Chunk {
     shape_of: Vec<u32>,
     first: Vec<u32>,
     keys: Vec<u64>,
+    checks: Vec<u32>,
 }
 
-/// A row with the hash of what a Matcher compares: rows with equal values have equal hashes.
-pub(super) type Candidate = (u64, u32);
+/// Both hashes of what a Matcher compares, and the row. Rows with the same values have the same hashes, others do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Candidate {
+    pub(super) hash: u64,
+    pub(super) check: u32,
+    pub(super) node: u32,
+}
+
+impl Candidate {
+    /// Whether both have the same values.
+    pub(super) fn is_like(&self, other: &Candidate) -> bool {
+        (self.hash, self.check) == (other.hash, other.check)
+    }
+}
 
 impl Keys {
     /// Normalises the rows and makes their keys; on all threads of the pool it is called in.
@@ -107,10 +126,14 @@ impl Keys {
                 if !is_left(row) {
                     continue;
                 }
-                let keys = &chunk.keys[chunk.first[place] as usize..];
-                let hash = places.iter().fold(0, |hash, &place| combined(hash, keys[place as usize]));
+                let first = chunk.first[place] as usize;
+                let (mut hash, mut check) = (0, 0);
+                for &place in places {
+                    hash = combined(hash, chunk.keys[first + place as usize]);
+                    check = combined(u64::from(check), u64::from(chunk.checks[first + place as usize])) as u32;
+                }
                 if takes(row, hash) {
-                    found.push((hash, offset + row as u32));
+                    found.push(Candidate { hash, check, node: offset + row as u32 });
                 }
             }
             found
@@ -132,6 +155,7 @@ impl Chunk {
         chunk.first.reserve_exact(range.len());
         // What is not used of it is given back untouched.
         chunk.keys.reserve_exact(range.len() * plan.columns.len());
+        chunk.checks.reserve_exact(range.len() * plan.columns.len());
         let mut known: HashMap<Shape, u32, FixedState> = HashMap::default();
         let mut shapes: Vec<Shape> = Vec::new();
         // Per shape: what its rows have keys of.
@@ -151,11 +175,14 @@ impl Chunk {
             let mut left = columns[number as usize];
             while left != 0 {
                 let key = plan.columns[left.trailing_zeros() as usize];
-                chunk.keys.push(hash(key, slots[key.property as usize].unwrap_or_default(), &mut buffer));
+                let (hash, check) = hashes(key, slots[key.property as usize].unwrap_or_default(), &mut buffer);
+                chunk.keys.push(hash);
+                chunk.checks.push(check);
                 left &= left - 1;
             }
         }
         chunk.keys.shrink_to_fit();
+        chunk.checks.shrink_to_fit();
         (chunk, shapes)
     }
 }
@@ -170,8 +197,8 @@ fn number(known: &mut HashMap<Shape, u32, FixedState>, shapes: &mut Vec<Shape>, 
     })
 }
 
-/// The same number for two values that `key` takes for the same. `buffer` is for folding.
-fn hash(key: Key, text: &str, buffer: &mut Vec<u8>) -> u64 {
+/// The same numbers for two values that `key` takes for the same. `buffer` is for folding.
+fn hashes(key: Key, text: &str, buffer: &mut Vec<u8>) -> (u64, u32) {
     buffer.clear();
     match key.uuid.then(|| UuidKey::of(text)) {
         Some(UuidKey::Bytes(bytes)) => buffer.extend_from_slice(&bytes),
@@ -180,12 +207,17 @@ fn hash(key: Key, text: &str, buffer: &mut Vec<u8>) -> u64 {
             buffer.make_ascii_lowercase();
         }
     }
-    // Not keyed by chance, so that one input always takes one way. Strangers can therefore make values that collide:
-    // that costs them a sort by text among themselves, and nobody a wrong device.
-    let mut hasher = FixedState::with_seed(0x6d75_7374).build_hasher();
-    hasher.write(buffer);
-    hasher.finish()
+    // Not keyed by chance, so that one input always takes one way.
+    let hash = |seed: u64| {
+        let mut hasher = FixedState::with_seed(seed).build_hasher();
+        hasher.write(buffer);
+        hasher.finish()
+    };
+    (hash(HASH_SEED), hash(CHECK_SEED) as u32)
 }
+
+const HASH_SEED: u64 = 0x6d75_7374_6572_2068;
+const CHECK_SEED: u64 = 0x6368_6563_6b73_2121;
 
 /// A hash of hashes, in which order counts.
 fn combined(hash: u64, key: u64) -> u64 {

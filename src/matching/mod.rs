@@ -9,8 +9,8 @@
 //! larger decides nothing but the order of work.
 //!
 //! A phase looks at numbers, not at texts: [`Keys`] has each value folded and hashed once, [`Plan`] has the Matchers as
-//! masks over a row's shape, and candidates are dealt into parts that fit a core's cache and sorted there. Texts are
-//! read again only where two hashes agree. The heads of `keys` and `group` say what that takes.
+//! masks over a row's shape, and candidates are dealt into parts that fit a core's cache and sorted there. The heads of
+//! `keys` and `group` say what that takes.
 //!
 //! Source: Identifying Related Inventory, and the matching reference, whose section numbers the items below give.
 

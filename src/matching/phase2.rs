@@ -3,8 +3,10 @@
 //! Source: matching reference, section 7.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher as _;
 
-use hashbrown::{HashMap, HashSet};
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +136,8 @@ struct Aligning<'a> {
     holds: BTreeMap<u32, BTreeSet<usize>>,
     /// Per set: its device, once found.
     found: Vec<Option<(u32, How)>>,
+    /// Per row: whether its set has no device yet.
+    is_left: Vec<bool>,
     /// Devices that were merged; the first of them is the winner.
     merged: Joined,
     duplicates: Vec<DuplicateReport>,
@@ -175,6 +179,7 @@ impl<'a> Aligning<'a> {
             apart,
             holds: holds(stored.devices, forbidden, &imported),
             found: vec![None; sets.count()],
+            is_left: vec![true; rows.count()],
             merged: Joined::default(),
             sets,
             set_of,
@@ -192,7 +197,7 @@ impl<'a> Aligning<'a> {
         }
         let nodes = Nodes { records: self.rows, count, devices: self.stored.devices };
         let crosses =
-            |run: &[Candidate]| run.first().is_some_and(|c| c.1 < count) && run.last().is_some_and(|c| c.1 >= count);
+            |run: &[Candidate]| run.first().is_some_and(|c| c.node < count) && run.last().is_some_and(|c| c.node >= count);
         let mut hits = Hits::default();
         for found in groups(matcher, &nodes, candidates, &crosses) {
             for group in found.iter() {
@@ -214,22 +219,22 @@ impl<'a> Aligning<'a> {
     /// The records of sets that are not resolved, and the devices, that `matcher` admits, as far as they may meet.
     fn candidates(&self, matcher: &PlannedMatcher) -> Vec<Vec<Candidate>> {
         let count = self.rows.count() as u32;
-        let is_unresolved = |row: usize| self.found[self.set_of[row] as usize].is_none();
+        let is_unresolved = |row: usize| self.is_left[row];
         // The fewer first: of the others only those that may meet them are looked at further.
         let (mut found, others) = if self.rows.count() <= self.stored.devices.count() {
             let found = self.keys.candidates(matcher, 0, |_, _| true, is_unresolved);
-            let filter = Filter::new(&found);
+            let filter = Filter::of(&found);
             (found, self.stored.keys.candidates(matcher, count, |_, hash| filter.may_hold(hash), |_| true))
         } else {
             let found = self.stored.keys.candidates(matcher, count, |_, _| true, |_| true);
-            let filter = Filter::new(&found);
+            let filter = Filter::of(&found);
             (found, self.keys.candidates(matcher, 0, |_, hash| filter.may_hold(hash), is_unresolved))
         };
         if others.iter().all(Vec::is_empty) {
             return Vec::new();
         }
-        let filter = Filter::new(&others);
-        found.par_iter_mut().for_each(|piece| piece.retain(|&(hash, _)| filter.may_hold(hash)));
+        let filter = Filter::of(&others);
+        found.par_iter_mut().for_each(|piece| piece.retain(|candidate| filter.may_hold(candidate.hash)));
         found.extend(others);
         found
     }
@@ -246,7 +251,7 @@ impl<'a> Aligning<'a> {
         let mut left = Vec::new();
         for of_set in hits.list.chunk_by(|a, b| a.set == b.set) {
             if is_single(hits, of_set) && !chained.contains(&of_set[0].first) {
-                self.found[of_set[0].set as usize] = Some((of_set[0].first, How::Matcher(matcher.order)));
+                self.resolve(of_set[0].set, of_set[0].first, How::Matcher(matcher.order));
             } else {
                 left.extend_from_slice(of_set);
             }
@@ -314,6 +319,7 @@ impl<'a> Aligning<'a> {
 
     fn resolve(&mut self, set: u32, device: u32, how: How) {
         self.found[set as usize] = Some((device, how));
+        self.sets.get(set as usize).members.iter().for_each(|&member| self.is_left[member as usize] = false);
         if let Some(apart) = self.apart.get(&set) {
             self.holds.entry(device).or_default().extend(apart);
         }
@@ -324,22 +330,33 @@ impl<'a> Aligning<'a> {
     /// Without this, a record that no Matcher covers would create a device at every import. A machine that was imaged
     /// anew has another strong key, so its binding no longer counts.
     fn align_by_binding(&mut self) {
-        let mut unresolved: HashMap<(&str, &str), u32> = HashMap::new();
-        for row in (0..self.rows.count()).filter(|&row| self.found[self.set_of[row] as usize].is_none()) {
-            unresolved.insert(self.rows.key(row), row as u32);
-        }
+        // By hash first: most bound records are not among those that are left, and to compare texts is a wait for memory.
+        let hashing = FixedState::with_seed(0x6269_6e64_696e_6773);
+        let is_unresolved = |row: &u32| self.is_left[*row as usize];
+        let rows = (0..self.rows.count() as u32).into_par_iter().filter(is_unresolved);
+        let mut unresolved: Vec<(u64, u32)> =
+            rows.map(|row| (hashing.hash_one(self.rows.key(row as usize)), row)).collect();
         if unresolved.is_empty() {
             return;
         }
-        let mut bound: Vec<(u32, u32)> = Vec::new();
-        let merged = &mut self.merged;
-        self.stored.devices.bindings(&mut |device, place, source, external_id| {
-            let Some(&row) = unresolved.get(&(source, external_id)) else { return };
-            let now = strong_keys(|property| self.rows.text(row as usize, property));
-            if !now.contradict(&self.stored.devices.strong_keys(device, place)) {
-                bound.push((self.set_of[row as usize], merged.first_of(device as u32)));
+        unresolved.par_sort_unstable();
+        let filter = Filter::new(unresolved.len(), unresolved.iter().map(|&(hash, _)| hash));
+        let devices = self.stored.devices;
+        let of_binding = |place: usize| {
+            let (device, key) = devices.binding(place);
+            let hash = hashing.hash_one(key);
+            if !filter.may_hold(hash) {
+                return None;
             }
-        });
+            let start = unresolved.partition_point(|&(known, _)| known < hash);
+            let alike = unresolved[start..].iter().take_while(|&&(known, _)| known == hash);
+            let row = alike.map(|&(_, row)| row as usize).find(|&row| self.rows.key(row) == key)?;
+            let now = strong_keys(|property| self.rows.text(row, property));
+            (!now.contradict(&devices.strong_keys(place))).then_some((self.set_of[row], device as u32))
+        };
+        let mut bound: Vec<(u32, u32)> =
+            (0..devices.bindings_count()).into_par_iter().filter_map(of_binding).collect();
+        bound.iter_mut().for_each(|(_, device)| *device = self.merged.first_of(*device));
         bound.sort_unstable();
         bound.dedup();
         for devices in bound.chunk_by(|a, b| a.0 == b.0).filter(|devices| !self.apart.contains_key(&devices[0].0)) {
@@ -360,13 +377,13 @@ impl<'a> Aligning<'a> {
 
     fn outcome(mut self) -> Outcome {
         let mut outcome = Outcome { duplicates: self.duplicates, ..Outcome::default() };
-        outcome.sets.reserve_exact(self.sets.count());
         let id = |device: u32| self.stored.devices.id(device as usize);
-        for (set, found) in self.sets.iter().zip(&self.found) {
-            let device = found.map(|(device, _)| id(self.merged.first_of(device)));
-            let how = found.map_or(How::New, |(_, how)| how);
-            outcome.sets.push(Alignment { group: set.id(self.rows), device, how });
-        }
+        let aligned = |set: usize| {
+            let device = self.found[set].map(|(device, _)| id(self.merged.root(device)));
+            let how = self.found[set].map_or(How::New, |(_, how)| how);
+            Alignment { group: self.sets.get(set).id(self.rows), device, how }
+        };
+        outcome.sets = (0..self.sets.count()).into_par_iter().map(aligned).collect();
         let merges = self.merged.joined().into_iter();
         outcome.merges = merges.map(|(loser, winner)| Merge { loser: id(loser), winner: id(winner) }).collect();
         outcome
@@ -433,12 +450,16 @@ struct Filter {
 }
 
 impl Filter {
-    fn new(candidates: &[Vec<Candidate>]) -> Filter {
-        let count: usize = candidates.iter().map(Vec::len).sum();
+    fn of(candidates: &[Vec<Candidate>]) -> Filter {
+        let count = candidates.iter().map(Vec::len).sum();
+        Filter::new(count, candidates.iter().flatten().map(|candidate| candidate.hash))
+    }
+
+    fn new(count: usize, hashes: impl Iterator<Item = u64>) -> Filter {
         // 16 bits a hash: of those that do not occur one in 16 seems to.
         let log = (count * 16).checked_ilog2().map_or(6, |log| (log + 1).clamp(6, 31));
         let mut filter = Filter { bits: vec![0; 1 << (log - 6)], shift: u64::BITS - log };
-        for &(hash, _) in candidates.iter().flatten() {
+        for hash in hashes {
             let bit = hash >> filter.shift;
             filter.bits[(bit >> 6) as usize] |= 1 << (bit & 63);
         }
@@ -464,11 +485,12 @@ fn holds(
     if forbidden.is_empty() {
         return holds;
     }
-    devices.bindings(&mut |device, _, source, external_id| {
+    for place in 0..devices.bindings_count() {
+        let (device, (source, external_id)) = devices.binding(place);
         if let Some(number) = forbidden.number(source, external_id) {
             holds.entry(device as u32).or_default().insert(number);
         }
-    });
+    }
     for held in holds.values_mut() {
         for (a, b) in forbidden.pairs_within(held) {
             let younger = [a, b].into_iter().filter_map(|n| Some((imported.get(&n)?, n))).max();

@@ -3,7 +3,7 @@
 use super::normalise::{Normalised, Placeholders, Record, Slots};
 use crate::id::DeviceId;
 use crate::model::computer::Property;
-use crate::model::device::{Device, StrongKeys};
+use crate::model::device::{Binding, Device, StrongKeys};
 
 /// Rows as they came; their keys are made from these.
 pub trait RawRows: Sync {
@@ -14,16 +14,10 @@ pub trait RawRows: Sync {
     fn slots(&self, row: usize) -> Slots<'_>;
 }
 
-/// Normalised values of rows. Keys are hashes: where two agree, the texts decide.
+/// Normalised values of rows.
 pub trait Texts: Sync {
     /// A normalised value; `None` when it is null.
     fn text(&self, row: usize, property: Property) -> Option<&str>;
-
-    /// The same of many rows that have it set, behind each other. Rows that stand far apart cost a wait for memory each;
-    /// asked for together, those waits overlap.
-    fn texts<'s>(&'s self, rows: &[u32], property: Property, texts: &mut Vec<Option<&'s str>>) {
-        texts.extend(rows.iter().map(|&row| self.text(row as usize, property)));
-    }
 }
 
 /// The records of an import, ascending by record_id, so that the order of the input never shows.
@@ -49,11 +43,14 @@ pub trait StoredDevices: Texts {
     /// Its id.
     fn id(&self, row: usize) -> DeviceId;
 
-    /// Shows the row, place, source and external id of every record bound to a device.
-    fn bindings<'s>(&'s self, see: &mut dyn FnMut(usize, usize, &'s str, &'s str));
+    /// How many records are bound to devices.
+    fn bindings_count(&self) -> usize;
 
-    /// The strong keys of the record bound to a device at a place.
-    fn strong_keys(&self, row: usize, place: usize) -> StrongKeys;
+    /// The row of the device, and source and external id of the record bound to it.
+    fn binding(&self, place: usize) -> (usize, (&str, &str));
+
+    /// The strong keys of that record.
+    fn strong_keys(&self, place: usize) -> StrongKeys;
 }
 
 /// [`Rows`] of records in memory.
@@ -115,6 +112,8 @@ impl Rows for Records<'_> {
 pub struct Devices<'a> {
     list: Vec<&'a Device>,
     values: Vec<Normalised>,
+    /// Each with the row of its device.
+    bindings: Vec<(usize, &'a Binding)>,
 }
 
 impl<'a> Devices<'a> {
@@ -123,7 +122,9 @@ impl<'a> Devices<'a> {
         let mut list: Vec<&Device> = devices.iter().filter(|device| device.merged_into.is_none()).collect();
         list.sort_by_key(|device| device.id);
         let values = list.iter().map(|device| Normalised::of_device(device, placeholders)).collect();
-        Devices { list, values }
+        let of_device = |(row, device): (usize, &&'a Device)| device.bindings.iter().map(move |binding| (row, binding));
+        let bindings = list.iter().enumerate().flat_map(of_device).collect();
+        Devices { list, values, bindings }
     }
 }
 
@@ -152,16 +153,17 @@ impl StoredDevices for Devices<'_> {
         self.list[row].id
     }
 
-    fn bindings<'s>(&'s self, see: &mut dyn FnMut(usize, usize, &'s str, &'s str)) {
-        for (row, device) in self.list.iter().enumerate() {
-            for (place, binding) in device.bindings.iter().enumerate() {
-                see(row, place, &binding.record.source, &binding.record.external_id);
-            }
-        }
+    fn bindings_count(&self) -> usize {
+        self.bindings.len()
     }
 
-    fn strong_keys(&self, row: usize, place: usize) -> StrongKeys {
-        self.list[row].bindings[place].strong.clone()
+    fn binding(&self, place: usize) -> (usize, (&str, &str)) {
+        let (row, binding) = &self.bindings[place];
+        (*row, (&binding.record.source, &binding.record.external_id))
+    }
+
+    fn strong_keys(&self, place: usize) -> StrongKeys {
+        self.bindings[place].1.strong.clone()
     }
 }
 

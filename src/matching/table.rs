@@ -220,7 +220,7 @@ impl Table {
             }
             found
         };
-        let doubles: Vec<(u32, u32, u32)> = deal(pieces).into_par_iter().flat_map_iter(doubles).collect();
+        let doubles: Vec<(u32, u32, u32)> = deal(pieces, |item| item.0).into_par_iter().flat_map_iter(doubles).collect();
         doubles.into_iter().min().map_or(Ok(()), |(second, a, b)| {
             let (source, external_id) = self.key(b as usize);
             let (source_name, external_id) = (source.to_owned(), external_id.to_owned());
@@ -337,18 +337,6 @@ impl Texts for KeyedTable<'_> {
             _ => None,
         }
     }
-
-    fn texts<'s>(&'s self, rows: &[u32], property: Property, texts: &mut Vec<Option<&'s str>>) {
-        if matches!(property, Property::UntrustedSerialNo | Property::ObjectType) {
-            return texts.extend(rows.iter().map(|&row| self.text(row as usize, property)));
-        }
-        // Short loops, so that a processor has many look-ups under way.
-        let places: Vec<Place> = rows.iter().map(|&row| self.table.places[row as usize]).collect();
-        let spans: Vec<(u32, u32)> = places.iter().map(|place| self.table.span(place, property)).collect();
-        texts.extend(places.iter().zip(spans).map(|(place, (start, end))| {
-            Some(&self.table.blocks[place.block as usize].0[start as usize..end as usize])
-        }));
-    }
 }
 
 impl Rows for KeyedTable<'_> {
@@ -406,15 +394,16 @@ impl StoredDevices for TableDevices<'_> {
         DeviceId(self.devices.table.id(row))
     }
 
-    fn bindings<'s>(&'s self, see: &mut dyn FnMut(usize, usize, &'s str, &'s str)) {
-        for (place, &device) in self.device_of.iter().enumerate() {
-            let (source, external_id) = self.bindings.key(place);
-            see(device as usize, place, source, external_id);
-        }
+    fn bindings_count(&self) -> usize {
+        self.device_of.len()
+    }
+
+    fn binding(&self, place: usize) -> (usize, (&str, &str)) {
+        (self.device_of[place] as usize, self.bindings.key(place))
     }
 
     /// A UUID may stand there as its key or as it is.
-    fn strong_keys(&self, _: usize, place: usize) -> StrongKeys {
+    fn strong_keys(&self, place: usize) -> StrongKeys {
         let folded = |property| self.bindings.raw(place, property).map(|text| text.to_ascii_lowercase().into());
         let uuid = |text: Box<str>| {
             let is_key = text.starts_with("u:") || text.starts_with("t:");
@@ -426,6 +415,90 @@ impl StoredDevices for TableDevices<'_> {
             uuid_key: folded(Property::UUID).map(uuid),
             machine_id: folded(Property::MachineID),
             ilmt_agent_id: folded(Property::ILMTAgentID),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matching::{Matchers, Placeholders, Plan, standard_matchers};
+
+    fn slots<'a>(pairs: &[(Property, &'a str)]) -> Slots<'a> {
+        let mut slots: Slots<'a> = [None; Property::COUNT];
+        pairs.iter().for_each(|&(property, text)| slots[property as usize] = Some(text));
+        slots
+    }
+
+    fn block(rows: &[(u64, &str, &str, &[(Property, &str)])]) -> Block {
+        let mut block = Block::with_capacity(64);
+        for (line, &(id, source, external_id, pairs)) in (1..).zip(rows) {
+            block.push(RowHead { id, source, external_id, inventory_date: -7, line }, &slots(pairs));
+        }
+        block
+    }
+
+    #[test]
+    fn rows_of_several_blocks_read_back_in_order_of_their_ids() {
+        let first: &[(Property, &str)] = &[(Property::UUID, " u1 "), (Property::ComputerName, "pc-ü"), (Property::HostID, " ")];
+        let table = Table::new(vec![
+            (block(&[(9, "a", "k9", &[]), (3, "b", "k3", first)]), 1),
+            (block(&[(5, "b", "", &[(Property::ObjectType, "x")])]), 3),
+        ]);
+        assert_eq!((0..3).map(|row| (table.id(row), table.key(row))).collect::<Vec<_>>(), [
+            (3, ("b", "k3")),
+            (5, ("b", "")),
+            (9, ("a", "k9"))
+        ]);
+        assert_eq!(table.slots(0), slots(&[(Property::UUID, "u1"), (Property::ComputerName, "pc-ü")]));
+        assert_eq!((table.raw(0, Property::UUID), table.raw(0, Property::HostID)), (Some("u1"), None));
+        assert_eq!(table.raw(1, Property::ObjectType), Some("x"));
+        assert_eq!((table.inventory_date(2), table.row_of(9), table.row_of(4)), (-7, Some(2), None));
+    }
+
+    #[test]
+    fn a_value_longer_than_64_kib_is_whole_and_so_are_its_neighbours() {
+        let long = "x".repeat(200_001);
+        let pairs = [(Property::ComputerName, "pc"), (Property::VMName, &*long), (Property::UUID, "u")];
+        let table = Table::new(vec![(block(&[(1, "s", "k", &pairs), (2, "s", &long, &pairs[..1])]), 0)]);
+        assert_eq!(table.slots(0), slots(&pairs));
+        assert_eq!((table.raw(0, Property::UUID), table.key(1).1.len()), (Some("u"), 200_001));
+        assert_eq!(table.raw(1, Property::ComputerName), Some("pc"));
+    }
+
+    #[test]
+    fn what_two_rows_share_is_told_with_the_lines_of_both() {
+        let one = |id: u64, source: &'static str, key: &'static str| block(&[(id, source, key, &[])]);
+        let table = |list: Vec<Block>| Table::new((0..).zip(list).map(|(before, block)| (block, before)).collect());
+        let ids = table(vec![one(7, "a", "1"), one(8, "a", "2"), one(7, "b", "3")]);
+        assert_eq!(ids.check_ids(), Err(DuplicateRow::Id { id: 7, first: 1, second: 3 }));
+        assert_eq!(ids.check_keys(), Ok(()));
+        let keys = table(vec![one(9, "a", "1"), one(8, "b", "1"), one(2, "a", "1"), one(1, "a", "1")]);
+        assert_eq!(keys.check_ids(), Ok(()));
+        let same = DuplicateRow::Key { source_name: "a".into(), external_id: "1".into(), first: 1, second: 3 };
+        assert_eq!(keys.check_keys(), Err(same));
+    }
+
+    #[test]
+    fn texts_are_what_a_record_in_memory_has() {
+        let rows: [&[(Property, &str)]; 4] = [
+            &[(Property::Manufacturer, "None"), (Property::SerialNo, "0000"), (Property::ComputerName, "None")],
+            &[(Property::VMType, "x"), (Property::HostIdentifyingNumber, "h"), (Property::UUID, "u1")],
+            &[(Property::ObjectType, "mine"), (Property::UntrustedSerialNo, "YES"), (Property::SerialNo, "s")],
+            &[],
+        ];
+        let listed: Vec<_> = (1..).zip(rows).map(|(id, pairs)| (id, "s", "k", pairs)).collect();
+        let table = Table::new(vec![(block(&listed), 0)]);
+        let placeholders = Placeholders::default();
+        let plan = Plan::new(&Matchers::load(standard_matchers(), None).unwrap());
+        let keys = Keys::new(&plan, &table, &placeholders);
+        let keyed = KeyedTable { table: &table, keys: &keys };
+        for (row, pairs) in rows.iter().enumerate() {
+            let values = pairs.iter().copied().collect();
+            let expected = crate::matching::Normalised::new(&values, &placeholders);
+            for property in Property::ALL {
+                assert_eq!(keyed.text(row, property), expected.get(property), "{row} {property}");
+            }
         }
     }
 }

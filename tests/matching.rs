@@ -1,0 +1,205 @@
+//! `muster match`: the files of the matching reference, section 11, through the program.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use crate::support::run;
+
+const HEADER: &str = "record_id,source,external_id,inventory_date,ComputerName,ComplianceDomainID,VMType,Manufacturer,\
+    ModelNo,FirmwareSerialNumber,MachineID,SerialNo,UntrustedSerialNo,UUID,OperatingSystem,ILMTAgentID";
+/// A and B share a MachineID, B and C an ILMTAgentID; 4 and 5 are names, in one domain and in none.
+const ROWS: [&str; 6] = [
+    "11,sccm,a,100,PC1,d1,,Dell,R1,None,m1,,,,Windows,",
+    "12,agent,b,200,pc1,d1,,DELL,,,M1,S1,,u-b,Windows,i1",
+    "13,ilmt,c,300,pc1,d1,,,,,,,,,,i1",
+    "4,ad,d,50,pc9,d9,,,,,,,,,,",
+    "5,ad,e,60,PC9,,,,,,,,,,,",
+    "60,ad,f,60,\"pc,9 \"\"x\"\"\",d1,,,,,,,,,,",
+];
+
+fn file(folder: &Path, name: &str, lines: &[&str]) -> String {
+    let path = folder.join(name);
+    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn records(folder: &Path) -> String {
+    let lines: Vec<&str> = std::iter::once(HEADER).chain(ROWS).collect();
+    file(folder, "records.csv", &lines)
+}
+
+fn out(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn records_become_sets_whatever_their_order_and_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let expected = "record_id,group,matcher\n4,4,210\n5,4,210\n11,11,30\n12,11,30\n13,13,0\n60,60,0\n";
+    let csv = records(folder.path());
+    assert_eq!(out(&run(&["match", "--records", &csv])), expected);
+    // Columns and rows in another order, one column more, CR LF, a mark at the start.
+    let turned: Vec<String> = std::iter::once(HEADER)
+        .chain(ROWS.into_iter().rev().filter(|row| !row.contains('"')))
+        .map(|row| row.split(',').rev().chain(["more"]).collect::<Vec<_>>().join(","))
+        .collect();
+    let path = folder.path().join("turned.csv");
+    fs::write(&path, format!("\u{feff}{}\r\n", turned.join("\r\n"))).unwrap();
+    let without: String = expected.lines().filter(|line| !line.starts_with("60")).map(|line| format!("{line}\n")).collect();
+    assert_eq!(out(&run(&["match", "--records", path.to_str().unwrap(), "--threads", "1"])), without);
+    let names: Vec<&str> = HEADER.split(',').collect();
+    let objects: Vec<String> = ROWS
+        .into_iter()
+        .filter(|row| !row.contains('"'))
+        .map(|row| {
+            let field = |(name, cell): (&&str, &str)| match (*name, cell) {
+                (_, "") => format!("\"{name}\":null"),
+                ("record_id" | "inventory_date", number) => format!("\"{name}\":{number}"),
+                (_, text) => format!("\"{name}\":\"{text}\""),
+            };
+            format!("{{{}}}", names.iter().zip(row.split(',')).map(field).collect::<Vec<_>>().join(","))
+        })
+        .collect();
+    let objects: Vec<&str> = objects.iter().map(String::as_str).collect();
+    let ndjson = file(folder.path(), "records.ndjson", &objects);
+    assert_eq!(out(&run(&["match", "--records", &ndjson])), without);
+}
+
+#[test]
+fn sets_meet_devices_and_their_values_are_merged() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = records(folder.path());
+    let devices = file(
+        folder.path(),
+        "devices.csv",
+        &["device_id,MachineID,ILMTAgentID,ComputerName,ObjectType", "7,m1,,,", "3,,i1,x,Unmatched", "8,,,pc77,"],
+    );
+    let bindings = file(
+        folder.path(),
+        "bindings.csv",
+        &["device_id,source,external_id,FirmwareSerialNumber,SerialNo,UUID,MachineID,ILMTAgentID", "8,ad,f,,,,,"],
+    );
+    let [out_file, merged] = ["out.csv", "merged.csv"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    let mut arguments = vec!["match", "--records", &csv, "--devices", &devices, "--bindings", &bindings];
+    arguments.extend(["--out", &out_file, "--merge-out", &merged, "--primary", "sccm"]);
+    assert_eq!(out(&run(&arguments)), "");
+    assert_eq!(
+        fs::read_to_string(&out_file).unwrap(),
+        "kind,id,device,matcher,how\ngroup,4,,0,new\ngroup,11,7,30,matcher\ngroup,13,3,170,matcher\ngroup,60,8,0,binding\n"
+    );
+    let merged = fs::read_to_string(&merged).unwrap();
+    let lines: Vec<&str> = merged.lines().collect();
+    assert_eq!(
+        lines[0],
+        "device,group,inventory_date,ComputerName,ComplianceDomainID,ComputerType,VMType,VMName,PartitionID,\
+         PartitionNumber,Manufacturer,ModelNo,HostType,HostID,MachineID,FirmwareSerialNumber,SerialNo,UntrustedSerialNo,\
+         HostIdentifyingNumber,UUID,OperatingSystem,ILMTAgentID,ObjectType"
+    );
+    assert_eq!(lines[1], "new:4,4,60,PC9,d9,,,,,,,,,,,,,false,,,,,Unmatched");
+    assert_eq!(lines[2], "7,11,200,PC1,d1,,,,,,Dell,R1,,,m1,,S1,false,,u-b,Windows,i1,Complete");
+    assert_eq!(lines[4], "8,60,60,\"pc,9 \"\"x\"\"\",d1,,,,,,,,,,,,,false,,,,,Unmatched");
+}
+
+#[test]
+fn devices_that_one_set_hits_become_the_oldest_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = records(folder.path());
+    let devices = file(folder.path(), "devices.csv", &["device_id,MachineID", "9,m1", "2,M1"]);
+    let lines = out(&run(&["match", "--records", &csv, "--devices", &devices]));
+    assert!(lines.contains("group,11,2,30,matcher\n") && lines.ends_with("device,9,2,,merged\n"), "{lines}");
+}
+
+#[test]
+fn an_explanation_names_matchers_values_and_what_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = records(folder.path());
+    let lines = out(&run(&["match", "--records", &csv, "--explain", "11"]));
+    let lines: Vec<&str> = lines.lines().collect();
+    assert_eq!(lines[0], "Record 11 is one device with record 12: Matcher 30 (physical: machine ID) found MachineID `m1` and `M1`.");
+    assert_eq!(
+        lines[1],
+        "Matcher 10 (physical: manufacturer, model, firmware serial) did not: FirmwareSerialNumber is missing in record 11."
+    );
+    assert_eq!(lines.len(), 3);
+    let alone = out(&run(&["match", "--records", &csv, "--explain", "13"]));
+    assert!(alone.starts_with("Record 13 stands alone: no Matcher joined it to another record.\n"), "{alone}");
+    assert!(
+        alone.contains("Matcher 170 (ILMT agent ID) did not: the records with the same values had been joined before (record 12 by Matcher 30)."),
+        "{alone}"
+    );
+    let pair = out(&run(&["match", "--records", &csv, "--explain", "12", "--with", "13"]));
+    assert!(pair.starts_with("record 12 and record 13 are not one device: no Matcher joined them.\n"), "{pair}");
+    let wrong = run(&["match", "--records", &csv, "--explain", "99"]);
+    assert_eq!(wrong.status.code(), Some(2));
+}
+
+#[test]
+fn timing_is_one_line_of_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = records(folder.path());
+    let output = run(&["match", "--records", &csv, "--timing"]);
+    let line: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!((line["records"].as_u64(), line["sets"].as_u64()), (Some(6), Some(4)));
+    for name in ["read_s", "normalise_s", "match_s", "write_s"] {
+        assert!(line[name].as_f64().is_some(), "{name}");
+    }
+    assert!(line["peak_rss_bytes"].as_u64().unwrap() > 1 << 20);
+}
+
+#[test]
+fn wrong_files_are_refused_with_file_line_and_what_to_write_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let head = "record_id,source,external_id,inventory_date,ComputerName";
+    let long = format!("1,a,k,5,{}", "x".repeat((1 << 20) + 1));
+    let cases: [(&[&str], &str); 11] = [
+        (&["record_id,source,external_id,ComputerName", "1,a,k,x"], "line 1: the column `inventory_date` is missing"),
+        (&["record_id,source,external_id,inventory_date,UUID,uuid", "1,a,k,5,,"], "line 1: the column `uuid` is twice"),
+        (&[head, "1,a,k,5,x", "1,a,l,5,x"], "line 3: the number 1 is on line 2 already"),
+        (&[head, "1,a,k,5,x", "2,a,k,5,x"], "line 3: external_id `k` of source `a` is on line 2 already"),
+        (&[head, "1,a,k,5,x", "-2,a,l,5,x"], "line 3: record_id `-2` is no number"),
+        (&[head, "1,a,k,yesterday,x"], "line 2: inventory_date `yesterday` is no date"),
+        (&[head, "1,a,k,,x"], "line 2: inventory_date `` is no date"),
+        (&[head, "1,a,k,5"], "line 2: 4 cells where the header has 5"),
+        (&[head, "1,a,\"k,5,x"], "line 2: the quote that opens a cell is never closed"),
+        (&[head, "1,a,\"k\"l,5,x"], "line 2: text stands behind the closing quote"),
+        (&[head, &long], "line 2: longer than 1 MiB"),
+    ];
+    let target = folder.path().join("out.csv");
+    let refused = |records: &str, wanted: &str, more: &[&str]| {
+        let mut arguments = vec!["match", "--records", records, "--out", target.to_str().unwrap()];
+        arguments.extend(more);
+        let output = run(&arguments);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{wanted}: {text}");
+        assert!(text.contains(wanted) && text.lines().count() == 1, "{wanted}: {text}");
+        assert!(!target.exists(), "{wanted}");
+    };
+    for (lines, wanted) in cases {
+        refused(&file(folder.path(), "wrong.csv", lines), &format!("wrong.csv` {wanted}"), &[]);
+    }
+    let path = folder.path().join("bytes.csv");
+    fs::write(&path, [head.as_bytes(), b"\n1,a,k,5,x\n2,a,l,5,\xff\n"].concat()).unwrap();
+    refused(path.to_str().unwrap(), "bytes.csv` line 3: byte 9 of the line is no UTF-8", &[]);
+    refused(&file(folder.path(), "empty.csv", &[]), "empty.csv` line 1: the column `record_id` is missing", &[]);
+    refused(&file(folder.path(), "a.ndjson", &["{\"record_id\":1"]), "a.ndjson` line 1: no JSON object", &[]);
+    refused(folder.path().join("none.csv").to_str().unwrap(), "cannot read", &[]);
+    let good = records(folder.path());
+    let custom = file(folder.path(), "custom.xml", &["<Matchers><Matcher Order='x'/></Matchers>"]);
+    refused(&good, "custom file of Matchers", &["--custom", &custom]);
+    let devices = file(folder.path(), "devices.csv", &["device_id,UUID", "1,u"]);
+    let bindings = file(folder.path(), "bindings.csv", &["device_id,source,external_id", "2,a,k"]);
+    refused(&good, "names device 2", &["--devices", &devices, "--bindings", &bindings]);
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_told_and_leaves_what_stood_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = records(folder.path());
+    let gone = folder.path().join("no/such/out.csv");
+    let output = run(&["match", "--records", &csv, "--out", gone.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = run(&["match", "--records", &csv, "--out", "/dev/full"]);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+}

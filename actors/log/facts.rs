@@ -30,6 +30,9 @@ impl Position {
     pub const END: Position = Position { segment: u64::MAX, offset: u32::MAX };
 }
 
+/// Keys that are looked at under one lock.
+const SCAN_KEYS: usize = 50_000;
+
 /// Most records one frame holds; a longer commit is the caller's error.
 pub const COMMIT_RECORDS_MAX: usize = u16::MAX as usize;
 
@@ -45,6 +48,8 @@ struct Index {
     by_key: BTreeMap<Box<[u8]>, Newest>,
     /// Bytes of newest values by segment.
     live: BTreeMap<u64, u64>,
+    /// The greatest place a value was put at.
+    newest: Position,
 }
 
 impl Index {
@@ -52,6 +57,7 @@ impl Index {
         self.remove(key);
         let bytes = (RECORD_HEAD_BYTES + key.len()) as u64 + value_bytes;
         self.by_key.insert(key.into(), Newest { place, bytes });
+        self.newest = self.newest.max(place.position());
         *self.live.entry(place.segment).or_default() += bytes;
     }
 
@@ -68,6 +74,7 @@ impl Index {
             && newest.place == from
         {
             newest.place = to;
+            self.newest = self.newest.max(to.position());
             let bytes = newest.bytes;
             *self.live.entry(from.segment).or_default() -= bytes;
             *self.live.entry(to.segment).or_default() += bytes;
@@ -102,9 +109,30 @@ impl FactIndex {
         *self.covered.lock().expect("no holder of this lock panics")
     }
 
-    /// Where the newest fact stands; the very beginning when there is none.
+    /// Where the newest fact was put; the very beginning when there was none.
     pub fn newest(&self) -> Position {
-        self.lock().by_key.values().map(|newest| newest.place.position()).max().unwrap_or_default()
+        self.lock().newest
+    }
+
+    /// The keys that begin with `prefix` whose values were put behind `since`, ascending. A value that was moved by a
+    /// compaction counts as put anew.
+    pub fn put_since(&self, prefix: &[u8], since: Position) -> Vec<Box<[u8]>> {
+        let (mut found, mut after) = (Vec::new(), None::<Box<[u8]>>);
+        loop {
+            // In parts, so that nobody waits long for the index.
+            let index = self.lock();
+            let from = after.as_deref().map_or(Bound::Included(prefix), Bound::Excluded);
+            let range = index.by_key.range::<[u8], _>((from, Bound::Unbounded));
+            let mut last = None;
+            for (key, newest) in range.take_while(|(key, _)| key.starts_with(prefix)).take(SCAN_KEYS) {
+                last = Some(key);
+                if newest.place.position() > since {
+                    found.push(key.clone());
+                }
+            }
+            let Some(last) = last.cloned() else { return found };
+            after = Some(last);
+        }
     }
 
     /// Whether `key` has a value.

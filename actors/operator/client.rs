@@ -76,6 +76,14 @@ impl Client {
         if status.is_success() { Ok(value) } else { Err(self.refused(status, &value)) }
     }
 
+    /// The answer to a JSON body at `/api/v1/` and these segments.
+    pub async fn post(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
+        let request = self.http.post(self.url(path, &[])).header("content-type", "application/json");
+        let (status, text) = self.send(request.body(body.to_string())).await?;
+        let value: Value = serde_json::from_slice(&text).map_err(|_| self.strange(status))?;
+        if status.is_success() { Ok(value) } else { Err(self.refused(status, &value)) }
+    }
+
     /// The file at `/api/v1/` and these segments.
     pub async fn get_bytes(&self, path: &[&str]) -> Result<Bytes, Failure> {
         let (status, bytes) = self.ask(path, &[]).await?;
@@ -87,6 +95,10 @@ impl Client {
     }
 
     async fn ask(&self, path: &[&str], query: &[(&'static str, String)]) -> Result<(StatusCode, Bytes), Failure> {
+        self.send(self.http.get(self.url(path, query))).await
+    }
+
+    fn url(&self, path: &[&str], query: &[(&'static str, String)]) -> Url {
         let mut url = self.server.0.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1"]).extend(path);
@@ -94,13 +106,17 @@ impl Client {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
+        url
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<(StatusCode, Bytes), Failure> {
         let unreachable = |error: reqwest::Error| {
             // The address stands in the line already.
             let why = Chain(&error.without_url()).to_string();
             let hint = if self.is_answered_in_plain(&why) { PLAIN_HINT } else { "" };
             Failure { text: format!("cannot ask the server at {} (--server): {why}{hint}", self.server), exit: 1 }
         };
-        let answer = self.http.get(url).send().await.map_err(unreachable)?;
+        let answer = request.send().await.map_err(unreachable)?;
         let status = answer.status();
         Ok((status, answer.bytes().await.map_err(unreachable)?))
     }

@@ -58,6 +58,15 @@ enum DevicesCommand {
         #[arg(value_parser = device_number)]
         id: u64,
     },
+    /// Take records out of a device into one of their own, and keep them apart from now on
+    Unmerge {
+        /// Number of the device
+        #[arg(value_parser = device_number)]
+        id: u64,
+        /// Numbers of the records to take out, as `muster devices show` tells them
+        #[arg(required = true, value_name = "RECORD")]
+        records: Vec<u64>,
+    },
 }
 
 /// Options of `muster packages`.
@@ -172,6 +181,12 @@ async fn devices(DevicesArgs { asking, command }: DevicesArgs, out: &mut impl Wr
         DevicesCommand::Show { id } => {
             let device = Client::new(&asking.server)?.get(&["devices", &id.to_string()], &[]).await?;
             if asking.json { json(out, &device) } else { devices::show(out, &device) }
+        }
+        DevicesCommand::Unmerge { id, records } => {
+            let records: Vec<String> = records.iter().map(u64::to_string).collect();
+            let body = serde_json::json!({ "records": records });
+            let done = Client::new(&asking.server)?.post(&["devices", &id.to_string(), "unmerge"], &body).await?;
+            if asking.json { json(out, &done) } else { devices::unmerged(out, id, &done) }
         }
     }
 }

@@ -58,6 +58,9 @@ pub struct Books {
     pub facts: FactIndex,
     /// What is shown.
     pub view: Arc<View>,
+    /// Held by whatever reads devices in one turn and writes them in a later one: imports, reconciles, unmerges. An earlier
+    /// life's may not have ended yet.
+    pub one_task: Arc<Mutex<()>>,
     writer: FactWriter,
     workers: Workers,
     turn: Arc<Mutex<()>>,
@@ -66,7 +69,7 @@ pub struct Books {
 impl Books {
     /// The books over a node's facts.
     pub fn new(tenant: TenantId, facts: FactIndex, writer: FactWriter, workers: Workers, view: Arc<View>) -> Books {
-        Books { tenant, facts, view, writer, workers, turn: Arc::default() }
+        Books { tenant, facts, view, one_task: Arc::default(), writer, workers, turn: Arc::default() }
     }
 
     /// A draft over what is committed now.

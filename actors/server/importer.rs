@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
-use bytes::Bytes;
 use muster::id::TenantId;
-use muster::model::device::{DeviceFact, RecordKey};
+use muster::model::device::{Device, DeviceFact, RecordKey};
 use muster::model::fact::{FactKey, FactKind};
 use muster::model::staged::StagedRecord;
 use muster::model::stored::{self, StoredError};
 use muster::model::tenant::TenantState;
-use muster::roles::server::{ImportRules, Imported, import};
+use muster::roles::server::{HeldDevices, ImportRules, Imported, import};
 use tokio::sync::Mutex;
 use tracing::{error, info};
 
@@ -19,11 +18,13 @@ use super::counters::tenant_state;
 use super::fleet::FleetError;
 use crate::clock::SharedClock;
 use crate::errors::{Chain, Hex};
-use crate::log::{FactIndex, ReadError};
+use crate::log::{FactIndex, Position, ReadError};
 use crate::supervision::DeathWatch;
 
 /// Devices that one commit takes at most.
 const COMMIT_DEVICES: usize = 5_000;
+/// Devices whose keys are made at once.
+const HELD_DEVICES: usize = 10_000;
 /// Bytes that one commit takes, and a device more; far below what one frame of the log holds.
 const COMMIT_BYTES: usize = 8 << 20;
 
@@ -36,8 +37,23 @@ pub struct ImporterWorld {
     pub rules: Arc<ImportRules>,
     /// The present.
     pub clock: SharedClock,
-    /// Held by the task that runs: an earlier life's may not have ended yet.
-    pub one_task: Arc<Mutex<()>>,
+    /// What is held ready of the devices.
+    pub held: Arc<Mutex<Held>>,
+}
+
+/// Keys of the stored devices as of a commit: a view of the facts, which an import brings up to date before it looks.
+#[derive(Debug)]
+pub struct Held {
+    devices: HeldDevices,
+    through: Position,
+    fingerprint: u64,
+}
+
+impl Held {
+    /// Nothing yet.
+    pub fn new(rules: &ImportRules) -> Held {
+        Held { devices: HeldDevices::new(rules), through: Position::default(), fingerprint: rules.fingerprint() }
+    }
 }
 
 /// See the module's head.
@@ -100,21 +116,13 @@ pub enum ImportError {
 }
 
 async fn run(world: ImporterWorld) -> Result<TenantState, ImportError> {
-    let _task = world.one_task.lock().await;
+    let _task = world.books.one_task.lock().await;
     let (books, rules, clock) = (world.books.clone(), world.rules.clone(), world.clock.clone());
     let (facts, tenant) = (books.facts.clone(), books.tenant.clone());
-    let decided = tokio::task::spawn_blocking(move || {
-        // The counters first: what is staged meanwhile is seen by the next import.
-        let state = tenant_state(&facts, &tenant).map_err(ImportError::State)?;
-        let records: Vec<(RecordKey, StagedRecord)> = read_all(&facts, FactKind::Record, &tenant, |key| match key {
-            FactKey::Record(_, record) => Some(record),
-            _ => None,
-        })?;
-        let devices: Vec<(_, DeviceFact)> = read_all(&facts, FactKind::Device, &tenant, |_| Some(()))?;
-        let devices: Vec<DeviceFact> = devices.into_iter().map(|(_, device)| device).collect();
-        Ok::<_, ImportError>(import(&rules, &records, &devices, &state, clock.now()))
-    });
-    let Imported { devices, state, records, created, merges } = decided.await.map_err(|_| ImportError::Panicked)??;
+    let held = world.held.clone();
+    let decided = tokio::task::spawn_blocking(move || decide(&facts, &tenant, &rules, &held, &clock));
+    let (Imported { devices, state, records, created, merges }, seen) =
+        decided.await.map_err(|_| ImportError::Panicked)??;
     let (changed, merged) = (devices.len(), merges.len());
     let mut left = devices;
     loop {
@@ -141,6 +149,7 @@ async fn run(world: ImporterWorld) -> Result<TenantState, ImportError> {
             };
             if is_last {
                 (next.imported, next.devices, next.last_import) = (after.imported, after.devices, after.last_import);
+                (next.imported_through, next.import_rules) = seen;
             }
             draft.write(&key, &next);
             Ok((next, News { devices: part, ..News::default() }))
@@ -153,29 +162,75 @@ async fn run(world: ImporterWorld) -> Result<TenantState, ImportError> {
     }
 }
 
-/// Every fact of one kind and tenant, by key; `part` takes out of the key what is wanted. One whose bytes have rotted is
-/// left out and told: it cannot come back, and must not keep the others from being imported. A disk that does not answer
-/// now is an error.
-pub fn read_all<K, T: serde::de::DeserializeOwned>(
+/// What an import has seen: the place in the log, and the fingerprint of the rules.
+type Seen = ((u64, u32), u64);
+
+/// Reads what changed and the devices it may meet, and decides.
+fn decide(
     facts: &FactIndex,
-    kind: FactKind,
     tenant: &TenantId,
+    rules: &ImportRules,
+    held: &Mutex<Held>,
+    clock: &SharedClock,
+) -> Result<(Imported, Seen), ImportError> {
+    // The counters first: what is staged meanwhile is seen by the next import.
+    let state = tenant_state(facts, tenant).map_err(ImportError::State)?;
+    let through = facts.newest();
+    let fingerprint = rules.fingerprint();
+    let (segment, offset) = state.imported_through;
+    let since = if state.import_rules == fingerprint { Position { segment, offset } } else { Position::default() };
+    let records = facts.put_since(&FactKind::Record.prefix(Some(tenant)), since);
+    let records: Vec<(RecordKey, StagedRecord)> = read(facts, &records, |key| match key {
+        FactKey::Record(_, record) => Some(record),
+        _ => None,
+    })?;
+    let mut held = held.blocking_lock();
+    if held.fingerprint != fingerprint {
+        *held = Held { devices: HeldDevices::new(rules), through: Position::default(), fingerprint };
+    }
+    let changed = facts.put_since(&FactKind::Device.prefix(Some(tenant)), held.through);
+    for keys in changed.chunks(HELD_DEVICES) {
+        let devices: Vec<((), DeviceFact)> = read(facts, keys, |_| Some(()))?;
+        let devices: Vec<Device> = devices.into_iter().map(|(_, fact)| fact.device).collect();
+        held.devices.put(rules, &devices);
+    }
+    held.through = through;
+    let apart = facts.put_since(&FactKind::Apart.prefix(Some(tenant)), Position::default());
+    let apart = apart.iter().filter_map(|key| match FactKey::decode(key)? {
+        FactKey::Apart(_, a, b) => Some((a, b)),
+        _ => None,
+    });
+    let rules = &ImportRules { forbidden: apart.collect(), ..rules.clone() };
+    let met = held.devices.met_by(rules, &records);
+    drop(held);
+    let met: Vec<Box<[u8]>> = met.into_iter().map(|id| FactKey::Device(tenant.clone(), id).encode().into()).collect();
+    let devices: Vec<((), DeviceFact)> = read(facts, &met, |_| Some(()))?;
+    let devices: Vec<DeviceFact> = devices.into_iter().map(|(_, device)| device).collect();
+    let imported = import(rules, &records, &devices, &state, clock.now());
+    Ok((imported, ((through.segment, through.offset), fingerprint)))
+}
+
+/// The facts of these keys; `part` takes out of a key what is wanted. One whose bytes have rotted is left out and told: it cannot come back, and must not keep the
+/// others from being imported. A disk that does not answer now is an error.
+fn read<K, T: serde::de::DeserializeOwned>(
+    facts: &FactIndex,
+    keys: &[Box<[u8]>],
     part: impl Fn(FactKey) -> Option<K>,
 ) -> Result<Vec<(K, T)>, ImportError> {
-    let (mut all, mut wrong) = (Vec::new(), None);
-    let damaged = facts.each(&kind.prefix(Some(tenant)), |key, _, value: Bytes| match stored::unpack(&value) {
-        Ok(value) => all.extend(FactKey::decode(key).and_then(&part).map(|part| (part, value))),
-        // Written by another version of the program: going on would make the fleet anew.
-        Err(error) => wrong = Some(error),
-    });
-    if let Some(error) = wrong {
-        return Err(error.into());
-    }
-    for (key, damage) in damaged {
-        if matches!(damage, ReadError::Disk { .. }) {
-            return Err(ImportError::Read(damage));
+    let mut all = Vec::with_capacity(keys.len());
+    for key in keys {
+        match facts.get(key) {
+            // Written by another version of the program: going on would make the fleet anew.
+            Ok(Some(value)) => {
+                let value = stored::unpack(&value)?;
+                all.extend(FactKey::decode(key).and_then(&part).map(|part| (part, value)));
+            }
+            Ok(None) => {}
+            Err(damage @ ReadError::Disk { .. }) => return Err(ImportError::Read(damage)),
+            Err(damage) => {
+                error!(key = %Hex(key), error = %Chain(&damage), "a fact has rotted, the import goes without it");
+            }
         }
-        error!(key = %Hex(&key), error = %Chain(&damage), "a fact has rotted, the import goes without it");
     }
     Ok(all)
 }

@@ -23,6 +23,7 @@ mod overdue;
 mod policy;
 mod quarantine;
 mod sweep;
+mod unmerge;
 mod unsettled;
 
 #[expect(clippy::module_inception, reason = "one actor, one file, named after its noun")]

@@ -1,7 +1,6 @@
 //! The reconciler: recognises the installed titles and compares licences with their use, when it is asked to.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
@@ -17,7 +16,6 @@ use muster::model::reconciled::{Installed, Reconciled};
 use muster::model::software::{ApplicationId, InstalledTitle, TitleId};
 use muster::model::tenant::TenantState;
 use muster::reconcile::{DeviceSoftware, Recognised, Recogniser, RecogniserError, Reconciliation, reconcile};
-use tokio::sync::Mutex;
 use tracing::{error, info};
 
 use super::books::{Books, News, TurnError};
@@ -103,8 +101,6 @@ pub struct ReconcilerWorld {
     pub files: RuleFiles,
     /// The present.
     pub clock: SharedClock,
-    /// Held by the task that runs.
-    pub one_task: Arc<Mutex<()>>,
 }
 
 /// See the module's head.
@@ -171,7 +167,7 @@ async fn run(world: ReconcilerWorld) -> Result<TenantState, ReconcileError> {
         }
         tokio::time::sleep(BEHIND_LOOK).await;
     }
-    let _task = world.one_task.lock().await;
+    let _task = world.books.one_task.lock().await;
     let (books, files, clock) = (world.books.clone(), world.files.clone(), world.clock.clone());
     let tenant_key = FactKey::Tenant(books.tenant.clone());
     let (own, key) = (books.clone(), tenant_key.clone());

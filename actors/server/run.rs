@@ -20,7 +20,7 @@ use super::books::Books;
 use super::exporter::{Credentials, Target};
 use super::exports::{Exports, ExportsWorld, Reports};
 use super::gaps::GapKeeper;
-use super::importer::{Importer, ImporterWorld};
+use super::importer::{Held, Importer, ImporterWorld};
 use super::loader::{Loader, LoaderWorld};
 use super::policy::PolicyKeeper;
 use super::quarantine::record;
@@ -341,11 +341,11 @@ impl Effects {
         give_up: &Rc<dyn Fn(&str)>,
     ) -> Effects {
         let (books, clock) = (books.clone(), clock.clone());
-        let one_task = Arc::new(tokio::sync::Mutex::new(()));
         let (reading, workers) = (reading.clone(), workers.clone());
         let loader = LoaderWorld { reading, workers, books: books.clone(), clock: clock.clone() };
-        let importer = ImporterWorld { books: books.clone(), rules, clock: clock.clone(), one_task: one_task.clone() };
-        let reconciler = ReconcilerWorld { books: books.clone(), files, clock: clock.clone(), one_task };
+        let held = Arc::new(tokio::sync::Mutex::new(Held::new(&rules)));
+        let importer = ImporterWorld { books: books.clone(), rules, clock: clock.clone(), held };
+        let reconciler = ReconcilerWorld { books: books.clone(), files, clock: clock.clone() };
         let exports = export.map(|ExportTarget { target, settings }| ExportsWorld {
             books,
             target,

@@ -33,7 +33,7 @@ use super::uuid_key::UuidKey;
 const CHUNK_ROWS: usize = 1 << 15;
 
 /// See the module's head.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Keys {
     shapes: Vec<Shape>,
     /// Per shape: bit per column of the plan that its rows have a key in.
@@ -49,6 +49,9 @@ struct Chunk {
     keys: Vec<u64>,
     checks: Vec<u32>,
 }
+
+/// Numbers of the shapes of [`Keys`] that grow.
+pub(super) type KnownShapes = HashMap<Shape, u32, FixedState>;
 
 /// Both hashes of what a Matcher compares, and the row. Rows with the same values have the same hashes, others do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,7 +77,7 @@ impl Keys {
             .par_iter()
             .map(|&start| Chunk::new(plan, rows, placeholders, start..count.min(start + CHUNK_ROWS)))
             .collect();
-        let mut known: HashMap<Shape, u32, FixedState> = HashMap::default();
+        let mut known = KnownShapes::default();
         let mut shapes = Vec::new();
         let mut chunks = Vec::with_capacity(made.len());
         let mut numbers_of = Vec::with_capacity(made.len());
@@ -88,6 +91,30 @@ impl Keys {
         });
         let columns = shapes.iter().map(|shape| plan.columns_of(shape)).collect();
         Keys { shapes, columns, chunks, count }
+    }
+
+    /// Puts those rows of `other`, made by the same plan, that `wants` wants behind its own. `known` are the shapes of
+    /// this one.
+    pub(super) fn extend(&mut self, known: &mut KnownShapes, other: &Keys, wants: impl Fn(usize) -> bool) {
+        for row in (0..other.count).filter(|row| wants(*row)) {
+            let from = &other.chunks[row / CHUNK_ROWS];
+            let shape = from.shape_of[row % CHUNK_ROWS] as usize;
+            let number = number(known, &mut self.shapes, &other.shapes[shape]);
+            if number as usize == self.columns.len() {
+                self.columns.push(other.columns[shape]);
+            }
+            if self.count.is_multiple_of(CHUNK_ROWS) {
+                self.chunks.push(Chunk::default());
+            }
+            let Some(to) = self.chunks.last_mut() else { continue };
+            let first = from.first[row % CHUNK_ROWS] as usize;
+            let range = first..first + other.columns[shape].count_ones() as usize;
+            to.shape_of.push(number);
+            to.first.push(to.keys.len() as u32);
+            to.keys.extend_from_slice(&from.keys[range.clone()]);
+            to.checks.extend_from_slice(&from.checks[range]);
+            self.count += 1;
+        }
     }
 
     /// How many rows have keys.
@@ -156,7 +183,7 @@ impl Chunk {
         // What is not used of it is given back untouched.
         chunk.keys.reserve_exact(range.len() * plan.columns.len());
         chunk.checks.reserve_exact(range.len() * plan.columns.len());
-        let mut known: HashMap<Shape, u32, FixedState> = HashMap::default();
+        let mut known = KnownShapes::default();
         let mut shapes: Vec<Shape> = Vec::new();
         // Per shape: what its rows have keys of.
         let mut columns: Vec<u64> = Vec::new();
@@ -188,7 +215,7 @@ impl Chunk {
 }
 
 /// The number of a shape, which becomes a known one.
-fn number(known: &mut HashMap<Shape, u32, FixedState>, shapes: &mut Vec<Shape>, shape: &Shape) -> u32 {
+fn number(known: &mut KnownShapes, shapes: &mut Vec<Shape>, shape: &Shape) -> u32 {
     known.get(shape).copied().unwrap_or_else(|| {
         let number = shapes.len() as u32;
         known.insert(shape.clone(), number);

@@ -33,9 +33,11 @@ mod group;
 pub mod phase1;
 
 mod chains;
+pub mod held;
 pub mod phase2;
 
 pub mod merge;
+pub mod unmerge;
 pub mod update;
 
 pub mod explain;
@@ -45,6 +47,7 @@ pub mod sentences;
 pub use explain::{Explanation, explain_pair};
 pub use explain_record::{RecordExplanation, explain_record};
 pub use forbidden::Forbidden;
+pub use held::HeldKeys;
 pub use keys::Keys;
 pub use matcher::Matcher;
 pub use matchers::{MatcherError, Matchers, standard_matchers};

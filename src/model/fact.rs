@@ -52,6 +52,8 @@ pub enum FactKey {
     Aside(TenantId, PackageKey),
     /// The business file in force of one source and kind: `BusinessFile`.
     Business(TenantId, BusinessKey),
+    /// Two records that an operator took apart, the smaller one first: when.
+    Apart(TenantId, RecordKey, RecordKey),
 }
 
 /// The kinds of [`FactKey`], for scans.
@@ -90,10 +92,12 @@ pub enum FactKind {
     Aside = 16,
     /// [`FactKey::Business`].
     Business = 17,
+    /// [`FactKey::Apart`].
+    Apart = 18,
 }
 
 impl FactKind {
-    const ALL: [FactKind; 16] = [
+    const ALL: [FactKind; 17] = [
         FactKind::Node,
         FactKind::Setting,
         FactKind::Ledger,
@@ -110,6 +114,7 @@ impl FactKind {
         FactKind::Abandoned,
         FactKind::Aside,
         FactKind::Business,
+        FactKind::Apart,
     ];
 
     /// What every key of this kind begins with, of all tenants or of one.
@@ -168,6 +173,7 @@ impl FactKey {
             FactKey::Abandoned(..) => FactKind::Abandoned,
             FactKey::Aside(..) => FactKind::Aside,
             FactKey::Business(..) => FactKind::Business,
+            FactKey::Apart(..) => FactKind::Apart,
         }
     }
 
@@ -223,6 +229,13 @@ impl FactKey {
                 put(&mut out, source);
                 put(&mut out, kind.as_str());
             }
+            FactKey::Apart(tenant, a, b) => {
+                put(&mut out, tenant.as_str());
+                for record in [a, b] {
+                    put(&mut out, &record.source);
+                    put(&mut out, &record.external_id);
+                }
+            }
         }
         out
     }
@@ -266,6 +279,7 @@ impl FactKey {
                 let (source, kind) = (reader.text()?.into(), reader.text()?.parse().ok()?);
                 FactKey::Business(tenant, BusinessKey { source, kind })
             }
+            FactKind::Apart => FactKey::Apart(reader.tenant()?, reader.record()?, reader.record()?),
         };
         reader.0.is_empty().then_some(key)
     }

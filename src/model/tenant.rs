@@ -36,6 +36,12 @@ pub struct TenantState {
     /// How many sources have a business file in force, counted for each kind.
     #[serde(default)]
     pub business_files: u32,
+    /// Segment and offset in the facts log up to which the last import has seen all records.
+    #[serde(default)]
+    pub imported_through: (u64, u32),
+    /// Fingerprint of the rules of the last import; 0 for none.
+    #[serde(default)]
+    pub import_rules: u64,
 }
 
 impl TenantState {
@@ -59,6 +65,8 @@ impl Default for TenantState {
             last_change: Timestamp::default(),
             third_party: 0,
             business_files: 0,
+            imported_through: (0, 0),
+            import_rules: 0,
         }
     }
 }

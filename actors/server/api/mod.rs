@@ -1,6 +1,6 @@
 //! The operator listener: answers as JSON below `/api/v1`, and the page.
 //!
-//! Everything here reads but the settings, and nothing is decided. An answer is made on a thread for calls that may wait for the disk, and
+//! Everything here reads but the settings and unmerges, and nothing is decided. An answer is made on a thread for calls that may wait for the disk, and
 //! at most `QUESTIONS_MAX` are made at once. Source: interfaces, operator API.
 
 mod listing;
@@ -10,6 +10,7 @@ mod remembered;
 pub mod device;
 mod devices;
 mod explain;
+mod unmerge;
 
 mod ledger;
 mod missing;
@@ -189,6 +190,9 @@ const ROUTES: [(&str, Handler); 22] = [
     ("/metrics", metrics::get),
 ];
 
+/// What changes a device.
+const UNMERGE: &str = "/api/v1/devices/{id}/unmerge";
+
 /// The routes of the operator listener.
 pub fn routes(config: &mut ServiceConfig, api: Arc<Api>) {
     let path_errors = PathConfig::default()
@@ -203,6 +207,9 @@ pub fn routes(config: &mut ServiceConfig, api: Arc<Api>) {
         }
         config.service(resource.default_service(web::to(wrong_method)));
     }
+    let limit = web::PayloadConfig::new(unmerge::BYTES_MAX);
+    let unmerging = web::resource(UNMERGE).app_data(limit).route(web::post().to(unmerge::post));
+    config.service(unmerging.default_service(web::to(wrong_method)));
     let health = web::resource("/health").route(web::get().to(health::get));
     config.service(health.default_service(web::to(wrong_method)));
 }

@@ -8,3 +8,4 @@ mod phase1;
 mod phase2;
 mod standard;
 mod update;
+mod held;

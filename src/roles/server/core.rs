@@ -169,8 +169,10 @@ impl ServerCore {
             last_import: self.state.last_import.max(state.last_import).map(|last| last.min(now)),
             last_change: self.state.last_change.max(state.last_change),
             third_party: self.state.third_party.max(state.third_party),
-            // Goes down too; nothing here depends on it.
+            // These may go down, too; nothing here depends on them.
             business_files: state.business_files,
+            imported_through: state.imported_through,
+            import_rules: state.import_rules,
         };
         // What agents reported may have waited for hours: the import is wanted only since now, and waits for the loads of
         // other files that came with this one.

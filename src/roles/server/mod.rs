@@ -23,7 +23,7 @@ pub use self::core::{BATCH_MAX, ServerCore};
 pub use client_settings::ClientSettings;
 pub use device::{details, unite};
 pub use discovery::{ShownAddress, ShownDiscovery, ShownService, discovery};
-pub use import::{ImportRules, Imported, import};
+pub use import::{HeldDevices, ImportRules, Imported, import};
 pub use keep::{KEPT_MS, Keep, keep};
 pub use policy::{PolicySettings, SettingError, SettingName};
 pub use settle::{Content, Ended, Staged, settle};

@@ -78,10 +78,19 @@ fn compare(records: u64, rounds: u64) {
         list[list.len() / 2]
     });
     for (name, median) in names.iter().zip(medians) {
-        println!("{name:>22} {median:8.3} s {:12.0} records/s {:6.2} x floor", records as f64 / median, median / medians[0]);
+        println!(
+            "{name:>22} {median:8.3} s {:12.0} records/s {:6.2} x floor",
+            records as f64 / median,
+            median / medians[0]
+        );
     }
     let both = medians[2] + medians[3];
-    println!("{:>22} {both:8.3} s {:12.0} records/s {:6.2} x floor", "normalise and match", records as f64 / both, both / medians[0]);
+    println!(
+        "{:>22} {both:8.3} s {:12.0} records/s {:6.2} x floor",
+        "normalise and match",
+        records as f64 / both,
+        both / medians[0]
+    );
     println!("phase 2 takes {:.2} times phase 1", medians[4] / medians[3]);
 }
 

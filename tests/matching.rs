@@ -47,7 +47,8 @@ fn records_become_sets_whatever_their_order_and_form() {
         .collect();
     let path = folder.path().join("turned.csv");
     fs::write(&path, format!("\u{feff}{}\r\n", turned.join("\r\n"))).unwrap();
-    let without: String = expected.lines().filter(|line| !line.starts_with("60")).map(|line| format!("{line}\n")).collect();
+    let without: String =
+        expected.lines().filter(|line| !line.starts_with("60")).map(|line| format!("{line}\n")).collect();
     assert_eq!(out(&run(&["match", "--records", path.to_str().unwrap(), "--threads", "1"])), without);
     let names: Vec<&str> = HEADER.split(',').collect();
     let objects: Vec<String> = ROWS
@@ -81,7 +82,8 @@ fn sets_meet_devices_and_their_values_are_merged() {
         "bindings.csv",
         &["device_id,source,external_id,FirmwareSerialNumber,SerialNo,UUID,MachineID,ILMTAgentID", "8,ad,f,,,,,"],
     );
-    let [out_file, merged] = ["out.csv", "merged.csv"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    let [out_file, merged] =
+        ["out.csv", "merged.csv"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
     let mut arguments = vec!["match", "--records", &csv, "--devices", &devices, "--bindings", &bindings];
     arguments.extend(["--out", &out_file, "--merge-out", &merged, "--primary", "sccm"]);
     assert_eq!(out(&run(&arguments)), "");
@@ -117,7 +119,10 @@ fn an_explanation_names_matchers_values_and_what_failed() {
     let csv = records(folder.path());
     let lines = out(&run(&["match", "--records", &csv, "--explain", "11"]));
     let lines: Vec<&str> = lines.lines().collect();
-    assert_eq!(lines[0], "Record 11 is one device with record 12: Matcher 30 (physical: machine ID) found MachineID `m1` and `M1`.");
+    assert_eq!(
+        lines[0],
+        "Record 11 is one device with record 12: Matcher 30 (physical: machine ID) found MachineID `m1` and `M1`."
+    );
     assert_eq!(
         lines[1],
         "Matcher 10 (physical: manufacturer, model, firmware serial) did not: FirmwareSerialNumber is missing in record 11."

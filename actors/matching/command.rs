@@ -120,8 +120,10 @@ fn match_files(args: &MatchArgs) -> Result<(), Failure> {
 
 fn matchers(args: &MatchArgs) -> Result<Matchers, Failure> {
     let text = |path: &PathBuf| {
-        std::fs::read_to_string(path)
-            .map_err(|error| Failure { text: format!("cannot read the Matchers `{}`: {error}", path.display()), exit: 2 })
+        std::fs::read_to_string(path).map_err(|error| Failure {
+            text: format!("cannot read the Matchers `{}`: {error}", path.display()),
+            exit: 2,
+        })
     };
     let standard = args.matchers.as_ref().map(text).transpose()?;
     let custom = args.custom.as_ref().map(text).transpose()?;
@@ -166,7 +168,10 @@ fn no_record(args: &MatchArgs, record_id: u64) -> Failure {
 fn unknown_device(args: &MatchArgs, device: u64) -> Failure {
     let file = |path: &Option<PathBuf>| path.clone().unwrap_or_default().display().to_string();
     let (bindings, devices) = (file(&args.bindings), file(&args.devices));
-    Failure { text: format!("`{bindings}` names device {device}, which `{devices}` does not have: give both of one time"), exit: 2 }
+    Failure {
+        text: format!("`{bindings}` names device {device}, which `{devices}` does not have: give both of one time"),
+        exit: 2,
+    }
 }
 
 /// Seconds between calls.

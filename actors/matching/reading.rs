@@ -143,4 +143,3 @@ fn next_piece(file: &mut File, rest: &mut Vec<u8>, piece: &mut Vec<u8>) -> std::
         }
     }
 }
-

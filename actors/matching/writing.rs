@@ -52,12 +52,14 @@ fn write(
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if is_special {
         let file = std::fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
-        let mut output = Output { out: Box::new(BufWriter::with_capacity(1 << 18, file)), names, is_json, line: Vec::new() };
+        let mut output =
+            Output { out: Box::new(BufWriter::with_capacity(1 << 18, file)), names, is_json, line: Vec::new() };
         return output.head().and_then(|()| rows(&mut output)).and_then(|()| output.out.flush()).map_err(failed);
     }
     let temporary = NamedTempFile::new_in(folder).map_err(failed)?;
     let file = temporary.as_file().try_clone().map_err(failed)?;
-    let mut output = Output { out: Box::new(BufWriter::with_capacity(1 << 18, file)), names, is_json, line: Vec::new() };
+    let mut output =
+        Output { out: Box::new(BufWriter::with_capacity(1 << 18, file)), names, is_json, line: Vec::new() };
     output.head().and_then(|()| rows(&mut output)).and_then(|()| output.out.flush()).map_err(failed)?;
     temporary.persist(path).map(drop).map_err(|error| failed(error.error))
 }
@@ -189,9 +191,9 @@ pub fn write_merged(
             let serial = members.iter().find(|&&member| rows.text(member as usize, Property::SerialNo).is_some());
             let value = |property| match property {
                 // It travels with the serial number.
-                Property::UntrustedSerialNo => Cell::Flag(
-                    serial.is_some_and(|&member| rows.text(member as usize, property) == Some("true")),
-                ),
+                Property::UntrustedSerialNo => {
+                    Cell::Flag(serial.is_some_and(|&member| rows.text(member as usize, property) == Some("true")))
+                }
                 _ => first(property).map_or(Cell::Null, Cell::Text),
             };
             let head = device.into_iter().chain([Cell::Unsigned(group), Cell::Signed(date)]);

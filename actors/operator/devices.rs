@@ -41,7 +41,8 @@ fn rows(list: &Value, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
 /// What an unmerge did.
 pub fn unmerged(out: &mut impl Write, id: u64, done: &Value) -> Result<(), Ended> {
     let (device, pairs) = (text(&done["device"]), done["pairs"].as_u64().unwrap_or_default());
-    let pairs = if pairs == 1 { "1 pair of records stays".to_owned() } else { format!("{pairs} pairs of records stay") };
+    let pairs =
+        if pairs == 1 { "1 pair of records stays".to_owned() } else { format!("{pairs} pairs of records stay") };
     Ok(writeln!(out, "they are device {device} now; {pairs} apart from device {id}, also when they report again")?)
 }
 

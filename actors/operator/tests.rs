@@ -258,3 +258,23 @@ async fn a_reader_that_has_had_enough_ends_a_look_up_in_peace() {
     }
     fixture.stop().await;
 }
+
+#[actix::test]
+async fn records_are_taken_out_of_a_device() {
+    let fixture = Fixture::plain().await;
+    for agent in [1, 2, 3] {
+        fixture.settle(report(agent, 1, &[("MachineID", "M1")], &[])).await;
+    }
+    fixture.until("/api/v1/devices", |list| list["items"][0]["records"] == 3).await;
+    let done = ask(&fixture, "devices unmerge 1 2").await.unwrap();
+    assert_eq!(
+        done,
+        "they are device 2 now; 2 pairs of records stay apart from device 1, also when they report again\n"
+    );
+    let json = ask(&fixture, "devices unmerge 1 3 --json").await.unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["device"], "3");
+    let wrong = ask(&fixture, "devices unmerge 1 3").await.unwrap_err();
+    assert!(wrong.text.contains("record 3 does not belong to this device") && wrong.exit != 0, "{wrong:?}");
+    assert!(look_up("devices unmerge 1", "http://x").is_err());
+    fixture.stop().await;
+}

@@ -295,6 +295,7 @@ pub async fn start_prepared(
         reports,
         unsettled,
         import_plan,
+        server: server.directory().clone(),
         clock,
         kept: Kept::default(),
     });

@@ -73,6 +73,11 @@ pub struct ServerWorld {
 #[rtype(result = "()")]
 pub struct BeaconsChanged;
 
+/// An operator changed devices: the counters afterwards. When it is lost, the next load or import tells the same.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct DevicesChanged(pub TenantState);
+
 /// Begins nothing any more: the node is about to end.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
@@ -215,6 +220,14 @@ impl Handler<BeaconsChanged> for Server {
 
     fn handle(&mut self, _: BeaconsChanged, ctx: &mut Context<Server>) {
         self.tell(ServerInput::BeaconsChanged, ctx);
+    }
+}
+
+impl Handler<DevicesChanged> for Server {
+    type Result = ();
+
+    fn handle(&mut self, DevicesChanged(state): DevicesChanged, ctx: &mut Context<Server>) {
+        self.tell(ServerInput::DevicesChanged(state), ctx);
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use muster::id::DeviceId;
-use muster::matching::unmerge::{UnmergeFault, Unmerged, unmerge};
 use muster::matching::Record;
+use muster::matching::unmerge::{UnmergeFault, Unmerged, unmerge};
 use muster::model::device::DeviceFact;
 use muster::model::fact::FactKey;
 use muster::model::staged::StagedRecord;
@@ -29,21 +29,32 @@ pub enum UnmergeError {
     Turn(#[from] TurnError),
 }
 
-/// Takes the records of these numbers out of a device; the answer is the new device's number and how many pairs of records
-/// are kept apart from now on.
+/// What was taken out.
+#[derive(Clone, Debug)]
+pub struct TakenOut {
+    /// The new device.
+    pub device: DeviceId,
+    /// Pairs of records that are kept apart from now on.
+    pub pairs: usize,
+    /// The counters afterwards.
+    pub state: TenantState,
+}
+
+/// Takes the records of these numbers out of a device.
 pub async fn take_out(
     books: &Books,
     rules: Arc<ImportRules>,
     clock: &SharedClock,
     device: DeviceId,
     numbers: BTreeSet<u64>,
-) -> Result<(DeviceId, usize), UnmergeError> {
+) -> Result<TakenOut, UnmergeError> {
     // An import that has read the device would write it back as it was.
     let _task = books.one_task.lock().await;
     let (tenant, now) = (books.tenant.clone(), clock.now());
     let done = books.turn(move |draft| {
         let key = |id| FactKey::Device(tenant.clone(), id);
-        let Some(fact) = draft.read::<DeviceFact>(&key(device))?.filter(|fact| fact.device.merged_into.is_none()) else {
+        let Some(fact) = draft.read::<DeviceFact>(&key(device))?.filter(|fact| fact.device.merged_into.is_none())
+        else {
             return Ok((Err(UnmergeError::NoDevice), News::default()));
         };
         let mut records = Vec::new();
@@ -60,7 +71,7 @@ pub async fn take_out(
                 Err(fault) => return Ok((Err(fault.into()), News::default())),
             };
         let changed = now.max(state.last_change.plus_ms(1));
-        let answer = (taken.id, pairs.len());
+        let (device, count) = (taken.id, pairs.len());
         let devices = [left, taken].map(|device| DeviceFact { device, changed });
         for fact in &devices {
             draft.write(&key(fact.device.id), fact);
@@ -76,7 +87,7 @@ pub async fn take_out(
             ..state
         };
         draft.write(&state_key, &next);
-        Ok((Ok(answer), News { devices: devices.into(), ..News::default() }))
+        Ok((Ok(TakenOut { device, pairs: count, state: next }), News { devices: devices.into(), ..News::default() }))
     });
     done.await?
 }

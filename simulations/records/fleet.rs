@@ -153,7 +153,11 @@ impl RecordFleet {
         let kind = self.kind(machine);
         let (maker, models) = MAKERS[own.below(MAKERS.len() as i64) as usize];
         let model = models[own.below(4) as usize];
-        let name = format!("{}-{}-{machine:07}", ["lon", "par", "nyc", "sin"][own.below(4) as usize], ["web", "db", "pc", "app"][own.below(4) as usize]);
+        let name = format!(
+            "{}-{}-{machine:07}",
+            ["lon", "par", "nyc", "sin"][own.below(4) as usize],
+            ["web", "db", "pc", "app"][own.below(4) as usize]
+        );
         let domain = format!("corp{}.example", own.below(8));
         let serial = format!("{:010X}", own.bits() >> 24);
         let bytes = own.bytes();
@@ -170,7 +174,19 @@ impl RecordFleet {
         let filler = FILLERS[own.below(4) as usize].to_owned();
         let serial = if is_filler { filler.clone() } else { serial };
         let uuid_of = |draws: &mut RngStream| {
-            let swapped = format!("{}{}{}{}-{}{}-{}{}-{}-{}", &hex[6..8], &hex[4..6], &hex[2..4], &hex[..2], &hex[10..12], &hex[8..10], &hex[14..16], &hex[12..14], &hex[16..20], &hex[20..]);
+            let swapped = format!(
+                "{}{}{}{}-{}{}-{}{}-{}-{}",
+                &hex[6..8],
+                &hex[4..6],
+                &hex[2..4],
+                &hex[..2],
+                &hex[10..12],
+                &hex[8..10],
+                &hex[14..16],
+                &hex[12..14],
+                &hex[16..20],
+                &hex[20..]
+            );
             if draws.below(10) == 0 { swapped } else { uuid.clone() }
         };
         let mut told = Told::default();

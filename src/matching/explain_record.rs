@@ -137,13 +137,12 @@ fn obstacle(
         });
     }
     let own_key = keys.candidates(planned, 0, |_, _| true, |other| other == row).into_iter().flatten().next();
-    let found = keys.candidates(planned, 0, |_, hash| own_key.is_some_and(|own| own.hash == hash), |other| other != row);
+    let found =
+        keys.candidates(planned, 0, |_, hash| own_key.is_some_and(|own| own.hash == hash), |other| other != row);
     let alike = found.iter().flatten().filter(|other| own_key.is_some_and(|own| own.is_like(other)));
     let same: Vec<usize> = alike.map(|other| other.node as usize).collect();
     if same.is_empty() {
-        let value = |key: &super::condition::Key| {
-            Some((key.property, own.get(key.property)?.to_owned()))
-        };
+        let value = |key: &super::condition::Key| Some((key.property, own.get(key.property)?.to_owned()));
         return Obstacle::Unique(planned.keys.iter().filter_map(value).collect());
     }
     let is_taken = |other: &usize| order_of(*other).is_some_and(|order| order < planned.order);
@@ -183,7 +182,9 @@ fn same_keys(planned: &PlannedMatcher, rows: &dyn Rows, a: usize, b: usize) -> b
 
 /// A row in the form that explanations read.
 pub fn normalised(rows: &dyn Rows, row: usize) -> Normalised {
-    Normalised::of_normalised(Property::ALL.into_iter().filter_map(|property| Some((property, rows.text(row, property)?))))
+    Normalised::of_normalised(
+        Property::ALL.into_iter().filter_map(|property| Some((property, rows.text(row, property)?))),
+    )
 }
 
 fn compared(property: Property, first: &Normalised, second: &Normalised) -> Compared {

@@ -29,13 +29,8 @@ pub struct FileForm {
 pub const RECORDS: FileForm =
     FileForm { id: "record_id", has_key: true, has_date: true, without: &[], is_id_unique: true };
 /// Stored devices; their ObjectType is computed, whatever the file says.
-pub const DEVICES: FileForm = FileForm {
-    id: "device_id",
-    has_key: false,
-    has_date: false,
-    without: &[Property::ObjectType],
-    is_id_unique: true,
-};
+pub const DEVICES: FileForm =
+    FileForm { id: "device_id", has_key: false, has_date: false, without: &[Property::ObjectType], is_id_unique: true };
 /// The records bound to devices, with their strong keys.
 pub const BINDINGS: FileForm =
     FileForm { id: "device_id", has_key: true, has_date: false, without: &[], is_id_unique: false };
@@ -143,9 +138,10 @@ impl Columns {
             }
             list.push(column);
         }
-        let needed = [(Column::Id, form.id, true), (Column::Source, "source", form.has_key)]
-            .into_iter()
-            .chain([(Column::ExternalId, "external_id", form.has_key), (Column::Date, "inventory_date", form.has_date)]);
+        let needed = [(Column::Id, form.id, true), (Column::Source, "source", form.has_key)].into_iter().chain([
+            (Column::ExternalId, "external_id", form.has_key),
+            (Column::Date, "inventory_date", form.has_date),
+        ]);
         for (column, name, is_needed) in needed {
             if is_needed && !list.contains(&column) {
                 return Err(LineFault::ColumnMissing(name));

@@ -146,7 +146,8 @@ pub fn normalise(slots: &mut Slots<'_>, placeholders: &Placeholders) {
     }
 
     if slots[Property::ObjectType as usize].is_none() {
-        slots[Property::ObjectType as usize] = Some(object_type(|property| slots[property as usize].is_some(), untrusted));
+        slots[Property::ObjectType as usize] =
+            Some(object_type(|property| slots[property as usize].is_some(), untrusted));
     }
 }
 

@@ -46,10 +46,7 @@ impl MatchedSets {
     /// The set at a place; panics behind the last one, like an index.
     pub fn get(&self, place: usize) -> MatchedSet<'_> {
         let start = if place == 0 { 0 } else { self.ends[place - 1] };
-        MatchedSet {
-            matcher: self.matchers[place],
-            members: &self.members[start as usize..self.ends[place] as usize],
-        }
+        MatchedSet { matcher: self.matchers[place], members: &self.members[start as usize..self.ends[place] as usize] }
     }
 
     /// The sets, ascending.

@@ -196,8 +196,9 @@ impl<'a> Aligning<'a> {
             return;
         }
         let nodes = Nodes { records: self.rows, count, devices: self.stored.devices };
-        let crosses =
-            |run: &[Candidate]| run.first().is_some_and(|c| c.node < count) && run.last().is_some_and(|c| c.node >= count);
+        let crosses = |run: &[Candidate]| {
+            run.first().is_some_and(|c| c.node < count) && run.last().is_some_and(|c| c.node >= count)
+        };
         let mut hits = Hits::default();
         for found in groups(matcher, &nodes, candidates, &crosses) {
             for group in found.iter() {
@@ -241,9 +242,8 @@ impl<'a> Aligning<'a> {
 
     /// Resolves the sets that hit one device which no set hits together with others: nothing there to merge.
     fn settle_single_hits(&mut self, matcher: &PlannedMatcher, hits: &mut Hits) {
-        let is_single = |hits: &Hits, of_set: &[Hit]| {
-            of_set.iter().all(|hit| hits.devices(hit.group) == [of_set[0].first])
-        };
+        let is_single =
+            |hits: &Hits, of_set: &[Hit]| of_set.iter().all(|hit| hits.devices(hit.group) == [of_set[0].first]);
         let mut chained: HashSet<u32> = HashSet::new();
         for of_set in hits.list.chunk_by(|a, b| a.set == b.set).filter(|of_set| !is_single(hits, of_set)) {
             of_set.iter().for_each(|hit| chained.extend(hits.devices(hit.group)));
@@ -281,7 +281,9 @@ impl<'a> Aligning<'a> {
                 chains.close(hit.set, device);
             }
         };
-        for of_set in hits.list.chunk_by(|a, b| a.set == b.set).filter(|of_set| !self.apart.contains_key(&of_set[0].set)) {
+        for of_set in
+            hits.list.chunk_by(|a, b| a.set == b.set).filter(|of_set| !self.apart.contains_key(&of_set[0].set))
+        {
             choose(of_set, &nothing);
         }
         for set in &self.last {
@@ -354,8 +356,7 @@ impl<'a> Aligning<'a> {
             let now = strong_keys(|property| self.rows.text(row, property));
             (!now.contradict(&devices.strong_keys(place))).then_some((self.set_of[row], device as u32))
         };
-        let mut bound: Vec<(u32, u32)> =
-            (0..devices.bindings_count()).into_par_iter().filter_map(of_binding).collect();
+        let mut bound: Vec<(u32, u32)> = (0..devices.bindings_count()).into_par_iter().filter_map(of_binding).collect();
         bound.iter_mut().for_each(|(_, device)| *device = self.merged.first_of(*device));
         bound.sort_unstable();
         bound.dedup();

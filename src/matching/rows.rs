@@ -61,9 +61,7 @@ impl<'a> Records<'a> {
     /// Puts them in order of record_id.
     pub fn new(records: &'a [Record]) -> Records<'a> {
         let mut list: Vec<&Record> = records.iter().collect();
-        list.sort_by(|a, b| {
-            (a.record_id, &a.source, &a.external_id).cmp(&(b.record_id, &b.source, &b.external_id))
-        });
+        list.sort_by(|a, b| (a.record_id, &a.source, &a.external_id).cmp(&(b.record_id, &b.source, &b.external_id)));
         Records(list)
     }
 

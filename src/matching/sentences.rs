@@ -25,7 +25,8 @@ pub fn of_record(explanation: &RecordExplanation) -> Vec<String> {
             explanation.record_id,
             numbers(&explanation.others, explanation.others_count)
         )),
-        None => lines.push(format!("Record {} stands alone: no Matcher joined it to another record.", explanation.record_id)),
+        None => lines
+            .push(format!("Record {} stands alone: no Matcher joined it to another record.", explanation.record_id)),
     }
     lines.extend(explanation.tried.iter().map(|attempt| of_attempt(&record, attempt)));
     lines
@@ -39,11 +40,14 @@ fn of_attempt(record: &str, attempt: &Attempt) -> String {
             format!("no other record that takes part has {}", listed(&values))
         }
         Obstacle::Taken(others) => {
-            let others: Vec<String> = others.iter().map(|(id, order)| format!("record {id} by Matcher {order}")).collect();
+            let others: Vec<String> =
+                others.iter().map(|(id, order)| format!("record {id} by Matcher {order}")).collect();
             format!("the records with the same values had been joined before ({})", others.join(", "))
         }
         Obstacle::Rule { property, method: Method::NotEqual, other, .. } => {
-            format!("{property} has to differ, and no record with the same values differs from {record}: record {other} for one")
+            format!(
+                "{property} has to differ, and no record with the same values differs from {record}: record {other} for one"
+            )
         }
         Obstacle::Rule { property, other, values, .. } => format!(
             "{property} has to be missing in one of the two, but is {} in {record} and {} in record {other}",
@@ -61,15 +65,21 @@ pub fn of_pair(names: [&str; 2], explanation: &Explanation) -> Vec<String> {
     let mut lines = vec![match &explanation.joined {
         Some(joined) => {
             let values: Vec<String> = joined.compared.iter().map(in_both).collect();
-            format!("{first} and {second} are one device: {} found {}.", matcher(joined.order, &joined.name), listed(&values))
+            format!(
+                "{first} and {second} are one device: {} found {}.",
+                matcher(joined.order, &joined.name),
+                listed(&values)
+            )
         }
         None => format!("{first} and {second} are not one device: no Matcher joined them."),
     }];
     for tried in &explanation.tried {
         let why = match &tried.failed {
-            None => "its tests hold for these two, but a third record contradicted one of them, an earlier Matcher had \
+            None => {
+                "its tests hold for these two, but a third record contradicted one of them, an earlier Matcher had \
                      taken one of them, or an operator took them apart"
-                .to_owned(),
+                    .to_owned()
+            }
             Some(failed) => between(names, failed),
         };
         lines.push(format!("{} did not: {why}.", matcher(tried.order, &tried.name)));
@@ -152,11 +162,8 @@ fn listed(items: &[String]) -> String {
 
 /// What phase 2 made of the set of a record.
 pub fn of_alignment(record_id: u64, alignment: &Alignment) -> String {
-    let set = if alignment.group == record_id {
-        "Its set".to_owned()
-    } else {
-        format!("Its set ({})", alignment.group)
-    };
+    let set =
+        if alignment.group == record_id { "Its set".to_owned() } else { format!("Its set ({})", alignment.group) };
     match (alignment.how, alignment.device) {
         (How::Matcher(order), Some(device)) => format!("{set} belongs to device {device}: Matcher {order} found it."),
         (How::Binding, Some(device)) => format!(
@@ -164,6 +171,8 @@ pub fn of_alignment(record_id: u64, alignment: &Alignment) -> String {
              and no strong key of it has changed."
         ),
         (How::New, Some(device)) => format!("{set} is the new device {device}."),
-        (_, None) => format!("{set} needs a new device: no stored one matches, and none of its records is bound to one."),
+        (_, None) => {
+            format!("{set} needs a new device: no stored one matches, and none of its records is bound to one.")
+        }
     }
 }

@@ -84,8 +84,7 @@ impl Block {
 
     /// Adds a row. Values are trimmed, and empty ones are null.
     pub fn push(&mut self, head: RowHead<'_>, slots: &Slots<'_>) {
-        let mut place =
-            Place { block: 0, text: self.text.len() as u32, lens: self.lens.len() as u32, set: 0 };
+        let mut place = Place { block: 0, text: self.text.len() as u32, lens: self.lens.len() as u32, set: 0 };
         let fits = |text: &str| text.len() <= usize::from(u16::MAX);
         if !fits(head.external_id) || !slots.iter().flatten().all(|text| fits(text)) {
             place.set |= WIDE;
@@ -135,7 +134,9 @@ pub enum DuplicateRow {
         second: u32,
     },
     /// By source and external id.
-    #[error("line {second}: external_id `{external_id}` of source `{source_name}` is on line {first} already; a source names each computer once")]
+    #[error(
+        "line {second}: external_id `{external_id}` of source `{source_name}` is on line {first} already; a source names each computer once"
+    )]
     Key {
         /// The source.
         source_name: String,
@@ -195,9 +196,7 @@ impl Table {
     /// Finds the first id that two rows have.
     pub fn check_ids(&self) -> Result<(), DuplicateRow> {
         let same = self.heads.windows(2).find(|pair| pair[0].id == pair[1].id);
-        same.map_or(Ok(()), |pair| {
-            Err(DuplicateRow::Id { id: pair[0].id, first: pair[0].line, second: pair[1].line })
-        })
+        same.map_or(Ok(()), |pair| Err(DuplicateRow::Id { id: pair[0].id, first: pair[0].line, second: pair[1].line }))
     }
 
     /// Finds two rows of one source and external id; of several the one that stands first in the file.
@@ -220,7 +219,8 @@ impl Table {
             }
             found
         };
-        let doubles: Vec<(u32, u32, u32)> = deal(pieces, |item| item.0).into_par_iter().flat_map_iter(doubles).collect();
+        let doubles: Vec<(u32, u32, u32)> =
+            deal(pieces, |item| item.0).into_par_iter().flat_map_iter(doubles).collect();
         doubles.into_iter().min().map_or(Ok(()), |(second, a, b)| {
             let (source, external_id) = self.key(b as usize);
             let (source_name, external_id) = (source.to_owned(), external_id.to_owned());
@@ -440,16 +440,16 @@ mod tests {
 
     #[test]
     fn rows_of_several_blocks_read_back_in_order_of_their_ids() {
-        let first: &[(Property, &str)] = &[(Property::UUID, " u1 "), (Property::ComputerName, "pc-ü"), (Property::HostID, " ")];
+        let first: &[(Property, &str)] =
+            &[(Property::UUID, " u1 "), (Property::ComputerName, "pc-ü"), (Property::HostID, " ")];
         let table = Table::new(vec![
             (block(&[(9, "a", "k9", &[]), (3, "b", "k3", first)]), 1),
             (block(&[(5, "b", "", &[(Property::ObjectType, "x")])]), 3),
         ]);
-        assert_eq!((0..3).map(|row| (table.id(row), table.key(row))).collect::<Vec<_>>(), [
-            (3, ("b", "k3")),
-            (5, ("b", "")),
-            (9, ("a", "k9"))
-        ]);
+        assert_eq!(
+            (0..3).map(|row| (table.id(row), table.key(row))).collect::<Vec<_>>(),
+            [(3, ("b", "k3")), (5, ("b", "")), (9, ("a", "k9"))]
+        );
         assert_eq!(table.slots(0), slots(&[(Property::UUID, "u1"), (Property::ComputerName, "pc-ü")]));
         assert_eq!((table.raw(0, Property::UUID), table.raw(0, Property::HostID)), (Some("u1"), None));
         assert_eq!(table.raw(1, Property::ObjectType), Some("x"));

@@ -51,12 +51,14 @@ use super::books::Books;
 use super::exports::Reports;
 use super::policy::PolicyKeeper;
 use super::reconciler::RuleFiles;
+use super::server::Server;
 use super::unsettled::SettledTo;
 use crate::clock::SharedClock;
 use crate::hierarchy::{Gaps, Statuses};
 use crate::intake::Intake;
 use crate::log::Held;
 use crate::node::Logs;
+use crate::supervision::Directory;
 
 /// Questions that are worked on at once; further ones wait. Each may read a whole list once.
 const QUESTIONS_MAX: usize = 8;
@@ -91,6 +93,8 @@ pub struct Api {
     pub unsettled: Arc<AtomicUsize>,
     /// What waits for the next import.
     pub import_plan: Arc<Mutex<ImportPlan>>,
+    /// Where the server's actor is.
+    pub server: Directory<Server>,
     /// The present.
     pub clock: SharedClock,
     /// What was worked out before.

@@ -9,3 +9,4 @@ mod pages;
 mod questions;
 mod settings;
 mod software;
+mod unmerge;

@@ -12,7 +12,8 @@ use super::problem::Problem;
 use super::settings::is_address;
 use super::{Api, Question, device};
 use crate::errors::Chain;
-use crate::server::unmerge::{UnmergeError, take_out};
+use crate::server::server::DevicesChanged;
+use crate::server::unmerge::{TakenOut, UnmergeError, take_out};
 
 /// Most bytes of a question.
 pub(super) const BYTES_MAX: usize = 1 << 20;
@@ -42,7 +43,12 @@ pub(super) async fn post(
     };
     let records: BTreeSet<u64> = records.iter().map(number).collect::<Result<_, Problem>>()?;
     match take_out(&api.books, api.rules.clone(), &api.clock, device, records).await {
-        Ok((id, pairs)) => Ok(HttpResponse::Ok().json(json!({ "device": id.to_string(), "pairs": pairs }))),
+        Ok(TakenOut { device, pairs, state }) => {
+            if let Some(server) = api.server.get() {
+                let _ = server.send(DevicesChanged(state)).await;
+            }
+            Ok(HttpResponse::Ok().json(json!({ "device": device.to_string(), "pairs": pairs })))
+        }
         Err(UnmergeError::NoDevice) => Err(device::missing()),
         Err(UnmergeError::Fault(fault)) => Err(wrong(fault.to_string())),
         Err(UnmergeError::Turn(error)) => Err(Problem::internal("books", Chain(&error).to_string())),

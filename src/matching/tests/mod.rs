@@ -2,10 +2,10 @@
 //! compared with an oracle that knows nothing of this code.
 
 pub(super) mod fixture;
+mod held;
 mod laws;
 mod oracle;
 mod phase1;
 mod phase2;
 mod standard;
 mod update;
-mod held;

@@ -328,6 +328,7 @@ impl Core for ServerCore {
                 let soonest = self.policy_due.plus_ms(POLICY_APART_MS - POLICY_EVERY_MS);
                 self.policy_due = self.policy_due.min(soonest.max(now));
             }
+            ServerInput::DevicesChanged(state) => self.note(now, state),
             ServerInput::Done => {}
         }
         self.advance(now, out);

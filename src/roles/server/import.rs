@@ -5,10 +5,11 @@
 //! because that begins where the last whole one began. When the rules have changed, all records are imported again.
 //! Source: Identifying Related Inventory; matching reference, sections 5 to 8.
 
-use crate::matching::{
-    Devices, Forbidden, HeldKeys, Keys, Matchers, Merge, Placeholders, Plan, Record, Records, Stored, phase1, phase2, updated_devices,
-};
 use crate::id::{DeviceId, Digest};
+use crate::matching::{
+    Devices, Forbidden, HeldKeys, Keys, Matchers, Merge, Placeholders, Plan, Record, Records, Stored, phase1, phase2,
+    updated_devices,
+};
 use crate::model::device::{Device, DeviceFact, RecordKey};
 use crate::model::staged::StagedRecord;
 use crate::model::tenant::TenantState;

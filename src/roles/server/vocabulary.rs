@@ -111,6 +111,8 @@ pub enum ServerInput {
     },
     /// Agents can reach another beacon than before: the policy has to say so.
     BeaconsChanged,
+    /// An operator changed devices: the counters afterwards.
+    DevicesChanged(TenantState),
     /// Nothing follows from it.
     Done,
 }

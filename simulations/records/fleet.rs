@@ -231,7 +231,7 @@ impl RecordFleet {
         if tool == Tool::Agent && draws.below(3) > 0 {
             put("MachineID", machine_id.clone());
         }
-        if tool == Tool::Ilmt || (tool == Tool::Agent && mix(self.seed ^ 11, machine) % 8 == 0) {
+        if tool == Tool::Ilmt || (tool == Tool::Agent && mix(self.seed ^ 11, machine).is_multiple_of(8)) {
             put("ILMTAgentID", (mix(self.seed ^ 12, machine) >> 20).to_string());
         }
         if tool == Tool::Ilmt && kind == Kind::Physical {

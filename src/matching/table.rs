@@ -430,7 +430,10 @@ mod tests {
         slots
     }
 
-    fn block(rows: &[(u64, &str, &str, &[(Property, &str)])]) -> Block {
+    /// Id, source, external id and values of a row.
+    type Given<'a> = (u64, &'a str, &'a str, &'a [(Property, &'a str)]);
+
+    fn block(rows: &[Given<'_>]) -> Block {
         let mut block = Block::with_capacity(64);
         for (line, &(id, source, external_id, pairs)) in (1..).zip(rows) {
             block.push(RowHead { id, source, external_id, inventory_date: -7, line }, &slots(pairs));

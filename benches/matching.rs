@@ -1,21 +1,17 @@
 //! Matching beside a floor in one run: a pass that only splits the file and hashes each set cell once.
 //!
 //! ```text
-//! cargo bench --bench matching [-- RECORDS [ROUNDS [THREADS]]]     default: 1000000 5, a thread for each processor
+//! cargo bench -p muster-simulations --bench matching [-- RECORDS [ROUNDS [THREADS]]]     default: 1000000 5, a thread for each processor
 //! ```
 //!
 //! Seconds are the median of the rounds. `normalise` and `match` are what `muster match --timing` calls so.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a benchmark reads the clock")]
 
-#[path = "../simulations/records/fleet.rs"]
-mod fleet;
-
 use std::hash::BuildHasher as _;
 use std::hint::black_box;
 use std::time::Instant;
 
-use fleet::RecordFleet;
 use foldhash::fast::FixedState;
 use muster::formats::csv_lines::{cells, next_record, whole_records};
 use muster::id::DeviceId;
@@ -26,6 +22,7 @@ use muster::matching::{
 };
 use muster::model::computer::{ImportedComputer, Property};
 use muster::model::device::{Device, Provenance};
+use muster_simulations::records::fleet::RecordFleet;
 use rayon::prelude::*;
 
 const PIECE_BYTES: usize = 4 << 20;

@@ -25,6 +25,7 @@ pub mod keys;
 pub mod plan;
 pub mod rows;
 pub mod table;
+pub mod table_devices;
 
 pub mod file_rows;
 
@@ -33,7 +34,10 @@ mod group;
 pub mod phase1;
 
 mod chains;
+mod filter;
 pub mod held;
+mod hits;
+mod holds;
 pub mod phase2;
 
 pub mod merge;
@@ -57,7 +61,8 @@ pub use phase1::{MatchedSet, MatchedSets, phase1};
 pub use phase2::{Alignment, DuplicateReport, How, Merge, Outcome, Stored, phase2};
 pub use plan::Plan;
 pub use rows::{Devices, RawRows, Records, Rows, StoredDevices, Texts};
-pub use table::{Block, DuplicateRow, KeyedTable, RowHead, Table, TableDevices};
+pub use table::{Block, DuplicateRow, KeyedTable, RowHead, Table};
+pub use table_devices::TableDevices;
 pub use update::updated_devices;
 
 #[cfg(test)]

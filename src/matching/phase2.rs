@@ -11,8 +11,11 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::chains::{Chain, Chains, Joined};
+use super::filter::Filter;
 use super::forbidden::Forbidden;
 use super::group::{Nodes, groups};
+use super::hits::{Hit, Hits};
+use super::holds::holds;
 use super::keys::{Candidate, Keys};
 use super::normalise::strong_keys;
 use super::phase1::MatchedSets;
@@ -389,117 +392,4 @@ impl<'a> Aligning<'a> {
         outcome.merges = merges.map(|(loser, winner)| Merge { loser: id(loser), winner: id(winner) }).collect();
         outcome
     }
-}
-
-/// Which sets hit which devices at one Matcher.
-#[derive(Default)]
-struct Hits {
-    /// Ascending by set, then by device.
-    list: Vec<Hit>,
-    /// Devices of the groups behind each other, those of a group ascending.
-    devices: Vec<u32>,
-    ends: Vec<u32>,
-}
-
-/// A set in a group.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Hit {
-    set: u32,
-    /// The first device of the group.
-    first: u32,
-    group: u32,
-}
-
-impl Hits {
-    /// Adds a group; each set comes once for each of its records there.
-    fn add(&mut self, sets: impl Iterator<Item = u32>, devices: impl Iterator<Item = u32>) {
-        let start = self.devices.len();
-        self.devices.extend(devices);
-        let own = &mut self.devices[start..];
-        own.sort_unstable();
-        let first = own[0];
-        // Without doubles: merged devices are one.
-        let mut kept = start + 1;
-        for at in start + 1..self.devices.len() {
-            if self.devices[at] != self.devices[kept - 1] {
-                self.devices[kept] = self.devices[at];
-                kept += 1;
-            }
-        }
-        self.devices.truncate(kept);
-        let group = self.ends.len() as u32;
-        self.ends.push(kept as u32);
-        self.list.extend(sets.map(|set| Hit { set, first, group }));
-    }
-
-    fn sort(&mut self) {
-        self.list.par_sort_unstable();
-        self.list.dedup();
-    }
-
-    fn devices(&self, group: u32) -> &[u32] {
-        let start = group.checked_sub(1).map_or(0, |before| self.ends[before as usize]);
-        &self.devices[start as usize..self.ends[group as usize] as usize]
-    }
-}
-
-/// Which hashes occur, by one bit each: some that do not occur may seem to.
-struct Filter {
-    bits: Vec<u64>,
-    /// By how much a hash is shifted to name its bit.
-    shift: u32,
-}
-
-impl Filter {
-    fn of(candidates: &[Vec<Candidate>]) -> Filter {
-        let count = candidates.iter().map(Vec::len).sum();
-        Filter::new(count, candidates.iter().flatten().map(|candidate| candidate.hash))
-    }
-
-    fn new(count: usize, hashes: impl Iterator<Item = u64>) -> Filter {
-        // 16 bits a hash: of those that do not occur one in 16 seems to.
-        let log = (count * 16).checked_ilog2().map_or(6, |log| (log + 1).clamp(6, 31));
-        let mut filter = Filter { bits: vec![0; 1 << (log - 6)], shift: u64::BITS - log };
-        for hash in hashes {
-            let bit = hash >> filter.shift;
-            filter.bits[(bit >> 6) as usize] |= 1 << (bit & 63);
-        }
-        filter
-    }
-
-    fn may_hold(&self, hash: u64) -> bool {
-        let bit = hash >> self.shift;
-        self.bits[(bit >> 6) as usize] >> (bit & 63) & 1 == 1
-    }
-}
-
-/// Which records of forbidden pairs each device holds, by its bindings.
-///
-/// Where both records of a pair are bound to one device, one of them has to go, and that is the younger of those being
-/// imported; the other one keeps the device.
-fn holds(
-    devices: &dyn StoredDevices,
-    forbidden: &Forbidden,
-    imported: &BTreeMap<usize, u64>,
-) -> BTreeMap<u32, BTreeSet<usize>> {
-    let mut holds: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
-    if forbidden.is_empty() {
-        return holds;
-    }
-    for place in 0..devices.bindings_count() {
-        let (device, (source, external_id)) = devices.binding(place);
-        if let Some(number) = forbidden.number(source, external_id) {
-            holds.entry(device as u32).or_default().insert(number);
-        }
-    }
-    for held in holds.values_mut() {
-        for (a, b) in forbidden.pairs_within(held) {
-            let younger = [a, b].into_iter().filter_map(|n| Some((imported.get(&n)?, n))).max();
-            if let Some((_, leaver)) = younger {
-                held.remove(&leaver);
-            }
-        }
-    }
-    holds.retain(|_, held| !held.is_empty());
-    holds
 }

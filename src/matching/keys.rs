@@ -117,11 +117,6 @@ impl Keys {
         }
     }
 
-    /// How many rows have keys.
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
     pub(super) fn shape(&self, row: usize) -> &Shape {
         &self.shapes[self.chunks[row / CHUNK_ROWS].shape_of[row % CHUNK_ROWS] as usize]
     }
@@ -228,7 +223,11 @@ fn number(known: &mut KnownShapes, shapes: &mut Vec<Shape>, shape: &Shape) -> u3
 fn hashes(key: Key, text: &str, buffer: &mut Vec<u8>) -> (u64, u32) {
     buffer.clear();
     match key.uuid.then(|| UuidKey::of(text)) {
-        Some(UuidKey::Bytes(bytes)) => buffer.extend_from_slice(&bytes),
+        Some(UuidKey::Bytes(bytes)) => {
+            buffer.extend_from_slice(&bytes);
+            // In no text, so that a text of these very bytes is another value.
+            buffer.push(0xff);
+        }
         _ => {
             buffer.extend_from_slice(text.as_bytes());
             buffer.make_ascii_lowercase();
@@ -256,4 +255,66 @@ fn combined(hash: u64, key: u64) -> u64 {
 fn places(wanted: u64, own: u64) -> Vec<u32> {
     let columns = (0..u64::BITS).filter(|column| wanted >> column & 1 == 1);
     columns.map(|column| (own & ((1 << column) - 1)).count_ones()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::computer::Property;
+
+    fn of(uuid: bool, text: &str) -> (u64, u32) {
+        hashes(Key { property: Property::UUID, uuid }, text, &mut Vec::new())
+    }
+
+    #[test]
+    fn what_is_folded_alike_has_one_hash() {
+        for (uuid, a, b) in [
+            (false, "Abc", "aBC"),
+            (true, "Abc", "aBC"),
+            (true, "00112233445566778899AABBCCDDEEFF", "{33221100-5544-7766-8899-aabbccddeeff}"),
+        ] {
+            assert_eq!(of(uuid, a), of(uuid, b), "{a} {b}");
+        }
+        assert_ne!(of(false, "00112233445566778899AABBCCDDEEFF"), of(false, "33221100-5544-7766-8899-AABBCCDDEEFF"));
+        assert_ne!(of(false, "É"), of(false, "é"));
+    }
+
+    #[test]
+    fn a_uuid_is_no_text_that_has_its_bytes() {
+        // Smaller than its twin in the other byte order, so these are the bytes of the key.
+        assert_ne!(of(true, "6162636465666768696a6b6c6d6e6f70"), of(true, "abcdefghijklmnop"));
+    }
+
+    #[test]
+    fn values_that_differ_in_length_or_in_one_place_have_other_hashes_both_of_them() {
+        let mut texts: Vec<String> = (1..200).map(|length| "a".repeat(length)).collect();
+        for length in [3, 8, 9, 16, 17, 40, 130] {
+            for place in 0..length {
+                texts.push(format!("{}b{}", "a".repeat(place), "a".repeat(length - place - 1)));
+            }
+        }
+        texts.extend((0..50_000).map(|number| format!("sn{number:06}")));
+        let count = texts.len();
+        let unlike = |part: fn((u64, u32)) -> u64| {
+            let mut list: Vec<u64> = texts.iter().map(|text| part(of(false, text))).collect();
+            list.sort_unstable();
+            list.dedup();
+            list.len()
+        };
+        assert_eq!(unlike(|(hash, _)| hash), count);
+        // 32 bits: less than one double is to be expected among so many.
+        assert!(unlike(|(_, check)| u64::from(check)) + 3 > count);
+        // The two do not follow from each other: equal low bits of one say nothing of the other.
+        let mut both: Vec<(u16, u16)> =
+            texts.iter().map(|text| of(false, text)).map(|(h, c)| (h as u16, c as u16)).collect();
+        both.sort_unstable();
+        both.dedup();
+        assert!(both.len() + 10 > count, "{} of {count}", both.len());
+    }
+
+    #[test]
+    fn the_order_of_several_values_counts() {
+        assert_ne!(combined(combined(0, 1), 2), combined(combined(0, 2), 1));
+        assert_eq!(places(0b1010, 0b1110), [0, 2]);
+    }
 }

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
-use crate::support::run;
+use crate::support::{command, run};
 
 const HEADER: &str = "record_id,source,external_id,inventory_date,ComputerName,ComplianceDomainID,VMType,Manufacturer,\
     ModelNo,FirmwareSerialNumber,MachineID,SerialNo,UntrustedSerialNo,UUID,OperatingSystem,ILMTAgentID";
@@ -135,7 +135,7 @@ fn an_explanation_names_matchers_values_and_what_failed() {
         "{alone}"
     );
     let pair = out(&run(&["match", "--records", &csv, "--explain", "12", "--with", "13"]));
-    assert!(pair.starts_with("record 12 and record 13 are not one device: no Matcher joined them.\n"), "{pair}");
+    assert!(pair.starts_with("Records 12 and 13 are not one device: no Matcher joined them.\n"), "{pair}");
     let wrong = run(&["match", "--records", &csv, "--explain", "99"]);
     assert_eq!(wrong.status.code(), Some(2));
 }
@@ -196,6 +196,54 @@ fn wrong_files_are_refused_with_file_line_and_what_to_write_and_nothing_is_writt
     let devices = file(folder.path(), "devices.csv", &["device_id,UUID", "1,u"]);
     let bindings = file(folder.path(), "bindings.csv", &["device_id,source,external_id", "2,a,k"]);
     refused(&good, "names device 2", &["--devices", &devices, "--bindings", &bindings]);
+}
+
+#[test]
+fn files_of_several_pieces_are_cut_between_records_whatever_stands_in_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = 60_000;
+    let long = "ü".repeat(60);
+    // A quote behind a comma, then an escaped one at the end of a text: no CSV, and good JSON.
+    let json = |id: usize| {
+        format!(
+            "{{\"record_id\":{id},\"source\":\"s\",\"external_id\":\"k{id}\",\"inventory_date\":1,\"VMName\":\"{long}x,\\\"\"}}\n"
+        )
+    };
+    let ndjson = folder.path().join("big.ndjson");
+    fs::write(&ndjson, (1..=count).map(json).collect::<String>()).unwrap();
+    let csv = |id: usize| format!("{id},s,\"k,{id}\n\"\"\",1,{long}\n");
+    let text: String = (1..=count).map(csv).collect();
+    assert!(text.len() > 8 << 20 && fs::metadata(&ndjson).unwrap().len() > 8 << 20);
+    let header = "record_id,source,external_id,inventory_date,VMName\n";
+    let big = folder.path().join("big.csv");
+    fs::write(&big, format!("{header}{text}")).unwrap();
+    for path in [&ndjson, &big] {
+        let lines = out(&run(&["match", "--records", path.to_str().unwrap(), "--threads", "2"]));
+        assert_eq!(lines.lines().count(), count + 1, "{}", path.display());
+    }
+    // The line of a fault far behind, after records of two lines each.
+    fs::write(&big, format!("{header}{text}x,s,k,1,\n")).unwrap();
+    let wrong = run(&["match", "--records", big.to_str().unwrap()]);
+    let text = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(text.contains(&format!("line {}: record_id `x` is no number", 2 * count + 2)), "{text}");
+    // A quote that is never closed, with characters of two bytes up to where reading gives up.
+    fs::write(&big, format!("{header}1,s,\"k,1,{}", "ü".repeat(12 << 20))).unwrap();
+    let wrong = run(&["match", "--records", big.to_str().unwrap()]);
+    let text = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(text.contains("line 2: longer than 1 MiB; perhaps a quote is not closed"), "{text}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_command_in_peace() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: String = (1..=200_000).map(|id| format!("{id},s,k{id},1\n")).collect();
+    let path = folder.path().join("many.csv");
+    fs::write(&path, format!("record_id,source,external_id,inventory_date\n{rows}")).unwrap();
+    let mut command = command(&["match", "--records", path.to_str().unwrap()]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
 #[test]

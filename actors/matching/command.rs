@@ -102,7 +102,8 @@ fn match_files(args: &MatchArgs) -> Result<(), Failure> {
             }
             Some(other) => pair(&matchers, &rows, &sets, row, other),
         };
-        let device = outcome.as_ref().map(|outcome| device_of(&rows, &sets, outcome, row));
+        let alignment = outcome.as_ref().map(|outcome| outcome.sets[sets.set_of()[row] as usize]);
+        let device = alignment.map(|alignment| sentences::of_alignment(record_id, &alignment));
         for line in lines.into_iter().chain(device) {
             print_line(&line).map_err(|error| Failure::work(&error))?;
         }
@@ -148,16 +149,10 @@ fn write(args: &MatchArgs, rows: &dyn Rows, sets: &MatchedSets, outcome: Option<
 
 /// Why two records are one device, or not.
 fn pair(matchers: &Matchers, rows: &dyn Rows, sets: &MatchedSets, first: usize, second: usize) -> Vec<String> {
-    let set = sets.iter().find(|set| set.members.contains(&(first as u32)));
-    let joined_by = set.filter(|set| set.members.contains(&(second as u32))).and_then(|set| set.matcher);
+    let set_of = sets.set_of();
+    let joined_by = sets.get(set_of[first] as usize).matcher.filter(|_| set_of[first] == set_of[second]);
     let explanation = explain_pair(matchers, joined_by, &normalised(rows, first), &normalised(rows, second));
-    let names = [first, second].map(|row| format!("record {}", rows.record_id(row)));
-    sentences::of_pair([&names[0], &names[1]], &explanation)
-}
-
-fn device_of(rows: &dyn Rows, sets: &MatchedSets, outcome: &Outcome, row: usize) -> String {
-    let place = sets.iter().position(|set| set.members.contains(&(row as u32))).unwrap_or_default();
-    sentences::of_alignment(rows.record_id(row), &outcome.sets[place])
+    sentences::of_pair([first, second].map(|row| rows.record_id(row)), &explanation)
 }
 
 fn no_record(args: &MatchArgs, record_id: u64) -> Failure {

@@ -14,6 +14,8 @@ use rayon::prelude::*;
 
 /// Bytes of a piece.
 const PIECE_BYTES: usize = 4 << 20;
+/// Records and devices together are numbered by 32 bits.
+const ROWS_MAX: usize = u32::MAX as usize / 2;
 
 /// Why a file cannot be matched.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +47,7 @@ pub enum ReadError {
         fault: DuplicateRow,
     },
     /// More rows than can be numbered.
-    #[error("`{}` has more than {} rows", path.display(), u32::MAX)]
+    #[error("`{}` has more than {ROWS_MAX} rows; match it in parts", path.display())]
     TooMany {
         /// The file.
         path: PathBuf,
@@ -57,6 +59,7 @@ pub fn read_table(path: &Path, form: &FileForm) -> Result<Table, ReadError> {
     let unreadable = |source| ReadError::Unreadable { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(unreadable)?;
     let is_json = path.extension().is_some_and(|name| name == "ndjson" || name == "jsonl");
+    let whole = if is_json { whole_lines } else { whole_records };
     let mut columns: Option<Columns> = None;
     let (mut blocks, mut lines, mut rows) = (Vec::new(), 0_u32, 0_usize);
     let mut pieces: Vec<Vec<u8>> = vec![Vec::new(); rayon::current_num_threads()];
@@ -65,7 +68,7 @@ pub fn read_table(path: &Path, form: &FileForm) -> Result<Table, ReadError> {
     loop {
         let mut count = 0;
         for piece in &mut pieces {
-            if !next_piece(&mut file, &mut rest, piece).map_err(unreadable)? {
+            if !next_piece(&mut file, &mut rest, piece, whole).map_err(unreadable)? {
                 break;
             }
             count += 1;
@@ -105,7 +108,7 @@ pub fn read_table(path: &Path, form: &FileForm) -> Result<Table, ReadError> {
             blocks.push((block, lines));
             lines = lines.saturating_add(block_lines);
         }
-        if rows > u32::MAX as usize / 2 {
+        if rows > ROWS_MAX {
             return Err(ReadError::TooMany { path: path.to_owned() });
         }
     }
@@ -125,8 +128,14 @@ pub fn read_table(path: &Path, form: &FileForm) -> Result<Table, ReadError> {
 }
 
 /// Fills `piece` with whole records: `rest` of the last one, then the file. The end of the file ends a record; so does
-/// one that is too long, and whoever takes it apart refuses it. False at the end.
-fn next_piece(file: &mut File, rest: &mut Vec<u8>, piece: &mut Vec<u8>) -> std::io::Result<bool> {
+/// one that is too long, and whoever takes it apart refuses it. `whole` tells how many bytes whole records take. False at
+/// the end.
+fn next_piece(
+    file: &mut File,
+    rest: &mut Vec<u8>,
+    piece: &mut Vec<u8>,
+    whole: fn(&[u8]) -> usize,
+) -> std::io::Result<bool> {
     piece.clear();
     piece.append(rest);
     loop {
@@ -134,12 +143,20 @@ fn next_piece(file: &mut File, rest: &mut Vec<u8>, piece: &mut Vec<u8>) -> std::
         if file.by_ref().take(wanted as u64).read_to_end(piece)? == 0 {
             return Ok(!piece.is_empty());
         }
-        let whole = whole_records(piece);
-        if whole > 0 || piece.len() > 4 * PIECE_BYTES {
-            let whole = if whole > 0 { whole } else { piece.len() };
-            rest.extend_from_slice(&piece[whole..]);
-            piece.truncate(whole);
+        let mut end = whole(piece);
+        if end == 0 && piece.len() > 4 * PIECE_BYTES {
+            // Not within a character, so that it is refused for its length.
+            end = piece.iter().rposition(u8::is_ascii).map_or(piece.len(), |at| at + 1);
+        }
+        if end > 0 {
+            rest.extend_from_slice(&piece[end..]);
+            piece.truncate(end);
             return Ok(true);
         }
     }
+}
+
+/// Objects have no line end within them.
+fn whole_lines(bytes: &[u8]) -> usize {
+    memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1)
 }

@@ -1,9 +1,10 @@
 //! What `muster match` writes: CSV or NDJSON, in place only when it is whole.
 
-use std::io::{BufWriter, Write};
+use std::fs::OpenOptions;
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use muster::matching::{How, MatchedSets, Outcome, Rows, ranked};
+use muster::matching::{How, MatchedSets, Outcome, Rows, merge_rows};
 use muster::model::computer::Property;
 use tempfile::NamedTempFile;
 
@@ -25,46 +26,49 @@ enum Cell<'a> {
 }
 
 /// A table on its way to a file, or to stdout.
-struct Output {
-    out: Box<dyn Write>,
+struct Output<'w> {
+    out: BufWriter<&'w mut dyn Write>,
     names: Vec<&'static str>,
     is_json: bool,
     /// The row that is being made.
     line: Vec<u8>,
 }
 
+/// What fills a table.
+type Fill<'f> = &'f dyn Fn(&mut Output<'_>) -> std::io::Result<()>;
+
 /// Writes to `path` through a file beside it, which takes its name at the end; without one to stdout.
-fn write(
-    path: Option<&Path>,
-    names: Vec<&'static str>,
-    rows: impl FnOnce(&mut Output) -> std::io::Result<()>,
-) -> Result<(), WriteError> {
-    let shown = || path.unwrap_or(Path::new("stdout")).to_owned();
-    let failed = |source| WriteError { path: shown(), source };
+fn write(path: Option<&Path>, names: Vec<&'static str>, fill: Fill<'_>) -> Result<(), WriteError> {
     let is_json = path.and_then(Path::extension).is_some_and(|name| name == "ndjson" || name == "jsonl");
-    let Some(path) = path else {
-        let out = Box::new(BufWriter::with_capacity(1 << 18, std::io::stdout()));
+    let write_to = |out: &mut dyn Write| {
+        let out = BufWriter::with_capacity(BUFFER_BYTES, out);
         let mut output = Output { out, names, is_json, line: Vec::new() };
-        return output.head().and_then(|()| rows(&mut output)).and_then(|()| output.out.flush()).map_err(failed);
+        output.head()?;
+        fill(&mut output)?;
+        output.out.flush()
     };
+    let Some(path) = path else {
+        return match write_to(&mut std::io::stdout()) {
+            // Whoever closed our stdout has seen enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(|source| WriteError { path: "stdout".into(), source }),
+        };
+    };
+    let failed = |source| WriteError { path: path.to_owned(), source };
     // Devices and pipes have no name to take.
-    let is_special = std::fs::metadata(path).is_ok_and(|known| !known.is_file());
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if is_special {
-        let file = std::fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
-        let mut output =
-            Output { out: Box::new(BufWriter::with_capacity(1 << 18, file)), names, is_json, line: Vec::new() };
-        return output.head().and_then(|()| rows(&mut output)).and_then(|()| output.out.flush()).map_err(failed);
+    if std::fs::metadata(path).is_ok_and(|known| !known.is_file()) {
+        return OpenOptions::new().write(true).open(path).and_then(|mut file| write_to(&mut file)).map_err(failed);
     }
-    let temporary = NamedTempFile::new_in(folder).map_err(failed)?;
-    let file = temporary.as_file().try_clone().map_err(failed)?;
-    let mut output =
-        Output { out: Box::new(BufWriter::with_capacity(1 << 18, file)), names, is_json, line: Vec::new() };
-    output.head().and_then(|()| rows(&mut output)).and_then(|()| output.out.flush()).map_err(failed)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut temporary = NamedTempFile::new_in(folder).map_err(failed)?;
+    write_to(&mut temporary).map_err(failed)?;
     temporary.persist(path).map(drop).map_err(|error| failed(error.error))
 }
 
-impl Output {
+/// Bytes that are written at once.
+const BUFFER_BYTES: usize = 1 << 18;
+
+impl Output<'_> {
     fn head(&mut self) -> std::io::Result<()> {
         if self.is_json {
             return Ok(());
@@ -84,7 +88,7 @@ impl Output {
                 match cell {
                     Cell::Text(text) => serde_json::to_writer(&mut self.line, text)?,
                     Cell::Null => self.line.extend_from_slice(b"null"),
-                    Cell::Flag(flag) => self.line.extend_from_slice(if flag { b"true" } else { b"false" }),
+                    Cell::Flag(flag) => self.line.extend_from_slice(flag.to_string().as_bytes()),
                     Cell::Unsigned(value) => self.line.extend_from_slice(number.format(value).as_bytes()),
                     Cell::Signed(value) => self.line.extend_from_slice(number.format(value).as_bytes()),
                 }
@@ -96,7 +100,7 @@ impl Output {
             match cell {
                 Cell::Text(text) => quote(text, &mut self.line),
                 Cell::Null => {}
-                Cell::Flag(flag) => self.line.extend_from_slice(if flag { b"true" } else { b"false" }),
+                Cell::Flag(flag) => self.line.extend_from_slice(flag.to_string().as_bytes()),
                 Cell::Unsigned(value) => self.line.extend_from_slice(number.format(value).as_bytes()),
                 Cell::Signed(value) => self.line.extend_from_slice(number.format(value).as_bytes()),
             }
@@ -118,11 +122,8 @@ fn quote(text: &str, line: &mut Vec<u8>) {
 
 /// `record_id,group,matcher`, ascending by record_id.
 pub fn write_sets(path: Option<&Path>, rows: &dyn Rows, sets: &MatchedSets) -> Result<(), WriteError> {
-    let mut set_of = vec![0_u32; rows.count()];
-    for (place, set) in (0..).zip(sets.iter()) {
-        set.members.iter().for_each(|&member| set_of[member as usize] = place);
-    }
-    write(path, vec!["record_id", "group", "matcher"], |output| {
+    let set_of = sets.set_of();
+    write(path, vec!["record_id", "group", "matcher"], &|output| {
         for (row, set) in set_of.iter().enumerate() {
             let set = sets.get(*set as usize);
             let (record, group) = (rows.record_id(row), set.id(rows));
@@ -134,7 +135,7 @@ pub fn write_sets(path: Option<&Path>, rows: &dyn Rows, sets: &MatchedSets) -> R
 
 /// `kind,id,device,matcher,how`: the sets, then the devices that were merged.
 pub fn write_outcome(path: Option<&Path>, outcome: &Outcome) -> Result<(), WriteError> {
-    write(path, vec!["kind", "id", "device", "matcher", "how"], |output| {
+    write(path, vec!["kind", "id", "device", "matcher", "how"], &|output| {
         for set in &outcome.sets {
             let (matcher, how) = match set.how {
                 How::Matcher(order) => (order, "matcher"),
@@ -173,31 +174,23 @@ pub fn write_merged(
 ) -> Result<(), WriteError> {
     let device = outcome.is_some().then_some("device");
     let names = device.into_iter().chain(["group", "inventory_date"]).chain(Property::ALL.map(Property::as_str));
-    write(Some(path), names.collect(), |output| {
+    write(Some(path), names.collect(), &|output| {
         for (place, set) in sets.iter().enumerate() {
-            let members = ranked(rows, set.members, primary);
+            let (values, date) = merge_rows(rows, set.members, primary);
             let group = set.id(rows);
-            let new;
-            let device = match outcome.map(|outcome| outcome.sets[place].device) {
-                None => None,
-                Some(Some(device)) => Some(Cell::Unsigned(device.0)),
-                Some(None) => {
-                    new = format!("new:{group}");
-                    Some(Cell::Text(&new))
-                }
-            };
-            let date = members.iter().map(|&member| rows.inventory_date(member as usize)).max().unwrap_or_default();
-            let first = |property| members.iter().find_map(|&member| rows.text(member as usize, property));
-            let serial = members.iter().find(|&&member| rows.text(member as usize, Property::SerialNo).is_some());
-            let value = |property| match property {
-                // It travels with the serial number.
-                Property::UntrustedSerialNo => {
-                    Cell::Flag(serial.is_some_and(|&member| rows.text(member as usize, property) == Some("true")))
-                }
-                _ => first(property).map_or(Cell::Null, Cell::Text),
-            };
+            let new = format!("new:{group}");
+            let device = outcome.map(|outcome| match outcome.sets[place].device {
+                Some(device) => Cell::Unsigned(device.0),
+                None => Cell::Text(&new),
+            });
             let head = device.into_iter().chain([Cell::Unsigned(group), Cell::Signed(date)]);
-            output.row(head.chain(Property::ALL.map(value)))?;
+            let property = |property: Property| match (values[property as usize], property) {
+                (None, _) => Cell::Null,
+                // A flag is none in quotes.
+                (Some(text), Property::UntrustedSerialNo) => Cell::Flag(text == "true"),
+                (Some(text), _) => Cell::Text(text),
+            };
+            output.row(head.chain(Property::ALL.map(property)))?;
         }
         Ok(())
     })

@@ -103,13 +103,13 @@ pub fn explain_pair(
     let joined = joining.map(|matcher| Joined {
         order: matcher.order(),
         name: matcher.name().to_owned(),
-        compared: rules(matcher).map(|rule| compared(rule, first, second)).collect(),
+        compared: rules(matcher).map(|rule| compared(rule.property, first, second)).collect(),
     });
     Explanation { joined, tried: tried.collect() }
 }
 
 /// The tests of a Matcher that compare two records.
-fn rules(matcher: &Matcher) -> impl Iterator<Item = &Test> {
+pub(super) fn rules(matcher: &Matcher) -> impl Iterator<Item = &Test> {
     matcher.tests().iter().filter(|test| !test.is_alone())
 }
 
@@ -121,13 +121,13 @@ fn failed(matcher: &Matcher, first: &Normalised, second: &Normalised) -> Option<
         (false, false) => FailedBy::Both,
         (true, true) => FailedBy::Pair,
     };
-    let values = compared(test, first, second);
+    let values = compared(test.property, first, second);
     Some(Failed { place: test.place, method: test.method, value: test.value.clone(), by, values })
 }
 
-fn compared(test: &Test, first: &Normalised, second: &Normalised) -> Compared {
-    let text = |values: &Normalised| values.get(test.property).map(str::to_owned);
-    Compared { property: test.property, first: text(first), second: text(second) }
+pub(super) fn compared(property: Property, first: &Normalised, second: &Normalised) -> Compared {
+    let text = |values: &Normalised| values.get(property).map(str::to_owned);
+    Compared { property, first: text(first), second: text(second) }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! Source: matching reference, sections 5 and 6.
 
-use super::explain::{Compared, Failed, FailedBy};
+use super::condition::Key;
+use super::explain::{Compared, Failed, FailedBy, compared, rules};
 use super::forbidden::Forbidden;
 use super::keys::Keys;
 use super::matcher::Matcher;
@@ -11,7 +12,6 @@ use super::normalise::Normalised;
 use super::phase1::MatchedSets;
 use super::plan::{Plan, PlannedMatcher};
 use super::rows::Rows;
-use crate::formats::matcher_xml::Method;
 use crate::model::computer::Property;
 
 /// Most other records that an explanation names.
@@ -52,15 +52,25 @@ pub enum Obstacle {
     Unique(Vec<(Property, String)>),
     /// The others with these values had been joined before: record_id and Order.
     Taken(Vec<(u64, i64)>),
-    /// A Rule between records keeps this one from another one with the same keys.
-    Rule {
-        /// What it looks at.
+    /// NotEqual: others have the same keys, but none differs in this property, such as that record.
+    Alike {
+        /// What would have to differ.
         property: Property,
-        /// NotEqual or NullInEither.
-        method: Method,
+        /// A record that has the same keys.
+        other: u64,
+    },
+    /// NullInEither: this record and another one with the same keys both have the property set.
+    BothSet {
         /// The other record.
         other: u64,
-        /// Its value and that of this record.
+        /// The values of this record and of the other one.
+        values: Compared,
+    },
+    /// NullInEither: two others with the same keys contradict each other, so that neither may join.
+    Contradiction {
+        /// The two.
+        others: [u64; 2],
+        /// Their values.
         values: Compared,
     },
     /// An operator took this record and another one apart.
@@ -78,10 +88,7 @@ pub fn explain_record(
     forbidden: &Forbidden,
     row: usize,
 ) -> RecordExplanation {
-    let mut set_of = vec![0_u32; rows.count()];
-    for (place, set) in (0..).zip(sets.iter()) {
-        set.members.iter().for_each(|&member| set_of[member as usize] = place);
-    }
+    let set_of = sets.set_of();
     let set = sets.get(set_of[row] as usize);
     let others: Vec<usize> = set.members.iter().map(|&member| member as usize).filter(|other| *other != row).collect();
     let own = normalised(rows, row);
@@ -94,8 +101,7 @@ pub fn explain_record(
             && planned.admits(keys.shape(row))
         {
             let second = normalised(rows, first);
-            let rules = matcher.tests().iter().filter(|test| !test.is_alone());
-            let compared = rules.map(|rule| compared(rule.property, &own, &second)).collect();
+            let compared = rules(matcher).map(|rule| compared(rule.property, &own, &second)).collect();
             joined = Some((matcher.order(), matcher.name().to_owned(), compared));
             break;
         }
@@ -142,7 +148,7 @@ fn obstacle(
     let alike = found.iter().flatten().filter(|other| own_key.is_some_and(|own| own.is_like(other)));
     let same: Vec<usize> = alike.map(|other| other.node as usize).collect();
     if same.is_empty() {
-        let value = |key: &super::condition::Key| Some((key.property, own.get(key.property)?.to_owned()));
+        let value = |key: &Key| Some((key.property, own.get(key.property)?.to_owned()));
         return Obstacle::Unique(planned.keys.iter().filter_map(value).collect());
     }
     let is_taken = |other: &usize| order_of(*other).is_some_and(|order| order < planned.order);
@@ -155,18 +161,32 @@ fn obstacle(
     if let Some(&apart) = in_pool.iter().find(apart) {
         return Obstacle::Forbidden(rows.record_id(apart));
     }
-    // What contradicts it: for NullInEither a set value beside its own, for NotEqual the same one.
-    let (properties, method) = match planned.differs {
-        Some(property) => (vec![property], Method::NotEqual),
-        None => (planned.null_in_either.clone(), Method::NullInEither),
-    };
-    let both_set = |property: &Property| {
-        in_pool.iter().find(|&&other| rows.text(other, *property).is_some() && own.get(*property).is_some())
-    };
-    let clash = properties.iter().find_map(|property| Some((*property, *both_set(property)?)));
-    let (property, other) = clash.unwrap_or((properties.first().copied().unwrap_or(Property::ComputerName), other));
-    let values = compared(property, own, &normalised(rows, other));
-    Obstacle::Rule { property, method, other: rows.record_id(other), values }
+    if let Some(property) = planned.differs {
+        return Obstacle::Alike { property, other: rows.record_id(other) };
+    }
+    let text = |row: usize, property: Property| rows.text(row, property);
+    for &property in &planned.null_in_either {
+        let is_set = |other: &&usize| text(**other, property).is_some();
+        let mut set = in_pool.iter().filter(is_set);
+        if own.get(property).is_some()
+            && let Some(&other) = set.next()
+        {
+            let values = compared(property, own, &normalised(rows, other));
+            return Obstacle::BothSet { other: rows.record_id(other), values };
+        }
+        // It lacks the value itself, and those that have it contradict each other.
+        let Some(&one) = set.next() else { continue };
+        let differs = |other: &&usize| {
+            text(**other, property).zip(text(one, property)).is_some_and(|(a, b)| !a.eq_ignore_ascii_case(b))
+        };
+        if let Some(&another) = set.find(differs) {
+            let values = compared(property, &normalised(rows, one), &normalised(rows, another));
+            return Obstacle::Contradiction { others: [one, another].map(|other| rows.record_id(other)), values };
+        }
+    }
+    // Another Matcher of the same Order has joined them.
+    let taken = in_pool.iter().filter_map(|&other| Some((rows.record_id(other), order_of(other)?)));
+    Obstacle::Taken(taken.take(OTHERS_MAX).collect())
 }
 
 fn pair(a: usize, b: usize) -> [u32; 2] {
@@ -185,9 +205,4 @@ pub fn normalised(rows: &dyn Rows, row: usize) -> Normalised {
     Normalised::of_normalised(
         Property::ALL.into_iter().filter_map(|property| Some((property, rows.text(row, property)?))),
     )
-}
-
-fn compared(property: Property, first: &Normalised, second: &Normalised) -> Compared {
-    let text = |values: &Normalised| values.get(property).map(str::to_owned);
-    Compared { property, first: text(first), second: text(second) }
 }

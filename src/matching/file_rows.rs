@@ -220,22 +220,43 @@ pub fn csv_block(text: &str, columns: &Columns) -> Result<(Block, u32), Fault> {
     Ok((block, lines))
 }
 
+/// Columns of the fields of an object, which nearly always come in one order.
+#[derive(Default)]
+struct KnownFields(Vec<(String, Column)>);
+
+impl KnownFields {
+    fn column(&mut self, nth: usize, name: &str, form: &FileForm) -> Column {
+        match self.0.get(nth) {
+            Some((known, column)) if known == name => *column,
+            known => {
+                let column = Column::of(name, form);
+                if known.is_none() {
+                    self.0.push((name.to_owned(), column));
+                }
+                column
+            }
+        }
+    }
+}
+
 /// Takes whole lines of JSON objects apart, and counts them.
 pub fn json_block(text: &str, form: &FileForm) -> Result<(Block, u32), Fault> {
     let mut block = Block::with_capacity(text.len());
-    let mut lines = 0;
+    let (mut lines, mut known) = (0, KnownFields::default());
     for record in text.split_inclusive('\n') {
         lines += 1;
         if record.trim().is_empty() {
             continue;
         }
-        let mut values = Vec::new();
+        let (mut values, mut nth) = (Vec::new(), 0);
         let at_line = |fault: LineFault| (lines, fault);
         if record.len() > LINE_BYTES_MAX {
             return Err(at_line(CsvFault::TooLong.into()));
         }
         json_lines::fields(record, |name, value| {
-            values.extend(value.map(|value| (Column::of(name, form), value)));
+            let column = known.column(nth, name, form);
+            nth += 1;
+            values.extend(value.map(|value| (column, value)));
         })
         .map_err(|fault| at_line(fault.into()))?;
         let mut fields = Fields::default();

@@ -4,7 +4,7 @@
 
 use std::cmp::Reverse;
 
-use super::normalise::Record;
+use super::normalise::{Record, Slots};
 use super::rows::Rows;
 use crate::model::computer::Property;
 use crate::model::device::{DeviceValues, Provenance};
@@ -34,16 +34,22 @@ pub fn merge(records: &[&Record], stored: &[&DeviceValues], primary: Option<&str
     merged.into_iter().collect()
 }
 
-/// Rows of one device, the best one first: each property takes the first value that is set.
-pub fn ranked(rows: &dyn Rows, members: &[u32], primary: Option<&str>) -> Vec<u32> {
-    let mut ranked = members.to_vec();
-    if ranked.len() > 1 {
-        ranked.sort_by_key(|&member| {
-            let (source, _) = rows.key(member as usize);
-            (primary != Some(source), Reverse(rows.inventory_date(member as usize)), source, member)
-        });
-    }
-    ranked
+/// The values and the date of one device made of rows alone, for where nothing is stored; by the same order. ObjectType
+/// is that of the best row.
+pub fn merge_rows<'r>(rows: &'r dyn Rows, members: &[u32], primary: Option<&str>) -> (Slots<'r>, i64) {
+    let mut ranked: Vec<usize> = members.iter().map(|&member| member as usize).collect();
+    ranked.sort_by_key(|&row| (rank(primary, rows.key(row).0, rows.inventory_date(row)), rows.record_id(row)));
+    let text = |property: Property| ranked.iter().find_map(|&row| rows.text(row, property));
+    let mut slots = Property::ALL.map(text);
+    let serial = ranked.iter().find(|&&row| rows.text(row, Property::SerialNo).is_some());
+    let untrusted = serial.and_then(|&row| rows.text(row, Property::UntrustedSerialNo));
+    slots[Property::UntrustedSerialNo as usize] = untrusted.or(Some("false"));
+    (slots, ranked.iter().map(|&row| rows.inventory_date(row)).max().unwrap_or_default())
+}
+
+/// The smaller, the better; of equal ones the smaller record_id goes first.
+fn rank<'s>(primary: Option<&str>, source: &'s str, date: i64) -> (bool, Reverse<i64>, &'s str) {
+    (primary != Some(source), Reverse(date), source)
 }
 
 /// A value that competes.
@@ -71,11 +77,11 @@ fn best<'a>(
         Some(((1, place as u64), Candidate { text, giver: giver.clone(), untrusted }))
     };
     let all = records.iter().filter_map(from_record).chain(stored.iter().enumerate().filter_map(from_stored));
-    let rank = |(tie, candidate): &((u8, u64), Candidate<'_>)| {
-        let Provenance { source, date } = &candidate.giver;
-        (primary != Some(source), Reverse(*date), source.clone(), *tie)
-    };
-    all.min_by_key(rank).map(|(_, candidate)| candidate)
+    let first = all.min_by(|(one, a), (other, b)| {
+        let (a, b) = (&a.giver, &b.giver);
+        (rank(primary, &a.source, a.date), one).cmp(&(rank(primary, &b.source, b.date), other))
+    });
+    first.map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub use held::HeldKeys;
 pub use keys::Keys;
 pub use matcher::Matcher;
 pub use matchers::{MatcherError, Matchers, standard_matchers};
-pub use merge::{merge, ranked};
+pub use merge::{merge, merge_rows};
 pub use normalise::{Normalised, Placeholders, Record};
 pub use phase1::{MatchedSet, MatchedSets, phase1};
 pub use phase2::{Alignment, DuplicateReport, How, Merge, Outcome, Stored, phase2};

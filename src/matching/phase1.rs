@@ -54,6 +54,15 @@ impl MatchedSets {
         (0..self.count()).map(|place| self.get(place))
     }
 
+    /// Per row of the import: the place of its set.
+    pub fn set_of(&self) -> Vec<u32> {
+        let mut set_of = vec![0; self.members.len()];
+        for (place, set) in (0..).zip(self.iter()) {
+            set.members.iter().for_each(|&member| set_of[member as usize] = place);
+        }
+        set_of
+    }
+
     /// `first_of` names for each row the smallest row of its set, `by` for each smallest row of two or more the Matcher.
     fn new(first_of: &[u32], by: impl Fn(u32) -> Option<i64>) -> MatchedSets {
         let mut sizes = vec![0_u32; first_of.len()];

@@ -154,10 +154,7 @@ impl<'a> Aligning<'a> {
         stored: Stored<'a>,
         forbidden: &'a Forbidden,
     ) -> Aligning<'a> {
-        let mut set_of = vec![0; rows.count()];
-        for (place, set) in (0..).zip(sets.iter()) {
-            set.members.iter().for_each(|&member| set_of[member as usize] = place);
-        }
+        let set_of = sets.set_of();
         let mut last: Vec<(u64, u32)> = Vec::new();
         let mut apart: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
         let mut imported = BTreeMap::new();

@@ -44,13 +44,18 @@ fn of_attempt(record: &str, attempt: &Attempt) -> String {
                 others.iter().map(|(id, order)| format!("record {id} by Matcher {order}")).collect();
             format!("the records with the same values had been joined before ({})", others.join(", "))
         }
-        Obstacle::Rule { property, method: Method::NotEqual, other, .. } => {
-            format!(
-                "{property} has to differ, and no record with the same values differs from {record}: record {other} for one"
-            )
-        }
-        Obstacle::Rule { property, other, values, .. } => format!(
-            "{property} has to be missing in one of the two, but is {} in {record} and {} in record {other}",
+        Obstacle::Alike { property, other } => format!(
+            "{property} has to differ, and no record with the same values differs from {record} in it: record {other} for one"
+        ),
+        Obstacle::BothSet { other, values } => format!(
+            "{} has to be missing in one of the two, but is {} in {record} and {} in record {other}",
+            values.property,
+            quoted(values.first.as_deref()),
+            quoted(values.second.as_deref())
+        ),
+        Obstacle::Contradiction { others: [one, another], values } => format!(
+            "the records with the same values contradict each other in {}: {} in record {one}, {} in record {another}",
+            values.property,
             quoted(values.first.as_deref()),
             quoted(values.second.as_deref())
         ),
@@ -59,19 +64,18 @@ fn of_attempt(record: &str, attempt: &Attempt) -> String {
     format!("{} did not: {why}.", matcher(attempt.order, &attempt.name))
 }
 
-/// Why two records are, or are not, one device. `names` is what to call them.
-pub fn of_pair(names: [&str; 2], explanation: &Explanation) -> Vec<String> {
-    let [first, second] = names;
+/// Why the two records of these numbers are, or are not, one device.
+pub fn of_pair(records: [u64; 2], explanation: &Explanation) -> Vec<String> {
+    let [first, second] = records.map(|number| format!("record {number}"));
+    let names = [&*first, &*second];
+    let [one, other] = records;
     let mut lines = vec![match &explanation.joined {
         Some(joined) => {
             let values: Vec<String> = joined.compared.iter().map(in_both).collect();
-            format!(
-                "{first} and {second} are one device: {} found {}.",
-                matcher(joined.order, &joined.name),
-                listed(&values)
-            )
+            let matcher = matcher(joined.order, &joined.name);
+            format!("Records {one} and {other} are one device: {matcher} found {}.", listed(&values))
         }
-        None => format!("{first} and {second} are not one device: no Matcher joined them."),
+        None => format!("Records {one} and {other} are not one device: no Matcher joined them."),
     }];
     for tried in &explanation.tried {
         let why = match &tried.failed {
@@ -133,8 +137,9 @@ fn in_both(compared: &Compared) -> String {
     let property = compared.property;
     match (&compared.first, &compared.second) {
         (Some(one), Some(other)) if one == other => format!("{property} `{one}` in both"),
+        (Some(one), Some(other)) => format!("{property} `{one}` and `{other}`"),
+        (Some(only), None) | (None, Some(only)) => format!("{property} `{only}` in one of the two"),
         (None, None) => format!("no {property} in either"),
-        (one, other) => format!("{property} {} and {}", quoted(one.as_deref()), quoted(other.as_deref())),
     }
 }
 

@@ -269,6 +269,30 @@ proptest! {
     }
 
     #[test]
+    fn merged_values_agree_with_the_oracle(rows in rows(8), primary in select(&[None, Some("a"), Some("b")][..])) {
+        let list = records(&rows);
+        let givers: Vec<oracle::Giver> = rows
+            .iter()
+            .map(|row| (row.source, (row.id % 5) as i64, row.id, oracle::normalise(&row.fields)))
+            .collect();
+        let mut expected = oracle::merged(&givers, primary);
+        // In files: a flag that nobody gave is false, and the type as computed stands there too.
+        let sorted = Records::new(&list);
+        let members: Vec<u32> = (0..rows.len() as u32).collect();
+        let (slots, date) = merge_rows(&sorted, &members, primary);
+        let shown = Property::ALL.into_iter().zip(slots).filter_map(|(p, text)| Some((p.as_str(), text?.to_owned())));
+        let mut in_files = expected.clone();
+        in_files.entry("UntrustedSerialNo").or_insert_with(|| "false".into());
+        prop_assert_eq!(shown.collect::<Fields>(), in_files);
+        prop_assert_eq!(date, givers.iter().map(|giver| giver.1).max().unwrap_or_default());
+        // In the server ObjectType is never stored.
+        expected.remove("ObjectType");
+        let of_server = merge(&list.iter().collect::<Vec<_>>(), &[], primary);
+        let shown = of_server.iter().map(|(property, text, _)| (property.as_str(), text.to_owned()));
+        prop_assert_eq!(shown.collect::<Fields>(), expected);
+    }
+
+    #[test]
     fn input_order_changes_no_result(
         (rows, shuffled) in rows(24).prop_flat_map(|rows| (Just(rows.clone()), Just(rows).prop_shuffle())),
         (stored, moved) in stored(8).prop_flat_map(|list| (Just(list.clone()), Just(list).prop_shuffle())),

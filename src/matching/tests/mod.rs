@@ -1,6 +1,7 @@
 //! Tests that need more than one file of this folder: the standard Matchers, both phases, and the laws they obey,
 //! compared with an oracle that knows nothing of this code.
 
+mod explain_record;
 pub(super) mod fixture;
 mod held;
 mod laws;

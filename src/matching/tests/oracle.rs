@@ -361,3 +361,26 @@ pub fn standard() -> Vec<Rules> {
     rows[14].rules.push(("UUID", "BigOrLittleEndianEqual", None));
     rows
 }
+
+/// A normalised record that gives values: source, date, record id, fields.
+pub type Giver = (&'static str, i64, u64, Fields);
+
+/// Section 8, property by property: the first value of the best record that has one.
+pub fn merged(givers: &[Giver], primary: Option<&str>) -> Fields {
+    let mut best: Vec<&Giver> = givers.iter().collect();
+    // From the last rule to the first; each sort keeps what the ones before it did.
+    best.sort_by_key(|giver| giver.2);
+    best.sort_by_key(|giver| giver.0);
+    best.sort_by_key(|giver| -giver.1);
+    best.sort_by_key(|giver| primary != Some(giver.0));
+    let mut out = Fields::new();
+    for (.., fields) in &best {
+        for (name, text) in fields.iter().filter(|(name, _)| **name != "UntrustedSerialNo") {
+            out.entry(name).or_insert_with(|| text.clone());
+        }
+    }
+    if let Some((.., fields)) = best.iter().find(|giver| giver.3.contains_key("SerialNo")) {
+        out.insert("UntrustedSerialNo", fields["UntrustedSerialNo"].clone());
+    }
+    out
+}

@@ -288,3 +288,59 @@ impl Facts {
         Ok((freed, rotten))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::FolderDisk;
+    use super::*;
+
+    #[test]
+    fn what_was_put_since_a_place_is_found_also_after_a_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Facts::open(Arc::new(FolderDisk::open(folder.path()).unwrap()), 1 << 20, 1).unwrap().0;
+        let mut facts = open();
+        let put = |facts: &mut Facts, keys: &[&'static str]| {
+            let writes = keys.iter().map(|key| (Bytes::from_static(key.as_bytes()), Some(Bytes::from_static(b"x"))));
+            facts.commit(Timestamp(1), writes.collect()).unwrap();
+            facts.sync().unwrap();
+            facts.index().newest()
+        };
+        let since = |facts: &Facts, place: Position| -> Vec<String> {
+            let keys = facts.index().put_since(b"a", place);
+            keys.into_iter().map(|key| String::from_utf8(key.into()).unwrap()).collect()
+        };
+        assert_eq!((since(&facts, Position::default()), facts.index().newest()), (vec![], Position::default()));
+        let first = put(&mut facts, &["a1", "a2", "b1"]);
+        assert_eq!(since(&facts, Position::default()), ["a1", "a2"]);
+        let second = put(&mut facts, &["a2", "a3"]);
+        assert!(Position::default() < first && first < second);
+        put(&mut facts, &["b2"]);
+        let check = |facts: &Facts| {
+            assert_eq!(since(facts, first), ["a2", "a3"]);
+            assert!(since(facts, second).is_empty() && since(facts, facts.index().newest()).is_empty());
+        };
+        check(&facts);
+        drop(facts);
+        check(&open());
+    }
+
+    #[test]
+    fn more_keys_than_one_look_takes_are_all_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(FolderDisk::open(folder.path()).unwrap());
+        let mut facts = Facts::open(disk, 64 << 20, 1).unwrap().0;
+        let keys: Vec<Bytes> = (0..SCAN_KEYS + 7).map(|number| Bytes::from(format!("a{number:06}"))).collect();
+        for part in keys.chunks(COMMIT_RECORDS_MAX / 2) {
+            facts.commit(Timestamp(1), part.iter().map(|key| (key.clone(), Some(Bytes::new()))).collect()).unwrap();
+            facts.sync().unwrap();
+        }
+        assert!(
+            facts
+                .index()
+                .put_since(b"a", Position::default())
+                .iter()
+                .map(|key| &key[..])
+                .eq(keys.iter().map(|key| &key[..]))
+        );
+    }
+}

@@ -3,8 +3,8 @@
 //! Judged by the Matchers of today and the records as they are staged now. A pair costs one pass over the Matchers and
 //! a device with many records has many pairs, so this is a list like others: `limit` pairs a page.
 
-use muster::matching::Record;
 use muster::matching::explain::{Compared, Explanation, Failed, FailedBy, Joined, Tried, explain_pair};
+use muster::matching::{Record, sentences};
 use serde_json::{Value, json};
 
 use super::device::{id, missing, record};
@@ -76,6 +76,7 @@ fn pair(first: &DeviceRecord, second: &DeviceRecord, explanation: &Explanation) 
         "second": record(second),
         "joined": explanation.joined.as_ref().map(joined),
         "tried": explanation.tried.iter().map(tried).collect::<Vec<Value>>(),
+        "sentences": sentences::of_pair([first.staged.number, second.staged.number], explanation),
     })
 }
 

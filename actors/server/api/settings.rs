@@ -35,10 +35,7 @@ pub(super) async fn put(
     id: Path<String>,
     body: Bytes,
 ) -> Result<HttpResponse, Problem> {
-    // A page of elsewhere whose name was made to mean this host could else set what a fleet does.
-    if !request.headers().get(HOST).and_then(|host| host.to_str().ok()).is_some_and(is_address) {
-        return Err(Problem::forbidden("settings are set under the listener's address, not under a name"));
-    }
+    check_address(&request)?;
     let name = named(&id)?;
     let value: Value = serde_json::from_slice(&body)
         .map_err(|error| Problem::wrong("json", format!("the body is no JSON: {error}")))?;
@@ -51,6 +48,13 @@ pub(super) async fn put(
         }
         Err(error @ (PolicyError::Turn(_) | PolicyError::Stored(..) | PolicyError::Work(_))) => Err(unreadable(error)),
     }
+}
+
+/// A page of elsewhere whose name was made to mean this host could else change what a fleet does.
+pub(super) fn check_address(request: &HttpRequest) -> Result<(), Problem> {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let why = "what changes something is asked for under the listener's address, not under a name";
+    if host.is_some_and(is_address) { Ok(()) } else { Err(Problem::forbidden(why)) }
 }
 
 /// Whether a `Host` is an address or this host itself.

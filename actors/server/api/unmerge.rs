@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use actix_web::http::header::HOST;
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::problem::Problem;
-use super::settings::is_address;
+use super::settings::check_address;
 use super::{Api, Question, device};
 use crate::errors::Chain;
 use crate::server::server::DevicesChanged;
@@ -30,10 +29,7 @@ pub(super) async fn post(
     id: Path<String>,
     body: Bytes,
 ) -> Result<HttpResponse, Problem> {
-    // A page of elsewhere whose name was made to mean this host could else change devices.
-    if !request.headers().get(HOST).and_then(|host| host.to_str().ok()).is_some_and(is_address) {
-        return Err(Problem::forbidden("devices are changed under the listener's address, not under a name"));
-    }
+    check_address(&request)?;
     let device = device::id(&Question { id: id.into_inner(), query: String::new() })?;
     let wrong = |why: String| Problem::wrong("records", why);
     let Body { records } = serde_json::from_slice(&body)

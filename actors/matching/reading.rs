@@ -146,7 +146,8 @@ fn next_piece(
         let mut end = whole(piece);
         if end == 0 && piece.len() > 4 * PIECE_BYTES {
             // Not within a character, so that it is refused for its length.
-            end = piece.iter().rposition(u8::is_ascii).map_or(piece.len(), |at| at + 1);
+            let begins_character = |byte: &u8| *byte & 0xc0 != 0x80;
+            end = piece.iter().rposition(begins_character).unwrap_or(piece.len());
         }
         if end > 0 {
             rest.extend_from_slice(&piece[end..]);

@@ -18,12 +18,24 @@ use crate::model::device::{DeviceValues, Provenance};
 ///
 /// The result does not depend on the order of `records`.
 pub fn merge(records: &[&Record], stored: &[&DeviceValues], primary: Option<&str>) -> DeviceValues {
+    merge_yielding(records, &|_| false, stored, primary)
+}
+
+/// The same where some records cannot have given what is stored of their own source and date, or may not have: they go
+/// behind it. So the record that came first keeps its values, as it does when all come in one import, and reading a
+/// report once more changes nothing.
+pub(super) fn merge_yielding(
+    records: &[&Record],
+    yields: &dyn Fn(&Record) -> bool,
+    stored: &[&DeviceValues],
+    primary: Option<&str>,
+) -> DeviceValues {
     let mut merged = Vec::new();
     for property in Property::ALL {
         if matches!(property, Property::UntrustedSerialNo | Property::ObjectType) {
             continue;
         }
-        let Some(best) = best(property, records, stored, primary) else { continue };
+        let Some(best) = best(property, records, yields, stored, primary) else { continue };
         merged.push((property, best.text, best.giver.clone()));
         if property == Property::SerialNo
             && let Some(untrusted) = best.untrusted
@@ -63,13 +75,15 @@ struct Candidate<'a> {
 fn best<'a>(
     property: Property,
     records: &[&'a Record],
+    yields: &dyn Fn(&Record) -> bool,
     stored: &[&'a DeviceValues],
     primary: Option<&str>,
 ) -> Option<Candidate<'a>> {
     let from_record = |record: &&'a Record| {
         let giver = Provenance { source: record.source.clone(), date: record.inventory_date };
         let untrusted = record.values.get(Property::UntrustedSerialNo);
-        Some(((0, record.record_id), Candidate { text: record.values.get(property)?, giver, untrusted }))
+        let turn = if yields(record) { 2 } else { 0 };
+        Some(((turn, record.record_id), Candidate { text: record.values.get(property)?, giver, untrusted }))
     };
     let from_stored = |(place, values): (usize, &&'a DeviceValues)| {
         let (text, giver) = values.get(property)?;

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::merge::merge;
+use super::merge::merge_yielding;
 use super::normalise::Record;
 use super::phase1::{MatchedSet, MatchedSets};
 use super::phase2::{How, Outcome};
@@ -31,15 +31,17 @@ pub fn updated_devices(
     let mut moved: BTreeSet<RecordKey> = BTreeSet::new();
     for aligned in &outcome.sets {
         let (Some(device), Some(set)) = (aligned.device, members.get(&aligned.group)) else { continue };
-        // A set of one was joined to what the device holds already.
-        let matcher = set.matcher.or(match aligned.how {
+        let hit = match aligned.how {
             How::Matcher(order) => Some(order),
             How::Binding | How::New => None,
-        });
-        given
-            .entry(device)
-            .or_default()
-            .extend(set.members.iter().map(|&member| Given { record: records.get(member), matcher }));
+        };
+        // A set of one was joined to what the device holds already.
+        let matcher = set.matcher.or(hit);
+        given.entry(device).or_default().extend(set.members.iter().map(|&member| Given {
+            record: records.get(member),
+            matcher,
+            hit,
+        }));
         moved.extend(set.members.iter().map(|&member| records.get(member).key()));
     }
     let winners: BTreeMap<DeviceId, DeviceId> =
@@ -77,6 +79,8 @@ pub fn updated_devices(
 struct Given<'a> {
     record: &'a Record,
     matcher: Option<i64>,
+    /// Order of the Matcher by which its set hit the device.
+    hit: Option<i64>,
 }
 
 /// The device `id` made of the records it is given and of the devices it was `before`, itself first.
@@ -91,8 +95,11 @@ fn merged(
     let dates =
         own.iter().map(|given| given.record.inventory_date).chain(before.iter().map(|device| device.inventory_date));
     let kept = before.iter().flat_map(|device| &device.bindings).filter(|binding| !moved.contains(&binding.record));
-    let mut bindings: BTreeMap<RecordKey, Binding> =
-        kept.map(|binding| (binding.record.clone(), binding.clone())).collect();
+    // A record that was there alone is joined now, by what brings the others.
+    let hit = own.iter().find_map(|given| given.hit);
+    let mut bindings: BTreeMap<RecordKey, Binding> = kept
+        .map(|binding| (binding.record.clone(), Binding { matcher: binding.matcher.or(hit), ..binding.clone() }))
+        .collect();
     // Joined to itself, a record that was the only one has not been joined to anything.
     let was_alone = |key: &RecordKey| {
         bindings.is_empty()
@@ -103,7 +110,7 @@ fn merged(
         before.iter().flat_map(|device| &device.bindings).map(|binding| (&binding.record, binding)).collect();
     let fresh: Vec<Binding> = own
         .iter()
-        .map(|Given { record, matcher }| {
+        .map(|Given { record, matcher, .. }| {
             let key = record.key();
             let earlier = known.get(&key).and_then(|binding| binding.matcher);
             let matcher = if was_alone(&key) { None } else { earlier.or(*matcher) };
@@ -112,10 +119,14 @@ fn merged(
         .collect();
     bindings.extend(fresh.into_iter().map(|binding| (binding.record.clone(), binding)));
     let records: Vec<&Record> = own.iter().map(|given| given.record).collect();
+    let mut of_source: BTreeMap<&str, usize> = BTreeMap::new();
+    known.keys().for_each(|key| *of_source.entry(&key.source).or_default() += 1);
+    // Only the one record of its source on the device is sure to have given what is stored of that source.
+    let yields = |record: &Record| !known.contains_key(&record.key()) || of_source.get(&*record.source) != Some(&1);
     Device {
         id,
         inventory_date: dates.max().unwrap_or_default(),
-        values: merge(&records, &values, primary),
+        values: merge_yielding(&records, &yields, &values, primary),
         bindings: bindings.into_values().collect(),
         merged_into: None,
     }

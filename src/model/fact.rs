@@ -314,6 +314,11 @@ mod tests {
             FactKey::Abandoned(tenant.clone(), Origin("o".into())),
             FactKey::Aside(tenant.clone(), package),
             FactKey::Business(tenant.clone(), BusinessKey { source: "erp".into(), kind: BusinessKind::Purchases }),
+            FactKey::Apart(
+                tenant.clone(),
+                RecordKey { source: "agent".into(), external_id: "1".into() },
+                RecordKey { source: "sccm".into(), external_id: "2".into() },
+            ),
         ];
         assert_eq!(keys.len(), FactKind::ALL.len());
         for (key, kind) in keys.iter().zip(FactKind::ALL) {

@@ -114,3 +114,25 @@ fn a_primary_value_stays_until_the_primary_source_reports_another() {
         assert_eq!(name(&devices), expected, "{source} {date}");
     }
 }
+
+#[test]
+fn a_record_that_joins_later_changes_no_value_of_the_same_source_and_date_nor_does_reading_it_again() {
+    let list = records(&["MachineID=M|ComputerName=one", "MachineID=m|ComputerName=two|ModelNo=r"]);
+    let (mut apart, mut together) = (vec![], vec![]);
+    import(&mut together, &list, &Forbidden::default(), None);
+    import(&mut apart, &list[..1], &Forbidden::default(), None);
+    assert_eq!(apart[0].bindings[0].matcher, None, "it is alone");
+    import(&mut apart, &list[1..], &Forbidden::default(), None);
+    // Whether in one import or one after the other, the device is the same: also who joined whom.
+    assert_eq!(apart, together);
+    for again in [&list[1..], &list[..1], &list[..]] {
+        assert_eq!(import(&mut apart, again, &Forbidden::default(), None), [1]);
+        assert_eq!(apart, together);
+    }
+    // The only one of its source may mend what it said.
+    let mended = [record(1, "MachineID=M|ComputerName=mended")];
+    let mut sole = vec![];
+    import(&mut sole, &list[..1], &Forbidden::default(), None);
+    import(&mut sole, &mended, &Forbidden::default(), None);
+    assert_eq!(sole[0].values.get(Property::ComputerName).unwrap().0, "mended");
+}

@@ -209,6 +209,11 @@ async fn a_device_shows_who_gave_each_value_what_joined_its_records_and_how_they
                 "record_id": "2",
                 "source": "agent"
               },
+              "sentences": [
+                "Records 1 and 2 are one device: Matcher 30 (physical: machine ID) found MachineID `M1` and `m1`.",
+                "Matcher 10 (physical: manufacturer, model, firmware serial) did not: Manufacturer is missing in record 2.",
+                "Matcher 20 (physical: manufacturer, host type, firmware serial) did not: Manufacturer is missing in record 2."
+              ],
               "tried": null
             }
           ],

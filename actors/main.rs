@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use muster_actors::agent::own_log::OwnLog;
 use muster_actors::command::Failure;
 use muster_actors::errors::Chain;
+use muster_actors::operator::FillersArgs;
 use muster_actors::operator::command::{self as operator, LookUp};
 use muster_actors::operator::import::{self, ImportArgs};
 use muster_actors::{agent, beacon, matching, server, servicenow, up};
@@ -39,11 +40,15 @@ enum Command {
     /// Look up packages at a running server: where each is, and how it ended.
     Packages(operator::PackagesArgs),
     /// Look up the beacons below a running server and what waits at them.
-    Beacons(operator::BeaconsArgs),
+    Beacons(operator::ListArgs),
+    /// Look up what the last imports of a running server did: sets, new and merged devices, clones.
+    Imports(operator::ListArgs),
+    /// Values that many machines share though they are to name one: list, demote, restore them.
+    Fillers(FillersArgs),
     /// Hand inventory that another tool took to a beacon or a server.
     Import(ImportArgs),
     /// Match the records of a file into devices, without a server.
-    Match(matching::command::MatchArgs),
+    Match(Box<matching::command::MatchArgs>),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +69,8 @@ fn main() -> ExitCode {
         Command::Devices(args) => operator::run(LookUp::Devices(args)),
         Command::Packages(args) => operator::run(LookUp::Packages(args)),
         Command::Beacons(args) => operator::run(LookUp::Beacons(args)),
+        Command::Imports(args) => operator::run(LookUp::Imports(args)),
+        Command::Fillers(args) => operator::run(LookUp::Fillers(args)),
         Command::Import(args) => import::run(args),
         Command::Match(args) => matching::command::run(&args),
     };

@@ -6,21 +6,24 @@ use std::time::Instant;
 use muster::matching::explain_record::normalised;
 use muster::matching::file_rows::{BINDINGS, DEVICES, RECORDS};
 use muster::matching::{
-    Forbidden, KeyedTable, Keys, MatchedSets, Matchers, Outcome, Placeholders, Plan, RawRows, Rows, Stored, Table,
-    TableDevices, explain_pair, explain_record, phase1, phase2, sentences, standard_matchers,
+    Forbidden, ImportReport, KeyedTable, Keys, MatchedSets, Matchers, Outcome, PlaceholderCounts, Placeholders, Plan,
+    RawRows, Rows, Stored, Table, TableDevices, explain_pair, explain_record, phase1, phase2, sentences,
+    standard_matchers,
 };
 use serde_json::json;
 
 use super::reading::read_table;
-use super::writing::{write_merged, write_outcome, write_sets};
+use super::report;
+use super::writing::{write_merged, write_outcome, write_report, write_sets};
 use crate::command::{Failure, print_line};
+use crate::operator::{ServerUrl, dry_run};
 
 /// Options of `muster match`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct MatchArgs {
     /// Records: CSV, or NDJSON when the name ends with .ndjson
-    #[arg(long, value_name = "FILE")]
-    records: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "dry_run")]
+    records: Option<PathBuf>,
     /// Matchers; by default the 21 standard ones
     #[arg(long, value_name = "FILE")]
     matchers: Option<PathBuf>,
@@ -54,21 +57,52 @@ pub struct MatchArgs {
     /// Print a line of JSON on stderr: records, sets, seconds of each step, peak memory
     #[arg(long)]
     timing: bool,
+    /// Write what the import did here, as JSON: sets of each Matcher, conflicts, placeholders, multi-hits
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Ask a server what the Matchers of --custom would do to its stored records; nothing is written
+    #[arg(long, requires = "custom", conflicts_with_all = NOT_OF_DRY_RUN)]
+    dry_run: bool,
+    /// With --dry-run: operator address of the server
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", requires = "dry_run")]
+    server: ServerUrl,
+    /// With --dry-run: print the answer as JSON
+    #[arg(long, requires = "dry_run")]
+    json: bool,
 }
+
+/// Options that speak of files, which a dry run has none of.
+const NOT_OF_DRY_RUN: [&str; 11] = [
+    "records",
+    "matchers",
+    "devices",
+    "bindings",
+    "out",
+    "merge_out",
+    "primary",
+    "explain",
+    "threads",
+    "timing",
+    "report",
+];
 
 /// Runs the command.
 pub fn run(args: &MatchArgs) -> Result<(), Failure> {
+    let (Some(path), false) = (&args.records, args.dry_run) else {
+        let custom = args.custom.as_deref().unwrap_or(Path::new(""));
+        return dry_run::run(custom, &args.server, args.json);
+    };
     let threads = args.threads.map_or(0, usize::from);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| Failure::work(&error))?;
-    pool.install(|| match_files(args))
+    pool.install(|| match_files(args, path))
 }
 
-fn match_files(args: &MatchArgs) -> Result<(), Failure> {
+fn match_files(args: &MatchArgs, path: &Path) -> Result<(), Failure> {
     let mut clock = Laps::default();
     let matchers = matchers(args)?;
     let plan = Plan::new(&matchers);
     let table = |path: &Path, form| read_table(path, form).map_err(|error| Failure::usage(&error));
-    let records = table(&args.records, &RECORDS)?;
+    let records = table(path, &RECORDS)?;
     let devices = args.devices.as_deref().map(|path| table(path, &DEVICES)).transpose()?;
     let bindings = args.bindings.as_deref().map(|path| table(path, &BINDINGS)).transpose()?;
     let (placeholders, forbidden) = (Placeholders::default(), Forbidden::default());
@@ -92,8 +126,13 @@ fn match_files(args: &MatchArgs) -> Result<(), Failure> {
     let match_s = clock.lap();
     write(args, &rows, &sets, outcome.as_ref())?;
     let write_s = clock.lap();
+    if let Some(path) = &args.report {
+        let counts = PlaceholderCounts::of(&records, &placeholders);
+        let report = report::json(&ImportReport::new(&matchers, &sets, outcome.as_ref(), &counts));
+        write_report(path, &report).map_err(|error| Failure::work(&error))?;
+    }
     if let Some(record_id) = args.explain {
-        let of = |id| records.row_of(id).ok_or_else(|| no_record(args, id));
+        let of = |id| records.row_of(id).ok_or_else(|| no_record(path, id));
         let (row, other) = (of(record_id)?, args.explain_with.map(of).transpose()?);
         let lines = match other {
             None => {
@@ -155,8 +194,8 @@ fn pair(matchers: &Matchers, rows: &dyn Rows, sets: &MatchedSets, first: usize, 
     sentences::of_pair([first, second].map(|row| rows.record_id(row)), &explanation)
 }
 
-fn no_record(args: &MatchArgs, record_id: u64) -> Failure {
-    let file = args.records.display();
+fn no_record(path: &Path, record_id: u64) -> Failure {
+    let file = path.display();
     Failure { text: format!("`{file}` has no record {record_id}: give a record_id that stands there"), exit: 2 }
 }
 

@@ -4,4 +4,5 @@
 
 pub mod command;
 pub mod reading;
+pub mod report;
 pub mod writing;

@@ -54,6 +54,11 @@ fn write(path: Option<&Path>, names: Vec<&'static str>, fill: Fill<'_>) -> Resul
             written => written.map_err(|source| WriteError { path: "stdout".into(), source }),
         };
     };
+    write_file(path, write_to)
+}
+
+/// Writes a file through one beside it.
+fn write_file(path: &Path, write_to: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), WriteError> {
     let failed = |source| WriteError { path: path.to_owned(), source };
     // Devices and pipes have no name to take.
     if std::fs::metadata(path).is_ok_and(|known| !known.is_file()) {
@@ -63,6 +68,11 @@ fn write(path: Option<&Path>, names: Vec<&'static str>, fill: Fill<'_>) -> Resul
     let mut temporary = NamedTempFile::new_in(folder).map_err(failed)?;
     write_to(&mut temporary).map_err(failed)?;
     temporary.persist(path).map(drop).map_err(|error| failed(error.error))
+}
+
+/// Writes the report of the import, as JSON.
+pub fn write_report(path: &Path, report: &serde_json::Value) -> Result<(), WriteError> {
+    write_file(path, |out| writeln!(out, "{report:#}"))
 }
 
 /// Bytes that are written at once.

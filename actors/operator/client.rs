@@ -78,8 +78,13 @@ impl Client {
 
     /// The answer to a JSON body at `/api/v1/` and these segments.
     pub async fn post(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
-        let request = self.http.post(self.url(path, &[])).header("content-type", "application/json");
-        let (status, text) = self.send(request.body(body.to_string())).await?;
+        self.post_bytes(path, "application/json", body.to_string().into()).await
+    }
+
+    /// The answer to a body of this type at `/api/v1/` and these segments.
+    pub async fn post_bytes(&self, path: &[&str], content_type: &str, body: Bytes) -> Result<Value, Failure> {
+        let request = self.http.post(self.url(path, &[])).header("content-type", content_type);
+        let (status, text) = self.send(request.body(body)).await?;
         let value: Value = serde_json::from_slice(&text).map_err(|_| self.strange(status))?;
         if status.is_success() { Ok(value) } else { Err(self.refused(status, &value)) }
     }

@@ -1,4 +1,4 @@
-//! `muster devices`, `muster packages`, `muster beacons`.
+//! `muster devices`, `muster packages`, `muster beacons`, `muster fillers`, `muster imports`.
 
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::client::{Client, Query, ServerUrl};
+use super::fillers::{FillersArgs, fillers};
 use super::output::{Ended, json, table};
-use super::{devices, packages};
+use super::{devices, imports, packages};
 use crate::command::{Failure, in_system};
 use crate::errors::Chain;
 
@@ -19,10 +20,10 @@ const ROWS: usize = 1_000;
 pub struct Asking {
     /// Operator address of the server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", global = true)]
-    server: ServerUrl,
+    pub(super) server: ServerUrl,
     /// Print JSON: lists an item a line
     #[arg(long, global = true)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Which rows of a list.
@@ -114,9 +115,9 @@ enum PackagesCommand {
 /// Fewer digits of a digest are a slip.
 const DIGEST_DIGITS_MIN: usize = 6;
 
-/// Options of `muster beacons`.
+/// Options of `muster beacons` and `muster imports`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct BeaconsArgs {
+pub struct ListArgs {
     #[command(flatten)]
     asking: Asking,
     #[command(flatten)]
@@ -131,7 +132,11 @@ pub enum LookUp {
     /// `muster packages`.
     Packages(PackagesArgs),
     /// `muster beacons`.
-    Beacons(BeaconsArgs),
+    Beacons(ListArgs),
+    /// `muster fillers`.
+    Fillers(FillersArgs),
+    /// `muster imports`.
+    Imports(ListArgs),
 }
 
 /// Asks and prints.
@@ -145,7 +150,11 @@ pub(super) async fn answer(look_up: LookUp, out: &mut impl Write) -> Result<(), 
     let answered = match look_up {
         LookUp::Devices(args) => devices(args, out).await,
         LookUp::Packages(args) => packages(args, out).await,
-        LookUp::Beacons(BeaconsArgs { asking, rows }) => {
+        LookUp::Fillers(args) => fillers(args, out).await,
+        LookUp::Imports(ListArgs { asking, rows }) => {
+            list(&asking, "imports", &rows, &rows.query([]), (&imports::HEAD, imports::row), out).await
+        }
+        LookUp::Beacons(ListArgs { asking, rows }) => {
             let query = rows.query([("sort", "name")]);
             beacons(&asking, &rows, &query, out).await
         }
@@ -253,7 +262,7 @@ async fn whole_digest(client: &Client, server: &ServerUrl, digest: String) -> Re
 }
 
 impl Rows {
-    fn query<const N: usize>(&self, otherwise: [(&'static str, &str); N]) -> Query {
+    pub(super) fn query<const N: usize>(&self, otherwise: [(&'static str, &str); N]) -> Query {
         let given = [("filter", &self.filter), ("sort", &self.sort)];
         let mut query: Vec<(&'static str, String)> =
             given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
@@ -269,7 +278,7 @@ impl Rows {
 /// How a list is printed as a table: its head, and what becomes of an item.
 type Columns<'c> = (&'c [&'c str], fn(&serde_json::Value) -> Vec<String>);
 
-async fn list(
+pub(super) async fn list(
     asking: &Asking,
     path: &str,
     rows: &Rows,

@@ -65,6 +65,8 @@ pub fn show(out: &mut impl Write, device: &Value) -> Result<(), Ended> {
         ]
     });
     part(out, "Records", &table(&["RECORD", "SOURCE", "KEY", "DATE", "MATCHER"], records))?;
+    let clones = rows(&device["records"], |record| vec![cloned(record)]).concat();
+    clones.iter().filter(|line| !line.is_empty()).try_for_each(|line| writeln!(out, "{line}\n"))?;
     let packages = rows(&device["packages"], |package| {
         let hops = package["hops"].as_array().into_iter().flatten();
         let way: Vec<String> = hops.map(|hop| format!("{} {}", node(hop), time(&hop["received"]))).collect();
@@ -82,6 +84,21 @@ pub fn show(out: &mut impl Write, device: &Value) -> Result<(), Ended> {
         fields.iter().map(|field| text(&title[*field])).collect()
     });
     part(out, "Software", &table(&["NAME", "VERSION", "PUBLISHER", "EVIDENCE", "INSTALLED"], software))
+}
+
+/// A line for a record by which several machines report, nothing for all others.
+fn cloned(record: &Value) -> String {
+    let clone = &record["clone"];
+    if clone.is_null() {
+        return String::new();
+    }
+    format!(
+        "record {} is a clone's: {} machines report by it in turn, {} times so far, last at {} UTC",
+        text(&record["record_id"]),
+        text(&clone["machines"]),
+        text(&clone["returns"]),
+        time(&clone["last_return"])
+    )
 }
 
 /// The name of a hop's node, or its GUID while nobody knows a name.

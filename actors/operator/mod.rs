@@ -1,16 +1,22 @@
-//! Look-ups of an operator: `muster devices`, `muster packages`, `muster beacons`, over the operator API of a server; and
-//! `muster import`, which uploads.
+//! Look-ups of an operator: `muster devices`, `muster packages`, `muster beacons`, `muster fillers`, `muster imports` and
+//! `muster match --dry-run`, over the operator API of a server; and `muster import`, which uploads.
 //!
 //! Tables are for people; `--json` gives what the API answers, an item a line for lists. Texts come from machines that
 //! nobody vouches for: control characters of theirs never reach the terminal.
 
 mod client;
 mod devices;
+mod fillers;
+mod imports;
 mod output;
 mod packages;
 
 pub mod command;
+pub mod dry_run;
 pub mod import;
+
+pub use client::ServerUrl;
+pub use fillers::FillersArgs;
 
 #[cfg(test)]
 mod tests;

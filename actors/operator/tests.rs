@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use clap::Parser;
 use expect_test::expect;
 
-use super::command::{BeaconsArgs, DevicesArgs, LookUp, PackagesArgs, answer};
+use super::FillersArgs;
+use super::command::{DevicesArgs, ListArgs, LookUp, PackagesArgs, answer};
 use crate::command::Failure;
 use crate::server::api::tests::fixture::{Fixture, NOW, guid, package, report};
 
@@ -13,7 +14,9 @@ use crate::server::api::tests::fixture::{Fixture, NOW, guid, package, report};
 enum Line {
     Devices(DevicesArgs),
     Packages(PackagesArgs),
-    Beacons(BeaconsArgs),
+    Beacons(ListArgs),
+    Fillers(FillersArgs),
+    Imports(ListArgs),
 }
 
 fn look_up(line: &str, server: &str) -> Result<LookUp, clap::Error> {
@@ -22,6 +25,8 @@ fn look_up(line: &str, server: &str) -> Result<LookUp, clap::Error> {
         Line::Devices(args) => LookUp::Devices(args),
         Line::Packages(args) => LookUp::Packages(args),
         Line::Beacons(args) => LookUp::Beacons(args),
+        Line::Fillers(args) => LookUp::Fillers(args),
+        Line::Imports(args) => LookUp::Imports(args),
     })
 }
 
@@ -276,5 +281,41 @@ async fn records_are_taken_out_of_a_device() {
     let wrong = ask(&fixture, "devices unmerge 1 3").await.unwrap_err();
     assert!(wrong.text.contains("record 3 does not belong to this device") && wrong.exit != 0, "{wrong:?}");
     assert!(look_up("devices unmerge 1", "http://x").is_err());
+    fixture.stop().await;
+}
+
+#[actix::test]
+async fn imports_and_fillers_are_listed_and_a_value_is_demoted() {
+    let fixture = Fixture::plain().await;
+    assert_eq!(ask(&fixture, "imports").await.unwrap(), "no imports\n");
+    assert_eq!(ask(&fixture, "fillers list").await.unwrap(), "no fillers\n");
+    for agent in 1..=2 {
+        let serial = format!("S{agent}");
+        fixture.settle(report(agent, 1, &[("MachineID", "image"), ("SerialNumber", &serial)], &[])).await;
+    }
+    fixture.reconciled().await;
+    let imports = ask(&fixture, "imports --json").await.unwrap();
+    assert!(imports.lines().all(|line| line.contains("\"matchers\":[")), "{imports}");
+    let head = "IMPORT  FINISHED             RECORDS  SETS  CHANGED  NEW  BOUND  MERGED  MULTI-HITS  CLONES\n";
+    let table = ask(&fixture, "imports").await.unwrap();
+    assert!(table.starts_with(head), "{table}");
+    expect![[r#"
+        PROPERTY   VALUE  RECORDS  MACHINES  DEMOTED
+        MachineID  image  2        2         false
+    "#]]
+    .assert_eq(&ask(&fixture, "fillers list --machines 2").await.unwrap());
+    expect![[r#"
+        `image` is a placeholder from the next import on, which takes all records anew. Devices that it has joined stay together: `muster devices unmerge` parts them
+        `image` was demoted before
+        `image` names a machine again from the next import on
+        `image` is not demoted
+    "#]]
+    .assert_eq(&{
+        let mut all = String::new();
+        for line in ["demote Image", "demote image", "restore image", "restore image"] {
+            all += &ask(&fixture, &format!("fillers {line}")).await.unwrap();
+        }
+        all
+    });
     fixture.stop().await;
 }

@@ -9,13 +9,14 @@ use muster::model::fact::{FactKey, FactKind};
 use muster::model::staged::StagedRecord;
 use muster::model::stored::{self, StoredError};
 use muster::model::tenant::TenantState;
-use muster::roles::server::{HeldDevices, ImportRules, Imported, import};
+use muster::roles::server::{HeldDevices, ImportEnded, ImportRules, Imported, REPORTS_KEPT, import};
 use tokio::sync::Mutex;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::books::{Books, News, TurnError};
 use super::counters::tenant_state;
 use super::fleet::FleetError;
+use super::rules::in_force;
 use crate::clock::SharedClock;
 use crate::errors::{Chain, Hex};
 use crate::log::{FactIndex, Position, ReadError};
@@ -119,11 +120,12 @@ async fn run(world: ImporterWorld) -> Result<TenantState, ImportError> {
     let _task = world.books.one_task.lock().await;
     let (books, rules, clock) = (world.books.clone(), world.rules.clone(), world.clock.clone());
     let (facts, tenant) = (books.facts.clone(), books.tenant.clone());
-    let held = world.held.clone();
-    let decided = tokio::task::spawn_blocking(move || decide(&facts, &tenant, &rules, &held, &clock));
-    let (Imported { devices, state, records, created, merges }, seen) =
-        decided.await.map_err(|_| ImportError::Panicked)??;
-    let (changed, merged) = (devices.len(), merges.len());
+    let (held, started) = (world.held.clone(), clock.now());
+    let deciding = clock.clone();
+    let decided = tokio::task::spawn_blocking(move || decide(&facts, &tenant, &rules, &held, &deciding));
+    let (Imported { devices, state, report }, seen) = decided.await.map_err(|_| ImportError::Panicked)??;
+    let changed = devices.len() as u64;
+    let number = state.imports;
     let mut left = devices;
     loop {
         let mut bytes = 0;
@@ -135,11 +137,13 @@ async fn run(world: ImporterWorld) -> Result<TenantState, ImportError> {
         let rest = left.split_off(fit.count());
         let (part, is_last) = (std::mem::replace(&mut left, rest), left.is_empty());
         let (tenant, after) = (books.tenant.clone(), state.clone());
+        let ended =
+            is_last.then(|| ImportEnded { number, started, finished: clock.now(), changed, report: report.clone() });
         let committed = books.turn(move |draft| {
             for fact in &part {
                 draft.write(&FactKey::Device(tenant.clone(), fact.device.id), fact);
             }
-            let key = FactKey::Tenant(tenant);
+            let key = FactKey::Tenant(tenant.clone());
             // Loads go on beside an import: only what the import decides is changed.
             let now: TenantState = draft.read(&key)?.unwrap_or_default();
             let mut next = TenantState {
@@ -147,16 +151,24 @@ async fn run(world: ImporterWorld) -> Result<TenantState, ImportError> {
                 last_change: after.last_change.max(now.last_change),
                 ..now
             };
-            if is_last {
+            if let Some(ended) = ended {
                 (next.imported, next.devices, next.last_import) = (after.imported, after.devices, after.last_import);
                 (next.imported_through, next.import_rules) = seen;
+                next.imports = after.imports;
+                let place = (number % u64::from(REPORTS_KEPT)) as u8;
+                draft.write(&FactKey::Import(tenant, place), &ended);
             }
             draft.write(&key, &next);
             Ok((next, News { devices: part, ..News::default() }))
         });
         let state = committed.await?;
         if is_last {
+            let (records, created, merged) = (report.records, report.created, report.merged);
             info!(records, created, changed, merged, "inventory imported");
+            if report.clones > 0 {
+                let samples = &report.clone_samples;
+                warn!(records = report.clones, ?samples, "several machines report under one name, by turns: clones");
+            }
             return Ok(state);
         }
     }
@@ -176,36 +188,26 @@ fn decide(
     // The counters first: what is staged meanwhile is seen by the next import.
     let state = tenant_state(facts, tenant).map_err(ImportError::State)?;
     let through = facts.newest();
+    let rules = &in_force(facts, tenant, rules);
     let fingerprint = rules.fingerprint();
     let (segment, offset) = state.imported_through;
     let since = if state.import_rules == fingerprint { Position { segment, offset } } else { Position::default() };
     let records = facts.put_since(&FactKind::Record.prefix(Some(tenant)), since);
-    let records: Vec<(RecordKey, StagedRecord)> = read(facts, &records, |key| match key {
-        FactKey::Record(_, record) => Some(record),
-        _ => None,
-    })?;
+    let records = read(facts, &records, record_key)?;
     let mut held = held.blocking_lock();
     if held.fingerprint != fingerprint {
         *held = Held { devices: HeldDevices::new(rules), through: Position::default(), fingerprint };
     }
     let changed = facts.put_since(&FactKind::Device.prefix(Some(tenant)), held.through);
     for keys in changed.chunks(HELD_DEVICES) {
-        let devices: Vec<((), DeviceFact)> = read(facts, keys, |_| Some(()))?;
-        let devices: Vec<Device> = devices.into_iter().map(|(_, fact)| fact.device).collect();
+        let devices: Vec<Device> = devices_of(facts, keys)?.into_iter().map(|fact| fact.device).collect();
         held.devices.put(rules, &devices);
     }
     held.through = through;
-    let apart = facts.put_since(&FactKind::Apart.prefix(Some(tenant)), Position::default());
-    let apart = apart.iter().filter_map(|key| match FactKey::decode(key)? {
-        FactKey::Apart(_, a, b) => Some((a, b)),
-        _ => None,
-    });
-    let rules = &ImportRules { forbidden: apart.collect(), ..rules.clone() };
     let met = held.devices.met_by(rules, &records);
     drop(held);
     let met: Vec<Box<[u8]>> = met.into_iter().map(|id| FactKey::Device(tenant.clone(), id).encode().into()).collect();
-    let devices: Vec<((), DeviceFact)> = read(facts, &met, |_| Some(()))?;
-    let devices: Vec<DeviceFact> = devices.into_iter().map(|(_, device)| device).collect();
+    let devices = devices_of(facts, &met)?;
     let imported = import(rules, &records, &devices, &state, clock.now());
     Ok((imported, ((through.segment, through.offset), fingerprint)))
 }
@@ -233,4 +235,26 @@ fn read<K, T: serde::de::DeserializeOwned>(
         }
     }
     Ok(all)
+}
+
+fn record_key(key: FactKey) -> Option<RecordKey> {
+    match key {
+        FactKey::Record(_, record) => Some(record),
+        _ => None,
+    }
+}
+
+fn devices_of(facts: &FactIndex, keys: &[Box<[u8]>]) -> Result<Vec<DeviceFact>, ImportError> {
+    let devices: Vec<((), DeviceFact)> = read(facts, keys, |_| Some(()))?;
+    Ok(devices.into_iter().map(|(_, device)| device).collect())
+}
+
+/// All staged records, ascending by key.
+pub fn staged(facts: &FactIndex, tenant: &TenantId) -> Result<Vec<(RecordKey, StagedRecord)>, ImportError> {
+    read(facts, &facts.put_since(&FactKind::Record.prefix(Some(tenant)), Position::default()), record_key)
+}
+
+/// All stored devices, ascending, aliases among them.
+pub fn stored(facts: &FactIndex, tenant: &TenantId) -> Result<Vec<DeviceFact>, ImportError> {
+    devices_of(facts, &facts.put_since(&FactKind::Device.prefix(Some(tenant)), Position::default()))
 }

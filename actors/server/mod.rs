@@ -18,10 +18,12 @@ pub mod reconciler;
 pub mod exporter;
 pub mod exports;
 
+mod fillers;
 mod gaps;
 mod overdue;
 mod policy;
 mod quarantine;
+mod rules;
 mod sweep;
 mod unmerge;
 mod unsettled;

@@ -1,7 +1,6 @@
 //! Taking records out of a device: one turn that writes both devices and which records never meet again.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use muster::id::DeviceId;
 use muster::matching::Record;
@@ -13,6 +12,7 @@ use muster::model::tenant::TenantState;
 use muster::roles::server::ImportRules;
 
 use super::books::{Books, News, TurnError};
+use super::rules::in_force;
 use crate::clock::SharedClock;
 
 /// Why nothing was taken out.
@@ -43,7 +43,7 @@ pub struct TakenOut {
 /// Takes the records of these numbers out of a device.
 pub async fn take_out(
     books: &Books,
-    rules: Arc<ImportRules>,
+    rules: &ImportRules,
     clock: &SharedClock,
     device: DeviceId,
     numbers: BTreeSet<u64>,
@@ -51,6 +51,7 @@ pub async fn take_out(
     // An import that has read the device would write it back as it was.
     let _task = books.one_task.lock().await;
     let (tenant, now) = (books.tenant.clone(), clock.now());
+    let rules = in_force(&books.facts, &books.tenant, rules);
     let done = books.turn(move |draft| {
         let key = |id| FactKey::Device(tenant.clone(), id);
         let Some(fact) = draft.read::<DeviceFact>(&key(device))?.filter(|fact| fact.device.merged_into.is_none())

@@ -43,6 +43,16 @@ impl Nodes<'_> {
 pub(super) struct Groups {
     nodes: Vec<u32>,
     ends: Vec<u32>,
+    /// What stayed out because it contradicts the others.
+    pub(super) conflicts: Conflicts,
+}
+
+/// Classes of one Matcher whose nodes say different things in a property that must be null in either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Conflicts {
+    pub(super) classes: u64,
+    /// Nodes of those classes that stayed out.
+    pub(super) nodes: u64,
 }
 
 impl Groups {
@@ -116,7 +126,9 @@ pub(super) fn group(matcher: &PlannedMatcher, nodes: &Nodes<'_>, class: &[u32], 
             groups.push(&found);
         }
     } else if !matcher.null_in_either.is_empty() {
-        let found = null_in_either(&matcher.null_in_either, nodes, class);
+        let (found, left_out) = null_in_either(&matcher.null_in_either, nodes, class);
+        groups.conflicts.classes += u64::from(left_out > 0);
+        groups.conflicts.nodes += left_out;
         found.iter().filter(|group| group.len() > 1).for_each(|group| groups.push(group));
     } else if class.len() > 1 {
         groups.push(class);
@@ -131,22 +143,25 @@ fn differing(property: Property, nodes: &Nodes<'_>, class: &[u32]) -> Vec<u32> {
 }
 
 /// NullInEither: a node with a set value in a property that is conflicted in the class stays out; of the rest, two are
-/// linked when no property is set in both, and the connected components are the groups.
+/// linked when no property is set in both, and the connected components are the groups. Also: how many stay out.
 ///
 /// "Null in either" is not transitive: joined through a null, two records that contradict each other would be one
 /// device. Here no group ever holds two different values of such a property.
-fn null_in_either(properties: &[Property], nodes: &Nodes<'_>, class: &[u32]) -> Vec<Vec<u32>> {
+fn null_in_either(properties: &[Property], nodes: &Nodes<'_>, class: &[u32]) -> (Vec<Vec<u32>>, u64) {
     let mut conflicted = 0_u32;
     for (place, &property) in properties.iter().enumerate() {
         conflicted |= u32::from(!all_same(property, nodes, class)) << place;
     }
     // Nodes with the same mask of set properties behave alike.
     let mut of_mask: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    let mut left_out = 0;
     for &node in class {
         let is_set = |(bit, &property): (usize, &Property)| u32::from(nodes.text(node, property).is_some()) << bit;
         let mask: u32 = properties.iter().enumerate().map(is_set).sum();
         if mask & conflicted == 0 {
             of_mask.entry(mask).or_default().push(node);
+        } else {
+            left_out += 1;
         }
     }
     let mut groups = Vec::new();
@@ -165,7 +180,7 @@ fn null_in_either(properties: &[Property], nodes: &Nodes<'_>, class: &[u32]) -> 
             groups.push(group);
         }
     }
-    groups
+    (groups, left_out)
 }
 
 /// Whether all set values of a property are the same; a null says nothing.

@@ -40,30 +40,35 @@ mod hits;
 mod holds;
 pub mod phase2;
 
+pub mod fillers;
+
 pub mod merge;
 pub mod unmerge;
 pub mod update;
 
 pub mod explain;
 pub mod explain_record;
+pub mod import_report;
 pub mod sentences;
 
 pub use explain::{Explanation, explain_pair};
 pub use explain_record::{RecordExplanation, explain_record};
+pub use fillers::{Filler, fillers};
 pub use forbidden::Forbidden;
 pub use held::HeldKeys;
+pub use import_report::{ImportReport, MatcherReport, PlaceholderCounts};
 pub use keys::Keys;
 pub use matcher::Matcher;
 pub use matchers::{MatcherError, Matchers, standard_matchers};
 pub use merge::{merge, merge_rows};
 pub use normalise::{Normalised, Placeholders, Record};
-pub use phase1::{MatchedSet, MatchedSets, phase1};
+pub use phase1::{Conflict, MatchedSet, MatchedSets, phase1};
 pub use phase2::{Alignment, DuplicateReport, How, Merge, Outcome, Stored, phase2};
 pub use plan::Plan;
-pub use rows::{Devices, RawRows, Records, Rows, StoredDevices, Texts};
+pub use rows::{Devices, RawRows, Records, Rows, StoredDevices, Texts, slots_of};
 pub use table::{Block, DuplicateRow, KeyedTable, RowHead, Table};
 pub use table_devices::TableDevices;
 pub use update::updated_devices;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::rows::slots_of;
 use super::uuid_key::uuid_key;
 use crate::model::computer::{ImportedComputer, Property, Values};
 use crate::model::device::{Device, RecordKey, StrongKeys};
@@ -66,6 +67,12 @@ impl Placeholders {
         Placeholders { texts, lengths }
     }
 
+    /// These and `more`.
+    pub fn with<S: AsRef<str>>(&self, more: impl IntoIterator<Item = S>) -> Placeholders {
+        let known = self.texts.iter().cloned();
+        Placeholders::new(known.chain(more.into_iter().map(|text| text.as_ref().to_owned())))
+    }
+
     /// Whether a trimmed value says nothing.
     fn holds(&self, value: &str) -> bool {
         let (first, length) = first_and_length(value);
@@ -112,6 +119,29 @@ pub struct Normalised(Values);
 /// A row's value per property, in the order of [`Property::ALL`]; `None` is null.
 pub type Slots<'a> = [Option<&'a str>; Property::COUNT];
 
+/// Properties in which a placeholder becomes null. Source: matching reference, section 3, step 3.
+const NULLED: [Property; 10] = [
+    Property::Manufacturer,
+    Property::ModelNo,
+    Property::HostType,
+    Property::HostID,
+    Property::MachineID,
+    Property::FirmwareSerialNumber,
+    Property::HostIdentifyingNumber,
+    Property::PartitionID,
+    Property::UUID,
+    Property::ILMTAgentID,
+];
+
+/// The properties in which a row, as it came, has a placeholder that becomes null or, in SerialNo, untrusted.
+pub fn placeholders_of(slots: &Slots<'_>, placeholders: &Placeholders) -> impl Iterator<Item = Property> {
+    let tested = NULLED.into_iter().chain([Property::SerialNo]);
+    tested.filter(|property| {
+        let text = slots[*property as usize].map(trim).filter(|text| !text.is_empty());
+        text.is_some_and(|text| placeholders.holds(text))
+    })
+}
+
 /// Normalises a row in place; afterwards UntrustedSerialNo and ObjectType are set. Cost: one pass, no allocation but
 /// for a value that has first character and length of a listed placeholder.
 pub fn normalise(slots: &mut Slots<'_>, placeholders: &Placeholders) {
@@ -119,18 +149,7 @@ pub fn normalise(slots: &mut Slots<'_>, placeholders: &Placeholders) {
         *slot = slot.map(trim).filter(|text| !text.is_empty());
     }
     let is_placeholder = |text: &str| placeholders.holds(text);
-    for property in [
-        Property::Manufacturer,
-        Property::ModelNo,
-        Property::HostType,
-        Property::HostID,
-        Property::MachineID,
-        Property::FirmwareSerialNumber,
-        Property::HostIdentifyingNumber,
-        Property::PartitionID,
-        Property::UUID,
-        Property::ILMTAgentID,
-    ] {
+    for property in NULLED {
         let slot = &mut slots[property as usize];
         *slot = slot.filter(|text| !is_placeholder(text));
     }
@@ -167,8 +186,7 @@ pub fn strong_keys<'a>(value: impl Fn(Property) -> Option<&'a str>) -> StrongKey
 impl Normalised {
     /// Normalises `values`.
     pub fn new(values: &Values, placeholders: &Placeholders) -> Normalised {
-        let mut slots: Slots<'_> = [None; Property::COUNT];
-        values.iter().for_each(|(property, text)| slots[property as usize] = Some(text));
+        let mut slots = slots_of(values);
         normalise(&mut slots, placeholders);
         let set = Property::ALL.into_iter().zip(slots);
         Normalised(set.filter_map(|(property, slot)| Some((property, slot?))).collect())

@@ -3,7 +3,7 @@
 //! Source: matching reference, section 5.
 
 use super::forbidden::Forbidden;
-use super::group::{Groups, Nodes, group, groups};
+use super::group::{Conflicts, Groups, Nodes, group, groups};
 use super::keys::Keys;
 use super::plan::{Plan, PlannedMatcher};
 use super::rows::Rows;
@@ -29,12 +29,24 @@ impl MatchedSet<'_> {
     }
 }
 
+/// Records that a Matcher left alone because they say different things in a property that must be null in either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// Order of the Matcher.
+    pub matcher: i64,
+    /// Classes of equal keys in which that was so.
+    pub classes: u64,
+    /// Their records that stayed in the pool for it.
+    pub records: u64,
+}
+
 /// The sets of an import, ascending by their smallest record_id. Kept flat: 4 bytes a record, 12 a set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MatchedSets {
     members: Vec<u32>,
     ends: Vec<u32>,
     matchers: Vec<Option<i64>>,
+    conflicts: Vec<Conflict>,
 }
 
 impl MatchedSets {
@@ -52,6 +64,11 @@ impl MatchedSets {
     /// The sets, ascending.
     pub fn iter(&self) -> impl Iterator<Item = MatchedSet<'_>> {
         (0..self.count()).map(|place| self.get(place))
+    }
+
+    /// One for each Matcher that met contradicting records, in their order.
+    pub fn conflicts(&self) -> &[Conflict] {
+        &self.conflicts
     }
 
     /// Per row of the import: the place of its set.
@@ -94,18 +111,26 @@ pub fn phase1(plan: &Plan, rows: &dyn Rows, keys: &Keys, forbidden: &Forbidden) 
     let mut first_of: Vec<u32> = (0..rows.count() as u32).collect();
     // Per row: the place of the Matcher that took it.
     let mut taken_by = vec![FREE; rows.count()];
+    let mut conflicts = Vec::new();
     for (place, matcher) in (0..).zip(&plan.matchers) {
         let is_left = |row: usize| taken_by[row] == FREE;
         let candidates = keys.candidates(matcher, 0, |_, _| true, is_left);
+        let mut met = Conflicts::default();
         for found in groups(matcher, &nodes, candidates, &|_| true) {
+            met.classes += found.conflicts.classes;
+            met.nodes += found.conflicts.nodes;
             for group in allowed(matcher, &nodes, rows, forbidden, found).iter() {
                 for &member in group {
                     (first_of[member as usize], taken_by[member as usize]) = (group[0], place);
                 }
             }
         }
+        if met.classes > 0 {
+            conflicts.push(Conflict { matcher: matcher.order, classes: met.classes, records: met.nodes });
+        }
     }
-    MatchedSets::new(&first_of, |first| Some(plan.matchers[taken_by[first as usize] as usize].order))
+    let by = |first: u32| Some(plan.matchers[taken_by[first as usize] as usize].order);
+    MatchedSets { conflicts, ..MatchedSets::new(&first_of, by) }
 }
 
 /// No Matcher took the row.

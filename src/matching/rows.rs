@@ -2,7 +2,7 @@
 
 use super::normalise::{Normalised, Placeholders, Record, Slots};
 use crate::id::DeviceId;
-use crate::model::computer::Property;
+use crate::model::computer::{Property, Values};
 use crate::model::device::{Binding, Device, StrongKeys};
 
 /// Rows as they came; their keys are made from these.
@@ -77,7 +77,7 @@ impl RawRows for Records<'_> {
     }
 
     fn slots(&self, row: usize) -> Slots<'_> {
-        slots(&self.0[row].values)
+        slots_of(self.0[row].values.values())
     }
 }
 
@@ -132,7 +132,7 @@ impl RawRows for Devices<'_> {
     }
 
     fn slots(&self, row: usize) -> Slots<'_> {
-        slots(&self.values[row])
+        slots_of(self.values[row].values())
     }
 }
 
@@ -165,8 +165,9 @@ impl StoredDevices for Devices<'_> {
     }
 }
 
-fn slots(values: &Normalised) -> Slots<'_> {
+/// The values as a row.
+pub fn slots_of(values: &Values) -> Slots<'_> {
     let mut slots: Slots<'_> = [None; Property::COUNT];
-    values.values().iter().for_each(|(property, text)| slots[property as usize] = Some(text));
+    values.iter().for_each(|(property, text)| slots[property as usize] = Some(text));
     slots
 }

@@ -146,6 +146,12 @@ impl StrongKeys {
         self.all().into_iter().zip(other.all()).any(|pair| matches!(pair, (Some(a), Some(b)) if a != b))
     }
 
+    /// Whether some key is the same in both and none is different.
+    pub fn agree(&self, other: &StrongKeys) -> bool {
+        let is_same = self.all().into_iter().zip(other.all()).any(|pair| matches!(pair, (Some(a), Some(b)) if a == b));
+        is_same && !self.contradict(other)
+    }
+
     fn all(&self) -> [Option<&str>; 5] {
         [
             self.firmware_serial_number.as_deref(),
@@ -257,6 +263,9 @@ mod tests {
             assert!(!key(place, "a").contradict(&key(place, "a")), "{place}");
             assert!(!key(place, "a").contradict(&StrongKeys::default()), "{place}");
             assert!(!key(place, "a").contradict(&key((place + 1) % 5, "b")), "{place}");
+            assert!(key(place, "a").agree(&key(place, "a")), "{place}");
+            assert!(!key(place, "a").agree(&key(place, "b")) && !key(place, "a").agree(&StrongKeys::default()));
+            assert!(!key(place, "a").agree(&key((place + 1) % 5, "a")), "{place}");
         }
     }
 }

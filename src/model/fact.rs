@@ -54,6 +54,10 @@ pub enum FactKey {
     Business(TenantId, BusinessKey),
     /// Two records that an operator took apart, the smaller one first: when.
     Apart(TenantId, RecordKey, RecordKey),
+    /// A value, folded, that an operator says names no machine: when.
+    Filler(TenantId, Arc<str>),
+    /// What an import did: `ImportEnded`. The last few are kept, each in the place of its number.
+    Import(TenantId, u8),
 }
 
 /// The kinds of [`FactKey`], for scans.
@@ -94,10 +98,14 @@ pub enum FactKind {
     Business = 17,
     /// [`FactKey::Apart`].
     Apart = 18,
+    /// [`FactKey::Filler`].
+    Filler = 19,
+    /// [`FactKey::Import`].
+    Import = 20,
 }
 
 impl FactKind {
-    const ALL: [FactKind; 17] = [
+    const ALL: [FactKind; 19] = [
         FactKind::Node,
         FactKind::Setting,
         FactKind::Ledger,
@@ -115,6 +123,8 @@ impl FactKind {
         FactKind::Aside,
         FactKind::Business,
         FactKind::Apart,
+        FactKind::Filler,
+        FactKind::Import,
     ];
 
     /// What every key of this kind begins with, of all tenants or of one.
@@ -174,6 +184,8 @@ impl FactKey {
             FactKey::Aside(..) => FactKind::Aside,
             FactKey::Business(..) => FactKind::Business,
             FactKey::Apart(..) => FactKind::Apart,
+            FactKey::Filler(..) => FactKind::Filler,
+            FactKey::Import(..) => FactKind::Import,
         }
     }
 
@@ -216,9 +228,13 @@ impl FactKey {
                 out.extend_from_slice(&device.0.to_be_bytes());
             }
             FactKey::Tenant(tenant) | FactKey::Reconciled(tenant) => put(&mut out, tenant.as_str()),
-            FactKey::Export(tenant, target) => {
+            FactKey::Export(tenant, text) | FactKey::Filler(tenant, text) => {
                 put(&mut out, tenant.as_str());
-                put(&mut out, target);
+                put(&mut out, text);
+            }
+            FactKey::Import(tenant, place) => {
+                put(&mut out, tenant.as_str());
+                out.push(*place);
             }
             FactKey::Beacon(tenant, guid) => {
                 put(&mut out, tenant.as_str());
@@ -280,6 +296,12 @@ impl FactKey {
                 FactKey::Business(tenant, BusinessKey { source, kind })
             }
             FactKind::Apart => FactKey::Apart(reader.tenant()?, reader.record()?, reader.record()?),
+            FactKind::Filler => FactKey::Filler(reader.tenant()?, reader.text()?.into()),
+            FactKind::Import => {
+                let tenant = reader.tenant()?;
+                let [place] = std::mem::take(&mut reader.0).try_into().ok()?;
+                FactKey::Import(tenant, place)
+            }
         };
         reader.0.is_empty().then_some(key)
     }
@@ -319,6 +341,8 @@ mod tests {
                 RecordKey { source: "agent".into(), external_id: "1".into() },
                 RecordKey { source: "sccm".into(), external_id: "2".into() },
             ),
+            FactKey::Filler(tenant.clone(), "default string".into()),
+            FactKey::Import(tenant.clone(), 7),
         ];
         assert_eq!(keys.len(), FactKind::ALL.len());
         for (key, kind) in keys.iter().zip(FactKind::ALL) {

@@ -28,6 +28,7 @@ pub mod usage_periods;
 
 pub mod usage_lines;
 
+pub mod identities;
 pub mod inventory;
 pub mod staged;
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::computer::{ImportedComputer, Values};
 use super::device::RecordKey;
+use super::identities::Identities;
 use super::inventory::{Detail, Details, ReportType};
 use super::package::{PackageKey, Stream};
 use crate::time::{SECOND_MS, Timestamp};
@@ -47,12 +48,15 @@ pub struct StagedRecord {
     pub number: u64,
     /// One report of each stream, ascending by stream.
     reports: Vec<StagedReport>,
+    /// What it has said to be before.
+    #[serde(default)]
+    pub identities: Identities,
 }
 
 impl StagedRecord {
     /// A record that nothing is staged of yet.
     pub fn new(number: u64) -> StagedRecord {
-        StagedRecord { number, reports: Vec::new() }
+        StagedRecord { number, reports: Vec::new(), identities: Identities::default() }
     }
 
     /// The reports, ascending by stream.

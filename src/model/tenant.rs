@@ -42,6 +42,9 @@ pub struct TenantState {
     /// Fingerprint of the rules of the last import; 0 for none.
     #[serde(default)]
     pub import_rules: u64,
+    /// How many imports have ended.
+    #[serde(default)]
+    pub imports: u64,
 }
 
 impl TenantState {
@@ -67,6 +70,7 @@ impl Default for TenantState {
             business_files: 0,
             imported_through: (0, 0),
             import_rules: 0,
+            imports: 0,
         }
     }
 }

@@ -1,51 +1,78 @@
-//! `GET /devices/{id}/explain`: for each pair of records the Matcher that joined them, and why those before did not.
+//! `GET /devices/{id}/explain`: for each pair of records the Matcher that joined them, and why those before did not. With
+//! `with`, the number of another device: why the records of the two are not one device.
 //!
 //! Judged by the Matchers of today and the records as they are staged now. A pair costs one pass over the Matchers and
 //! a device with many records has many pairs, so this is a list like others: `limit` pairs a page.
 
+use muster::id::DeviceId;
 use muster::matching::explain::{Compared, Explanation, Failed, FailedBy, Joined, Tried, explain_pair};
 use muster::matching::{Record, sentences};
 use serde_json::{Value, json};
 
 use super::device::{id, missing, record};
-use super::listing::{Asked, Form, Page};
+use super::listing::{Asked, Form, Page, take_parameter};
 use super::problem::Problem;
 use super::{Answer, Api, Question};
 use crate::server::fleet::{DeviceRecord, Fleet};
+use crate::server::rules::in_force;
 
 const FORM: Form = Form { fields: &[], parameters: &[] };
 
 pub(super) fn list(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let device = id(question)?;
-    let asked = Asked::of(&question.query, &FORM)?;
-    let Some(whole) = Fleet::of(&api.books).device(device)? else { return Err(missing()) };
-    let records = &whole.records[..];
-    let count = records.len() as u64;
-    let total = count * count.saturating_sub(1) / 2;
+    let (other, query) = with(&question.query)?;
+    let asked = Asked::of(&query, &FORM)?;
+    let fleet = Fleet::of(&api.books);
+    let whole = |id| fleet.device(id)?.ok_or_else(missing);
+    let (one, other) = (whole(device)?, other.map(whole).transpose()?);
+    // An alias is the device it was merged into.
+    let other = other.filter(|other| other.device.id != one.device.id);
+    let firsts = &one.records[..];
+    let seconds = other.as_ref().map_or(firsts, |other| &other.records[..]);
     let start = match asked.after() {
         Some(id) => number_of(id).ok_or_else(|| Problem::wrong("cursor", "`after` is no cursor of this list"))? + 1,
         None => 0,
     };
-    let pairs: Vec<(u64, usize, usize)> = pairs(records.len(), start).take(asked.limit() + 1).collect();
-    let normalised: Vec<Record> = records
-        .iter()
-        .map(|record| Record::new(record.staged.computer(&record.key), &api.rules.placeholders))
-        .collect();
+    let (total, pairs): (u64, Vec<(u64, usize, usize)>) = match &other {
+        None => {
+            let count = firsts.len() as u64;
+            (count * count.saturating_sub(1) / 2, pairs(firsts.len(), start).take(asked.limit() + 1).collect())
+        }
+        Some(_) => {
+            let (count, width) = (firsts.len() as u64 * seconds.len() as u64, seconds.len().max(1) as u64);
+            let across = (start..count).map(|number| (number, (number / width) as usize, (number % width) as usize));
+            (count, across.take(asked.limit() + 1).collect())
+        }
+    };
+    let rules = in_force(&api.books.facts, &api.books.tenant, &api.rules);
+    let normalised = |records: &[DeviceRecord]| -> Vec<Record> {
+        records.iter().map(|record| Record::new(record.staged.computer(&record.key), &rules.placeholders)).collect()
+    };
+    let (of_firsts, of_seconds) = (normalised(firsts), normalised(seconds));
     let page = Page::plain(&asked, pairs, total, |(number, ..)| number.to_be_bytes().to_vec());
     let truncated = page.next.is_some();
     let mut answer = page.json(|(_, first, second)| {
-        let joined_by = joined_by(&records[first], &records[second]);
-        let (one, other) = (&normalised[first].values, &normalised[second].values);
-        let explanation = explain_pair(&api.rules.matchers, joined_by, one, other);
-        pair(&records[first], &records[second], &explanation)
+        let (first_record, second_record) = (&firsts[first], &seconds[second]);
+        let joined_by = if other.is_some() { None } else { joined_by(first_record, second_record) };
+        let explanation =
+            explain_pair(&rules.matchers, joined_by, &of_firsts[first].values, &of_seconds[second].values);
+        pair(first_record, second_record, &explanation)
     });
-    answer["device"] = whole.device.id.to_string().into();
+    answer["device"] = one.device.id.to_string().into();
+    answer["with"] = other.map(|other| other.device.id.to_string()).into();
     answer["truncated"] = truncated.into();
     Ok(Answer::Json(answer))
 }
 
+/// The other device, and the rest of the question.
+fn with(query: &str) -> Result<(Option<DeviceId>, String), Problem> {
+    let (text, query) = take_parameter(query, "with")?;
+    let wrong = |_| Problem::wrong("with", "`with` is the number of another device");
+    Ok((text.map(|text| text.parse().map(DeviceId).map_err(wrong)).transpose()?, query))
+}
+
 fn number_of(id: &[u8]) -> Option<u64> {
-    // Far more pairs than a device can have; what is more has been made up.
+    // Far more pairs than devices can have; what is more has been made up.
     id.try_into().ok().map(u64::from_be_bytes).filter(|number| *number < u64::from(u32::MAX))
 }
 

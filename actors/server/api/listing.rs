@@ -249,6 +249,18 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     text.as_bytes().chunks_exact(2).map(|pair| Some((digit(pair[0])? * 16 + digit(pair[1])?) as u8)).collect()
 }
 
+/// Takes a parameter that is no field of the list's rows out of a question: its text, and the question without it.
+pub fn take_parameter<'q>(query: &'q str, name: &str) -> Result<(Option<&'q str>, String), Problem> {
+    let text_of = |part: &&'q str| part.strip_prefix(name).and_then(|rest| rest.strip_prefix('='));
+    let mut texts = query.split('&').filter_map(|part| text_of(&part));
+    let text = texts.next();
+    if texts.next().is_some() {
+        return Err(Problem::wrong("query", format!("`{name}` is given twice")));
+    }
+    let rest: Vec<&str> = query.split('&').filter(|part| text_of(part).is_none()).collect();
+    Ok((text, rest.join("&")))
+}
+
 /// 400 for a word that is none of those known, naming the one that was perhaps meant.
 pub fn unknown(what: &str, word: &str, known: &[&str]) -> Problem {
     let word = shorten(word);

@@ -1,6 +1,6 @@
 //! The operator listener: answers as JSON below `/api/v1`, and the page.
 //!
-//! Everything here reads but the settings and unmerges, and nothing is decided. An answer is made on a thread for calls that may wait for the disk, and
+//! Everything here reads but the settings, unmerges and fillers, and nothing is decided. An answer is made on a thread for calls that may wait for the disk, and
 //! at most `QUESTIONS_MAX` are made at once. Source: interfaces, operator API.
 
 mod listing;
@@ -11,6 +11,10 @@ pub mod device;
 mod devices;
 mod explain;
 mod unmerge;
+
+mod dry_run;
+mod fillers;
+mod imports;
 
 mod ledger;
 mod missing;
@@ -35,7 +39,7 @@ mod pages;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix_web::http::header::{self, ContentDisposition, DispositionParam, DispositionType};
 use actix_web::web::{self, Data, PathConfig, ServiceConfig};
@@ -109,6 +113,7 @@ pub struct Kept {
     recognition: recognition::Recognitions,
     reconciled: licences::Last,
     questions: Arc<Semaphore>,
+    whole_fleet: Mutex<()>,
 }
 
 impl Default for Kept {
@@ -120,6 +125,7 @@ impl Default for Kept {
             recognition: Default::default(),
             reconciled: Default::default(),
             questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
+            whole_fleet: Mutex::default(),
         }
     }
 }
@@ -128,6 +134,11 @@ impl Api {
     /// Calls `each` for every package without a final state, in order of custody, until it breaks.
     fn each_unsettled(&self, each: impl FnMut(Held, PackageKey) -> ControlFlow<()>) {
         self.kept.settled_to.each_unsettled(&self.logs.package_index, &self.books, each);
+    }
+
+    /// Held by an answer that needs all records in memory: one at a time, each takes as much.
+    fn whole_fleet(&self) -> MutexGuard<'_, ()> {
+        self.kept.whole_fleet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Raised by every commit: what was made of the facts before is perhaps not what they say now.
@@ -169,7 +180,7 @@ enum Answer {
 type Handler = fn(&Api, &Question) -> Result<Answer, Problem>;
 
 /// Every address of this listener beside `/health`, and who answers there.
-const ROUTES: [(&str, Handler); 22] = [
+const ROUTES: [(&str, Handler); 24] = [
     ("/", pages::home),
     ("/devices/{id}", pages::device),
     ("/api/v1/devices", devices::list),
@@ -188,6 +199,8 @@ const ROUTES: [(&str, Handler); 22] = [
     ("/api/v1/contracts", business::contracts),
     ("/api/v1/purchases", business::purchases),
     ("/api/v1/exports", exports::list),
+    ("/api/v1/fillers", fillers::list),
+    ("/api/v1/imports", imports::list),
     ("/api/v1/settings", settings::list),
     ("/api/v1/settings/{id}", settings::get),
     ("/api/openapi.json", openapi::get),
@@ -196,6 +209,8 @@ const ROUTES: [(&str, Handler); 22] = [
 
 /// What changes a device.
 const UNMERGE: &str = "/api/v1/devices/{id}/unmerge";
+/// What asks with a file of Matchers.
+const DRY_RUN: &str = "/api/v1/matching/dry-run";
 
 /// The routes of the operator listener.
 pub fn routes(config: &mut ServiceConfig, api: Arc<Api>) {
@@ -209,8 +224,15 @@ pub fn routes(config: &mut ServiceConfig, api: Arc<Api>) {
             let limit = web::PayloadConfig::new(settings::SETTING_BYTES_MAX);
             resource = resource.app_data(limit).route(web::put().to(settings::put));
         }
+        if path == "/api/v1/fillers" {
+            let limit = web::PayloadConfig::new(fillers::BYTES_MAX);
+            resource = resource.app_data(limit).route(web::post().to(fillers::post));
+        }
         config.service(resource.default_service(web::to(wrong_method)));
     }
+    let limit = web::PayloadConfig::new(dry_run::BYTES_MAX);
+    let trying = web::resource(DRY_RUN).app_data(limit).route(web::post().to(dry_run::post));
+    config.service(trying.default_service(web::to(wrong_method)));
     let limit = web::PayloadConfig::new(unmerge::BYTES_MAX);
     let unmerging = web::resource(UNMERGE).app_data(limit).route(web::post().to(unmerge::post));
     config.service(unmerging.default_service(web::to(wrong_method)));

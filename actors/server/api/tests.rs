@@ -4,6 +4,7 @@ pub(crate) mod fixture;
 
 mod business;
 mod documents;
+mod guards;
 mod hostile;
 mod pages;
 mod questions;

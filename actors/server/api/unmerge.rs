@@ -38,7 +38,7 @@ pub(super) async fn post(
         text.parse().map_err(|_| wrong(format!("`{}` is no number of a record", super::problem::shorten(text))))
     };
     let records: BTreeSet<u64> = records.iter().map(number).collect::<Result<_, Problem>>()?;
-    match take_out(&api.books, api.rules.clone(), &api.clock, device, records).await {
+    match take_out(&api.books, &api.rules, &api.clock, device, records).await {
         Ok(TakenOut { device, pairs, state }) => {
             if let Some(server) = api.server.get() {
                 let _ = server.send(DevicesChanged(state)).await;

@@ -2,7 +2,7 @@
 //! compared with an oracle that knows nothing of this code.
 
 mod explain_record;
-pub(super) mod fixture;
+pub(crate) mod fixture;
 mod held;
 mod laws;
 mod oracle;

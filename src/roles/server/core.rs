@@ -173,6 +173,7 @@ impl ServerCore {
             business_files: state.business_files,
             imported_through: state.imported_through,
             import_rules: state.import_rules,
+            imports: state.imports,
         };
         // What agents reported may have waited for hours: the import is wanted only since now, and waits for the loads of
         // other files that came with this one.

@@ -5,10 +5,13 @@
 //! because that begins where the last whole one began. When the rules have changed, all records are imported again.
 //! Source: Identifying Related Inventory; matching reference, sections 5 to 8.
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::{DeviceId, Digest};
+use crate::matching::import_report::SAMPLES_MAX;
 use crate::matching::{
-    Devices, Forbidden, HeldKeys, Keys, Matchers, Merge, Placeholders, Plan, Record, Records, Stored, phase1, phase2,
-    updated_devices,
+    Devices, Forbidden, HeldKeys, ImportReport, Keys, Matchers, PlaceholderCounts, Placeholders, Plan, Record, Records,
+    Stored, phase1, phase2, slots_of, updated_devices,
 };
 use crate::model::device::{Device, DeviceFact, RecordKey};
 use crate::model::staged::StagedRecord;
@@ -59,15 +62,41 @@ impl HeldDevices {
 
     /// The devices that an import of `records` has to read, ascending.
     pub fn met_by(&self, rules: &ImportRules, records: &[(RecordKey, StagedRecord)]) -> Vec<DeviceId> {
-        let ready = ready(rules, records);
+        let (ready, _) = ready(rules, records);
         let rows = Records::new(&ready);
         let keys = Keys::new(&self.plan, &rows, &rules.placeholders);
         self.keys.met_by(&self.plan, &rows, &keys)
     }
 }
 
-fn ready(rules: &ImportRules, records: &[(RecordKey, StagedRecord)]) -> Vec<Record> {
-    records.iter().map(|(key, staged)| Record::new(staged.computer(key), &rules.placeholders)).collect()
+/// The records, normalised, and how many of their values say nothing.
+pub(super) fn ready(rules: &ImportRules, records: &[(RecordKey, StagedRecord)]) -> (Vec<Record>, PlaceholderCounts) {
+    let mut counts = PlaceholderCounts::default();
+    let mut ready = Vec::with_capacity(records.len());
+    for (key, staged) in records {
+        let computer = staged.computer(key);
+        counts.count(&slots_of(&computer.values), &rules.placeholders);
+        ready.push(Record::new(computer, &rules.placeholders));
+    }
+    (ready, counts)
+}
+
+/// Imports whose reports are kept of a tenant.
+pub const REPORTS_KEPT: u8 = 50;
+
+/// Value of a `FactKey::Import`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportEnded {
+    /// Number of the import; the place it is kept in is its remainder by [`REPORTS_KEPT`].
+    pub number: u64,
+    /// When it began.
+    pub started: Timestamp,
+    /// When its last commit was made.
+    pub finished: Timestamp,
+    /// Devices that are new or changed.
+    pub changed: u64,
+    /// What it did.
+    pub report: ImportReport,
 }
 
 /// What an import did.
@@ -77,12 +106,8 @@ pub struct Imported {
     pub devices: Vec<DeviceFact>,
     /// The counters afterwards.
     pub state: TenantState,
-    /// Records that were matched.
-    pub records: u64,
-    /// Devices that are new.
-    pub created: u64,
-    /// Devices that were merged into others.
-    pub merges: Vec<Merge>,
+    /// What was matched, and how.
+    pub report: ImportReport,
 }
 
 /// Imports `records` into `devices`, ascending: all of them, or those that the records meet. `state` are the counters when
@@ -94,7 +119,7 @@ pub fn import(
     state: &TenantState,
     now: Timestamp,
 ) -> Imported {
-    let ready = ready(rules, records);
+    let (ready, placeholders) = ready(rules, records);
     let stored: Vec<Device> = devices.iter().map(|fact| fact.device.clone()).collect();
     let (plan, rows) = (Plan::new(&rules.matchers), Records::new(&ready));
     let keys = Keys::new(&plan, &rows, &rules.placeholders);
@@ -102,6 +127,10 @@ pub fn import(
     let fleet = Devices::new(&stored, &rules.placeholders);
     let of_fleet = Stored { devices: &fleet, keys: &Keys::new(&plan, &fleet, &rules.placeholders) };
     let mut outcome = phase2(&plan, &rows, &keys, &sets, of_fleet, &rules.forbidden);
+    let mut report = ImportReport::new(&rules.matchers, &sets, Some(&outcome), &placeholders);
+    let cloned = || records.iter().filter(|(_, staged)| staged.identities.is_cloned());
+    report.clones = cloned().count() as u64;
+    report.clone_samples = cloned().map(|(_, staged)| staged.number).take(SAMPLES_MAX).collect();
     let next_device = outcome.number_new_devices(state.next_device);
     let mut changed = updated_devices(&rows, &sets, &stored, &outcome, rules.primary.as_deref());
     changed.retain(|device| {
@@ -113,15 +142,14 @@ pub fn import(
     let stamp = now.max(state.last_change.plus_ms(1));
     Imported {
         devices: changed.into_iter().map(|device| DeviceFact { device, changed: stamp }).collect(),
-        records: ready.len() as u64,
-        created: next_device.0 - state.next_device.0,
-        merges: outcome.merges,
+        report,
         state: TenantState {
             next_device,
             imported: state.staged,
             devices: state.devices + u64::from(is_changed),
             last_import: Some(now),
             last_change: if is_changed { stamp } else { state.last_change },
+            imports: state.imports + 1,
             ..state.clone()
         },
     }
@@ -184,13 +212,13 @@ mod tests {
             [record(1, 5_000, &serial), record(2, 6_000, &serial), record(3, 7_000, &[(Property::UUID, "u")])];
         let (mut devices, mut state) = (vec![], TenantState { staged: 3, ..TenantState::default() });
         let first = run(&records, &mut devices, &mut state, 10);
-        assert_eq!((first.created, first.records, devices.len()), (2, 3, 2));
+        assert_eq!((first.report.created, first.report.records, devices.len()), (2, 3, 2));
         assert_eq!(devices[0].device.bindings.iter().map(|binding| binding.matcher).collect::<Vec<_>>(), [Some(30); 2]);
         assert_eq!(devices[1].device.bindings[0].matcher, None);
         assert_eq!((state.imported, state.devices, state.next_device), (3, 1, DeviceId(3)));
         let again = run(&records, &mut devices, &mut state, 20);
         assert_eq!(
-            (again.devices, again.created, state.devices, state.last_import),
+            (again.devices, again.report.created, state.devices, state.last_import),
             (vec![], 0, 1, Some(Timestamp(20)))
         );
     }
@@ -232,7 +260,7 @@ mod tests {
         devices.push(whole.devices[0].clone());
         state.next_device = DeviceId(2);
         let second = run(&records, &mut devices, &mut state, 20);
-        assert_eq!((second.created, devices.len()), (1, 2));
+        assert_eq!((second.report.created, devices.len()), (1, 2));
         assert_eq!(devices.iter().map(|fact| fact.device.bindings.len()).collect::<Vec<_>>(), [2, 2]);
     }
 }

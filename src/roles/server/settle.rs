@@ -3,12 +3,15 @@
 //! The ledger, the package's final state, the staged record and the tenant's counters change in one commit, so a package
 //! is imported at most once. Source: delivery contract, sections 2, 4 and 5.
 
+use std::sync::LazyLock;
+
 use super::beside::{self, Beside, record_key, source_of, third_party_key};
 use crate::formats::disco::{Disco, DiscoSource};
 use crate::formats::mmi::Mmi;
 use crate::id::TenantId;
+use crate::matching::{Normalised, Placeholders};
 use crate::model::business::{BusinessHead, BusinessKind};
-use crate::model::device::RecordKey;
+use crate::model::device::{RecordKey, StrongKeys};
 use crate::model::draft::{Draft, DraftError};
 use crate::model::fact::FactKey;
 use crate::model::inventory::{Installed, Inventory};
@@ -210,7 +213,11 @@ where
     if is_overtaken {
         return Ok(None);
     }
+    let before = identity(&staged, record);
+    let effective = report.effective;
     let evicted = staged.stage(report);
+    let now = identity(&staged, record);
+    staged.identities.note(&before, &now, effective);
     state.staged += 1;
     if is_third_party {
         state.third_party = state.staged;
@@ -218,4 +225,10 @@ where
     draft.write(&record_key, &staged);
     draft.write(&tenant_key, &state);
     Ok(Some(evicted))
+}
+
+/// What a record says to be.
+fn identity(staged: &StagedRecord, record: &RecordKey) -> StrongKeys {
+    static PLACEHOLDERS: LazyLock<Placeholders> = LazyLock::new(Placeholders::default);
+    Normalised::new(&staged.computer(record).values, &PLACEHOLDERS).strong_keys()
 }

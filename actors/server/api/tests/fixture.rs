@@ -201,6 +201,13 @@ impl Fixture {
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
+    /// Status and answer of what is asked with a body.
+    pub async fn post(&self, path: &str, body: &str) -> (u16, Value) {
+        let answer = self.http.post(self.operator(path)).body(body.to_owned()).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap())
+    }
+
     /// The text of a page.
     pub async fn text(&self, path: &str) -> String {
         let (status, text) = self.raw(reqwest::Method::GET, path).await;
@@ -232,7 +239,7 @@ impl Fixture {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("never: {path}");
+        panic!("never: {path}: {}", self.raw(reqwest::Method::GET, path).await.1);
     }
 
     /// An answer as it is compared: the server's own GUID and the given texts have names.

@@ -104,6 +104,7 @@ async fn a_device_shows_who_gave_each_value_what_joined_its_records_and_how_they
           ],
           "records": [
             {
+              "clone": null,
               "external_id": "GUID-1",
               "inventory_date": "NOW",
               "matcher": 30,
@@ -111,6 +112,7 @@ async fn a_device_shows_who_gave_each_value_what_joined_its_records_and_how_they
               "source": "agent"
             },
             {
+              "clone": null,
               "external_id": "GUID-2",
               "inventory_date": "NOW",
               "matcher": 30,
@@ -185,6 +187,7 @@ async fn a_device_shows_who_gave_each_value_what_joined_its_records_and_how_they
           "items": [
             {
               "first": {
+                "clone": null,
                 "external_id": "GUID-1",
                 "inventory_date": "NOW",
                 "matcher": 30,
@@ -203,6 +206,7 @@ async fn a_device_shows_who_gave_each_value_what_joined_its_records_and_how_they
                 "order": 30
               },
               "second": {
+                "clone": null,
                 "external_id": "GUID-2",
                 "inventory_date": "NOW",
                 "matcher": 30,
@@ -219,7 +223,8 @@ async fn a_device_shows_who_gave_each_value_what_joined_its_records_and_how_they
           ],
           "next": null,
           "total": 1,
-          "truncated": false
+          "truncated": false,
+          "with": null
         }"#]]
     .assert_eq(&fixture.pretty(&explained, &names));
     expect![[r#"

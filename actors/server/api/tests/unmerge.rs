@@ -8,10 +8,7 @@ const SHARED: (&str, &str) = ("MachineID", "M1");
 
 impl Fixture {
     async fn take_out(&self, device: &str, body: &str) -> (u16, serde_json::Value) {
-        let url = self.operator(&format!("/api/v1/devices/{device}/unmerge"));
-        let answer = reqwest::Client::new().post(url).body(body.to_owned()).send().await.unwrap();
-        let status = answer.status().as_u16();
-        (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap())
+        self.post(&format!("/api/v1/devices/{device}/unmerge"), body).await
     }
 
     /// Per device: its id and its records' external ids.

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use crate::support::{command, run};
+use serde_json::{Value, json};
+
+use crate::support::{Files, Node, command, get, run, wait_for};
 
 const HEADER: &str = "record_id,source,external_id,inventory_date,ComputerName,ComplianceDomainID,VMType,Manufacturer,\
     ModelNo,FirmwareSerialNumber,MachineID,SerialNo,UntrustedSerialNo,UUID,OperatingSystem,ILMTAgentID";
@@ -255,4 +257,75 @@ fn an_output_that_cannot_be_written_is_told_and_leaves_what_stood_there() {
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     let output = run(&["match", "--records", &csv, "--out", "/dev/full"]);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn the_report_of_an_import_counts_sets_conflicts_placeholders_and_multi_hits() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = records(folder.path());
+    let rows: Vec<String> = (1..=6).map(|id| format!("{id},m1")).collect();
+    let lines: Vec<&str> = std::iter::once("device_id,MachineID").chain(rows.iter().map(String::as_str)).collect();
+    let devices = file(folder.path(), "devices.csv", &lines);
+    let path = folder.path().join("report.json");
+    let report = path.to_str().unwrap();
+    let line = ["match", "--records", &csv, "--devices", &devices, "--report", report];
+    out(&run(&line));
+    let report: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let of =
+        |order: i64| report["matchers"].as_array().unwrap().iter().find(|by| by["order"] == order).unwrap().clone();
+    assert_eq!((&report["records"], &report["sets"], &report["alone"]), (&json!(6), &json!(4), &json!(2)));
+    assert_eq!((&of(30)["sets"], &of(30)["records"], &of(30)["hits"]), (&json!(1), &json!(2), &json!(1)));
+    assert_eq!((&of(210)["sets"], &of(10)["sets"]), (&json!(1), &json!(0)));
+    assert_eq!(report["placeholders"], json!({"FirmwareSerialNumber": 1}));
+    assert_eq!((&report["created"], &report["bound"], &report["merged"]), (&json!(3), &json!(0), &json!(0)));
+    let chain = json!({"matcher": 30, "devices": ["1", "2", "3", "4", "5", "6"], "records": ["11"]});
+    assert_eq!(report["multi_hits"], json!({"count": 1, "samples": [chain]}));
+}
+
+const BY_MODEL: &str =
+    "<Matchers><Matcher Order='5' Name='model'><Rules><Rule Property='ModelNo'/></Rules></Matcher></Matchers>";
+
+#[test]
+fn a_running_server_tells_what_changed_matchers_would_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files { folder: folder.path(), address: "127.0.8.12" };
+    let (server, ready) = Node::ready("server", &files.server());
+    let address = |name: &str| format!("http://{}", ready[name].as_str().unwrap());
+    let (upload, operator) = (address("upload"), address("operator"));
+    for machine in ["a", "b"] {
+        let inventory = format!(
+            "<Inventory Tracker='1' Audience='Machine' Scope='{machine}.lab' MachineName='{machine}' UserName='root' \
+             DateTime='{}' Type='Full'><Hardware Class='MGS_ComputerSystem' Name='h'>\
+             <Property Name='Model' Value='R-220'/><Property Name='MachineID' Value='{machine}'/></Hardware></Inventory>",
+            "20260101T000000"
+        );
+        let path = file(folder.path(), &format!("{machine}.ndi"), &[&inventory]);
+        out(&run(&["import", &path, "--kind", "inventory", "--source", "scan", "--server", &upload]));
+    }
+    let devices = format!("{operator}/api/v1/devices");
+    wait_for("both devices", || get(&devices).filter(|list| list["total"] == 2));
+    let before = get(&devices);
+
+    let custom = file(folder.path(), "custom.xml", &[BY_MODEL]);
+    let line = ["match", "--dry-run", "--custom", &custom, "--server", &operator];
+    let told = out(&run(&line));
+    assert!(told.starts_with("2 records are 2 devices now; nothing was written\n1 devices would be one"), "{told}");
+    assert!(told.contains("Matcher 5 (model) found ModelNo `R-220` in both"), "{told}");
+    let whole: Value = serde_json::from_str(&out(&run(&[&line[..], &["--json"]].concat()))).unwrap();
+    assert_eq!((&whole["merged"]["count"], &whole["split"]["count"]), (&json!(1), &json!(0)));
+    assert_eq!(get(&devices), before);
+
+    let wrong = file(folder.path(), "wrong.xml", &["<Matchers><Matcher/></Matchers>"]);
+    for (line, code, part) in [
+        (vec!["match", "--dry-run", "--custom", &wrong, "--server", &operator], 2, "wrong.xml"),
+        (vec!["match", "--dry-run", "--custom", "/no/such.xml", "--server", &operator], 2, "/no/such.xml"),
+        (vec!["match", "--dry-run", "--server", &operator], 2, "--custom"),
+        (vec!["match", "--dry-run", "--custom", &custom, "--records", &custom], 2, "--records"),
+        (vec!["match", "--custom", &custom], 2, "--records"),
+    ] {
+        let refused = run(&line);
+        let error = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(code) && error.contains(part), "{line:?}: {error}");
+    }
+    server.kill();
 }

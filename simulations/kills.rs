@@ -9,6 +9,7 @@
 mod agents;
 mod clock;
 mod hierarchy;
+mod leftovers;
 mod node;
 mod operator;
 pub mod plan;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 pub use agents::Published;
 pub use hierarchy::{LINKS, Place, Role};
+pub use leftovers::end_with_this_process;
 pub use node::Node;
 pub use plan::Plan;
 pub use report::KillReport;

@@ -16,9 +16,11 @@ pub mod bodies;
 pub mod connection;
 pub mod custody;
 pub mod figures;
+pub mod files;
 #[cfg(test)]
 mod fixture;
 pub mod intake;
+pub mod output;
 pub mod polls;
 
 pub mod chaos;

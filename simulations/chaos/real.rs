@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use muster::config::Document;
-use muster_actors::command::{Failure, print_line};
+use muster_actors::command::Failure;
 use muster_actors::errors::Chain;
 use serde_json::{Value, json};
 
 use super::ChaosArgs;
+use crate::files::make_out;
 use crate::fleet::scenario_text;
 use crate::kills::{self, KillError, KillOptions, KillReport, Plan};
+use crate::output::{Stopped, print, quoted};
 use crate::scenario::{Overrides, Scenario};
 
 /// Runs every seed; fails when an invariant is broken.
@@ -27,7 +30,10 @@ pub fn run(args: ChaosArgs) -> Result<(), Failure> {
     if !muster.is_file() {
         return Err(usage(format!("`{}` is no program: build it, or name it by --muster", muster.display())));
     }
+    check_program(&muster)?;
     let scenario = args.scenario.as_deref().map(scenario).transpose()?;
+    make_out(&out)?;
+    kills::end_with_this_process();
     let pause_ms_max = i64::from(args.pause_secs) * 1_000;
     let mut sum = Sum::default();
     for seed in args.seeds.0.clone() {
@@ -53,15 +59,18 @@ pub fn run(args: ChaosArgs) -> Result<(), Failure> {
                 return Err(Failure { text: format!("seed {seed}: {text}"), exit });
             }
         };
-        print_line(&line.to_string()).map_err(|error| Failure::work(&error))?;
+        if let Err(Stopped::Closed) = print(&line.to_string()) {
+            return Ok(());
+        }
     }
-    print_line(&sum.to_json().to_string()).map_err(|error| Failure::work(&error))?;
+    Stopped::end(print(&sum.to_json().to_string()))?;
     let never = sum.never();
     if !never.is_empty() {
         eprintln!("muster-sim: no run reached {}: what it stands for was not tried", never.join(", "));
     }
     let Some(first) = sum.failed.first() else { return Ok(()) };
-    let scenario = args.scenario.map_or(String::new(), |file| format!(" --scenario {}", file.display()));
+    let scenario =
+        args.scenario.map_or(String::new(), |file| format!(" --scenario {}", quoted(&file.display().to_string())));
     let text = format!(
         "invariants are broken with seeds {seeds:?}; stores and logs are in `{out}`; again: muster-sim chaos --real{scenario} \
          --seeds {first} --kills {kills} --agents {agents} --pause-secs {pause} --out OTHER",
@@ -72,6 +81,17 @@ pub fn run(args: ChaosArgs) -> Result<(), Failure> {
         pause = args.pause_secs,
     );
     Err(Failure { text, exit: 1 })
+}
+
+/// Whether it is the program that is meant: it says so.
+fn check_program(muster: &Path) -> Result<(), Failure> {
+    let said = Command::new(muster).arg("--version").stdin(Stdio::null()).output();
+    let is_muster = said.as_ref().is_ok_and(|said| said.status.success() && said.stdout.starts_with(b"muster "));
+    if is_muster {
+        return Ok(());
+    }
+    let why = said.err().map_or("does not answer `--version` as muster does".into(), |error| error.to_string());
+    Err(Failure { text: format!("--muster {}: {why}; name the program `muster`", muster.display()), exit: 2 })
 }
 
 fn scenario(file: &Path) -> Result<Scenario, Failure> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use muster::config::Document;
-use muster::time::{SECOND_MS, Timestamp};
+use muster::time::{DAY_MS, SECOND_MS, Timestamp};
 use muster_actors::command::Failure;
 use serde_json::{Map, Value, json};
 
@@ -14,6 +14,7 @@ use crate::configured::{Configured, ConfiguredArgs};
 use crate::drive::Closed;
 use crate::drive::calendar::{Calendar, Seen};
 use crate::fleet::{Contents, scenario_text};
+use crate::output::Stopped;
 use crate::scenario::{Overrides, Scenario, Target};
 use crate::world::{Body, Event, Layout, NodeId, PackageId, Reply, What};
 
@@ -67,10 +68,16 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     let name = file.display().to_string();
     let scenario = Scenario::read(&Document { text: &text, file: &name }, overrides);
     let scenario = Arc::new(scenario.map_err(|error| Failure { text: error.to_string(), exit: 2 })?);
-    scenario.configured.tell();
+    scenario.tell();
     let layout = Layout::new(seed, &scenario);
     if let Some(node) = node.filter(|node| layout.targets(*node).is_empty()) {
         return Err(Failure { text: format!("--node: there is no {node} in this scenario"), exit: 2 });
+    }
+    let last = i64::from(scenario.days) * DAY_MS / SECOND_MS;
+    if i64::from(from) > to.map_or(last, |to| i64::from(to).min(last)) {
+        let text =
+            format!("--from {from}: nothing is behind it; the run ends after {last} s, and --to has to be later");
+        return Err(Failure { text, exit: 2 });
     }
     let moment = |secs: u32| scenario.start.plus_ms(i64::from(secs) * SECOND_MS);
     let wanted = Wanted { from: moment(from), to: to.map_or(Timestamp::NEVER, moment), node };
@@ -81,7 +88,10 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
         out.flush()?;
         Ok(outcome)
     });
-    let outcome = ended.map_err(|error| Failure::work(&error))?;
+    let outcome = match ended.map_err(Stopped::from) {
+        Ok(outcome) => outcome,
+        Err(stopped) => return Stopped::end(Err(stopped)),
+    };
     if outcome.violations == 0 {
         return Ok(());
     }

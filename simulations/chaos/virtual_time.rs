@@ -3,47 +3,44 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use muster::config::Document;
-use muster_actors::command::{Failure, print_line};
+use muster_actors::command::Failure;
 use serde_json::json;
 
 use super::outcome::probes_json;
 use super::{Budget, ChaosArgs, Outcome, Seeds, shrink};
 use crate::configured::Configured;
+use crate::files::make_out;
 use crate::fleet::{Contents, Driver, drive, scenario_text};
+use crate::output::{Stopped, print, quoted};
 use crate::scenario::{Overrides, Scenario};
 
 /// Runs every seed of a scenario; the first one that breaks an invariant is shrunk.
 pub fn run(args: ChaosArgs) -> Result<(), Failure> {
     let ChaosArgs { scenario: file, seeds: Seeds(seeds), driver, content, out, configured: of_operator, .. } = args;
     let configured = Configured::read(&of_operator)?;
-    let out = out.unwrap_or_else(|| ".".into());
     let text = scenario_text(file.as_deref())?;
     let name = file.as_deref().map_or("the scenario".into(), |file| file.display().to_string());
     let overrides =
         Overrides { is_full: content == Contents::Full, configured: Some(&configured), ..Overrides::default() };
     let scenario = Scenario::read(&Document { text: &text, file: &name }, overrides);
     let scenario = Arc::new(scenario.map_err(|error| Failure { text: error.to_string(), exit: 2 })?);
-    scenario.configured.tell();
-    // Nights of computing must not end in a folder that cannot be written.
-    std::fs::create_dir_all(&out).map_err(|error| Failure {
-        text: format!("--out {}: cannot be made: {error}; name a folder that can be written", out.display()),
-        exit: 2,
-    })?;
+    scenario.tell();
+    out.as_deref().map(make_out).transpose()?;
     let (began, count) = (Instant::now(), seeds.clone().count());
     let mut sum = Sum::default();
     let bar = bar(count as u64);
     let ended = each_seed(driver, seeds, &scenario, |outcome| {
         sum.add(&outcome);
         let printed = match &bar {
-            Some(bar) => bar.suspend(|| print_line(&outcome.to_json().to_string())),
-            None => print_line(&outcome.to_json().to_string()),
+            Some(bar) => bar.suspend(|| print(&outcome.to_json().to_string())),
+            None => print(&outcome.to_json().to_string()),
         };
         if let Some(bar) = &bar {
             bar.inc(1);
@@ -53,12 +50,21 @@ pub fn run(args: ChaosArgs) -> Result<(), Failure> {
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    ended.map_err(|error| Failure::work(&error))?;
+    if let Err(Stopped::Closed) = ended {
+        return Ok(());
+    }
+    Stopped::end(ended)?;
     let rate = count as f64 / began.elapsed().as_secs_f64().max(0.001);
-    sum.print(count, rate).map_err(|error| Failure::work(&error))?;
+    Stopped::end(sum.print(count, rate))?;
     let Some(first) = sum.failed.first() else { return Ok(()) };
     eprintln!("muster-sim: seed {} breaks {}; looking for the least that does", first.seed, first.what());
-    let of = Failing { driver, text: &text, out: &out, overrides, again: of_operator.again() };
+    let of = Failing {
+        driver,
+        text: &text,
+        out: out.as_deref().unwrap_or(Path::new(".")),
+        overrides,
+        again: of_operator.again(),
+    };
     Err(Failure { text: shrunk(first, &of, &sum), exit: 1 })
 }
 
@@ -86,14 +92,24 @@ fn shrunk(first: &Outcome, of: &Failing<'_>, sum: &Sum) -> String {
     let Some(shrunk) = shrink(seed, text, *overrides, Budget::default(), &mut fails) else {
         return format!("{head}; seed {seed} does not fail again, so its faults cannot be told apart");
     };
-    let file = out.join(format!("seed-{seed}.toml"));
+    let file = free_name(out, seed);
     let full = if overrides.is_full { " --content full" } else { "" };
-    let replay = format!("muster-sim replay --seed {seed} --scenario {}{full}{again}", file.display());
+    let replay =
+        format!("muster-sim replay --seed {seed} --scenario {}{full}{again}", quoted(&file.display().to_string()));
     let written = format!("# {}\n#\n#     {replay}\n\n{}", first.what().replace(char::is_control, " "), shrunk.text);
     match std::fs::write(&file, written) {
         Ok(()) => format!("{head}; {shrunk}; again: {replay}"),
         Err(error) => format!("{head}; {shrunk}; {}: cannot be written: {error}", file.display()),
     }
+}
+
+/// A name in `folder` that no file has yet: what stands there may be what somebody wrote.
+fn free_name(folder: &Path, seed: u64) -> PathBuf {
+    let name = |nth: u32| match nth {
+        1 => folder.join(format!("seed-{seed}.toml")),
+        nth => folder.join(format!("seed-{seed}-{nth}.toml")),
+    };
+    (1..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(u32::MAX))
 }
 
 /// Sums over all seeds.
@@ -115,7 +131,7 @@ impl Sum {
         }
     }
 
-    fn print(&self, count: usize, rate: f64) -> std::io::Result<()> {
+    fn print(&self, count: usize, rate: f64) -> Result<(), Stopped> {
         let probes: Vec<(&'static str, u64)> = self.probes.iter().map(|(name, hits)| (*name, *hits)).collect();
         let never: Vec<&str> = probes.iter().filter(|(_, hits)| *hits == 0).map(|(name, _)| *name).collect();
         let failed: Vec<u64> = self.failed.iter().map(|failed| failed.seed).collect();
@@ -130,7 +146,7 @@ impl Sum {
         if !never.is_empty() {
             eprintln!("muster-sim: no run reached {}: what it stands for was not tried", never.join(", "));
         }
-        print_line(&line.to_string())
+        print(&line.to_string())
     }
 }
 
@@ -148,8 +164,8 @@ fn each_seed(
     driver: Driver,
     seeds: RangeInclusive<u64>,
     scenario: &Arc<Scenario>,
-    mut see: impl FnMut(Outcome) -> std::io::Result<()>,
-) -> std::io::Result<()> {
+    mut see: impl FnMut(Outcome) -> Result<(), Stopped>,
+) -> Result<(), Stopped> {
     let (first, last) = seeds.into_inner();
     let (next, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -175,7 +191,7 @@ fn each_seed(
         for (seed, outcome) in told {
             waiting.insert(seed, outcome);
             while let Some(outcome) = waiting.remove(&due) {
-                if let Err(error) = outcome.and_then(&mut see) {
+                if let Err(error) = outcome.map_err(|error| Failure::work(&error).into()).and_then(&mut see) {
                     is_over.store(true, Ordering::Relaxed);
                     return Err(error);
                 }

@@ -20,6 +20,8 @@ use muster_actors::command::Failure;
 use muster_actors::log::Reserve;
 use toml::{Table, Value};
 
+use crate::files::text_of;
+
 pub use hierarchy::OwnHierarchy;
 
 /// Options that are acted upon, as `section.option`.
@@ -159,21 +161,13 @@ pub struct Configured {
     pub not_simulated: Vec<String>,
 }
 
-/// Reads a file as the deployed programs do.
-fn text_of(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| Failure {
-        text: format!("{}: cannot be read: {error}; name a file that is there", path.display()),
-        exit: 2,
-    })
-}
-
 impl Configured {
     /// Reads the files that a command names. Errors are those of the deployed readers: file, line and what to write.
     pub fn read(args: &ConfiguredArgs) -> Result<Configured, Failure> {
         let mut configured = Configured::default();
         let mut listen = None;
         if let Some(path) = &args.server_config {
-            let (text, name) = (text_of(path)?, path.display().to_string());
+            let (text, name) = (text_of(path, "a file that is there")?, path.display().to_string());
             let file = ServerConfig::parse(&text, &name, []).map_err(refused)?;
             configured.server = Some(ServerRules {
                 loaders: file.loaders,
@@ -187,7 +181,7 @@ impl Configured {
         let several = args.beacon_config.len() > 1;
         let mut beacons = Vec::new();
         for path in &args.beacon_config {
-            let (text, name) = (text_of(path)?, path.display().to_string());
+            let (text, name) = (text_of(path, "a file that is there")?, path.display().to_string());
             let file = BeaconConfig::parse(&text, &name, []).map_err(refused)?;
             let is_acted_upon =
                 |option: &str| OF_BEACON.contains(&option) || (several && OF_HIERARCHY.contains(&option));
@@ -202,7 +196,7 @@ impl Configured {
             beacons.iter().map(|(_, _, file)| BeaconRules::of(file)).collect()
         };
         if let Some(path) = &args.agent_config {
-            let (text, name) = (text_of(path)?, path.display().to_string());
+            let (text, name) = (text_of(path, "a file that is there")?, path.display().to_string());
             let file = AgentConfig::parse(&text, &name, []).map_err(refused)?;
             configured.agent = Some(AgentSettings {
                 servers: file.servers(),
@@ -250,9 +244,12 @@ fn refused(error: ConfigError) -> Failure {
 
 /// The setting as the operator API gives it.
 fn schedule_of(path: &Path) -> Result<AgentSchedule, Failure> {
-    let text = text_of(path)?;
+    let text = text_of(path, "a file that is there")?;
     let wrong = |problem: String| Failure { text: format!("{}: {problem}", path.display()), exit: 2 };
-    let schedule: AgentSchedule = serde_json::from_str(&text)
+    // A list would be taken for a schedule with every option left out.
+    let schedule = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text);
+    let schedule: AgentSchedule = schedule
+        .and_then(|fields| serde_json::from_value(fields.into()))
         .map_err(|error| wrong(format!("{error}; write what GET /api/v1/settings shows as `agent-schedule`")))?;
     schedule.check().map_err(|error| wrong(error.to_string()))?;
     Ok(schedule)

@@ -176,7 +176,7 @@ impl Regions {
             stage.add(part);
             events += stepped;
         }
-        stage.check_rates();
+        stage.check_whole();
         Closed { stage, digest, waiting: held, events }
     }
 }

@@ -15,6 +15,8 @@ use crate::configured::{Configured, ConfiguredArgs};
 use crate::drive::calendar::Calendar;
 use crate::drive::regions::Regions;
 use crate::drive::{Closed, actors};
+use crate::files::{make_out, text_of};
+use crate::output::{Stopped, print};
 use crate::report::{Report, Run};
 use crate::scenario::{Overrides, Scenario};
 use progress::Progress;
@@ -77,10 +79,7 @@ impl Driver {
 /// The text of the scenario that a command names; none is an empty one.
 pub fn scenario_text(file: Option<&Path>) -> Result<String, Failure> {
     let Some(file) = file else { return Ok(String::new()) };
-    std::fs::read_to_string(file).map_err(|error| Failure {
-        text: format!("{}: cannot be read: {error}; name a scenario file", file.display()),
-        exit: 2,
-    })
+    text_of(file, "a scenario file")
 }
 
 /// Reads the scenario that a command names.
@@ -98,14 +97,8 @@ pub fn run(args: FleetArgs) -> Result<(), Failure> {
     let is_full = content == Contents::Full;
     let scenario =
         Arc::new(scenario_of(scenario.as_deref(), Overrides { agents, days, is_full, configured: Some(&configured) })?);
-    scenario.configured.tell();
-    if let Some(out) = &out {
-        // A run of minutes must not end in a folder that cannot be written.
-        std::fs::create_dir_all(out).map_err(|error| Failure {
-            text: format!("--out {}: cannot be made: {error}; name a folder that can be written", out.display()),
-            exit: 2,
-        })?;
-    }
+    scenario.tell();
+    out.as_deref().map(make_out).transpose()?;
     let began = Instant::now();
     let progress = Progress::new(&scenario);
     let closed = drive(driver, seed, scenario, move |at| progress.reached(at))
@@ -123,7 +116,7 @@ pub fn run(args: FleetArgs) -> Result<(), Failure> {
     if let Some(out) = &out {
         report.write(out).map_err(|error| Failure { text: format!("--out {}: {error}", out.display()), exit: 1 })?;
     }
-    println!("{}", report.summary());
+    Stopped::end(print(&report.summary().to_string()))?;
     let checks = &stage.book.checks;
     if checks.violations() == 0 {
         return Ok(());

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::KillError;
 use super::clock::Stepped;
 use super::hierarchy::Role;
+use super::leftovers::{ended, starting};
 
 /// How long a node may take from its start to its first answer.
 pub const READY_MAX: Duration = Duration::from_secs(30);
@@ -90,26 +91,26 @@ impl Node {
 
     /// How it ended when it should run and does not: of itself. The process is reaped then.
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
-        let ended = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten());
-        if ended.is_some() {
-            self.process = None;
+        let status = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten());
+        if status.is_some() {
+            self.process.take().iter().for_each(|process| ended(Pid::from_child(process)));
         }
-        ended
+        status
     }
 
     /// Begins a life; it may be killed before it is ready.
     pub fn spawn(&mut self) -> Result<(), KillError> {
         let log = File::options().create(true).append(true).open(&self.log).map_err(failed("open a log"))?;
-        let process = Command::new(&self.muster)
+        let mut command = Command::new(&self.muster);
+        command
             .args([self.role.command(), "--config"])
             .arg(&self.config)
             .envs(self.clock.iter().flat_map(Stepped::environment))
             .envs(self.has_no_room.then_some(("MUSTER_DISK_RESERVE_BYTES", RESERVE_OF_ALL)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
-            .spawn();
-        self.process = Some(process.map_err(failed("start `muster`"))?);
+            .stderr(log);
+        self.process = Some(starting(|| command.spawn()).map_err(failed("start `muster`"))?);
         self.is_paused = false;
         Ok(())
     }
@@ -127,8 +128,8 @@ impl Node {
             if self.health.as_deref().is_none_or(is_healthy) {
                 return Ok(());
             }
-            let ended = self.process.as_mut().is_none_or(|process| matches!(process.try_wait(), Ok(Some(_))));
-            if ended {
+            let has_ended = self.process.as_mut().is_none_or(|process| matches!(process.try_wait(), Ok(Some(_))));
+            if has_ended {
                 break;
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -145,6 +146,7 @@ impl Node {
     /// SIGKILL, at whatever it is doing.
     pub fn kill(&mut self) -> Result<(), KillError> {
         let Some(mut process) = self.process.take() else { return Ok(()) };
+        ended(Pid::from_child(&process));
         process.kill().and_then(|()| process.wait()).map(drop).map_err(failed("kill a node"))
     }
 
@@ -170,6 +172,7 @@ impl Node {
         self.resume()?;
         let Some(mut process) = self.process.take() else { return Ok(()) };
         let pid = Pid::from_child(&process);
+        ended(pid);
         kill_process(pid, Signal::TERM).map_err(|error| failed("stop a node")(error.into()))?;
         let until = Instant::now() + END_MAX;
         while Instant::now() < until {

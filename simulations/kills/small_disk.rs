@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::leftovers::{mounted, unmount, unmounted};
+
 /// Room for what a node keeps in a run.
 const BYTES: u64 = 128 << 20;
 /// The file that fills it.
@@ -24,13 +26,16 @@ impl SmallDisk {
         }
         fs::create_dir_all(folder)?;
         let options = format!("size={BYTES},mode=0700");
-        let mounted = Command::new("mount")
+        let status = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &options, "muster-sim"])
             .arg(folder)
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .status();
-        let is_mounted = mounted.is_ok_and(|status| status.success());
+        let is_mounted = status.is_ok_and(|status| status.success());
+        if is_mounted {
+            mounted(folder);
+        }
         Ok(is_mounted.then(|| SmallDisk { folder: folder.to_owned(), is_mounted }))
     }
 
@@ -71,8 +76,8 @@ impl SmallDisk {
 
     fn unmount(&mut self) {
         if std::mem::take(&mut self.is_mounted) {
-            // Lazily: a process that is about to end may still hold a file.
-            drop(Command::new("umount").arg("-l").arg(&self.folder).stderr(Stdio::null()).status());
+            unmount(&self.folder);
+            unmounted(&self.folder);
         }
     }
 }

@@ -49,8 +49,13 @@ pub fn words(stage: &Stage) -> Vec<String> {
         short(f64::from(peak)),
     ));
     let times = &record.time_to_server_ms;
+    if times.is_empty() {
+        said.push("Nothing arrived at the server.".into());
+        return said;
+    }
     said.push(format!(
-        "Half of all packages are at the server {} after they were collected, 99 of 100 after {}, the last one after {}.",
+        "Of {} packages that arrived at the server half were there {} after they were collected, 99 of 100 after {}, the last one after {}.",
+        short(times.len() as f64),
         duration(times.value_at_quantile(0.5) as f64 / 1_000.0),
         duration(times.value_at_quantile(0.99) as f64 / 1_000.0),
         duration(times.max() as f64 / 1_000.0),

@@ -80,6 +80,17 @@ pub fn ledger(stage: &Stage, waiting: (u64, u64)) -> Value {
     })
 }
 
+/// Writes a file that has its name only when it is whole.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    let unfinished = path.with_extension("part");
+    let written = std::fs::write(&unfinished, text).and_then(|()| std::fs::rename(&unfinished, path));
+    written.map_err(|error| {
+        // What there is of it helps nobody, and takes room that is short perhaps.
+        drop(std::fs::remove_file(&unfinished));
+        std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    })
+}
+
 impl Report {
     /// The report of a run whose world has come to its end.
     pub fn of(run: &Run, stage: &Stage) -> Report {
@@ -100,7 +111,9 @@ impl Report {
         let (sent, first) =
             record.hours.iter().fold((0, 0), |(sent, first), hour| (sent + hour.sent, first + hour.first));
         let times = &record.time_to_server_ms;
-        let secs = |quantile: f64| times.value_at_quantile(quantile) as f64 / 1_000.0;
+        // Nothing arrived: there is no time to tell.
+        let secs = |ms: u64| (!times.is_empty()).then_some(ms as f64 / 1_000.0);
+        let quantile = |part: f64| secs(times.value_at_quantile(part));
         let (fleet, configuration) = parts::json(stage);
         let json = json!({
             "seed": run.seed,
@@ -118,7 +131,7 @@ impl Report {
             "invariants": stage.book.checks.to_json(),
             "spool": spool.collect::<Vec<Value>>(),
             "arrivals_per_minute": record.arrivals,
-            "time_to_server_s": { "p50": secs(0.5), "p90": secs(0.9), "p99": secs(0.99), "max": times.max() as f64 / 1_000.0 },
+            "time_to_server_s": { "p50": quantile(0.5), "p90": quantile(0.9), "p99": quantile(0.99), "max": secs(times.max()) },
             "amplification": (sent as f64 / (first as f64).max(1.0) * 10_000.0).round() / 10_000.0,
             "faults": faults.collect::<Vec<Value>>(),
             "capacity": capacity::words(stage),
@@ -130,10 +143,10 @@ impl Report {
 
     /// Writes both files into `folder`.
     pub fn write(&self, folder: &Path) -> std::io::Result<()> {
-        std::fs::write(folder.join("report.json"), format!("{:#}\n", self.json))?;
+        write(&folder.join("report.json"), &format!("{:#}\n", self.json))?;
         let html =
             self.html.as_ref().map_err(|why| std::io::Error::other(format!("the page cannot be drawn: {why}")))?;
-        std::fs::write(folder.join("report.html"), html)
+        write(&folder.join("report.html"), html)
     }
 
     /// One line: all but what fills pages.

@@ -9,6 +9,9 @@ use super::{Run, capacity, parts};
 use crate::invariants::ALL;
 use crate::world::Stage;
 
+/// Title of the heat map, which has a legend of its own.
+const HEAT: &str = "Requests to beacons, by the hour";
+
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page {
@@ -20,6 +23,8 @@ struct Page {
     /// Id, text, times checked, violations, the first of them, class.
     invariants: Vec<(String, String, String, String, String, &'static str)>,
     probes: Vec<(&'static str, String)>,
+    /// What the darkest blue of the heat map stands for.
+    darkest: String,
 }
 
 /// The page of a run.
@@ -42,12 +47,16 @@ pub fn page(run: &Run, stage: &Stage) -> Result<String, Box<dyn Error>> {
         ("imported", short(totals.imported as f64)),
         ("superseded", short(totals.superseded as f64)),
         ("overtaken", short(totals.stale as f64)),
+        ("at agents at the end", short(run.waiting.0 as f64)),
+        ("at beacons at the end", short(run.waiting.1 as f64)),
+        ("set aside", short((stage.record.quarantined + totals.quarantined) as f64)),
         ("delivered again", short(totals.duplicate_deliveries as f64)),
         ("uploads for each first one", format!("{:.3}", sent as f64 / (first as f64).max(1.0))),
         ("faults", short(stage.record.struck_count as f64)),
         ("violations", stage.book.checks.violations().to_string()),
     ];
     let beacons = stage.layout.beacons();
+    let (heat, darkest) = plots::heat(stage)?;
     let page = Page {
         title: format!("{} agents, {} days", short(f64::from(scenario.agents)), scenario.days),
         subtitle: format!(
@@ -66,9 +75,10 @@ pub fn page(run: &Run, stage: &Stage) -> Result<String, Box<dyn Error>> {
             ("Arrivals at the server", plots::arrivals(stage)?),
             ("Time to the server", plots::quantiles(stage)?),
             ("Retries", plots::amplification(stage)?),
-            ("Requests to beacons, by the hour", plots::heat(stage)?),
+            (HEAT, heat),
         ],
         invariants: invariants.collect(),
+        darkest: short(darkest),
         probes: stage.record.probes().map(|(name, hits)| (name, hits.to_string())).collect(),
     };
     Ok(page.render()?)

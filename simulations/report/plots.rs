@@ -191,8 +191,8 @@ pub fn duration(secs: f64) -> String {
     }
 }
 
-/// Requests to each beacon in each hour.
-pub fn heat(stage: &Stage) -> Drawn {
+/// Requests to each beacon in each hour, and how many the darkest blue stands for.
+pub fn heat(stage: &Stage) -> Result<(String, f64), Box<dyn Error>> {
     let heat = &stage.record.heat;
     let (rows, hours) = (heat.len(), heat.first().map_or(0, Vec::len));
     // As many columns as a screen shows; each the mean of its hours.
@@ -242,7 +242,7 @@ pub fn heat(stage: &Stage) -> Drawn {
             .draw()?;
         root.present()?;
     }
-    Ok(svg)
+    Ok((svg, most))
 }
 
 #[cfg(test)]

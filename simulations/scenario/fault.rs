@@ -122,7 +122,7 @@ impl FaultFile {
 
 /// Seconds as [least, most], or as one number.
 #[derive(Clone, Copy, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "write seconds as a number or as [least, most]")]
 enum Lasts {
     Exactly(f64),
     Between([f64; 2]),

@@ -45,6 +45,9 @@ pub const AGENTS_MAX: u32 = 20_000_000;
 /// Longest run: sequence numbers and hourly plots are bounded by it.
 pub const DAYS_MAX: u32 = 3_660;
 
+/// The end of the year 9998, up to which every clock here reads.
+const LAST_MS: i64 = 253_370_764_800_000;
+
 /// See the module's head.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -169,16 +172,19 @@ impl Scenario {
             // The file is not to blame for what the command line says.
             Some(given) if (1..=most).contains(&given) => Ok(given),
             Some(given) => {
-                Err(file
-                    .error(None, format!("{given} {what} are given on the command line, 1 to {most} can be simulated")))
+                Err(file.error(None, format!("--{what} {given}: write 1 to {most}, no more can be simulated")))
             }
             None if (1..=most).contains(value.get_ref()) => Ok(*value.get_ref()),
             None => Err(file.error_at(value, format!("is {}, write 1 to {most} {what}", value.get_ref()))),
         };
         let agents = number(&agents, overrides.agents, AGENTS_MAX, "agents")?;
         let days = number(&days, overrides.days, DAYS_MAX, "days")?;
-        let Some(start) = Timestamp::from_rfc3339(start.get_ref()).filter(|at| at.0 >= 0 && at.0 % DAY_MS == 0) else {
-            return Err(file.error_at(&start, "is no midnight after 1970, write it as \"2026-01-05T00:00:00Z\""));
+        // A later end than the clock can show is a slip, too.
+        let fits = |at: &Timestamp| (0..=LAST_MS - i64::from(days) * DAY_MS).contains(&at.0) && at.0 % DAY_MS == 0;
+        let Some(start) = Timestamp::from_rfc3339(start.get_ref()).filter(fits) else {
+            let problem =
+                "is no midnight after 1970 whose run ends before the year 9999, write it as \"2026-01-05T00:00:00Z\"";
+            return Err(file.error_at(&start, problem));
         };
         let only_agents = match only_agents {
             Some(only) if !only.get_ref().iter().is_sorted_by(|one, next| one < next) => {
@@ -262,6 +268,33 @@ impl Scenario {
         }
     }
 
+    /// Says on standard error what of the operator's files is not simulated, and which faults never strike.
+    pub fn tell(&self) {
+        self.configured.tell();
+        for (nth, fault) in (1..).zip(&self.faults) {
+            if let Some(why) = self.why_never(fault) {
+                let kind = fault.kind.as_str();
+                eprintln!("muster-sim: fault[{nth}], {kind} of {}, never strikes: {why}", fault.of);
+            }
+        }
+    }
+
+    fn why_never(&self, fault: &Fault) -> Option<&'static str> {
+        let is_behind = match fault.when {
+            When::At(ms) => self.start.plus_ms(ms) >= self.heal,
+            When::Every(_) => self.heal <= self.start,
+        };
+        if is_behind {
+            Some("it begins after the last day that is not quiet; see `days` and `quiet_days` of [fleet]")
+        } else if fault.of == Target::Middle && self.beacons().0 == 0 {
+            Some("there is no beacon in the middle; see `leaves_per_middle` of [hierarchy]")
+        } else if fault.of == Target::Laptop && self.fleet.laptops == 0.0 {
+            Some("no agent is a laptop's; see `laptops` of [agents]")
+        } else {
+            None
+        }
+    }
+
     /// Whether a machine is there at all.
     pub fn is_installed(&self, machine: u32) -> bool {
         self.only_agents.as_ref().is_none_or(|only| only.binary_search(&machine).is_ok())
@@ -307,6 +340,27 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_that_never_strikes_is_told_with_the_reason() {
+        let fault = |of: &str, when: &str| format!("[[fault]]\nkind = 'outage'\nof = '{of}'\n{when}\nfor_secs = 60\n");
+        for (head, fault, part) in [
+            ("", fault("leaf", "at_secs = 172_800"), Some("`quiet_days`")),
+            ("[fleet]\ndays = 1\n", fault("leaf", "every_secs = 3_600"), Some("`quiet_days`")),
+            (
+                "[hierarchy]\nleaves_per_middle = 0\n",
+                fault("middle", "every_secs = 3_600"),
+                Some("`leaves_per_middle`"),
+            ),
+            ("", fault("laptop", "every_secs = 3_600"), Some("`laptops`")),
+            ("[agents]\nlaptops = 0.5\n", fault("laptop", "every_secs = 3_600"), None),
+            ("", fault("leaf", "at_secs = 172_799"), None),
+        ] {
+            let scenario = read(&format!("{head}{fault}")).unwrap();
+            let why = scenario.why_never(&scenario.faults[0]);
+            assert!(part.map_or(why.is_none(), |part| why.is_some_and(|why| why.contains(part))), "{fault}: {why:?}");
+        }
+    }
+
+    #[test]
     fn an_empty_file_is_a_quiet_fleet() {
         let scenario = read("").unwrap();
         assert_eq!((scenario.agents, scenario.days, scenario.faults.len()), (1_000, 3, 0));
@@ -321,7 +375,7 @@ mod tests {
         let scenario = over(Some(7), None).unwrap();
         assert_eq!((scenario.agents, scenario.days), (7, 6));
         let error = over(Some(0), None).unwrap_err().to_string();
-        assert_eq!(error, "s.toml: 0 agents are given on the command line, 1 to 20000000 can be simulated");
+        assert_eq!(error, "s.toml: --agents 0: write 1 to 20000000, no more can be simulated");
     }
 
     #[test]
@@ -331,7 +385,11 @@ mod tests {
             ("[fleet]\ndays = 100_000", "s.toml:2: `fleet.days`: is 100000, write 1 to 3660 days"),
             (
                 "[fleet]\nstart = \"2026-01-05T07:00:00Z\"",
-                "s.toml:2: `fleet.start`: is no midnight after 1970, write it as \"2026-01-05T00:00:00Z\"",
+                "s.toml:2: `fleet.start`: is no midnight after 1970 whose run ends before the year 9999, write it as \"2026-01-05T00:00:00Z\"",
+            ),
+            (
+                "[fleet]\nstart = \"9998-12-30T00:00:00Z\"",
+                "s.toml:2: `fleet.start`: is no midnight after 1970 whose run ends before the year 9999, write it as \"2026-01-05T00:00:00Z\"",
             ),
             ("[hierarchy]\nagents_per_leaf = 0", "s.toml:1: `hierarchy`: `agents_per_leaf` is 0, write at least 1"),
             (

@@ -16,6 +16,7 @@
 
 use muster::config::agent::CLOCKS_AHEAD_MINUTES;
 use muster::config::{ConfigError, Document};
+use muster::id::shorten;
 use muster::rng::mix;
 use muster::roles::server::is_source_name;
 use muster::time::MINUTE_MS;
@@ -24,6 +25,8 @@ use toml::Spanned;
 
 /// Most parts of one kind: each zone is kept for each leaf that it has a part of.
 const PARTS_MAX: usize = 64;
+/// Longest name of one.
+const NAME_BYTES_MAX: usize = 100;
 /// Sums of shares as people write them, thirds for instance, are off by less.
 const ROUNDING: f64 = 1e-6;
 
@@ -182,6 +185,10 @@ fn parts(file: &Document<'_>, agents: u32, written: &[Written<'_>], rest: &str) 
         let share = *part.share.get_ref();
         if !(0.0..=1.0).contains(&share) {
             return Err(file.error_at(part.share, format!("is {share}, write a part of 1 such as 0.25")));
+        }
+        if part.name.is_empty() || part.name.len() > NAME_BYTES_MAX {
+            let problem = format!("is of `{}`, write a name of 1 to {NAME_BYTES_MAX} bytes", shorten(part.name));
+            return Err(file.error_at(part.share, problem));
         }
         if place == PARTS_MAX {
             return Err(

@@ -251,7 +251,7 @@ impl Book {
             return;
         }
         let is_known = (1..=self.row(id.agent).published).contains(&id.number);
-        self.checks.check("I6", is_known, || format!("{id:?} was never published and got a receipt"));
+        self.checks.check("I6", is_known, || format!("{id} was never published and got a receipt"));
         if is_known {
             let before = self.mark(id, RECEIPTED);
             self.totals.receipted += u64::from(before & RECEIPTED == 0);
@@ -271,7 +271,7 @@ impl Book {
     pub fn let_go(&mut self, id: PackageId) {
         let state = self.state(id);
         self.checks.check("I4", state & RECEIPTED != 0, || {
-            format!("{id:?} was deleted by its agent, and no node gave a receipt for it")
+            format!("{id} was deleted by its agent, and no node gave a receipt for it")
         });
     }
 
@@ -279,7 +279,7 @@ impl Book {
     pub fn superseded(&mut self, id: PackageId) {
         let newest = self.row(id.agent).published;
         self.checks
-            .check("I4", id.number < newest, || format!("{id:?} was superseded, and it is the newest of its agent"));
+            .check("I4", id.number < newest, || format!("{id} was superseded, and it is the newest of its agent"));
         self.totals.superseded += 1;
         self.give_up(id);
     }
@@ -308,7 +308,7 @@ impl Book {
         }
         let newest = self.newest_imported(id.agent);
         self.checks.check("I9", how != Ended::Stale || id.number <= newest, || {
-            format!("{id:?} is behind, and {newest} is the newest that was imported of its agent")
+            format!("{id} is behind, and {newest} is the newest that was imported of its agent")
         });
     }
 
@@ -319,9 +319,8 @@ impl Book {
         }
         let bits = if how == Ended::Imported { SETTLED | IMPORTED } else { SETTLED };
         let before = self.state(id);
-        self.checks
-            .check("I2", before & SETTLED == 0, || format!("{id:?} has a final state a second time, now {how:?}"));
-        self.checks.check("I3", before & RECEIPTED != 0, || format!("{id:?} is settled, and nobody had custody of it"));
+        self.checks.check("I2", before & SETTLED == 0, || format!("{id} has a final state a second time, now {how:?}"));
+        self.checks.check("I3", before & RECEIPTED != 0, || format!("{id} is settled, and nobody had custody of it"));
         self.mark(id, bits);
         match how {
             Ended::Imported => {

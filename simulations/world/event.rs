@@ -1,5 +1,7 @@
 //! What passes between nodes, and from a node's hands to itself.
 
+use std::fmt;
+
 use muster::id::Digest;
 use muster::rng::mix;
 use muster::time::Timestamp;
@@ -24,6 +26,13 @@ pub struct PackageId {
     pub agent: u32,
     /// Its sequence number, from 1.
     pub number: u32,
+}
+
+/// As it is told to people.
+impl fmt::Display for PackageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "package {} of agent {}", self.number, self.agent)
+    }
 }
 
 impl PackageId {

@@ -156,7 +156,7 @@ impl ServerHands {
     ) -> (bool, Vec<ServerInput>) {
         let id = parcel.id;
         let parcel = Parcel { hops: parcel.hops + 1, ..parcel.taken_at(now, at.local(now)) };
-        stage.book.checks.check("I14", parcel.hops <= 8, || format!("{id:?} has passed {} nodes", parcel.hops));
+        stage.book.checks.check("I14", parcel.hops <= 8, || format!("{id} has passed {} nodes", parcel.hops));
         let is_settled = match &self.logs {
             Some(logs) => logs.facts.is_settled(&parcel),
             None if stage.layout.machines.is_shared(id.agent) => self.settled_shared.contains(&id),

@@ -46,7 +46,8 @@ impl Stage {
             let (packages, bytes) = beacon.spool();
             self.record.holds(node, packages, bytes);
             let is_bounded = !beacon.is_over_limit();
-            self.book.checks.check("I12", is_bounded, || format!("{node:?} holds {packages} packages, {bytes} bytes"));
+            let name = self.layout.name(node);
+            self.book.checks.check("I12", is_bounded, || format!("{name} holds {packages} packages, {bytes} bytes"));
             let spool = &mut levels[level];
             spool.packages += packages;
             spool.bytes += bytes;
@@ -84,10 +85,10 @@ impl Stage {
         checks.held("I1", receipted);
         checks.held("I7", others);
         for id in lost {
-            checks.check("I1", false, || format!("{at}: {id:?} has a receipt, and no node holds it"));
+            checks.check("I1", false, || format!("{at}: {id} has a receipt, and no node holds it"));
         }
         for id in astray {
-            checks.check("I7", false, || format!("{at}: {id:?} has no receipt, and its agent does not have it"));
+            checks.check("I7", false, || format!("{at}: {id} has no receipt, and its agent does not have it"));
         }
         nodes.server(&mut |server| {
             let machines = &self.layout.machines;
@@ -106,9 +107,9 @@ impl Stage {
             });
             for (id, ended) in settled {
                 let is_once = seen.insert(id) && self.book.is_settled(id);
-                self.book.checks.check("I2", is_once, || {
-                    format!("{at}: {id:?} is {ended:?} on the disk a second time, or unknown")
-                });
+                self.book
+                    .checks
+                    .check("I2", is_once, || format!("{at}: {id} is {ended:?} on the disk a second time, or unknown"));
             }
         });
     }
@@ -124,7 +125,7 @@ impl Stage {
             });
         }
         self.check_ends(now, nodes);
-        self.check_rates();
+        self.check_whole();
     }
 
     /// Whether what was held in the quiet time has gone on.
@@ -149,16 +150,23 @@ impl Stage {
         if now.ms_since(heal) > within {
             checks.held("I10", held + 1);
             if let Some(parcel) = late {
-                let since = heal.to_rfc3339();
-                checks
-                    .check("I10", false, || format!("{parcel:?} is still held at the end, all was well since {since}"));
+                let (taken, since) = (parcel.taken.to_rfc3339(), heal.to_rfc3339());
+                checks.check("I10", false, || {
+                    format!(
+                        "{}, taken at {taken}, is still held at the end; the last fault ended by {since}",
+                        parcel.id
+                    )
+                });
             }
         }
     }
 
-    /// Whether no hour without a fault had too many retries.
-    pub fn check_rates(&mut self) {
+    /// What concerns all of a run: whether no hour without a fault had too many retries.
+    pub fn check_whole(&mut self) {
+        // What was taken and is not held any more has a final state, each noted by its own name.
+        let ended = self.book.totals().ended();
         let checks = &mut self.book.checks;
+        checks.held("I1", ended);
         for (hour, row) in self.record.hours.iter().enumerate() {
             // The hour after a fault still carries what it left.
             let before = hour.checked_sub(1).map_or(0, |hour| self.record.hours[hour].struck_ms);

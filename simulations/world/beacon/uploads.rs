@@ -64,7 +64,7 @@ impl BeaconHands {
         }
         let id = parcel.id;
         let hops = parcel.hops + 1;
-        stage.book.checks.check("I14", hops <= 8, || format!("{id:?} has passed {hops} nodes"));
+        stage.book.checks.check("I14", hops <= 8, || format!("{id} has passed {hops} nodes"));
         let parcel = Parcel { hops, ..parcel.taken_at(now, at.local(now)) };
         if let Some(custody) = &mut self.custody {
             custody.take(at, now, event, parcel, SYNC, stage);
@@ -113,7 +113,8 @@ impl BeaconHands {
         let of_id: HashMap<PackageId, Held> = before.into_values().map(|held| (held.parcel.id, held)).collect();
         (self.index, self.bytes, self.next) = (HashMap::new(), 0, 0);
         let opened = custody.open(at.life);
-        stage.book.checks.check("I5", opened.is_ok(), || format!("{id:?} does not start again: {opened:?}"));
+        let name = stage.layout.name(id);
+        stage.book.checks.check("I5", opened.is_ok(), || format!("{name} does not start again: {opened:?}"));
         for Stored { number, parcel } in opened.unwrap_or_default() {
             // What only the simulation knows of it: its size, whether it was sent, and why it is aside.
             let known = of_id.get(&parcel.id);

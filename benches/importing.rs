@@ -29,8 +29,8 @@ use muster_actors::server::fleet::Fleet;
 use muster_actors::server::run::{RunningServer, start};
 use muster_actors::server::server::DevicesChanged;
 
-/// Records that one commit stages.
-const COMMIT_RECORDS: u64 = 5_000;
+/// Records that one commit stages, as many as a load.
+const COMMIT_RECORDS: u64 = 32;
 /// How often the end of an import is looked for.
 const LOOK: Duration = Duration::from_millis(1);
 

@@ -153,6 +153,40 @@ impl FactIndex {
         Ok(None)
     }
 
+    /// Calls `each` for every one of these keys with its place among them and its value, in the order in which they stand
+    /// in the log: a frame that holds several is read once.
+    pub fn get_all<K: AsRef<[u8]>>(&self, keys: &[K], mut each: impl FnMut(usize, Result<Option<Bytes>, ReadError>)) {
+        let mut found: Vec<(Place, usize)> = Vec::with_capacity(keys.len());
+        let mut missing = Vec::new();
+        for (part, number) in keys.chunks(SCAN_KEYS).zip(0..) {
+            // In parts, so that nobody waits long for the index.
+            let index = self.lock();
+            for (key, place) in part.iter().zip(number * SCAN_KEYS..) {
+                match index.by_key.get(key.as_ref()) {
+                    Some(newest) => found.push((newest.place, place)),
+                    None => missing.push(place),
+                }
+            }
+        }
+        missing.into_iter().for_each(|place| each(place, Ok(None)));
+        found.sort_unstable_by_key(|(at, _)| (at.segment, at.offset, at.index));
+        for of_frame in found.chunk_by(|(a, _), (b, _)| a.position() == b.position()) {
+            let records = match of_frame {
+                [(at, _)] => self.reader.read(*at).map(|record| vec![record]),
+                _ => self.reader.read_frame(of_frame.iter().map(|(at, _)| *at)),
+            };
+            match records {
+                Ok(records) => {
+                    for ((_, place), record) in of_frame.iter().zip(records) {
+                        each(*place, Ok(Some(record.body)));
+                    }
+                }
+                // A rewrite has moved them meanwhile, or the frame has rotted: each has its own answer.
+                Err(_) => of_frame.iter().for_each(|(_, place)| each(*place, self.get(keys[*place].as_ref()))),
+            }
+        }
+    }
+
     /// Up to `limit` keys that begin with `prefix`, greater than `after`, ascending, with where they stand.
     pub fn keys(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<(Box<[u8]>, Position)> {
         let from = after.filter(|after| *after >= prefix).map_or(Bound::Included(prefix), Bound::Excluded);
@@ -169,11 +203,15 @@ impl FactIndex {
         let mut after: Option<Box<[u8]>> = None;
         loop {
             let page = self.keys(prefix, after.as_deref(), 1_000);
-            for (key, position) in &page {
-                match self.get(key) {
-                    Ok(Some(value)) => each(key, *position, value),
-                    Ok(None) => {}
-                    Err(error) => damaged.push((key.clone(), error)),
+            let keys: Vec<&[u8]> = page.iter().map(|(key, _)| &key[..]).collect();
+            let mut values: Vec<Option<Bytes>> = vec![None; page.len()];
+            self.get_all(&keys, |place, value| match value {
+                Ok(value) => values[place] = value,
+                Err(error) => damaged.push((page[place].0.clone(), error)),
+            });
+            for ((key, position), value) in page.iter().zip(values) {
+                if let Some(value) = value {
+                    each(key, *position, value);
                 }
             }
             let Some((last, _)) = page.into_iter().next_back() else { return damaged };
@@ -322,6 +360,33 @@ mod tests {
         check(&facts);
         drop(facts);
         check(&open());
+    }
+
+    #[test]
+    fn many_facts_are_read_together_as_each_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(FolderDisk::open(folder.path()).unwrap());
+        let mut facts = Facts::open(disk, 1 << 16, 1).unwrap().0;
+        let key = |number: usize| Bytes::from(format!("a{number:04}"));
+        for round in 0..3 {
+            for part in (0..300).collect::<Vec<usize>>().chunks(70) {
+                let writes = part.iter().filter(|number| *number % 3 == round || round == 0).map(|&number| {
+                    let value = (number % 50 != 7 || round == 0).then(|| Bytes::from(vec![round as u8; number]));
+                    (key(number), value)
+                });
+                facts.commit(Timestamp(1), writes.collect()).unwrap();
+                facts.sync().unwrap();
+            }
+        }
+        let index = facts.index();
+        // In any order, some twice, some that are not there.
+        let keys: Vec<Bytes> = (0..700).map(|place| key(place * 37 % 350)).collect();
+        let mut read: Vec<Option<Option<Bytes>>> = vec![None; keys.len()];
+        index.get_all(&keys, |place, value| assert!(read[place].replace(value.unwrap()).is_none(), "{place} twice"));
+        for (key, value) in keys.iter().zip(read) {
+            assert_eq!(value.unwrap(), index.get(key).unwrap(), "{key:?}");
+        }
+        assert!(index.get(&key(7)).unwrap().is_none() && index.get(&key(57)).unwrap().is_some());
     }
 
     #[test]

@@ -249,6 +249,19 @@ pub struct LogReader(Arc<Files>);
 impl LogReader {
     /// The record at `place`, with the frame's checksum checked.
     pub fn read(&self, place: Place) -> Result<ReadRecord, ReadError> {
+        let mut records = self.read_frame(std::iter::once(place))?;
+        let content = || journal::JournalError::Content { what: "frame" };
+        records.pop().ok_or_else(|| ReadError::Rotten {
+            segment: place.segment,
+            offset: place.offset,
+            source: content(),
+        })
+    }
+
+    /// The records at these places, all of one frame, in their order; nothing for none.
+    pub fn read_frame(&self, places: impl IntoIterator<Item = Place>) -> Result<Vec<ReadRecord>, ReadError> {
+        let mut places = places.into_iter().peekable();
+        let Some(place) = places.peek().copied() else { return Ok(Vec::new()) };
         let segment = place.segment;
         let (file, salt) = self.0.salted(segment).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => ReadError::Gone(segment),
@@ -259,15 +272,24 @@ impl LogReader {
         let rotten = |source| ReadError::Rotten { segment, offset: place.offset, source };
         let salt = salt.ok_or_else(|| rotten(journal::JournalError::Magic { what: "segment head" }))?;
         let (head, records) = journal::read_frame(&frame, salt).map_err(rotten)?;
-        let content = journal::JournalError::Content { what: "frame" };
-        let record = *records.get(usize::from(place.index)).ok_or_else(|| rotten(content))?;
+        let content = || journal::JournalError::Content { what: "frame" };
         let within = |part: &[u8]| {
             let start = part.as_ptr() as usize - frame.as_ptr() as usize;
             start..start + part.len()
         };
-        let (key, small, body) = (within(record.key), within(record.head), within(record.body));
+        let wanted: Option<Vec<_>> = places
+            .map(|place| records.get(usize::from(place.index)))
+            .map(|record| record.map(|record| [within(record.key), within(record.head), within(record.body)]))
+            .collect();
+        let wanted = wanted.ok_or_else(|| rotten(content()))?;
         let frame = Bytes::from(frame);
-        Ok(ReadRecord { key: frame.slice(key), head: frame.slice(small), body: frame.slice(body), time: head.time })
+        let record = |[key, small, body]: [std::ops::Range<usize>; 3]| ReadRecord {
+            key: frame.slice(key),
+            head: frame.slice(small),
+            body: frame.slice(body),
+            time: head.time,
+        };
+        Ok(wanted.into_iter().map(record).collect())
     }
 }
 

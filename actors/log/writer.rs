@@ -145,19 +145,40 @@ impl<J: Journal> Writer<J> {
 
     /// Asks, and waits for the sync.
     pub async fn ask(&self, request: J::Request) -> Result<J::Answer, WriteError> {
+        answered(self.send(request)?).await
+    }
+
+    /// Asks for several in this order, which share syncs, and waits for all; the answer of the last one. After an error
+    /// the first ones may have been done.
+    pub async fn ask_all(&self, requests: Vec<J::Request>) -> Result<Option<J::Answer>, WriteError> {
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            answers.push(self.send(request)?);
+        }
+        let mut last = None;
+        for answer in answers {
+            last = Some(answered(answer).await?);
+        }
+        Ok(last)
+    }
+
+    fn send(&self, request: J::Request) -> Result<oneshot::Receiver<Result<J::Answer, WriteError>>, WriteError> {
         let (reply, answer) = oneshot::channel();
         match self.send.try_send(Job { request, reply }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => return Err(WriteError::Busy),
-            Err(TrySendError::Disconnected(_)) => return Err(WriteError::Failed("its thread has ended".into())),
+            Ok(()) => Ok(answer),
+            Err(TrySendError::Full(_)) => Err(WriteError::Busy),
+            Err(TrySendError::Disconnected(_)) => Err(WriteError::Failed("its thread has ended".into())),
         }
-        answer.await.unwrap_or_else(|_| Err(WriteError::Failed("its thread has ended".into())))
     }
 
     /// Counters of the thread.
     pub fn stats(&self) -> &WriterStats {
         &self.stats
     }
+}
+
+async fn answered<A>(answer: oneshot::Receiver<Result<A, WriteError>>) -> Result<A, WriteError> {
+    answer.await.unwrap_or_else(|_| Err(WriteError::Failed("its thread has ended".into())))
 }
 
 struct Turn<J: Journal> {

@@ -23,6 +23,9 @@ use crate::errors::{Chain, Hex};
 use crate::log::{FactIndex, FactWrite, FactWriter, ReadError, WriteError};
 use crate::workers::{NotDone, Workers};
 
+/// Bytes of a frame where a commit may be cut: whoever reads one fact reads and checks the whole frame it stands in.
+const FRAME_BYTES: usize = 64 << 10;
+
 /// Why a turn changed nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum TurnError {
@@ -83,17 +86,40 @@ impl Books {
         &self,
         decide: impl FnOnce(&mut Draft<Look>) -> Result<(T, News), TurnError> + Send + 'static,
     ) -> Result<T, TurnError> {
+        self.take_turn(usize::MAX, decide).await
+    }
+
+    /// The same for many facts that need not be there all or none: they are committed in small frames, ascending by key,
+    /// and a crash or an error may leave the first ones alone.
+    pub async fn turn_in_frames<T: Send + 'static>(
+        &self,
+        decide: impl FnOnce(&mut Draft<Look>) -> Result<(T, News), TurnError> + Send + 'static,
+    ) -> Result<T, TurnError> {
+        self.take_turn(FRAME_BYTES, decide).await
+    }
+
+    async fn take_turn<T: Send + 'static>(
+        &self,
+        frame_bytes: usize,
+        decide: impl FnOnce(&mut Draft<Look>) -> Result<(T, News), TurnError> + Send + 'static,
+    ) -> Result<T, TurnError> {
         let _turn = self.turn.clone().lock_owned().await;
         let facts = self.facts.clone();
         let decided = self.workers.run(move || {
             let mut draft = draft(&facts);
             let (answer, news) = decide(&mut draft)?;
-            let writes: Vec<FactWrite> =
-                draft.into_writes().map(|(key, value)| (key.into(), value.map(Bytes::from))).collect();
-            Ok::<_, TurnError>((answer, news, writes))
+            let writes = draft.into_writes().map(|(key, value)| (key.into(), value.map(Bytes::from)));
+            Ok::<_, TurnError>((answer, news, frames(writes, frame_bytes)))
         });
-        let (answer, news, writes) = decided.await.map_err(|NotDone| TurnError::Panicked)??;
-        let committed = self.writer.ask(writes).await.map_err(TurnError::Write)?;
+        let (answer, news, frames) = decided.await.map_err(|NotDone| TurnError::Panicked)??;
+        let are_several = frames.len() > 1;
+        let committed = self.writer.ask_all(frames).await.map(Option::flatten).map_err(|error| {
+            if are_several {
+                // Some of it may be committed, and is not shown.
+                self.view.distrust();
+            }
+            TurnError::Write(error)
+        })?;
         let Some(position) = committed else { return Ok(answer) };
         let (view, tenant) = (self.view.clone(), self.tenant.clone());
         let shown = self.workers.run(move || {
@@ -111,6 +137,21 @@ impl Books {
         }
         Ok(answer)
     }
+}
+
+/// Cuts what is to be written into frames.
+fn frames(writes: impl Iterator<Item = FactWrite>, frame_bytes: usize) -> Vec<Vec<FactWrite>> {
+    let (mut frames, mut bytes) = (Vec::new(), usize::MAX);
+    for (key, value) in writes {
+        let own = key.len() + value.as_ref().map_or(0, Bytes::len);
+        bytes = bytes.saturating_add(own);
+        if frames.is_empty() || bytes > frame_bytes {
+            frames.push(Vec::new());
+            bytes = own;
+        }
+        frames.last_mut().into_iter().for_each(|frame: &mut Vec<FactWrite>| frame.push((key.clone(), value.clone())));
+    }
+    frames
 }
 
 fn draft(facts: &FactIndex) -> Draft<Look> {
@@ -134,4 +175,26 @@ fn draft(facts: &FactIndex) -> Draft<Look> {
             read => read,
         }
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_hold_every_write_in_order_and_no_more_bytes_than_they_may_or_one_write() {
+        let write = |key: &str, bytes: usize| (Bytes::from(key.to_owned()), Some(Bytes::from(vec![0; bytes])));
+        let list = [write("a", 40), write("b", 40), write("c", 500), write("d", 10), write("e", 88), write("f", 1)];
+        let cut = |most: usize| {
+            let frames = frames(list.iter().cloned(), most);
+            let names = |frame: &Vec<FactWrite>| {
+                frame.iter().map(|(key, _)| String::from_utf8(key.to_vec()).unwrap()).collect::<String>()
+            };
+            frames.iter().map(names).collect::<Vec<String>>()
+        };
+        assert_eq!(cut(100), ["ab", "c", "de", "f"]);
+        assert_eq!(cut(1), ["a", "b", "c", "d", "e", "f"]);
+        assert_eq!(cut(usize::MAX), ["abcdef"]);
+        assert!(frames(std::iter::empty(), 100).is_empty());
+    }
 }

@@ -104,12 +104,13 @@ impl<'b> Fleet<'b> {
     pub fn devices(&self, after: Option<DeviceId>, limit: usize) -> Result<Vec<DeviceFact>, FleetError> {
         let after = after.map(|id| FactKey::Device(self.tenant().clone(), id).encode());
         let keys = self.books.facts.keys(&FactKind::Device.prefix(Some(self.tenant())), after.as_deref(), limit);
-        let mut devices = Vec::with_capacity(keys.len());
-        for (key, _) in keys {
-            let value = self.books.facts.get(&key).map_err(FleetError::Read)?;
-            devices.extend(value.map(|value| stored::unpack(&value)).transpose()?);
-        }
-        Ok(devices)
+        let keys: Vec<Box<[u8]>> = keys.into_iter().map(|(key, _)| key).collect();
+        let mut devices: Vec<Result<Option<DeviceFact>, FleetError>> = keys.iter().map(|_| Ok(None)).collect();
+        self.books.facts.get_all(&keys, |place, value| {
+            let value = value.map_err(FleetError::Read);
+            devices[place] = value.and_then(|value| Ok(value.map(|value| stored::unpack(&value)).transpose()?));
+        });
+        devices.into_iter().filter_map(Result::transpose).collect()
     }
 
     /// At most `limit` rows of the list of devices behind `after`, ascending by id.

@@ -22,11 +22,11 @@ use crate::errors::{Chain, Hex};
 use crate::log::{FactIndex, Position, ReadError};
 use crate::supervision::DeathWatch;
 
-/// Devices that one commit takes at most.
+/// Devices that are committed and shown at once, at most.
 const COMMIT_DEVICES: usize = 5_000;
 /// Devices whose keys are made at once.
 const HELD_DEVICES: usize = 10_000;
-/// Bytes that one commit takes, and a device more; far below what one frame of the log holds.
+/// Bytes that are committed and shown at once, and a device more.
 const COMMIT_BYTES: usize = 8 << 20;
 
 /// What the importer needs.
@@ -126,8 +126,10 @@ async fn run(world: ImporterWorld) -> Result<TenantState, ImportError> {
     let (Imported { devices, state, report }, seen) = decided.await.map_err(|_| ImportError::Panicked)??;
     let changed = devices.len() as u64;
     let number = state.imports;
+    // First the counters, so that no number of a device is ever given twice, whatever is cut short behind them.
+    commit_state(&books, &state, None).await?;
     let mut left = devices;
-    loop {
+    while !left.is_empty() {
         let mut bytes = 0;
         let fit = left.iter().take(COMMIT_DEVICES).take_while(|fact| {
             let fits = bytes < COMMIT_BYTES;
@@ -135,43 +137,55 @@ async fn run(world: ImporterWorld) -> Result<TenantState, ImportError> {
             fits
         });
         let rest = left.split_off(fit.count());
-        let (part, is_last) = (std::mem::replace(&mut left, rest), left.is_empty());
-        let (tenant, after) = (books.tenant.clone(), state.clone());
-        let ended =
-            is_last.then(|| ImportEnded { number, started, finished: clock.now(), changed, report: report.clone() });
-        let committed = books.turn(move |draft| {
+        let part = std::mem::replace(&mut left, rest);
+        let tenant = books.tenant.clone();
+        let committed = books.turn_in_frames(move |draft| {
             for fact in &part {
                 draft.write(&FactKey::Device(tenant.clone(), fact.device.id), fact);
             }
-            let key = FactKey::Tenant(tenant.clone());
-            // Loads go on beside an import: only what the import decides is changed.
-            let now: TenantState = draft.read(&key)?.unwrap_or_default();
-            let mut next = TenantState {
-                next_device: after.next_device.max(now.next_device),
-                last_change: after.last_change.max(now.last_change),
-                ..now
-            };
-            if let Some(ended) = ended {
-                (next.imported, next.devices, next.last_import) = (after.imported, after.devices, after.last_import);
-                (next.imported_through, next.import_rules) = seen;
-                next.imports = after.imports;
-                let place = (number % u64::from(REPORTS_KEPT)) as u8;
-                draft.write(&FactKey::Import(tenant, place), &ended);
-            }
-            draft.write(&key, &next);
-            Ok((next, News { devices: part, ..News::default() }))
+            Ok(((), News { devices: part, ..News::default() }))
         });
-        let state = committed.await?;
-        if is_last {
-            let (records, created, merged) = (report.records, report.created, report.merged);
-            info!(records, created, changed, merged, "inventory imported");
-            if report.clones > 0 {
-                let samples = &report.clone_samples;
-                warn!(records = report.clones, ?samples, "several machines report under one name, by turns: clones");
-            }
-            return Ok(state);
-        }
+        committed.await?;
     }
+    let ended = ImportEnded { number, started, finished: clock.now(), changed, report };
+    let state = commit_state(&books, &state, Some((ended.clone(), seen))).await?;
+    let report = ended.report;
+    let (records, created, merged) = (report.records, report.created, report.merged);
+    info!(records, created, changed, merged, "inventory imported");
+    if report.clones > 0 {
+        let samples = &report.clone_samples;
+        warn!(records = report.clones, ?samples, "several machines report under one name, by turns: clones");
+    }
+    Ok(state)
+}
+
+/// Commits what the import makes of the counters; at its end also what it has seen and done. Loads go on beside an
+/// import: only what it decides is changed.
+async fn commit_state(
+    books: &Books,
+    after: &TenantState,
+    ended: Option<(ImportEnded, Seen)>,
+) -> Result<TenantState, TurnError> {
+    let (tenant, after) = (books.tenant.clone(), after.clone());
+    let committed = books.turn(move |draft| {
+        let key = FactKey::Tenant(tenant.clone());
+        let now: TenantState = draft.read(&key)?.unwrap_or_default();
+        let mut next = TenantState {
+            next_device: after.next_device.max(now.next_device),
+            last_change: after.last_change.max(now.last_change),
+            ..now
+        };
+        if let Some((ended, seen)) = ended {
+            (next.imported, next.devices, next.last_import) = (after.imported, after.devices, after.last_import);
+            (next.imported_through, next.import_rules) = seen;
+            next.imports = after.imports;
+            let place = (ended.number % u64::from(REPORTS_KEPT)) as u8;
+            draft.write(&FactKey::Import(tenant, place), &ended);
+        }
+        draft.write(&key, &next);
+        Ok((next, News::default()))
+    });
+    committed.await
 }
 
 /// What an import has seen: the place in the log, and the fingerprint of the rules.
@@ -212,29 +226,33 @@ fn decide(
     Ok((imported, ((through.segment, through.offset), fingerprint)))
 }
 
-/// The facts of these keys; `part` takes out of a key what is wanted. One whose bytes have rotted is left out and told: it cannot come back, and must not keep the
-/// others from being imported. A disk that does not answer now is an error.
+/// The facts of these keys, in their order; `part` takes out of a key what is wanted. One whose bytes have rotted is left
+/// out and told: it cannot come back, and must not keep the others from being imported. A disk that does not answer now is
+/// an error.
 fn read<K, T: serde::de::DeserializeOwned>(
     facts: &FactIndex,
     keys: &[Box<[u8]>],
     part: impl Fn(FactKey) -> Option<K>,
 ) -> Result<Vec<(K, T)>, ImportError> {
-    let mut all = Vec::with_capacity(keys.len());
-    for key in keys {
-        match facts.get(key) {
+    let mut all: Vec<Option<(K, T)>> = keys.iter().map(|_| None).collect();
+    let mut failed = None;
+    facts.get_all(keys, |place, value| match value {
+        Ok(Some(value)) => match stored::unpack(&value) {
+            Ok(value) => all[place] = FactKey::decode(&keys[place]).and_then(&part).map(|part| (part, value)),
             // Written by another version of the program: going on would make the fleet anew.
-            Ok(Some(value)) => {
-                let value = stored::unpack(&value)?;
-                all.extend(FactKey::decode(key).and_then(&part).map(|part| (part, value)));
-            }
-            Ok(None) => {}
-            Err(damage @ ReadError::Disk { .. }) => return Err(ImportError::Read(damage)),
-            Err(damage) => {
-                error!(key = %Hex(key), error = %Chain(&damage), "a fact has rotted, the import goes without it");
-            }
+            Err(error) => _ = failed.get_or_insert(ImportError::Stored(error)),
+        },
+        Ok(None) => {}
+        Err(damage @ ReadError::Disk { .. }) => _ = failed.get_or_insert(ImportError::Read(damage)),
+        Err(damage) => {
+            let key = Hex(&keys[place]);
+            error!(%key, error = %Chain(&damage), "a fact has rotted, the import goes without it");
         }
+    });
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(all.into_iter().flatten().collect()),
     }
-    Ok(all)
 }
 
 fn record_key(key: FactKey) -> Option<RecordKey> {

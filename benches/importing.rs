@@ -135,15 +135,17 @@ fn record(machine: u64, round: u64) -> (RecordKey, StagedRecord) {
 /// Seconds until everything staged has been imported.
 async fn import(server: &RunningServer, state: TenantState) -> f64 {
     let staged = state.staged;
+    let key = FactKey::Tenant(server.books.tenant.clone());
+    let counters = || Fleet::of(&server.books).fact::<TenantState>(&key).expect("counters").unwrap_or_default();
+    // The reconcile of the last import is no part of this one.
+    while counters().reconciled < counters().devices {
+        tokio::time::sleep(LOOK).await;
+    }
     let began = Instant::now();
     let actor = server.api.server.get().expect("the server's actor");
     actor.send(DevicesChanged(state)).await.expect("an answer");
-    let key = FactKey::Tenant(server.books.tenant.clone());
-    loop {
-        let state = Fleet::of(&server.books).fact::<TenantState>(&key).expect("counters").unwrap_or_default();
-        if state.imported >= staged {
-            return began.elapsed().as_secs_f64();
-        }
+    while counters().imported < staged {
         tokio::time::sleep(LOOK).await;
     }
+    began.elapsed().as_secs_f64()
 }

@@ -6,8 +6,8 @@ use std::time::Instant;
 use muster::matching::explain_record::normalised;
 use muster::matching::file_rows::{BINDINGS, DEVICES, RECORDS};
 use muster::matching::{
-    Forbidden, ImportReport, KeyedTable, Keys, MatchedSets, Matchers, Outcome, PlaceholderCounts, Placeholders, Plan,
-    RawRows, Rows, Stored, Table, TableDevices, explain_pair, explain_record, phase1, phase2, sentences,
+    Forbidden, How, ImportReport, KeyedTable, Keys, MatchedSets, Matchers, Outcome, PlaceholderCounts, Placeholders,
+    Plan, RawRows, Rows, Stored, Table, TableDevices, Tie, explain_pair, explain_record, phase1, phase2, sentences,
     standard_matchers,
 };
 use serde_json::json;
@@ -139,7 +139,7 @@ fn match_files(args: &MatchArgs, path: &Path) -> Result<(), Failure> {
                 let explanation = explain_record(&matchers, &plan, &rows, &keys, &sets, &forbidden, row);
                 sentences::of_record(&explanation)
             }
-            Some(other) => pair(&matchers, &rows, &sets, row, other),
+            Some(other) => pair(&matchers, &rows, &sets, outcome.as_ref(), row, other),
         };
         let alignment = outcome.as_ref().map(|outcome| outcome.sets[sets.set_of()[row] as usize]);
         let device = alignment.map(|alignment| sentences::of_alignment(record_id, &alignment));
@@ -187,10 +187,28 @@ fn write(args: &MatchArgs, rows: &dyn Rows, sets: &MatchedSets, outcome: Option<
 }
 
 /// Why two records are one device, or not.
-fn pair(matchers: &Matchers, rows: &dyn Rows, sets: &MatchedSets, first: usize, second: usize) -> Vec<String> {
+fn pair(
+    matchers: &Matchers,
+    rows: &dyn Rows,
+    sets: &MatchedSets,
+    outcome: Option<&Outcome>,
+    first: usize,
+    second: usize,
+) -> Vec<String> {
     let set_of = sets.set_of();
-    let joined_by = sets.get(set_of[first] as usize).matcher.filter(|_| set_of[first] == set_of[second]);
-    let explanation = explain_pair(matchers, joined_by, &normalised(rows, first), &normalised(rows, second));
+    let own = [first, second].map(|row| set_of[row] as usize);
+    let tie = match outcome.map(|outcome| own.map(|set| outcome.sets[set])) {
+        _ if own[0] == own[1] => Tie::One([sets.get(own[0]).matcher; 2]),
+        // Two sets that are one device: each came to it by itself.
+        Some(aligned) if aligned[0].device.is_some() && aligned[0].device == aligned[1].device => {
+            Tie::One(aligned.map(|aligned| match aligned.how {
+                How::Matcher(order) => Some(order),
+                How::Binding | How::New => None,
+            }))
+        }
+        _ => Tie::Apart,
+    };
+    let explanation = explain_pair(matchers, tie, &normalised(rows, first), &normalised(rows, second));
     sentences::of_pair([first, second].map(|row| rows.record_id(row)), &explanation)
 }
 

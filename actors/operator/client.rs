@@ -13,6 +13,8 @@ use crate::errors::Chain;
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// Longest wait for an answer; a filter over a large fleet takes seconds.
 const ANSWER_TIME: Duration = Duration::from_secs(120);
+/// Longest wait for what a server has to work out over all its records.
+const WORK_TIME: Duration = Duration::from_secs(3_600);
 /// What to try when `https` was written for a listener that has no certificate.
 const PLAIN_HINT: &str =
     "; a server of muster speaks plain HTTP: write http:// unless there is a proxy with TLS in front";
@@ -83,7 +85,7 @@ impl Client {
 
     /// The answer to a body of this type at `/api/v1/` and these segments.
     pub async fn post_bytes(&self, path: &[&str], content_type: &str, body: Bytes) -> Result<Value, Failure> {
-        let request = self.http.post(self.url(path, &[])).header("content-type", content_type);
+        let request = self.http.post(self.url(path, &[])).header("content-type", content_type).timeout(WORK_TIME);
         let (status, text) = self.send(request.body(body)).await?;
         let value: Value = serde_json::from_slice(&text).map_err(|_| self.strange(status))?;
         if status.is_success() { Ok(value) } else { Err(self.refused(status, &value)) }

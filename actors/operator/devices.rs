@@ -93,11 +93,11 @@ fn cloned(record: &Value) -> String {
         return String::new();
     }
     format!(
-        "record {} is a clone's: {} machines report by it in turn, {} times so far, last at {} UTC",
+        "record {} is a clone's: {} machines or more report by it in turn, {} changes so far, the last at {} UTC",
         text(&record["record_id"]),
         text(&clone["machines"]),
-        text(&clone["returns"]),
-        time(&clone["last_return"])
+        text(&clone["changes"]),
+        time(&clone["last_change"])
     )
 }
 

@@ -67,7 +67,7 @@ pub(super) async fn fillers(FillersArgs { asking, command }: FillersArgs, out: &
             "`{value}` is a placeholder from the next import on, which takes all records anew. Devices that it has joined stay \
              together: `muster devices unmerge` parts them"
         )?,
-        (true, false) => writeln!(out, "`{value}` was demoted before")?,
+        (true, false) => writeln!(out, "`{value}` was a placeholder before")?,
         (false, true) => writeln!(out, "`{value}` names a machine again from the next import on")?,
         (false, false) => writeln!(out, "`{value}` is not demoted")?,
     })

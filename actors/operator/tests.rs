@@ -306,7 +306,7 @@ async fn imports_and_fillers_are_listed_and_a_value_is_demoted() {
     .assert_eq(&ask(&fixture, "fillers list --machines 2").await.unwrap());
     expect![[r#"
         `image` is a placeholder from the next import on, which takes all records anew. Devices that it has joined stay together: `muster devices unmerge` parts them
-        `image` was demoted before
+        `image` was a placeholder before
         `image` names a machine again from the next import on
         `image` is not demoted
     "#]]

@@ -6,6 +6,7 @@ use muster::model::fact::{FactKey, FactKind};
 use muster::model::staged::StagedRecord;
 use muster::model::stored;
 use muster::model::tenant::TenantState;
+use muster::roles::server::ImportEnded;
 use tracing::{error, warn};
 
 use super::fleet::FleetError;
@@ -49,6 +50,14 @@ fn counted(facts: &FactIndex, tenant: &TenantId) -> TenantState {
     });
     for (key, error) in damaged {
         warn!(key = %Hex(&key), error = %Chain(&error), "a record cannot be read, its number may be given again");
+    }
+    let imports = facts.each(&FactKind::Import.prefix(Some(tenant)), |_, _, value| {
+        if let Ok(ended) = stored::unpack::<ImportEnded>(&value) {
+            state.imports = state.imports.max(ended.number + 1);
+        }
+    });
+    for (key, error) in imports {
+        warn!(key = %Hex(&key), error = %Chain(&error), "the report of an import cannot be read");
     }
     let business = facts.keys(&FactKind::Business.prefix(Some(tenant)), None, PAGE);
     state.business_files = u32::try_from(business.len()).unwrap_or(u32::MAX);

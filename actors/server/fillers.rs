@@ -1,5 +1,6 @@
 //! Values that an operator says name no machine: from then on they are placeholders.
 
+use muster::matching::Placeholders;
 use muster::matching::fillers::FILLER_BYTES_MAX;
 use muster::model::fact::FactKey;
 use muster::model::tenant::TenantState;
@@ -40,8 +41,14 @@ pub struct Demoted {
     pub state: TenantState,
 }
 
-/// Demotes a value, or restores one that was. When that changes something, the next import takes all records anew.
-pub async fn demote(books: &Books, clock: &SharedClock, value: &str, is_demoted: bool) -> Result<Demoted, FillerError> {
+/// Demotes a value, or restores one that was; `placeholders` are those of the configuration. When that changes something, the next import takes all records anew.
+pub async fn demote(
+    books: &Books,
+    placeholders: &Placeholders,
+    clock: &SharedClock,
+    value: &str,
+    is_demoted: bool,
+) -> Result<Demoted, FillerError> {
     // As values are trimmed and folded for comparison.
     let trimmed = value.trim_matches(|c| matches!(c, '\0' | '\t'..='\r' | ' '));
     let value = trimmed.to_ascii_lowercase();
@@ -51,12 +58,14 @@ pub async fn demote(books: &Books, clock: &SharedClock, value: &str, is_demoted:
     if value.len() > FILLER_BYTES_MAX {
         return Err(FillerError::TooLong);
     }
+    let is_built_in = placeholders.holds(&value);
     let (tenant, now, facts) = (books.tenant.clone(), clock.now(), books.facts.clone());
     let done = books.turn(move |draft| {
         let key = FactKey::Filler(tenant.clone(), value.as_str().into());
         let state_key = FactKey::Tenant(tenant.clone());
         let mut state: TenantState = draft.read(&state_key)?.unwrap_or_default();
-        let is_change = draft.read::<Timestamp>(&key)?.is_some() != is_demoted;
+        // One of the configuration's says nothing as it is.
+        let is_change = draft.read::<Timestamp>(&key)?.is_some() != is_demoted && !(is_demoted && is_built_in);
         if is_change {
             if !is_demoted {
                 draft.remove(&key);

@@ -74,7 +74,7 @@ impl Actor for Importer {
     type Context = Context<Importer>;
 }
 
-/// Import all staged records. The answer: the counters afterwards, `None` when it failed.
+/// Import what is staged and has changed. The answer: the counters afterwards, `None` when it failed.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Option<TenantState>")]
 pub struct ImportInventory;

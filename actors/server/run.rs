@@ -16,7 +16,7 @@ use muster::roles::server::{ImportRules, ServerSettings};
 use tracing::info;
 
 use super::api::{self, Api, Kept};
-use super::books::Books;
+use super::books::{Books, TurnError};
 use super::exporter::{Credentials, Target};
 use super::exports::{Exports, ExportsWorld, Reports};
 use super::gaps::GapKeeper;
@@ -26,6 +26,7 @@ use super::policy::PolicyKeeper;
 use super::quarantine::record;
 use super::reading::Reading;
 use super::reconciler::{Reconciler, ReconcilerWorld, RuleFiles, RulesError};
+use super::rules::import_by_new_rules;
 use super::server::{BeaconsChanged, Server, ServerWorld, StopServer};
 use super::view::{View, ViewFailure};
 use crate::clock::SharedClock;
@@ -87,6 +88,9 @@ pub enum ServerError {
     /// Recognition rules or licences.
     #[error(transparent)]
     Rules(#[from] RulesError),
+    /// Its books.
+    #[error("cannot note that the rules of matching have changed")]
+    Books(#[source] TurnError),
     /// A thread.
     #[error("cannot start a thread of the server")]
     Thread(#[source] std::io::Error),
@@ -224,6 +228,7 @@ pub async fn start_prepared(
     let books = Books::new(config.tenant.clone(), facts, writer, workers.clone(), view);
     let give_up: Rc<dyn Fn(&str)> = Rc::new(move |reason: &str| on_fatal(reason));
     let rules = Arc::new(rules);
+    import_by_new_rules(&books, &rules).await.map_err(ServerError::Books)?;
     let reports = Reports::default();
     let settings = Arc::new(ServerSettings {
         loaders: config.loaders,

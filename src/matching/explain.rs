@@ -11,10 +11,23 @@ use super::normalise::Normalised;
 use crate::formats::matcher_xml::{Method, Place};
 use crate::model::computer::Property;
 
+/// What two records are to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tie {
+    /// Records of one set or device: the Order by which each of them came to the others, if one did.
+    One([Option<i64>; 2]),
+    /// Records of different ones.
+    Apart,
+    /// Records that an operator took apart.
+    TakenApart,
+}
+
 /// Why a pair of records is, or is not, one device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// The Matcher that joined them; `None` when none did.
+    /// What they are to each other.
+    pub tie: Tie,
+    /// The Matcher that joined them; `None` when none did, or when it is there no more.
     pub joined: Option<Joined>,
     /// The Matchers tried before, in order; all of them when none joined the pair.
     pub tried: Vec<Tried>,
@@ -29,6 +42,8 @@ pub struct Joined {
     pub name: String,
     /// The values its Rules compared, in the order of the Rules.
     pub compared: Vec<Compared>,
+    /// Whether its tests hold for these two by themselves; else others of its group lie between, or it was earlier.
+    pub direct: bool,
 }
 
 /// A property and its value in both records.
@@ -82,18 +97,21 @@ pub enum FailedBy {
     Pair,
 }
 
-/// Explains a pair. `joined_by` is the Order of the Matcher whose set or device holds both, `None` when none does.
+/// Explains a pair.
 ///
-/// Of several Matchers of that Order the first one that links the two is named, else the first one: a pair may have
-/// been joined through others of its group, and then some of the values compared differ or are null.
-pub fn explain_pair(
-    matchers: &Matchers,
-    joined_by: Option<i64>,
-    first: &Normalised,
-    second: &Normalised,
-) -> Explanation {
-    let of_order = || matchers.iter().filter(|matcher| Some(matcher.order()) == joined_by);
-    let joining = of_order().find(|matcher| failed(matcher, first, second).is_none()).or_else(|| of_order().next());
+/// Of the Matchers by which the two came to their device the first one that links them is named. When none does, it is the
+/// last one: they were joined through others of its group or at an earlier import, and then some of the values compared
+/// differ or are null.
+pub fn explain_pair(matchers: &Matchers, tie: Tie, first: &Normalised, second: &Normalised) -> Explanation {
+    let orders = match tie {
+        Tie::One(orders) => orders,
+        Tie::Apart | Tie::TakenApart => [None; 2],
+    };
+    let own = || matchers.iter().filter(|matcher| orders.contains(&Some(matcher.order())));
+    let last = own().map(Matcher::order).max();
+    let joining = own()
+        .find(|matcher| failed(matcher, first, second).is_none())
+        .or_else(|| own().find(|matcher| Some(matcher.order()) == last));
     let before = matchers.iter().take_while(|matcher| !joining.is_some_and(|joining| std::ptr::eq(joining, *matcher)));
     let tried = before.map(|matcher| Tried {
         order: matcher.order(),
@@ -104,8 +122,9 @@ pub fn explain_pair(
         order: matcher.order(),
         name: matcher.name().to_owned(),
         compared: rules(matcher).map(|rule| compared(rule.property, first, second)).collect(),
+        direct: failed(matcher, first, second).is_none(),
     });
-    Explanation { joined, tried: tried.collect() }
+    Explanation { tie, joined, tried: tried.collect() }
 }
 
 /// The tests of a Matcher that compare two records.
@@ -143,7 +162,7 @@ mod tests {
     #[test]
     fn a_joined_pair_names_its_matcher_the_compared_values_and_why_each_earlier_one_failed() {
         let (first, second) = (normalised("MachineID=M1|Manufacturer=Dell"), normalised("MachineID=m1"));
-        let explanation = explain_pair(&standard(), Some(30), &first, &second);
+        let explanation = explain_pair(&standard(), Tie::One([Some(30), None]), &first, &second);
         let joined = explanation.joined.unwrap();
         assert_eq!((joined.order, joined.name.as_str()), (30, "physical: machine ID"));
         assert_eq!(joined.compared, [compared(Property::MachineID, "M1", "m1")]);
@@ -160,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_pair_that_nobody_joined_lists_every_matcher() {
-        let explanation = explain_pair(&standard(), None, &normalised("UUID=a"), &normalised("UUID=b"));
+        let explanation = explain_pair(&standard(), Tie::Apart, &normalised("UUID=a"), &normalised("UUID=b"));
         assert_eq!(explanation.joined, None);
         let orders: Vec<i64> = explanation.tried.iter().map(|tried| tried.order).collect();
         assert_eq!(orders, Vec::from_iter((1..=21).map(|row| row * 10)));
@@ -168,7 +187,7 @@ mod tests {
     }
 
     fn failure(line: &str, first: &str, second: &str) -> Option<(Place, Property, FailedBy)> {
-        let explanation = explain_pair(&matchers(&[line]), None, &normalised(first), &normalised(second));
+        let explanation = explain_pair(&matchers(&[line]), Tie::Apart, &normalised(first), &normalised(second));
         let failed = explanation.tried.into_iter().next().unwrap().failed?;
         Some((failed.place, failed.values.property, failed.by))
     }
@@ -195,7 +214,7 @@ mod tests {
     fn a_matcher_that_would_link_the_pair_but_did_not_join_it_shows_no_failure() {
         let list = matchers(&["1: => MachineID", "2: => UUID"]);
         let (first, second) = (normalised("MachineID=m|UUID=u"), normalised("MachineID=m|UUID=u"));
-        let explanation = explain_pair(&list, Some(2), &first, &second);
+        let explanation = explain_pair(&list, Tie::One([Some(2), None]), &first, &second);
         assert_eq!(explanation.joined.unwrap().order, 2);
         assert_eq!((explanation.tried[0].order, explanation.tried[0].failed.clone()), (1, None));
         assert_eq!(explanation.tried.len(), 1);
@@ -205,7 +224,7 @@ mod tests {
     fn of_two_matchers_of_one_order_the_one_that_links_the_pair_is_named() {
         let list = matchers(&["5: => HostID", "5: => MachineID", "5: => UUID"]);
         let (first, second) = (normalised("MachineID=m|UUID=u"), normalised("MachineID=m|UUID=u"));
-        let explanation = explain_pair(&list, Some(5), &first, &second);
+        let explanation = explain_pair(&list, Tie::One([Some(5), None]), &first, &second);
         assert_eq!(explanation.joined.unwrap().compared, [compared(Property::MachineID, "m", "m")]);
         assert_eq!(explanation.tried.len(), 1);
     }
@@ -213,7 +232,8 @@ mod tests {
     #[test]
     fn a_pair_joined_through_a_third_record_still_names_the_matcher() {
         let domain = "ComputerName=pc|ComplianceDomainID=d";
-        let explanation = explain_pair(&standard(), Some(210), &normalised(domain), &normalised(domain));
+        let explanation =
+            explain_pair(&standard(), Tie::One([Some(210), None]), &normalised(domain), &normalised(domain));
         let joined = explanation.joined.unwrap();
         let both = compared(Property::ComplianceDomainID, "d", "d");
         assert_eq!((joined.order, joined.compared), (210, vec![both, compared(Property::ComputerName, "pc", "pc")]));
@@ -221,8 +241,31 @@ mod tests {
     }
 
     #[test]
+    fn of_two_orders_the_one_that_links_the_pair_is_named() {
+        // A{m,i} and B{i} were joined by 170; C{m} came later by 30.
+        let (first, second) = (normalised("MachineID=m|ILMTAgentID=i"), normalised("MachineID=m"));
+        let joined = explain_pair(&standard(), Tie::One([Some(170), Some(30)]), &first, &second).joined.unwrap();
+        assert_eq!((joined.order, joined.direct), (30, true));
+        let through_others =
+            explain_pair(&standard(), Tie::One([Some(30), Some(170)]), &normalised("ILMTAgentID=i"), &second);
+        assert_eq!(through_others.joined.map(|joined| (joined.order, joined.direct)), Some((170, false)));
+    }
+
+    #[test]
+    fn a_matcher_that_is_there_no_more_is_not_named() {
+        let explanation =
+            explain_pair(&standard(), Tie::One([Some(25), Some(25)]), &normalised("UUID=a"), &normalised("UUID=b"));
+        assert_eq!((explanation.joined, explanation.tried.len()), (None, 21));
+    }
+
+    #[test]
     fn an_explanation_survives_message_pack() {
-        let explanation = explain_pair(&standard(), Some(30), &normalised("MachineID=m"), &normalised("MachineID=m"));
+        let explanation = explain_pair(
+            &standard(),
+            Tie::One([Some(30), None]),
+            &normalised("MachineID=m"),
+            &normalised("MachineID=m"),
+        );
         let bytes = rmp_serde::to_vec(&explanation).unwrap();
         assert_eq!(rmp_serde::from_slice::<Explanation>(&bytes).unwrap(), explanation);
     }

@@ -52,7 +52,7 @@ pub struct Filler {
 }
 
 /// The values that `machines_min` machines or more give, and those that were demoted however few give them: the most
-/// shared first, at most [`FILLERS_MAX`]. Partitions count as one machine where they have a value of their host.
+/// shared first, at most [`FILLERS_MAX`] and those. Partitions count as one machine where they have a value of their host.
 ///
 /// Cost: for each of eight properties a sort of one hash per record.
 pub fn fillers(rows: &dyn Rows, demoted: &BTreeSet<String>, machines_min: u32) -> Vec<Filler> {
@@ -61,9 +61,12 @@ pub fn fillers(rows: &dyn Rows, demoted: &BTreeSet<String>, machines_min: u32) -
     for property in IDENTITIES {
         let is_of_host = OF_HOST.contains(&property);
         let hash_of = |row: u32| {
-            let counts = !is_of_host || rows.text(row as usize, Property::VMType).is_none();
-            let text = rows.text(row as usize, property).filter(|_| counts)?;
-            Some((folded_hash(text), row))
+            let text = |property| rows.text(row as usize, property);
+            let counts = !is_of_host || text(Property::VMType).is_none();
+            let hash = folded_hash(text(property).filter(|_| counts)?);
+            // A serial number that is no trusted one joins nobody as it is.
+            let is_untrusted = property == Property::SerialNo && text(Property::UntrustedSerialNo) == Some("true");
+            (!is_untrusted || demoted_hashes.contains(&hash)).then_some((hash, row))
         };
         let mut hashes: Vec<(u64, u32)> = (0..rows.count() as u32).into_par_iter().filter_map(hash_of).collect();
         hashes.par_sort_unstable();
@@ -84,7 +87,13 @@ pub fn fillers(rows: &dyn Rows, demoted: &BTreeSet<String>, machines_min: u32) -
         let rank = |filler: &Filler| (std::cmp::Reverse(filler.machines), filler.property);
         rank(a).cmp(&rank(b)).then_with(|| a.value.cmp(&b.value))
     });
-    found.truncate(FILLERS_MAX);
+    // What was demoted is always shown.
+    let mut left = FILLERS_MAX;
+    found.retain(|filler| {
+        let stays = left > 0 || demoted.contains(&filler.value);
+        left = left.saturating_sub(1);
+        stays
+    });
     found
 }
 
@@ -140,6 +149,13 @@ mod tests {
     }
 
     #[test]
+    fn a_serial_number_that_nobody_trusts_is_no_filler() {
+        let texts: Vec<String> =
+            (0..12).map(|n| format!("SerialNo=To be filled by O.E.M. | ComputerName=pc{n}")).collect();
+        assert_eq!(found(&texts, &[], 10), []);
+    }
+
+    #[test]
     fn a_demoted_value_is_shown_however_few_have_it() {
         let texts = ["MachineID=Image | ComputerName=a".to_owned(), "HostID=image | ComputerName=b".to_owned()];
         let shown = [(Property::HostID, "image".into(), 1, 1), (Property::MachineID, "image".into(), 1, 1)];
@@ -151,7 +167,9 @@ mod tests {
         let texts: Vec<String> = (0..FILLERS_MAX * 2 + 3)
             .map(|n| format!("HostID=h{} | ComputerName=pc{n}", (n / 2).min(FILLERS_MAX)))
             .collect();
-        let found = found(&texts, &[], 2);
-        assert_eq!((found.len(), found[0].2), (FILLERS_MAX, 3));
+        let list = found(&texts, &[], 2);
+        assert_eq!((list.len(), list[0].2), (FILLERS_MAX, 3));
+        let last = found(&texts, &["h999"], 2).pop().unwrap();
+        assert_eq!(last.1, "h999", "demoted, and behind the thousand");
     }
 }

@@ -25,6 +25,12 @@ impl Forbidden {
         self.keys.is_empty()
     }
 
+    /// Whether these two may not meet.
+    pub fn holds(&self, a: &RecordKey, b: &RecordKey) -> bool {
+        let number = |key: &RecordKey| self.number(&key.source, &key.external_id);
+        number(a).zip(number(b)).is_some_and(|(a, b)| self.partners[a].contains(&b))
+    }
+
     /// The number of a record that is in some pair.
     pub(super) fn number(&self, source: &str, external_id: &str) -> Option<usize> {
         let compare = |key: &RecordKey| (&*key.source, &*key.external_id).cmp(&(source, external_id));

@@ -95,7 +95,9 @@ impl ImportReport {
                 None => report.alone += 1,
             }
         }
-        for conflict in sets.conflicts() {
+        // Records contradict each other, or what is stored.
+        let stored = outcome.into_iter().flat_map(|outcome| &outcome.conflicts);
+        for conflict in sets.conflicts().iter().chain(stored) {
             if let Some(by) = of_order.get_mut(&conflict.matcher) {
                 by.conflicts += conflict.classes;
                 by.conflicting_records += conflict.records;
@@ -204,6 +206,14 @@ mod tests {
         assert_eq!(report.matchers.len(), 21);
         let aligned: u64 = report.matchers.iter().map(|by| by.hits).sum();
         assert_eq!(aligned + report.bound + report.created, report.sets);
+    }
+
+    #[test]
+    fn a_record_that_contradicts_a_device_is_a_conflict() {
+        let known = "HostIdentifyingNumber=h | HostType=t | Manufacturer=dell";
+        let said = known.replace("dell", "hp");
+        let report = report(&standard(), &[&said], &[device(1, known)], &Forbidden::default());
+        assert_eq!((of(&report, 120), report.created), ((0, 0, 0, 1, 2), 1));
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub mod explain_record;
 pub mod import_report;
 pub mod sentences;
 
-pub use explain::{Explanation, explain_pair};
+pub use explain::{Explanation, Tie, explain_pair};
 pub use explain_record::{RecordExplanation, explain_record};
 pub use fillers::{Filler, fillers};
 pub use forbidden::Forbidden;

@@ -74,7 +74,7 @@ impl Placeholders {
     }
 
     /// Whether a trimmed value says nothing.
-    fn holds(&self, value: &str) -> bool {
+    pub fn holds(&self, value: &str) -> bool {
         let (first, length) = first_and_length(value);
         let may_be_listed = self.lengths[first] & length != 0;
         (may_be_listed && self.texts.contains(&value.to_ascii_lowercase())) || is_one_character(value)

@@ -2,6 +2,8 @@
 //!
 //! Source: matching reference, section 5.
 
+use serde::{Deserialize, Serialize};
+
 use super::forbidden::Forbidden;
 use super::group::{Conflicts, Groups, Nodes, group, groups};
 use super::keys::Keys;
@@ -30,7 +32,7 @@ impl MatchedSet<'_> {
 }
 
 /// Records that a Matcher left alone because they say different things in a property that must be null in either.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {
     /// Order of the Matcher.
     pub matcher: i64,

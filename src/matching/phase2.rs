@@ -18,7 +18,7 @@ use super::hits::{Hit, Hits};
 use super::holds::holds;
 use super::keys::{Candidate, Keys};
 use super::normalise::strong_keys;
-use super::phase1::MatchedSets;
+use super::phase1::{Conflict, MatchedSets};
 use super::plan::{Plan, PlannedMatcher};
 use super::rows::{Rows, StoredDevices};
 use crate::id::DeviceId;
@@ -78,6 +78,9 @@ pub struct Outcome {
     pub merges: Vec<Merge>,
     /// In order of Matchers, then of the smallest device.
     pub duplicates: Vec<DuplicateReport>,
+    /// One for each Matcher that met records and devices which contradict each other, in their order; `records` counts
+    /// the devices among them, too.
+    pub conflicts: Vec<Conflict>,
 }
 
 impl Outcome {
@@ -144,6 +147,7 @@ struct Aligning<'a> {
     /// Devices that were merged; the first of them is the winner.
     merged: Joined,
     duplicates: Vec<DuplicateReport>,
+    conflicts: Vec<Conflict>,
 }
 
 impl<'a> Aligning<'a> {
@@ -185,6 +189,7 @@ impl<'a> Aligning<'a> {
             set_of,
             stored,
             duplicates: Vec::new(),
+            conflicts: Vec::new(),
         }
     }
 
@@ -200,7 +205,10 @@ impl<'a> Aligning<'a> {
             run.first().is_some_and(|c| c.node < count) && run.last().is_some_and(|c| c.node >= count)
         };
         let mut hits = Hits::default();
+        let mut met = Conflict { matcher: matcher.order, classes: 0, records: 0 };
         for found in groups(matcher, &nodes, candidates, &crosses) {
+            met.classes += found.conflicts.classes;
+            met.records += found.conflicts.nodes;
             for group in found.iter() {
                 let (records, devices) = group.split_at(group.partition_point(|&node| node < count));
                 if records.is_empty() || devices.is_empty() {
@@ -210,6 +218,7 @@ impl<'a> Aligning<'a> {
                 hits.add(records.iter().map(|&row| self.set_of[row as usize]), devices);
             }
         }
+        self.conflicts.extend((met.classes > 0).then_some(met));
         hits.sort();
         if self.forbidden.is_empty() {
             self.settle_single_hits(matcher, &mut hits);
@@ -377,7 +386,7 @@ impl<'a> Aligning<'a> {
     }
 
     fn outcome(mut self) -> Outcome {
-        let mut outcome = Outcome { duplicates: self.duplicates, ..Outcome::default() };
+        let mut outcome = Outcome { duplicates: self.duplicates, conflicts: self.conflicts, ..Outcome::default() };
         let id = |device: u32| self.stored.devices.id(device as usize);
         let aligned = |set: usize| {
             let device = self.found[set].map(|(device, _)| id(self.merged.root(device)));

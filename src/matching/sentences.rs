@@ -1,6 +1,6 @@
 //! Explanations as sentences for operators: the same for the command, the API and the pages.
 
-use super::explain::{Compared, Explanation, Failed, FailedBy};
+use super::explain::{Compared, Explanation, Failed, FailedBy, Tie};
 use super::explain_record::{Attempt, Obstacle, RecordExplanation};
 use super::phase2::{Alignment, How};
 use crate::formats::matcher_xml::Method;
@@ -69,22 +69,48 @@ pub fn of_pair(records: [u64; 2], explanation: &Explanation) -> Vec<String> {
     let [first, second] = records.map(|number| format!("record {number}"));
     let names = [&*first, &*second];
     let [one, other] = records;
-    let mut lines = vec![match &explanation.joined {
-        Some(joined) => {
+    let head = match (&explanation.joined, explanation.tie) {
+        (Some(joined), _) => {
             let values: Vec<String> = joined.compared.iter().map(in_both).collect();
-            let matcher = matcher(joined.order, &joined.name);
-            format!("Records {one} and {other} are one device: {matcher} found {}.", listed(&values))
+            let (matcher, values) = (matcher(joined.order, &joined.name), listed(&values));
+            if joined.direct {
+                format!("Records {one} and {other} are one device: {matcher} found {values}.")
+            } else {
+                format!(
+                    "Records {one} and {other} are one device: {matcher} joined them through another record or at an earlier \
+                     import; by themselves they have {values}."
+                )
+            }
         }
-        None => format!("Records {one} and {other} are not one device: no Matcher joined them."),
-    }];
+        (None, Tie::One(orders)) => {
+            let gone = orders.iter().flatten().max();
+            let by =
+                gone.map_or(String::new(), |order| format!(" by a Matcher of Order {order}, which is there no more"));
+            format!(
+                "Records {one} and {other} are one device since an earlier import{by}; no Matcher of today joins these two."
+            )
+        }
+        (None, Tie::Apart) => format!("Records {one} and {other} are not one device: no Matcher joined them."),
+        (None, Tie::TakenApart) => {
+            format!("Records {one} and {other} are not one device: an operator took them apart.")
+        }
+    };
+    let mut lines = vec![head];
     for tried in &explanation.tried {
-        let why = match &tried.failed {
-            None => {
-                "its tests hold for these two, but a third record contradicted one of them, an earlier Matcher had \
-                     taken one of them, or an operator took them apart"
+        let why = match (&tried.failed, explanation.tie) {
+            (Some(failed), _) => between(names, failed),
+            (None, Tie::TakenApart) => "its tests hold for these two, but an operator took them apart".to_owned(),
+            (None, Tie::Apart) => {
+                "its tests hold for these two, but a third record contradicted one of them, an earlier \
+                                   Matcher had taken one of them, they came in different imports, or more devices hang \
+                                   together by them than are merged"
                     .to_owned()
             }
-            Some(failed) => between(names, failed),
+            (None, Tie::One(_)) => {
+                "its tests hold for these two, but a third record contradicted one of them, an earlier \
+                                    Matcher had taken one of them, or they said something else then"
+                    .to_owned()
+            }
         };
         lines.push(format!("{} did not: {why}.", matcher(tried.order, &tried.name)));
     }

@@ -153,6 +153,7 @@ mod tests {
     use crate::id::Digest;
     use crate::model::computer::Property;
     use crate::model::package::{Kind, Origin};
+    use crate::model::stored;
 
     fn report(account: &str, report_type: ReportType, effective: i64, values: &[(Property, &str)]) -> StagedReport {
         let stream = Stream::new(Kind::Inventories, account, &format!("{report_type:?}"));
@@ -222,6 +223,13 @@ mod tests {
         assert_eq!(record.reports().len(), STREAMS_MAX);
         assert!(record.reports().iter().all(|report| report.effective.0 >= 2 * STREAMS_MAX as i64));
         assert!(record.reports().is_sorted_by(|a, b| a.stream < b.stream));
+    }
+
+    #[test]
+    fn a_record_that_was_stored_before_identities_were_noted_reads() {
+        let record = staged(&[report("root", ReportType::Full, 1, &[])]);
+        let earlier = stored::pack(&(record.number, record.reports.clone()));
+        assert_eq!(stored::unpack::<StagedRecord>(&earlier).unwrap(), record);
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use muster::id::{DeviceId, Guid};
 use muster::model::discovery::Discoveries;
 use muster::model::fact::FactKey;
-use muster::model::identities::Identities;
 use muster::model::inventory::Installed;
 use muster::model::package::{Hop, PackageKey};
 use muster::model::settlement::Settlement;
 use muster::model::software::{ApplicationId, Title};
+use muster::model::staged::StagedRecord;
 use muster::model::usage::Usage;
 use muster::model::usage_lines::{DeviceUsage, UsageLine};
 use muster::roles::server::{DeviceRow, ShownDiscovery, discovery};
@@ -107,18 +107,19 @@ pub(super) fn record(record: &DeviceRecord) -> Value {
         "external_id": record.key.external_id,
         "inventory_date": record.staged.effective().to_rfc3339(),
         "matcher": record.matcher,
-        "clone": clone(&record.staged.identities),
+        "clone": clone(&record.staged),
     })
 }
 
 /// How a record shows that several machines report by it in turn; null for nearly every one.
-fn clone(identities: &Identities) -> Option<Value> {
-    let (returns, last) = identities.returns();
-    identities.is_cloned().then(|| {
+fn clone(staged: &StagedRecord) -> Option<Value> {
+    let identities = &staged.identities;
+    let (changes, last) = identities.changes();
+    identities.is_cloned(staged.effective()).then(|| {
         json!({
             "machines": identities.machines(),
-            "returns": returns,
-            "last_return": last.map(Timestamp::to_rfc3339),
+            "changes": changes,
+            "last_change": last.map(Timestamp::to_rfc3339),
         })
     })
 }

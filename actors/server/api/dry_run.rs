@@ -15,29 +15,29 @@ use crate::server::counters::tenant_state;
 use crate::server::importer::{ImportError, staged, stored};
 use crate::server::rules::in_force;
 
-/// Most bytes of a file of Matchers.
-pub(super) const BYTES_MAX: usize = 4 << 20;
-
 pub(super) async fn post(api: Data<Api>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
     let text = std::str::from_utf8(&body)
         .map_err(|_| Problem::wrong("matchers", "the body is to be a file of Matchers, in UTF-8"))?;
     let changed = Matchers::load(standard_matchers(), Some(text));
     let changed = changed.map_err(|error| Problem::wrong("matchers", Chain(&error).to_string()))?;
-    // The stored records are to be of one time.
-    let _task = api.books.one_task.clone().lock_owned().await;
     let api = api.into_inner();
     let tried = tokio::task::spawn_blocking(move || {
-        let _task = _task;
+        // It takes as much memory as some imports: whoever asks meanwhile is told to ask later.
+        let Ok(_only_one) = api.kept.dry_run.try_lock() else { return Ok(None) };
         let _one_at_a_time = api.whole_fleet();
         let (facts, tenant) = (&api.books.facts, &api.books.tenant);
-        let state = tenant_state(facts, tenant).map_err(ImportError::State)?;
-        let rules = in_force(facts, tenant, &api.rules);
-        let (records, devices) = (staged(facts, tenant)?, stored(facts, tenant)?);
-        Ok::<_, ImportError>(dry_run(&rules, changed, &records, &devices, &state, api.clock.now()))
+        let (state, rules, records, devices) = {
+            // The stored records are to be of one time; then others may go on.
+            let _task = api.books.one_task.blocking_lock();
+            let state = tenant_state(facts, tenant).map_err(ImportError::State)?;
+            (state, in_force(facts, tenant, &api.rules), staged(facts, tenant)?, stored(facts, tenant)?)
+        };
+        Ok::<_, ImportError>(Some(dry_run(&rules, changed, &records, &devices, &state, api.clock.now())))
     });
     let tried = tried.await.map_err(|_| Problem::internal("dry-run", "the dry run did not end"))?;
     let run = tried.map_err(|error| Problem::internal("facts", Chain(&error).to_string()))?;
+    let run = run.ok_or_else(|| Problem::busy("a dry run is under way: ask again when it has ended"))?;
     Ok(HttpResponse::Ok().json(shown(&run)))
 }
 

@@ -5,7 +5,7 @@
 //! a device with many records has many pairs, so this is a list like others: `limit` pairs a page.
 
 use muster::id::DeviceId;
-use muster::matching::explain::{Compared, Explanation, Failed, FailedBy, Joined, Tried, explain_pair};
+use muster::matching::explain::{Compared, Explanation, Failed, FailedBy, Joined, Tie, Tried, explain_pair};
 use muster::matching::{Record, sentences};
 use serde_json::{Value, json};
 
@@ -53,9 +53,12 @@ pub(super) fn list(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let truncated = page.next.is_some();
     let mut answer = page.json(|(_, first, second)| {
         let (first_record, second_record) = (&firsts[first], &seconds[second]);
-        let joined_by = if other.is_some() { None } else { joined_by(first_record, second_record) };
-        let explanation =
-            explain_pair(&rules.matchers, joined_by, &of_firsts[first].values, &of_seconds[second].values);
+        let tie = match &other {
+            None => Tie::One([first_record.matcher, second_record.matcher]),
+            Some(_) if rules.forbidden.holds(&first_record.key, &second_record.key) => Tie::TakenApart,
+            Some(_) => Tie::Apart,
+        };
+        let explanation = explain_pair(&rules.matchers, tie, &of_firsts[first].values, &of_seconds[second].values);
         pair(first_record, second_record, &explanation)
     });
     answer["device"] = one.device.id.to_string().into();
@@ -92,11 +95,6 @@ fn pairs(count: usize, start: u64) -> impl Iterator<Item = (u64, usize, usize)> 
     (start..).zip(rows).map(|(number, (one, other))| (number, one, other))
 }
 
-/// The Order by which two records came into one device: the later of both joins. A record that was there alone has none.
-fn joined_by(first: &DeviceRecord, second: &DeviceRecord) -> Option<i64> {
-    first.matcher.max(second.matcher)
-}
-
 fn pair(first: &DeviceRecord, second: &DeviceRecord, explanation: &Explanation) -> Value {
     json!({
         "first": record(first),
@@ -112,6 +110,7 @@ fn joined(joined: &Joined) -> Value {
         "order": joined.order,
         "name": joined.name,
         "compared": joined.compared.iter().map(compared).collect::<Vec<Value>>(),
+        "direct": joined.direct,
     })
 }
 

@@ -45,6 +45,7 @@ use actix_web::http::header::{self, ContentDisposition, DispositionParam, Dispos
 use actix_web::web::{self, Data, PathConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use bytes::Bytes;
+use muster::formats::matcher_xml::FILE_BYTES_MAX;
 use muster::model::package::PackageKey;
 use muster::roles::server::{ImportPlan, ImportRules, ServerSettings};
 use serde_json::Value;
@@ -114,6 +115,7 @@ pub struct Kept {
     reconciled: licences::Last,
     questions: Arc<Semaphore>,
     whole_fleet: Mutex<()>,
+    dry_run: Mutex<()>,
 }
 
 impl Default for Kept {
@@ -126,6 +128,7 @@ impl Default for Kept {
             reconciled: Default::default(),
             questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
             whole_fleet: Mutex::default(),
+            dry_run: Mutex::default(),
         }
     }
 }
@@ -230,7 +233,7 @@ pub fn routes(config: &mut ServiceConfig, api: Arc<Api>) {
         }
         config.service(resource.default_service(web::to(wrong_method)));
     }
-    let limit = web::PayloadConfig::new(dry_run::BYTES_MAX);
+    let limit = web::PayloadConfig::new(FILE_BYTES_MAX);
     let trying = web::resource(DRY_RUN).app_data(limit).route(web::post().to(dry_run::post));
     config.service(trying.default_service(web::to(wrong_method)));
     let limit = web::PayloadConfig::new(unmerge::BYTES_MAX);

@@ -49,6 +49,11 @@ impl Problem {
         )
     }
 
+    /// 409: not now.
+    pub fn busy(message: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::CONFLICT, "busy", message)
+    }
+
     /// 500: the server cannot read what it has.
     pub fn internal(code: &'static str, message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, code, message)

@@ -411,7 +411,7 @@ proptest! {
         let sets = sets_in(&standard(), &list, &Forbidden::default());
         for set in sets.iter().filter(|set| set.matcher.is_some()) {
             let [first, second] = [set.members[0], set.members[1]].map(|member| &list.get(member).values);
-            let explanation = explain_pair(&standard(), set.matcher, first, second);
+            let explanation = explain_pair(&standard(), Tie::One([set.matcher; 2]), first, second);
             prop_assert_eq!(explanation.joined.map(|joined| joined.order), set.matcher);
             let before: Vec<i64> = explanation.tried.iter().map(|tried| tried.order).collect();
             let all = standard();

@@ -1,17 +1,19 @@
 //! What a changed file of Matchers would do to the stored records, without doing it.
 //!
-//! The records are imported three times, in memory: as the rules are, until nothing changes by itself; then once more by
-//! those rules and once by the changed ones. What only the last of them does is the changed file's doing.
+//! The records are imported three times, in memory: once by the rules as they are, so that nothing waits; then once more by
+//! those and once by the changed ones. What only the last of them does is the changed file's doing.
 //!
 //! An import never parts what is one device: a record stays bound to it as long as it is the same machine (matching
-//! reference, section 7, step 5). So a device that the changed Matchers would not make any more is told too, with the
-//! parts an operator may take out (unmerge).
+//! reference, section 7, step 5). So all records are also imported into an empty store, by both lists of Matchers, until
+//! nothing changes any more. A device whose records the present ones put together there and the changed ones do not is told
+//! with the parts that an operator may take out (unmerge), and these are the devices that would appear.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::id::DeviceId;
-use crate::matching::{ImportReport, Keys, Matchers, Plan, Record, Records, Rows, explain_pair, phase1, sentences};
-use crate::model::device::{Device, DeviceFact, RecordKey};
+use crate::matching::{ImportReport, Matchers, Record, Tie, explain_pair, sentences};
+use crate::model::device::{Binding, DeviceFact, RecordKey};
 use crate::model::staged::StagedRecord;
 use crate::model::tenant::TenantState;
 use crate::roles::server::import::{ImportRules, import, ready};
@@ -21,6 +23,8 @@ use crate::time::Timestamp;
 pub const SAMPLES_MAX: usize = 20;
 /// Records of a part, and parts of a device, that a sample names.
 const NAMED_MAX: usize = 50;
+/// Imports into an empty store; chains that phase 1 has cut close in two or three.
+const ROUNDS_MAX: usize = 5;
 /// Pairs of records that are tried for one that explains a sample.
 const PAIRS_MAX: usize = 400;
 
@@ -68,7 +72,8 @@ pub struct DryRun {
     pub merged: Listed<MergedDevices>,
     /// Devices that would be several.
     pub split: Listed<SplitDevice>,
-    /// Records of devices that would be new, each by their numbers.
+    /// Devices that would be new, each by the numbers of its records: by the next import, or when an operator parts those of
+    /// `split`.
     pub appeared: Listed<Vec<u64>>,
     /// What the import by the changed rules would tell.
     pub report: ImportReport,
@@ -86,31 +91,46 @@ pub fn dry_run(
 ) -> DryRun {
     let changed = ImportRules { matchers: changed, ..rules.clone() };
     let settled = import(rules, records, devices, state, now);
-    let before = Fleet(devices.iter().map(|fact| (fact.device.id, fact.clone())).collect()).after(settled.devices);
-    let list: Vec<DeviceFact> = before.0.values().cloned().collect();
+    let before = Fleet::of(devices).after(settled.devices);
+    let list = before.facts();
     let as_is = before.after(import(rules, records, &list, &settled.state, now).devices);
     let tried = import(&changed, records, &list, &settled.state, now);
+    drop(list);
     let after = before.after(tried.devices);
-    let (as_is_places, places) = (as_is.places(), after.places());
+    let (anew_as_is, anew) = (Fleet::anew(rules, records, now), Fleet::anew(&changed, records, now));
+    let [as_is_places, places] = [as_is.places(), after.places()];
+    let [anew_as_is_places, anew_places] = [anew_as_is.places(), anew.places()];
     let trial = Trial::new(rules, &changed, records);
 
     let mut together: BTreeMap<DeviceId, Vec<DeviceId>> = BTreeMap::new();
-    let mut split = Listed::default();
+    let (mut split, mut appeared) = (Listed::default(), Listed::default());
     for fact in before.devices() {
         let device = &fact.device;
-        let parts_by = |places: &Places<'_>| parts(device, |record| places.get(record).copied());
-        let (parts_as_is, parts) = (parts_by(&as_is_places), parts_by(&places));
-        if let Some(end) = after.end(device.id, &parts)
+        let parts_by = |places: &Places<'_>| parts(&device.bindings, |record| places.get(record).copied());
+        let (parts_as_is, parts_of_import) = (parts_by(&as_is_places), parts_by(&places));
+        if let Some(end) = after.end(device.id, &parts_of_import)
             && as_is.end(device.id, &parts_as_is) != Some(end)
         {
             together.entry(end).or_default().push(device.id);
         }
-        let by_import = parts.len() > parts_as_is.len();
-        let parts: Vec<Vec<&RecordKey>> =
-            if by_import { parts.into_values().collect() } else { trial.parts_anew(device) };
-        if parts.len() > 1 {
-            split.add(|| trial.split(device.id, &parts, by_import));
+        let by_import = parts_of_import.len() > parts_as_is.len();
+        let mut parts: Vec<Vec<u64>> = if by_import {
+            parts_of_import.values().map(|part| trial.numbers(part)).collect()
+        } else {
+            // Some two of its records are together by the present Matchers, and are not by the changed ones.
+            let pairs = |record: &RecordKey| Some((*anew_as_is_places.get(record)?, *anew_places.get(record)?));
+            let both = parts_by(&anew_as_is_places).len();
+            let is_parted = parts(&device.bindings, pairs).len() > both;
+            if !is_parted {
+                continue;
+            }
+            parts_by(&anew_places).values().map(|part| trial.numbers(part)).collect()
+        };
+        parts.sort();
+        if !by_import {
+            parts.iter().skip(1).for_each(|part| appeared.add(|| named(part)));
         }
+        split.add(|| trial.split(device.id, &parts, by_import));
     }
     let mut merged = Listed::default();
     for (device, others) in together {
@@ -119,13 +139,12 @@ pub fn dry_run(
             MergedDevices { device, others, sentences }
         });
     }
-    let mut appeared = Listed::default();
     for fact in after.devices().filter(|fact| fact.device.id >= settled.state.next_device) {
-        let records = fact.device.bindings.iter().map(|binding| &binding.record);
+        let records: Vec<&RecordKey> = fact.device.bindings.iter().map(|binding| &binding.record).collect();
         let is_new_anyway =
-            |record| as_is_places.get(record).is_some_and(|device| *device >= settled.state.next_device);
-        if !records.clone().any(is_new_anyway) {
-            appeared.add(|| trial.numbers(records.collect()));
+            |record: &&RecordKey| as_is_places.get(record).is_some_and(|device| *device >= settled.state.next_device);
+        if !records.iter().any(is_new_anyway) {
+            appeared.add(|| named(&trial.numbers(&records)));
         }
     }
     DryRun {
@@ -136,6 +155,11 @@ pub fn dry_run(
         appeared,
         report: tried.report,
     }
+}
+
+/// No more than a sample names.
+fn named(numbers: &[u64]) -> Vec<u64> {
+    numbers.iter().copied().take(NAMED_MAX).collect()
 }
 
 /// Where records are.
@@ -156,10 +180,10 @@ impl<T> Listed<T> {
     }
 }
 
-/// The records of a device by where they are.
-fn parts<K: Ord>(device: &Device, place: impl Fn(&RecordKey) -> Option<K>) -> BTreeMap<K, Vec<&RecordKey>> {
+/// Records by where they are.
+fn parts<K: Ord>(bindings: &[Binding], place: impl Fn(&RecordKey) -> Option<K>) -> BTreeMap<K, Vec<&RecordKey>> {
     let mut parts: BTreeMap<K, Vec<&RecordKey>> = BTreeMap::new();
-    for binding in &device.bindings {
+    for binding in bindings {
         if let Some(place) = place(&binding.record) {
             parts.entry(place).or_default().push(&binding.record);
         }
@@ -167,19 +191,41 @@ fn parts<K: Ord>(device: &Device, place: impl Fn(&RecordKey) -> Option<K>) -> BT
     parts
 }
 
-/// All stored devices at some time.
-struct Fleet(BTreeMap<DeviceId, DeviceFact>);
+/// All stored devices at some time. Those that do not change from one time to another are held once.
+struct Fleet(BTreeMap<DeviceId, Arc<DeviceFact>>);
 
 impl Fleet {
+    fn of(devices: &[DeviceFact]) -> Fleet {
+        Fleet(devices.iter().map(|fact| (fact.device.id, Arc::new(fact.clone()))).collect())
+    }
+
     fn after(&self, changes: Vec<DeviceFact>) -> Fleet {
         let mut devices = self.0.clone();
-        devices.extend(changes.into_iter().map(|fact| (fact.device.id, fact)));
+        devices.extend(changes.into_iter().map(|fact| (fact.device.id, Arc::new(fact))));
         Fleet(devices)
+    }
+
+    /// What becomes of the records in an empty store, when they are imported until nothing changes.
+    fn anew(rules: &ImportRules, records: &[(RecordKey, StagedRecord)], now: Timestamp) -> Fleet {
+        let (mut fleet, mut state) = (Fleet(BTreeMap::new()), TenantState::default());
+        for _ in 0..ROUNDS_MAX {
+            let imported = import(rules, records, &fleet.facts(), &state, now);
+            state = imported.state;
+            if imported.devices.is_empty() {
+                break;
+            }
+            fleet = fleet.after(imported.devices);
+        }
+        fleet
+    }
+
+    fn facts(&self) -> Vec<DeviceFact> {
+        self.0.values().map(|fact| DeviceFact::clone(fact)).collect()
     }
 
     /// Those that are no aliases, ascending.
     fn devices(&self) -> impl Iterator<Item = &DeviceFact> {
-        self.0.values().filter(|fact| fact.device.merged_into.is_none())
+        self.0.values().map(|fact| &**fact).filter(|fact| fact.device.merged_into.is_none())
     }
 
     fn places(&self) -> Places<'_> {
@@ -197,54 +243,33 @@ impl Fleet {
     }
 }
 
-/// The records, and their sets by both lists of Matchers, matched without any device.
+/// The records, to explain what becomes of them.
 struct Trial<'a> {
     rules: &'a ImportRules,
     changed: &'a ImportRules,
-    records: Vec<Record>,
-    row_of: BTreeMap<&'a RecordKey, usize>,
-    set_as_is: Vec<u32>,
-    set: Vec<u32>,
+    records: BTreeMap<&'a RecordKey, Record>,
+    key_of: BTreeMap<u64, &'a RecordKey>,
 }
 
 impl<'a> Trial<'a> {
     fn new(rules: &'a ImportRules, changed: &'a ImportRules, records: &'a [(RecordKey, StagedRecord)]) -> Trial<'a> {
         let (ready, _) = ready(rules, records);
-        let rows = Records::new(&ready);
-        let row_of_number: BTreeMap<u64, usize> =
-            (0..Rows::count(&rows)).map(|row| (rows.record_id(row), row)).collect();
-        let row_of = records.iter().filter_map(|(key, staged)| Some((key, *row_of_number.get(&staged.number)?)));
-        let row_of = row_of.collect();
-        let sets = |rules: &ImportRules| {
-            let plan = Plan::new(&rules.matchers);
-            phase1(&plan, &rows, &Keys::new(&plan, &rows, &rules.placeholders), &rules.forbidden).set_of()
-        };
-        let (set_as_is, set) = (sets(rules), sets(changed));
-        let sorted = (0..Rows::count(&rows)).map(|row| rows.get(row as u32).clone()).collect();
-        Trial { rules, changed, records: sorted, row_of, set_as_is, set }
+        let key_of = records.iter().map(|(key, staged)| (staged.number, key)).collect();
+        Trial { rules, changed, records: records.iter().map(|(key, _)| key).zip(ready).collect(), key_of }
     }
 
-    /// The parts of a device by the changed Matchers alone, where those as they are make fewer of it; else none.
-    fn parts_anew<'d>(&self, device: &'d Device) -> Vec<Vec<&'d RecordKey>> {
-        let by = |set: &[u32]| parts(device, |record| self.row_of.get(record).map(|row| set[*row]));
-        let anew = by(&self.set);
-        if anew.len() > by(&self.set_as_is).len() { anew.into_values().collect() } else { Vec::new() }
+    fn split(&self, device: DeviceId, parts: &[Vec<u64>], by_import: bool) -> SplitDevice {
+        let first = |part: usize| parts.get(part).and_then(|part| self.key_of.get(part.first()?));
+        let sentences = first(0).zip(first(1)).and_then(|(one, other)| self.explain(Tie::Apart, one, other));
+        let parts = parts.iter().take(NAMED_MAX).map(|part| named(part)).collect();
+        SplitDevice { device, parts, by_import, sentences: sentences.unwrap_or_default() }
     }
 
-    fn split(&self, device: DeviceId, parts: &[Vec<&RecordKey>], by_import: bool) -> SplitDevice {
-        let sentences = self.explain(None, parts[0][0], parts[1][0]).unwrap_or_default();
-        let mut parts: Vec<Vec<u64>> = parts.iter().map(|part| self.numbers(part.clone())).collect();
-        parts.sort();
-        parts.truncate(NAMED_MAX);
-        SplitDevice { device, parts, by_import, sentences }
-    }
-
-    /// Numbers of records, ascending, no more than a sample names.
-    fn numbers(&self, records: Vec<&RecordKey>) -> Vec<u64> {
-        let number = |record: &RecordKey| self.row_of.get(record).map(|row| self.records[*row].record_id);
-        let mut numbers: Vec<u64> = records.into_iter().filter_map(number).collect();
+    /// Numbers of records, ascending.
+    fn numbers(&self, records: &[&RecordKey]) -> Vec<u64> {
+        let mut numbers: Vec<u64> =
+            records.iter().filter_map(|record| self.records.get(record)).map(|record| record.record_id).collect();
         numbers.sort_unstable();
-        numbers.truncate(NAMED_MAX);
         numbers
     }
 
@@ -258,25 +283,24 @@ impl<'a> Trial<'a> {
         for (one, other) in pairs.take(PAIRS_MAX) {
             let Some([first, second]) = self.normalised(one, other) else { continue };
             let joins = |matchers: &Matchers| {
-                let tried = explain_pair(matchers, None, &first.values, &second.values).tried;
+                let tried = explain_pair(matchers, Tie::Apart, &first.values, &second.values).tried;
                 tried.into_iter().find(|tried| tried.failed.is_none()).map(|tried| tried.order)
             };
             if let Some(order) = joins(&self.changed.matchers).filter(|_| joins(&self.rules.matchers).is_none()) {
-                return self.explain(Some(order), one, other).unwrap_or_default();
+                return self.explain(Tie::One([Some(order); 2]), one, other).unwrap_or_default();
             }
         }
         Vec::new()
     }
 
-    fn explain(&self, joined_by: Option<i64>, one: &RecordKey, other: &RecordKey) -> Option<Vec<String>> {
+    fn explain(&self, tie: Tie, one: &RecordKey, other: &RecordKey) -> Option<Vec<String>> {
         let [first, second] = self.normalised(one, other)?;
-        let explanation = explain_pair(&self.changed.matchers, joined_by, &first.values, &second.values);
+        let explanation = explain_pair(&self.changed.matchers, tie, &first.values, &second.values);
         Some(sentences::of_pair([first.record_id, second.record_id], &explanation))
     }
 
     fn normalised(&self, one: &RecordKey, other: &RecordKey) -> Option<[&Record; 2]> {
-        let of = |key: &RecordKey| self.row_of.get(key).map(|row| &self.records[*row]);
-        Some([of(one)?, of(other)?])
+        Some([self.records.get(one)?, self.records.get(other)?])
     }
 }
 
@@ -359,11 +383,25 @@ mod tests {
     #[test]
     fn a_matcher_less_leaves_devices_together_and_tells_their_parts() {
         let run = tried(&rules(&[BY_NAME]), &FLEET, &[]);
-        assert_eq!((run.devices, run.merged.count, run.split.count, run.appeared.count), (2, 0, 1, 0));
+        assert_eq!((run.devices, run.merged.count, run.split.count, run.appeared.count), (2, 0, 1, 1));
+        assert_eq!(run.appeared.samples, [[2]]);
         let sample = &run.split.samples[0];
         assert_eq!((sample.device, &sample.parts[..], sample.by_import), (DeviceId(1), &[vec![1], vec![2]][..], false));
         assert_eq!(sample.sentences[0], "Records 1 and 2 are not one device: no Matcher joined them.");
         assert!(sample.sentences.iter().any(|line| line.contains("MachineID has to be the same")), "{sample:?}");
+    }
+
+    #[test]
+    fn what_phase_2_joins_is_together_and_what_nothing_joins_is_not() {
+        // 25 joins A and B, 170 joins B and C: one device by both, and A with nobody without 25.
+        let texts = ["MachineID=a | ComputerName=x", "ILMTAgentID=i | ComputerName=x", "ILMTAgentID=i"];
+        let run = tried(&rules(&[BY_NAME]), &texts, &[]);
+        assert_eq!(run.split.samples[0].parts, [vec![1], vec![2, 3]]);
+        assert_eq!((run.split.count, run.appeared.count), (1, 1));
+        // A Matcher more takes A and B out of the pool, and phase 2 brings C to them all the same.
+        let texts = ["ILMTAgentID=i | ComputerName=x", "ILMTAgentID=i | ComputerName=x", "ILMTAgentID=i"];
+        let run = tried(&rules(&[]), &texts, &[BY_NAME]);
+        assert_eq!((run.merged.count, run.split.count, run.appeared.count), (0, 0, 0));
     }
 
     #[test]

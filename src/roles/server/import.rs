@@ -128,7 +128,7 @@ pub fn import(
     let of_fleet = Stored { devices: &fleet, keys: &Keys::new(&plan, &fleet, &rules.placeholders) };
     let mut outcome = phase2(&plan, &rows, &keys, &sets, of_fleet, &rules.forbidden);
     let mut report = ImportReport::new(&rules.matchers, &sets, Some(&outcome), &placeholders);
-    let cloned = || records.iter().filter(|(_, staged)| staged.identities.is_cloned());
+    let cloned = || records.iter().filter(|(_, staged)| staged.identities.is_cloned(staged.effective()));
     report.clones = cloned().count() as u64;
     report.clone_samples = cloned().map(|(_, staged)| staged.number).take(SAMPLES_MAX).collect();
     let next_device = outcome.number_new_devices(state.next_device);

@@ -136,6 +136,11 @@ impl Fixture {
         Fixture::of(config, folder).await
     }
 
+    /// Where its data and files stand.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// An address of the operator listener.
     pub fn operator(&self, path: &str) -> String {
         format!("http://{}{path}", self.server.operator)

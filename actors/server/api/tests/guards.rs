@@ -93,7 +93,7 @@ async fn machines_that_report_by_turns_under_one_name_are_told_and_not_merged_ag
     let homes = [fixture.get("/api/v1/devices/1").await, fixture.get("/api/v1/devices/2").await];
     let records: Vec<&Value> = homes.iter().flat_map(|home| home["records"].as_array().unwrap()).collect();
     let [record] = &records[..] else { panic!("{records:?}") };
-    assert_eq!((&record["clone"]["machines"], &record["clone"]["returns"]), (&json!(2), &json!(6)));
+    assert_eq!((&record["clone"]["machines"], &record["clone"]["changes"]), (&json!(2), &json!(7)));
     // A machine that says one thing is no clone.
     settle(&fixture, 3, 1, &[("MachineID", "M3")]).await;
     let device = fixture.until("/api/v1/devices/3", |device| device["records"][0].is_object()).await;
@@ -162,4 +162,49 @@ async fn records_of_two_devices_are_told_why_they_are_not_one() {
     assert_eq!(fixture.get("/api/v1/devices/1/explain?with=1").await, fixture.get("/api/v1/devices/1/explain").await);
     assert_eq!(fixture.refused("/api/v1/devices/1/explain?with=9").await.0, 404);
     assert_eq!(fixture.refused("/api/v1/devices/1/explain?with=x").await.0, 400);
+}
+
+#[actix::test]
+async fn a_server_that_starts_with_other_matchers_imports_all_records_by_them() {
+    let file = |folder: &std::path::Path, text: &str| std::fs::write(folder.join("custom.xml"), text).unwrap();
+    let fixture = Fixture::start(|folder| {
+        file(folder, "<Matchers/>");
+        format!("matchers_file = \"{}\"", folder.join("custom.xml").display())
+    })
+    .await;
+    for agent in 1..=2 {
+        settle(&fixture, agent, 1, &[("Model", "R-220")]).await;
+    }
+    fixture.reconciled().await;
+    assert_eq!(total(&fixture).await, 2);
+    file(fixture.folder(), BY_MODEL);
+    // Nothing is staged, and no report comes.
+    let fixture = fixture.restarted().await;
+    let joined = fixture.until("/api/v1/devices", |list| list["total"] == 1).await;
+    assert_eq!(joined["items"][0]["records"], 2);
+    // Nor is what the Matcher joined told as nobody's work when it is gone.
+    file(fixture.folder(), "<Matchers/>");
+    let fixture = fixture.restarted().await;
+    let imports = |list: &Value| list["total"] == 4;
+    fixture.until("/api/v1/imports", imports).await;
+    let pair = &fixture.get("/api/v1/devices/1/explain").await["items"][0];
+    let said = pair["sentences"][0].as_str().unwrap();
+    assert!(
+        said.contains("are one device since an earlier import by a Matcher of Order 5, which is there no more"),
+        "{said}"
+    );
+}
+
+#[actix::test]
+async fn records_that_were_taken_apart_are_told_as_such() {
+    let fixture = Fixture::plain().await;
+    for agent in 1..=2 {
+        settle(&fixture, agent, 1, &[IMAGE]).await;
+    }
+    fixture.reconciled().await;
+    assert_eq!(fixture.post("/api/v1/devices/1/unmerge", r#"{"records":["2"]}"#).await.0, 200);
+    let across = fixture.get("/api/v1/devices/1/explain?with=2").await;
+    let sentences = across["items"][0]["sentences"].to_string();
+    assert!(sentences.contains("are not one device: an operator took them apart"), "{sentences}");
+    assert!(sentences.contains("its tests hold for these two, but an operator took them apart"), "{sentences}");
 }

@@ -202,6 +202,7 @@ async fn a_device_shows_who_gave_each_value_what_joined_its_records_and_how_they
                     "second": "m1"
                   }
                 ],
+                "direct": true,
                 "name": "physical: machine ID",
                 "order": 30
               },

@@ -1,6 +1,7 @@
 //! What the commands of the program share: how they fail, end, and say that they are ready.
 
 use std::future::Future;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,6 +38,21 @@ pub fn read_config(file: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(file).map_err(|error| Failure {
         text: format!("cannot read the configuration `{}`: {error}", file.display()),
         exit: 2,
+    })
+}
+
+/// The text of a file that a command names, of so many bytes at most.
+pub fn read_text(file: &Path, bytes_max: u64) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    let wrong = |why: String| std::io::Error::new(std::io::ErrorKind::InvalidData, why);
+    if bytes.len() as u64 > bytes_max {
+        return Err(wrong(format!("it has more than {bytes_max} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        wrong(format!("line {line} is no UTF-8"))
     })
 }
 

@@ -99,6 +99,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_operators_documents_list_all_of_them() {
+        let document = include_str!("../docs/operations/simulating.md");
+        for (id, text) in ALL {
+            assert!(document.contains(&format!("| {id} | {text} |")), "{id}");
+        }
+    }
+
+    #[test]
     fn what_was_not_checked_says_so_and_what_is_broken_names_the_first() {
         let mut found = Invariants::default();
         found.held("I1", 5);

@@ -309,7 +309,10 @@ fn a_running_server_tells_what_changed_matchers_would_do() {
     let custom = file(folder.path(), "custom.xml", &[BY_MODEL]);
     let line = ["match", "--dry-run", "--custom", &custom, "--server", &operator];
     let told = out(&run(&line));
-    assert!(told.starts_with("2 records are 2 devices now; nothing was written\n1 devices would be one"), "{told}");
+    assert!(
+        told.starts_with("2 records and 2 devices are stored; nothing was written\n1 devices would take in others"),
+        "{told}"
+    );
     assert!(told.contains("Matcher 5 (model) found ModelNo `R-220` in both"), "{told}");
     let whole: Value = serde_json::from_str(&out(&run(&[&line[..], &["--json"]].concat()))).unwrap();
     assert_eq!((&whole["merged"]["count"], &whole["split"]["count"]), (&json!(1), &json!(0)));
@@ -328,4 +331,34 @@ fn a_running_server_tells_what_changed_matchers_would_do() {
         assert!(refused.status.code() == Some(code) && error.contains(part), "{line:?}: {error}");
     }
     server.kill();
+}
+
+#[test]
+fn links_stay_links_files_keep_their_modes_and_nothing_is_written_over_an_input() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let csv = records(folder.path());
+    let real = file(folder.path(), "real.csv", &["before"]);
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o664)).unwrap();
+    let link = folder.path().join("link.csv");
+    symlink(&real, &link).unwrap();
+    out(&run(&["match", "--records", &csv, "--out", link.to_str().unwrap()]));
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(fs::read_to_string(&real).unwrap().starts_with("record_id,group,matcher\n"));
+    assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o664);
+    // What stands for an open file is written to and not replaced.
+    let merged = out(&run(&["match", "--records", &csv, "--out", &real, "--merge-out", "/dev/stdout"]));
+    assert!(merged.starts_with("group,inventory_date,"), "{merged}");
+    assert!(fs::symlink_metadata("/dev/stdout").unwrap().is_symlink());
+    let before = fs::read(&csv).unwrap();
+    for line in [
+        vec!["match", "--records", &csv, "--out", &csv],
+        vec!["match", "--records", &csv, "--out", &real, "--merge-out", &real],
+        vec!["match", "--records", &csv, "--out", &real, "--report", link.to_str().unwrap()],
+    ] {
+        let refused = run(&line);
+        let error = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(2) && error.contains("name another file"), "{line:?}: {error}");
+    }
+    assert_eq!(fs::read(&csv).unwrap(), before);
 }

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use muster::formats::matcher_xml::FILE_BYTES_MAX;
 use muster::matching::explain_record::normalised;
 use muster::matching::file_rows::{BINDINGS, DEVICES, RECORDS};
+use muster::matching::matchers::FileRole;
 use muster::matching::{
     Forbidden, How, ImportReport, KeyedTable, Keys, MatchedSets, Matchers, Outcome, PlaceholderCounts, Placeholders,
     Plan, RawRows, Rows, Stored, Table, TableDevices, Tie, explain_pair, explain_record, phase1, phase2, sentences,
@@ -15,7 +17,8 @@ use serde_json::json;
 use super::reading::read_table;
 use super::report;
 use super::writing::{write_merged, write_outcome, write_report, write_sets};
-use crate::command::{Failure, print_line};
+use crate::command::{Failure, print_line, read_text};
+use crate::errors::Chain;
 use crate::operator::{ServerUrl, dry_run};
 
 /// Options of `muster match`.
@@ -98,6 +101,7 @@ pub fn run(args: &MatchArgs) -> Result<(), Failure> {
 }
 
 fn match_files(args: &MatchArgs, path: &Path) -> Result<(), Failure> {
+    check_outputs(args, path)?;
     let mut clock = Laps::default();
     let matchers = matchers(args)?;
     let plan = Plan::new(&matchers);
@@ -158,9 +162,31 @@ fn match_files(args: &MatchArgs, path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// No file is written over another one that this run reads or writes.
+fn check_outputs(args: &MatchArgs, records: &Path) -> Result<(), Failure> {
+    let inputs = [Some(records), args.devices.as_deref(), args.bindings.as_deref()];
+    let inputs = inputs.into_iter().flatten().map(|path| ("an input", path));
+    let outputs = [("--out", &args.out), ("--merge-out", &args.merge_out), ("--report", &args.report)];
+    let outputs = outputs.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)));
+    let mut seen: Vec<(&str, PathBuf)> = Vec::new();
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    seen.extend(inputs.map(|(what, path)| (what, whole(path))));
+    for (option, path) in outputs {
+        let own = whole(path);
+        // Whoever writes to a device twice wants that.
+        let is_file = std::fs::metadata(&own).map_or(true, |known| known.is_file());
+        if let Some((what, _)) = seen.iter().find(|(_, known)| is_file && *known == own) {
+            let text = format!("{option} `{}` is {what} as well: name another file", path.display());
+            return Err(Failure { text, exit: 2 });
+        }
+        seen.push((option, own));
+    }
+    Ok(())
+}
+
 fn matchers(args: &MatchArgs) -> Result<Matchers, Failure> {
     let text = |path: &PathBuf| {
-        std::fs::read_to_string(path).map_err(|error| Failure {
+        read_text(path, FILE_BYTES_MAX as u64).map_err(|error| Failure {
             text: format!("cannot read the Matchers `{}`: {error}", path.display()),
             exit: 2,
         })
@@ -168,7 +194,14 @@ fn matchers(args: &MatchArgs) -> Result<Matchers, Failure> {
     let standard = args.matchers.as_ref().map(text).transpose()?;
     let custom = args.custom.as_ref().map(text).transpose()?;
     let standard = standard.as_deref().unwrap_or_else(|| standard_matchers());
-    Matchers::load(standard, custom.as_deref()).map_err(|error| Failure::usage(&error))
+    Matchers::load(standard, custom.as_deref()).map_err(|error| {
+        let path = match error.role() {
+            FileRole::Standard => &args.matchers,
+            FileRole::Custom => &args.custom,
+        };
+        let file = path.as_deref().map_or("built in".into(), |path| path.display().to_string());
+        Failure { text: format!("`{file}`: {}", Chain(&error)), exit: 2 }
+    })
 }
 
 fn write(args: &MatchArgs, rows: &dyn Rows, sets: &MatchedSets, outcome: Option<&Outcome>) -> Result<(), Failure> {

@@ -57,17 +57,24 @@ fn write(path: Option<&Path>, names: Vec<&'static str>, fill: Fill<'_>) -> Resul
     write_file(path, write_to)
 }
 
-/// Writes a file through one beside it.
+/// Writes a file through one beside it, which gets the mode of the one it replaces. A link stays one, and leads to what is
+/// written.
 fn write_file(path: &Path, write_to: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), WriteError> {
     let failed = |source| WriteError { path: path.to_owned(), source };
-    // Devices and pipes have no name to take.
-    if std::fs::metadata(path).is_ok_and(|known| !known.is_file()) {
+    let known = std::fs::metadata(path).ok();
+    // Devices and pipes have no name to take, and what stands for an open file is not to be replaced.
+    let is_special = path.starts_with("/dev") || path.starts_with("/proc");
+    if is_special || known.as_ref().is_some_and(|known| !known.is_file()) {
         return OpenOptions::new().write(true).open(path).and_then(|mut file| write_to(&mut file)).map_err(failed);
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let target = if known.is_some() { path.canonicalize().map_err(failed)? } else { path.to_owned() };
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut temporary = NamedTempFile::new_in(folder).map_err(failed)?;
     write_to(&mut temporary).map_err(failed)?;
-    temporary.persist(path).map(drop).map_err(|error| failed(error.error))
+    if let Some(known) = known {
+        temporary.as_file().set_permissions(known.permissions()).map_err(failed)?;
+    }
+    temporary.persist(&target).map(drop).map_err(|error| failed(error.error))
 }
 
 /// Writes the report of the import, as JSON.

@@ -3,15 +3,16 @@
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
+use muster::formats::matcher_xml::FILE_BYTES_MAX;
 use serde_json::Value;
 
 use super::client::{Client, ServerUrl};
 use super::output::{Ended, json, text};
-use crate::command::{Failure, in_system};
+use crate::command::{Failure, in_system, read_text};
 
 /// Asks the server and prints what it says.
 pub fn run(custom: &Path, server: &ServerUrl, as_json: bool) -> Result<(), Failure> {
-    let matchers = std::fs::read(custom).map_err(|error| Failure {
+    let matchers = read_text(custom, FILE_BYTES_MAX as u64).map_err(|error| Failure {
         text: format!("cannot read the Matchers `{}` (--custom): {error}", custom.display()),
         exit: 2,
     })?;
@@ -29,11 +30,15 @@ pub fn run(custom: &Path, server: &ServerUrl, as_json: bool) -> Result<(), Failu
 }
 
 fn show(out: &mut impl Write, run: &Value) -> Result<(), Ended> {
-    writeln!(out, "{} records are {} devices now; nothing was written", run["records"], run["devices"])?;
-    head(out, &run["merged"], "would be one with others", |out, sample| {
+    writeln!(out, "{} records and {} devices are stored; nothing was written", run["records"], run["devices"])?;
+    head(out, &run["merged"], "would take in others", |out, sample| {
         writeln!(out, "  device {} takes in {}", text(&sample["device"]), list(&sample["others"]))?;
         // The first sentence says why; the others tell of the Matchers before.
         reasons(out, sample, 1)
+    })?;
+    head(out, &run["emptied"], "would stay without records", |out, sample| {
+        let (device, into) = (text(&sample["device"]), text(&sample["into"]));
+        Ok(writeln!(out, "  device {device}, whose records would be device {into}'s")?)
     })?;
     head(out, &run["split"], "would not be made any more as they are", |out, sample| {
         let parts: Vec<String> = sample["parts"].as_array().into_iter().flatten().map(list).collect();

@@ -209,10 +209,10 @@ pub enum MatcherXmlError {
     #[error("the file has {0} bytes; at most {FILE_BYTES_MAX} are read")]
     TooLarge(usize),
     /// Not XML, or beyond a limit of nesting or attributes.
-    #[error("the XML is wrong near byte {at}: {what}")]
+    #[error("the XML is wrong in line {line}: {what}")]
     Xml {
-        /// Bytes from the start of the file.
-        at: u64,
+        /// Counted from 1.
+        line: u64,
         /// What the reader met.
         what: String,
     },
@@ -223,10 +223,12 @@ pub enum MatcherXmlError {
     #[error("the root element is `{0}`; it must be `Matchers`")]
     Root(String),
     /// A known element where it would be overlooked.
-    #[error("near byte {at}: `{element}` does not belong here; see the form of the standard file")]
+    #[error(
+        "in line {line}: `{element}` does not belong here, or is not written so; see the form of the standard file"
+    )]
     Misplaced {
-        /// Bytes from the start of the file.
-        at: u64,
+        /// Counted from 1.
+        line: u64,
         /// Its name.
         element: String,
     },
@@ -248,7 +250,23 @@ pub fn read_matchers(text: &str) -> Result<Vec<MatcherElement>, MatcherXmlError>
     if text.len() > FILE_BYTES_MAX {
         return Err(MatcherXmlError::TooLarge(text.len()));
     }
-    let mut reader = Reader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // Places are bytes until here.
+    read(text).map_err(|error| {
+        let line = |at: u64| {
+            let before = text.as_bytes().get(..at as usize).unwrap_or(text.as_bytes());
+            memchr::memchr_iter(b'\n', before).count() as u64 + 1
+        };
+        match error {
+            MatcherXmlError::Xml { line: at, what } => MatcherXmlError::Xml { line: line(at), what },
+            MatcherXmlError::Misplaced { line: at, element } => MatcherXmlError::Misplaced { line: line(at), element },
+            other => other,
+        }
+    })
+}
+
+fn read(text: &str) -> Result<Vec<MatcherElement>, MatcherXmlError> {
+    let mut reader = Reader::from_str(text);
     reader.config_mut().expand_empty_elements = true;
     let mut file = FileReader::default();
     loop {
@@ -272,6 +290,9 @@ pub fn read_matchers(text: &str) -> Result<Vec<MatcherElement>, MatcherXmlError>
         }
     }
 }
+
+/// Every element that says something.
+const ELEMENTS: [&str; 6] = ["Matchers", "Matcher", "Conditions", "Rules", "Condition", "Rule"];
 
 /// The element we are in.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -310,8 +331,9 @@ impl FileReader {
             (Some(Inside::Matcher), "Rules") => self.open_list(Place::Rule, "Rules")?,
             (Some(Inside::List(Place::Condition)), "Condition") => self.open_test(at, Place::Condition, element)?,
             (Some(Inside::List(Place::Rule)), "Rule") => self.open_test(at, Place::Rule, element)?,
-            (Some(_), "Matchers" | "Matcher" | "Conditions" | "Rules" | "Condition" | "Rule") => {
-                return Err(MatcherXmlError::Misplaced { at, element: name.to_owned() });
+            // Nor is one left out in silence because it is written in other letters.
+            (Some(_), _) if ELEMENTS.iter().any(|known| known.eq_ignore_ascii_case(name)) => {
+                return Err(MatcherXmlError::Misplaced { line: at, element: shorten(name) });
             }
             (Some(_), _) => Inside::Skipped,
         };
@@ -409,7 +431,7 @@ fn attributes<const N: usize>(
 }
 
 fn wrong(at: u64, what: impl fmt::Display) -> MatcherXmlError {
-    MatcherXmlError::Xml { at, what: what.to_string() }
+    MatcherXmlError::Xml { line: at, what: what.to_string() }
 }
 
 #[cfg(test)]

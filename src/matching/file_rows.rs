@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::normalise::Slots;
 use super::table::{Block, RowHead};
 use crate::formats::csv_lines::{CsvFault, LINE_BYTES_MAX, cells, next_record};
-use crate::formats::json_lines;
+use crate::formats::json_lines::{self, Unsuitable};
 use crate::id::shorten;
 use crate::model::computer::Property;
 
@@ -47,6 +47,18 @@ pub enum LineFault {
     /// A column twice.
     #[error("the column `{0}` is twice in the header; leave one")]
     ColumnTwice(String),
+    /// A header with a line end of old systems within it.
+    #[error("the header has a CR that no LF follows; write lines that end with LF or CR LF")]
+    CarriageReturn,
+    /// A field twice in an object.
+    #[error("`{0}` is twice in the object; leave one")]
+    FieldTwice(String),
+    /// A field that is a list or an object.
+    #[error("`{0}` is a list or an object; write a text, a number, true, false or null")]
+    FieldNested(String),
+    /// A number whose digits are lost in reading.
+    #[error("`{0}` is a number with a fraction, an exponent or more than 64 bits; write it as a text, in quotes")]
+    FieldInexact(String),
     /// A field of an object that has to be there.
     #[error("`{0}` is missing; every record needs it")]
     FieldMissing(&'static str),
@@ -128,6 +140,9 @@ pub struct Columns {
 impl Columns {
     /// Reads a header.
     pub fn new(header: &str, form: &FileForm) -> Result<Columns, LineFault> {
+        if header.contains('\r') {
+            return Err(LineFault::CarriageReturn);
+        }
         let mut list = Vec::new();
         let mut names: Vec<String> = Vec::new();
         cells(header, |_, name| names.push(name.trim().to_owned()))?;
@@ -248,7 +263,7 @@ pub fn json_block(text: &str, form: &FileForm) -> Result<(Block, u32), Fault> {
         if record.trim().is_empty() {
             continue;
         }
-        let (mut values, mut nth) = (Vec::new(), 0);
+        let (mut values, mut nth, mut seen, mut wrong) = (Vec::new(), 0, Vec::new(), None);
         let at_line = |fault: LineFault| (lines, fault);
         if record.len() > LINE_BYTES_MAX {
             return Err(at_line(CsvFault::TooLong.into()));
@@ -256,9 +271,25 @@ pub fn json_block(text: &str, form: &FileForm) -> Result<(Block, u32), Fault> {
         json_lines::fields(record, |name, value| {
             let column = known.column(nth, name, form);
             nth += 1;
-            values.extend(value.map(|value| (column, value)));
+            // Fields that nobody knows may hold anything.
+            if column == Column::Ignored || wrong.is_some() {
+                return;
+            }
+            if seen.contains(&column) {
+                wrong = Some(LineFault::FieldTwice(shorten(name)));
+                return;
+            }
+            seen.push(column);
+            match value {
+                Ok(value) => values.extend(value.map(|value| (column, value))),
+                Err(Unsuitable::Nested) => wrong = Some(LineFault::FieldNested(shorten(name))),
+                Err(Unsuitable::Inexact) => wrong = Some(LineFault::FieldInexact(shorten(name))),
+            }
         })
         .map_err(|fault| at_line(fault.into()))?;
+        if let Some(fault) = wrong {
+            return Err(at_line(fault));
+        }
         let mut fields = Fields::default();
         values.iter().for_each(|(column, text)| fields.see(*column, text));
         fields.push(&mut block, form, lines).map_err(at_line)?;

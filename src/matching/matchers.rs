@@ -53,6 +53,15 @@ pub enum MatcherError {
     },
 }
 
+impl MatcherError {
+    /// Which file is wrong.
+    pub fn role(&self) -> FileRole {
+        match self {
+            MatcherError::Form { role, .. } | MatcherError::Matcher { role, .. } => *role,
+        }
+    }
+}
+
 /// Matchers in the order in which they run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Matchers(Vec<Matcher>);

@@ -3,7 +3,7 @@
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use muster::matching::{Matchers, standard_matchers};
-use muster::roles::server::{DryRun, Listed, MergedDevices, SplitDevice, dry_run};
+use muster::roles::server::{DryRun, EmptiedDevice, Listed, MergedDevices, SplitDevice, dry_run};
 use serde_json::{Value, json};
 
 use super::Api;
@@ -46,6 +46,7 @@ fn shown(run: &DryRun) -> Value {
         "records": run.records,
         "devices": run.devices,
         "merged": listed(&run.merged, merged),
+        "emptied": listed(&run.emptied, emptied),
         "split": listed(&run.split, split),
         "appeared": listed(&run.appeared, |records| json!({ "records": numbers(records) })),
         "report": report::json(&run.report),
@@ -62,6 +63,10 @@ fn merged(sample: &MergedDevices) -> Value {
         "others": sample.others.iter().map(ToString::to_string).collect::<Vec<String>>(),
         "sentences": sample.sentences,
     })
+}
+
+fn emptied(sample: &EmptiedDevice) -> Value {
+    json!({ "device": sample.device.to_string(), "into": sample.into.to_string() })
 }
 
 fn split(sample: &SplitDevice) -> Value {

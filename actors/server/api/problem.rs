@@ -45,7 +45,7 @@ impl Problem {
         Problem::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method",
-            format!("{method} is not allowed here: use GET, or PUT for a setting"),
+            format!("{method} is not allowed here: use GET, or what /api/openapi.json names for this address"),
         )
     }
 

@@ -54,7 +54,16 @@ pub(super) async fn put(
 pub(super) fn check_address(request: &HttpRequest) -> Result<(), Problem> {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let why = "what changes something is asked for under the listener's address, not under a name";
-    if host.is_some_and(is_address) { Ok(()) } else { Err(Problem::forbidden(why)) }
+    let Some(host) = host.filter(|host| is_address(host)) else { return Err(Problem::forbidden(why)) };
+    // Nor may a page from elsewhere have a browser send what needs no leave of the listener.
+    let text = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
+    let is_own_page = text("origin").is_none_or(|origin| {
+        let authority = origin.strip_prefix("http://").or(origin.strip_prefix("https://"));
+        authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+    });
+    let is_own_site = text("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
+    let foreign = "what changes something is not asked for by a page from elsewhere";
+    if is_own_page && is_own_site { Ok(()) } else { Err(Problem::forbidden(foreign)) }
 }
 
 /// Whether a `Host` is an address or this host itself.

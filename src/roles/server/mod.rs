@@ -24,7 +24,7 @@ pub use self::core::{BATCH_MAX, ServerCore};
 pub use client_settings::ClientSettings;
 pub use device::{details, unite};
 pub use discovery::{ShownAddress, ShownDiscovery, ShownService, discovery};
-pub use dry_run::{DryRun, Listed, MergedDevices, SplitDevice, dry_run};
+pub use dry_run::{DryRun, EmptiedDevice, Listed, MergedDevices, SplitDevice, dry_run};
 pub use import::{HeldDevices, ImportEnded, ImportRules, Imported, REPORTS_KEPT, import};
 pub use keep::{KEPT_MS, Keep, keep};
 pub use policy::{PolicySettings, SettingError, SettingName};

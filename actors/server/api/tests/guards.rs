@@ -208,3 +208,29 @@ async fn records_that_were_taken_apart_are_told_as_such() {
     assert!(sentences.contains("are not one device: an operator took them apart"), "{sentences}");
     assert!(sentences.contains("its tests hold for these two, but an operator took them apart"), "{sentences}");
 }
+
+#[actix::test]
+async fn a_page_from_elsewhere_changes_nothing() {
+    let fixture = Fixture::plain().await;
+    let own = fixture.operator("");
+    let ask = async |headers: &[(&str, &str)]| {
+        let body = r#"{"value": "evil", "demoted": true}"#;
+        let mut request = reqwest::Client::new().post(fixture.operator("/api/v1/fillers")).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap().status().as_u16()
+    };
+    for headers in [
+        &[("origin", "http://evil.example")][..],
+        &[("origin", "null")],
+        &[("origin", "http://127.0.0.1:1")],
+        &[("sec-fetch-site", "cross-site")],
+        &[("sec-fetch-site", "same-site")],
+    ] {
+        assert_eq!(ask(headers).await, 403, "{headers:?}");
+    }
+    assert_eq!(fixture.get("/api/v1/fillers").await["total"], 0);
+    assert_eq!(ask(&[("origin", &own), ("sec-fetch-site", "same-origin")]).await, 200);
+    assert_eq!(fixture.get("/api/v1/fillers").await["total"], 1);
+}

@@ -61,7 +61,7 @@ pub(super) async fn fillers(FillersArgs { asking, command }: FillersArgs, out: &
         return print_json(out, &done);
     }
     let (value, is_change) = (text(&done["value"]), done["changed"] == true);
-    Ok(match (demoted, is_change) {
+    match (demoted, is_change) {
         (true, true) => writeln!(
             out,
             "`{value}` is a placeholder from the next import on, which takes all records anew. Devices that it has joined stay \
@@ -70,7 +70,8 @@ pub(super) async fn fillers(FillersArgs { asking, command }: FillersArgs, out: &
         (true, false) => writeln!(out, "`{value}` was a placeholder before")?,
         (false, true) => writeln!(out, "`{value}` names a machine again from the next import on")?,
         (false, false) => writeln!(out, "`{value}` is not demoted")?,
-    })
+    }
+    Ok(())
 }
 
 fn row(filler: &Value) -> Vec<String> {

@@ -11,7 +11,8 @@ use muster::formats::journal::{LogKind, RECORD_HEAD_BYTES, Tag};
 use muster::time::Timestamp;
 
 use super::disk::Disk;
-use super::log::{Compacted, Listed, Log, LogError, LogOptions, LogReader, Place, ReadError, Recovery, Write};
+use super::log::{Compacted, Listed, Log, LogError, LogOptions, Place, Recovery, Write};
+use super::reader::{LogReader, ReadError};
 
 /// One upsert or, without a value, one tombstone.
 pub type FactWrite = (Bytes, Option<Bytes>);

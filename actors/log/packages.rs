@@ -12,9 +12,8 @@ use muster::formats::journal::{LogKind, Tag};
 use muster::time::Timestamp;
 
 use super::disk::Disk;
-use super::log::{
-    Compacted, Listed, Log, LogError, LogOptions, LogReader, Place, ReadError, ReadRecord, Recovery, Write,
-};
+use super::log::{Compacted, Listed, Log, LogError, LogOptions, Place, Recovery, Write};
+use super::reader::{LogReader, ReadError, ReadRecord};
 
 /// Number of a held package in this process, ascending in the order of custody. Not stored: the key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -251,48 +251,33 @@ pub fn read_matchers(text: &str) -> Result<Vec<MatcherElement>, MatcherXmlError>
         return Err(MatcherXmlError::TooLarge(text.len()));
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    // Places are bytes until here.
-    read(text).map_err(|error| {
-        let line = |at: u64| {
-            let before = text.as_bytes().get(..at as usize).unwrap_or(text.as_bytes());
-            memchr::memchr_iter(b'\n', before).count() as u64 + 1
-        };
-        match error {
-            MatcherXmlError::Xml { line: at, what } => MatcherXmlError::Xml { line: line(at), what },
-            MatcherXmlError::Misplaced { line: at, element } => MatcherXmlError::Misplaced { line: line(at), element },
-            other => other,
-        }
-    })
-}
-
-fn read(text: &str) -> Result<Vec<MatcherElement>, MatcherXmlError> {
+    let (mut counted, mut line) = (0, 1);
+    let mut line_at = |at: u64| {
+        let piece = text.as_bytes().get(counted..at as usize).unwrap_or_default();
+        (counted, line) = (counted + piece.len(), line + memchr::memchr_iter(b'\n', piece).count() as u64);
+        line
+    };
     let mut reader = Reader::from_str(text);
     reader.config_mut().expand_empty_elements = true;
     let mut file = FileReader::default();
     loop {
-        let at = reader.buffer_position();
-        let event = reader.read_event().map_err(|error| wrong(reader.error_position(), error))?;
+        let at = line_at(reader.buffer_position());
+        let event = reader.read_event().map_err(|error| wrong(line_at(reader.error_position()), error))?;
         match event {
             Event::Start(element) => file.open(at, &element)?,
             Event::End(_) => file.close()?,
             Event::DocType(_) => return Err(MatcherXmlError::DocType),
-            Event::Text(text) if file.inside.is_empty() && !text.iter().all(u8::is_ascii_whitespace) => {
-                return Err(wrong(at, "text outside the root element"));
-            }
-            Event::CData(_) | Event::GeneralRef(_) if file.inside.is_empty() => {
+            Event::Text(text) if text.iter().all(u8::is_ascii_whitespace) => {}
+            Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) if file.inside.is_empty() => {
                 return Err(wrong(at, "text outside the root element"));
             }
             Event::Eof if !file.inside.is_empty() => return Err(wrong(at, "the file ends inside an element")),
             Event::Eof if !file.root_seen => return Err(MatcherXmlError::Root(String::new())),
             Event::Eof => return Ok(file.matchers),
-            Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) | Event::Empty(_) => {}
-            Event::Comment(_) | Event::PI(_) | Event::Decl(_) => {}
+            _ => {}
         }
     }
 }
-
-/// Every element that says something.
-const ELEMENTS: [&str; 6] = ["Matchers", "Matcher", "Conditions", "Rules", "Condition", "Rule"];
 
 /// The element we are in.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -321,6 +306,8 @@ impl FileReader {
         }
         let qualified = element.name();
         let name = str::from_utf8(qualified.as_ref()).map_err(|error| wrong(at, error))?;
+        let ours = "Matchers Matcher Conditions Rules Condition Rule";
+        let is_ours = ours.split(' ').any(|ours| ours.eq_ignore_ascii_case(name));
         let entered = match (self.inside.last(), name) {
             (None, _) if self.root_seen => return Err(wrong(at, "a second root element")),
             (None, "Matchers") => Inside::Matchers,
@@ -332,9 +319,7 @@ impl FileReader {
             (Some(Inside::List(Place::Condition)), "Condition") => self.open_test(at, Place::Condition, element)?,
             (Some(Inside::List(Place::Rule)), "Rule") => self.open_test(at, Place::Rule, element)?,
             // Nor is one left out in silence because it is written in other letters.
-            (Some(_), _) if ELEMENTS.iter().any(|known| known.eq_ignore_ascii_case(name)) => {
-                return Err(MatcherXmlError::Misplaced { line: at, element: shorten(name) });
-            }
+            (Some(_), _) if is_ours => return Err(MatcherXmlError::Misplaced { line: at, element: shorten(name) }),
             (Some(_), _) => Inside::Skipped,
         };
         self.root_seen = true;

@@ -78,8 +78,7 @@ pub struct Outcome {
     pub merges: Vec<Merge>,
     /// In order of Matchers, then of the smallest device.
     pub duplicates: Vec<DuplicateReport>,
-    /// One for each Matcher that met records and devices which contradict each other, in their order; `records` counts
-    /// the devices among them, too.
+    /// One for each Matcher that met records and devices which contradict each other, both counted, in their order.
     pub conflicts: Vec<Conflict>,
 }
 

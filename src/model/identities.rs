@@ -52,13 +52,13 @@ impl Identities {
     }
 
     /// Whether several machines report by turns, as of the record's date: one came back, or there were more changes than a
-    /// machine has in [`CLONE_MS`].
+    /// machine has in a month.
     pub fn is_cloned(&self, as_of: Timestamp) -> bool {
         let is_fresh = self.last_change.is_some_and(|last| as_of.ms_since(last) <= CLONE_MS);
         is_fresh && (self.returns > 0 || self.changes as usize > EARLIER_MAX)
     }
 
-    /// How many machines report under the one name at least; [`EARLIER_MAX`] and one are told apart.
+    /// How many machines report under the one name at least; nine are told apart.
     pub fn machines(&self) -> usize {
         self.earlier.len() + 1
     }

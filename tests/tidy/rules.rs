@@ -7,7 +7,7 @@ const LINES_MAX: usize = 400;
 
 /// Files that are longer, with the most lines each may have. The list only shrinks.
 const LONGER: [(&str, usize); 5] = [
-    ("actors/log/log.rs", 690),
+    ("actors/log/log.rs", 570),
     ("src/export/run.rs", 610),
     ("src/formats/journal.rs", 460),
     ("src/formats/matcher_xml.rs", 420),

@@ -393,8 +393,7 @@ fn attributes<const N: usize>(
     element: &BytesStart<'_>,
     wanted: [&str; N],
 ) -> Result<[Option<String>; N], MatcherXmlError> {
-    let mut found = [const { None }; N];
-    let mut names: Vec<&[u8]> = Vec::new();
+    let (mut found, mut names) = ([const { None }; N], Vec::new());
     for attribute in element.attributes().with_checks(false) {
         let attribute = attribute.map_err(|error| wrong(at, error))?;
         let name = attribute.key.into_inner();

@@ -37,6 +37,7 @@ async fn a_value_of_many_machines_is_listed_and_joins_nobody_once_it_is_demoted(
     // Bound records stay until they are taken apart; another machine of the series is one of its own.
     settle(&fixture, 5, 1, &[IMAGE]).await;
     fixture.until("/api/v1/devices", |list| list["total"] == 2).await;
+    fixture.reconciled().await;
     let import = &fixture.get("/api/v1/imports").await["items"][0];
     assert_eq!((&import["records"], &import["placeholders"]), (&json!(1), &json!({"MachineID": 1})));
     let out = fixture.post("/api/v1/devices/1/unmerge", r#"{"records":["2"]}"#).await;
@@ -109,6 +110,81 @@ async fn a_changed_file_of_matchers_is_tried_without_writing_anything() {
     for agent in 1..=3 {
         settle(&fixture, agent, 1, &[("Model", if agent < 3 { "R-220" } else { "R-440" })]).await;
     }
+    fixture.reconciled().await;
+    let before = (fixture.get("/api/v1/devices").await, fixture.get("/api/v1/imports").await);
+    let (status, run) = fixture.post("/api/v1/matching/dry-run", BY_MODEL).await;
+    assert_eq!((status, &run["records"], &run["devices"]), (200, &json!(3), &json!(3)), "{run}");
+    assert_eq!(
+        (&run["merged"]["count"], &run["split"]["count"], &run["appeared"]["count"]),
+        (&json!(1), &json!(0), &json!(0))
+    );
+    let sample = &run["merged"]["samples"][0];
+    assert_eq!((&sample["device"], &sample["others"]), (&json!("1"), &json!(["2"])));
+    assert!(sample["sentences"][0].as_str().unwrap().contains("Matcher 5 (model) found ModelNo `R-220`"), "{sample}");
+    assert_eq!((fixture.get("/api/v1/devices").await, fixture.get("/api/v1/imports").await), before);
+
+    for (body, part) in [
+        ("<Matchers>", "custom file"),
+        (
+            "<Matchers><Matcher Order='5'><Rules><Rule Property='Foo'/></Rules></Matcher></Matchers>",
+            "unknown property `Foo`",
+        ),
+    ] {
+        let (status, answer) = fixture.post("/api/v1/matching/dry-run", body).await;
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(status == 400 && message.contains(part), "{answer}");
+    }
+}
+
+#[actix::test]
+async fn records_of_two_devices_are_told_why_they_are_not_one() {
+    let fixture = Fixture::plain().await;
+    for (agent, machine) in [(1, "M1"), (2, "M1"), (3, "M3")] {
+        settle(&fixture, agent, 1, &[("MachineID", machine)]).await;
+    }
+    fixture.reconciled().await;
+    let across = fixture.get("/api/v1/devices/1/explain?with=2").await;
+    assert_eq!((&across["total"], &across["device"], &across["with"]), (&json!(2), &json!("1"), &json!("2")));
+    for item in across["items"].as_array().unwrap() {
+        assert_eq!(item["joined"], Value::Null);
+        let sentences: Vec<&str> =
+            item["sentences"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+        assert!(sentences[0].ends_with("are not one device: no Matcher joined them."), "{sentences:?}");
+        assert!(
+            sentences.iter().any(|line| line.contains("MachineID has to be the same, but is `M1`")),
+            "{sentences:?}"
+        );
+    }
+    let page = fixture.get("/api/v1/devices/1/explain?with=2&limit=1").await;
+    let next = fixture
+        .get(&format!("/api/v1/devices/1/explain?with=2&limit=1&after={}", page["next"].as_str().unwrap()))
+        .await;
+    assert_eq!((&next["items"][0], &next["next"]), (&across["items"][1], &Value::Null));
+    assert_eq!(fixture.get("/api/v1/devices/1/explain?with=1").await, fixture.get("/api/v1/devices/1/explain").await);
+    assert_eq!(fixture.refused("/api/v1/devices/1/explain?with=9").await.0, 404);
+    assert_eq!(fixture.refused("/api/v1/devices/1/explain?with=x").await.0, 400);
+}
+
+#[actix::test]
+async fn a_server_that_starts_with_other_matchers_imports_all_records_by_them() {
+    let file = |folder: &std::path::Path, text: &str| std::fs::write(folder.join("custom.xml"), text).unwrap();
+    let fixture = Fixture::start(|folder| {
+        file(folder, "<Matchers/>");
+        format!("matchers_file = \"{}\"", folder.join("custom.xml").display())
+    })
+    .await;
+    for agent in 1..=2 {
+        settle(&fixture, agent, 1, &[("Model", "R-220")]).await;
+    }
+    fixture.reconciled().await;
+    assert_eq!(total(&fixture).await, 2);
+    file(fixture.folder(), BY_MODEL);
+    // Nothing is staged, and no report comes.
+    let fixture = fixture.restarted().await;
+    let is_one = |list: &Value| list["total"] == 1 && list["items"][0]["records"] == 2;
+    fixture.until("/api/v1/devices", is_one).await;
+    // Nor is what the Matcher joined told as nobody's work when it is gone.
+    file(fixture.folder(), "<Matchers/>");
     fixture.reconciled().await;
     let before = (fixture.get("/api/v1/devices").await, fixture.get("/api/v1/imports").await);
     let (status, run) = fixture.post("/api/v1/matching/dry-run", BY_MODEL).await;

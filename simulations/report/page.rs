@@ -9,6 +9,8 @@ use super::{Run, capacity, parts};
 use crate::invariants::ALL;
 use crate::world::Stage;
 
+/// Title of the plot that has no days, so no shades for faults.
+const TIMES: &str = "Time to the server";
 /// Title of the heat map, which has a legend of its own.
 const HEAT: &str = "Requests to beacons, by the hour";
 
@@ -73,7 +75,7 @@ pub fn page(run: &Run, stage: &Stage) -> Result<String, Box<dyn Error>> {
         plots: vec![
             ("Held by beacons", plots::spool(stage)?),
             ("Arrivals at the server", plots::arrivals(stage)?),
-            ("Time to the server", plots::quantiles(stage)?),
+            (TIMES, plots::quantiles(stage)?),
             ("Retries", plots::amplification(stage)?),
             (HEAT, heat),
         ],

@@ -172,11 +172,7 @@ impl FactIndex {
         missing.into_iter().for_each(|place| each(place, Ok(None)));
         found.sort_unstable_by_key(|(at, _)| (at.segment, at.offset, at.index));
         for of_frame in found.chunk_by(|(a, _), (b, _)| a.position() == b.position()) {
-            let records = match of_frame {
-                [(at, _)] => self.reader.read(*at).map(|record| vec![record]),
-                _ => self.reader.read_frame(of_frame.iter().map(|(at, _)| *at)),
-            };
-            match records {
+            match self.reader.read_frame(of_frame.iter().map(|(at, _)| *at)) {
                 Ok(records) => {
                     for ((_, place), record) in of_frame.iter().zip(records) {
                         each(*place, Ok(Some(record.body)));

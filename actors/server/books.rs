@@ -141,15 +141,17 @@ impl Books {
 
 /// Cuts what is to be written into frames.
 fn frames(writes: impl Iterator<Item = FactWrite>, frame_bytes: usize) -> Vec<Vec<FactWrite>> {
-    let (mut frames, mut bytes) = (Vec::new(), usize::MAX);
-    for (key, value) in writes {
-        let own = key.len() + value.as_ref().map_or(0, Bytes::len);
+    let (mut frames, mut bytes) = (Vec::<Vec<FactWrite>>::new(), 0_usize);
+    for write in writes {
+        let own = write.0.len() + write.1.as_ref().map_or(0, Bytes::len);
         bytes = bytes.saturating_add(own);
-        if frames.is_empty() || bytes > frame_bytes {
-            frames.push(Vec::new());
-            bytes = own;
+        match frames.last_mut() {
+            Some(frame) if bytes <= frame_bytes => frame.push(write),
+            _ => {
+                bytes = own;
+                frames.push(vec![write]);
+            }
         }
-        frames.last_mut().into_iter().for_each(|frame: &mut Vec<FactWrite>| frame.push((key.clone(), value.clone())));
     }
     frames
 }

@@ -1,7 +1,7 @@
 //! Values that an operator says name no machine: from then on they are placeholders.
 
-use muster::matching::Placeholders;
 use muster::matching::fillers::FILLER_BYTES_MAX;
+use muster::matching::normalise::{Placeholders, folded};
 use muster::model::fact::FactKey;
 use muster::model::tenant::TenantState;
 use muster::time::Timestamp;
@@ -41,7 +41,8 @@ pub struct Demoted {
     pub state: TenantState,
 }
 
-/// Demotes a value, or restores one that was; `placeholders` are those of the configuration. When that changes something, the next import takes all records anew.
+/// Demotes a value, or restores one that was; `placeholders` are those of the configuration. When that changes something,
+/// the next import takes all records anew.
 pub async fn demote(
     books: &Books,
     placeholders: &Placeholders,
@@ -49,9 +50,7 @@ pub async fn demote(
     value: &str,
     is_demoted: bool,
 ) -> Result<Demoted, FillerError> {
-    // As values are trimmed and folded for comparison.
-    let trimmed = value.trim_matches(|c| matches!(c, '\0' | '\t'..='\r' | ' '));
-    let value = trimmed.to_ascii_lowercase();
+    let value = folded(value);
     if value.is_empty() {
         return Err(FillerError::Empty);
     }

@@ -127,7 +127,9 @@ async fn run(world: ImporterWorld) -> Result<TenantState, ImportError> {
     let changed = devices.len() as u64;
     let number = state.imports;
     // First the counters, so that no number of a device is ever given twice, whatever is cut short behind them.
-    commit_state(&books, &state, None).await?;
+    if changed > 0 {
+        commit_state(&books, &state, None).await?;
+    }
     let mut left = devices;
     while !left.is_empty() {
         let mut bytes = 0;

@@ -58,7 +58,7 @@ const DEFAULT: [&str; 21] = [
 impl Placeholders {
     /// The placeholders of a configured list; its texts are trimmed and folded as values are.
     pub fn new<S: AsRef<str>>(list: impl IntoIterator<Item = S>) -> Placeholders {
-        let texts: BTreeSet<String> = list.into_iter().map(|text| trim(text.as_ref()).to_ascii_lowercase()).collect();
+        let texts: BTreeSet<String> = list.into_iter().map(|text| folded(text.as_ref())).collect();
         let mut lengths = Box::new([0; 256]);
         for text in &texts {
             let (first, length) = first_and_length(text);
@@ -248,6 +248,11 @@ impl Record {
     pub fn key(&self) -> RecordKey {
         RecordKey { source: self.source.clone(), external_id: self.external_id.clone() }
     }
+}
+
+/// A value as it is compared: trimmed, A-Z as a-z.
+pub fn folded(text: &str) -> String {
+    trim(text).to_ascii_lowercase()
 }
 
 /// Without the bytes 00, 09-0D and 20 at both ends. Unicode's other white space is left alone.

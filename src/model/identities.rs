@@ -1,8 +1,8 @@
 //! What a record has said to be before: how a clone shows, when two machines report as one.
 //!
-//! A machine whose board was swapped or which was imaged anew says to be another one, once. Two machines that run from one copied disk
-//! report by turns under one id, so what the record says to be comes back to what it was, or changes more often than machines do.
-//! Only for records that change is something kept: nearly every one has none of this.
+//! A machine whose board was swapped or which was imaged anew says to be another one, once. Two machines that run from one
+//! copied disk report by turns under one id, so what the record says to be comes back to what it was, or changes more often
+//! than machines do. Only for records that change is something kept: nearly every one has none of this.
 
 use serde::{Deserialize, Serialize};
 

@@ -432,6 +432,24 @@ mod tests {
     }
 
     #[test]
+    fn a_device_whose_records_go_elsewhere_stays_empty_and_is_not_told_as_merged() {
+        // Phase 1 joins both by 300, and 30 finds the first one's device before 300 could find both.
+        let run = tried(&rules(&[]), &["MachineID=a | UUID=u", "UUID=u"], &["300: => UUID"]);
+        assert_eq!((run.merged.count, run.split.count, run.appeared.count), (0, 0, 0));
+        assert_eq!(run.emptied.samples, [EmptiedDevice { device: DeviceId(2), into: DeviceId(1) }]);
+    }
+
+    #[test]
+    fn a_device_that_the_next_import_parts_is_told_as_such() {
+        // 170 has made the first two one device, which shows the UUID of its first record; 5 finds the third one's device.
+        let texts = ["ILMTAgentID=i | UUID=x", "ILMTAgentID=i | UUID=u", "MachineID=m | UUID=u"];
+        let run = tried(&rules(&[]), &texts, &["5: => UUID"]);
+        assert_eq!((run.merged.count, run.emptied.count, run.appeared.count), (0, 0, 0), "{run:?}");
+        let [sample] = &run.split.samples[..] else { panic!("{run:?}") };
+        assert_eq!((sample.device, sample.by_import, &sample.parts), (DeviceId(1), true, &vec![vec![1], vec![2]]));
+    }
+
+    #[test]
     fn many_are_counted_and_some_are_told() {
         let texts: Vec<String> = (0..200).map(|n| format!("MachineID=m{n} | ComputerName=pc{}", n / 2)).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();

@@ -164,7 +164,9 @@ fn database_servers_are_shown_on_their_device_until_they_are_gone_and_oracle_has
         let packages = shown["packages"].as_array()?;
         let is_new = packages[0]["digest"] != first["packages"][0]["digest"];
         let are_in = packages.len() == 2 && packages.iter().all(|package| package["state"] == "imported");
-        (is_new && are_in).then_some(shown)
+        // The rows of the software follow the commit.
+        let has_rows = shown["software"].as_array()?.iter().any(|title| title["evidence"] == "cargo");
+        (is_new && are_in && has_rows).then_some(shown)
     });
     assert_eq!((&shown["os"], &shown["serial"]), (&first["os"], &first["serial"]));
     let software = |device: &Value| -> (Vec<Value>, Vec<Value>) {

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{JoinHandle, sleep};
+use std::time::{Duration, Instant, SystemTime};
 
 use muster::formats::host::process::read_times;
 use muster::rng::RngStream;
@@ -101,6 +103,7 @@ pub fn run(options: &UsageOptions) -> Result<UsageReport, UsageError> {
     // The first look at many new processes is dearer than all others.
     sleep(options.sample + options.sample / 2);
     let (processes, busy_before, began) = (count_processes(), busy(&agent)?, Instant::now());
+    let samples = Watch::over(data.join("usage.state"));
     let lives = perform(&draw(options.sample, &mut RngStream::new(options.seed, 2, 0)), &programs, &account)?;
     let (busy, wall) = (busy(&agent)?.saturating_sub(busy_before), began.elapsed());
     let ended = WallClock.now();
@@ -112,6 +115,7 @@ pub fn run(options: &UsageOptions) -> Result<UsageReport, UsageError> {
     let sessions = ended.plus_ms(sample_ms).ms_since(first).div_euclid(period_ms) + 1;
     let reported = first.plus_ms(sessions * period_ms + 2 * sample_ms);
     sleep(reported.since(WallClock.now()));
+    let longest = samples.longest().max(options.sample);
     drop(sleepers);
     let files = queued(&data)?;
     agent.stop()?;
@@ -134,11 +138,43 @@ pub fn run(options: &UsageOptions) -> Result<UsageReport, UsageError> {
             files: of(&in_files),
             device: of(&shown),
             is_short: is_short(number),
-            // Each of at most two runs by half a sample, and files have whole seconds.
-            tolerance: options.sample + Duration::from_secs(1),
+            // Each of at most two runs by half of what lay between two samples, and files have whole seconds.
+            tolerance: longest + Duration::from_secs(1),
         }
     });
     Ok(UsageReport { rows: rows.collect(), files: files.len(), processes, busy, wall })
+}
+
+/// Sees when samples are taken: an agent on a busy machine is late, and what it tells is as coarse as that.
+struct Watch {
+    is_over: Arc<AtomicBool>,
+    thread: JoinHandle<Duration>,
+}
+
+impl Watch {
+    /// Watches a file that is written anew after each sample.
+    fn over(state: PathBuf) -> Watch {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&is_over);
+        let thread = std::thread::spawn(move || {
+            let (mut longest, mut last): (Duration, Option<SystemTime>) = (Duration::ZERO, None);
+            while !ends.load(Ordering::Relaxed) {
+                if let Ok(written) = std::fs::metadata(&state).and_then(|state| state.modified()) {
+                    let before = last.replace(written).unwrap_or(written);
+                    longest = longest.max(written.duration_since(before).unwrap_or_default());
+                }
+                sleep(Duration::from_millis(200));
+            }
+            longest
+        });
+        Watch { is_over, thread }
+    }
+
+    /// The longest time between two samples since.
+    fn longest(self) -> Duration {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or_default()
+    }
 }
 
 /// From when until when each run of a program lasted.

@@ -32,6 +32,8 @@ pub mod identities;
 pub mod inventory;
 pub mod staged;
 
+pub mod task;
+
 pub mod draft;
 pub mod fact;
 pub mod tenant;

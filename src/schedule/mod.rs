@@ -10,6 +10,7 @@
 //!
 //! Source: `agent-beacon-batch` reference, sections 1.2, 2.4 and 7.
 
+pub mod batch;
 mod days;
 mod plan;
 mod recurrence;

@@ -13,6 +13,7 @@ use crate::id::{DeviceId, Guid, TenantId};
 use crate::model::business::BusinessKey;
 use crate::model::device::RecordKey;
 use crate::model::package::{Origin, PackageKey, Stream};
+use crate::model::task::TaskNumber;
 
 /// Most bytes of an encoded key; the parts have their own, smaller bounds.
 pub const FACT_KEY_BYTES_MAX: usize = 4 << 10;
@@ -58,6 +59,12 @@ pub enum FactKey {
     Filler(TenantId, Arc<str>),
     /// What an import did: `ImportEnded`. The last few are kept, each in the place of its number.
     Import(TenantId, u8),
+    /// A batch task as it was submitted: `TaskSubmission`.
+    Task(TaskNumber),
+    /// How far a batch task has come: `TaskRun`.
+    TaskRun(TaskNumber),
+    /// Whether tasks are sent for processing: `BatchState`.
+    Batch,
 }
 
 /// The kinds of [`FactKey`], for scans.
@@ -102,10 +109,16 @@ pub enum FactKind {
     Filler = 19,
     /// [`FactKey::Import`].
     Import = 20,
+    /// [`FactKey::Task`].
+    Task = 21,
+    /// [`FactKey::TaskRun`].
+    TaskRun = 22,
+    /// [`FactKey::Batch`].
+    Batch = 23,
 }
 
 impl FactKind {
-    const ALL: [FactKind; 19] = [
+    const ALL: [FactKind; 22] = [
         FactKind::Node,
         FactKind::Setting,
         FactKind::Ledger,
@@ -125,6 +138,9 @@ impl FactKind {
         FactKind::Apart,
         FactKind::Filler,
         FactKind::Import,
+        FactKind::Task,
+        FactKind::TaskRun,
+        FactKind::Batch,
     ];
 
     /// What every key of this kind begins with, of all tenants or of one.
@@ -158,6 +174,16 @@ impl<'a> Reader<'a> {
         self.text()?.parse().ok()
     }
 
+    /// The empty tenant.
+    fn of_node(&mut self) -> Option<()> {
+        self.text()?.is_empty().then_some(())
+    }
+
+    /// All that is left, as a number.
+    fn number(&mut self) -> Option<u64> {
+        std::mem::take(&mut self.0).try_into().ok().map(u64::from_be_bytes)
+    }
+
     fn record(&mut self) -> Option<RecordKey> {
         Some(RecordKey { source: self.text()?.into(), external_id: self.text()?.into() })
     }
@@ -186,6 +212,9 @@ impl FactKey {
             FactKey::Apart(..) => FactKind::Apart,
             FactKey::Filler(..) => FactKind::Filler,
             FactKey::Import(..) => FactKind::Import,
+            FactKey::Task(_) => FactKind::Task,
+            FactKey::TaskRun(_) => FactKind::TaskRun,
+            FactKey::Batch => FactKind::Batch,
         }
     }
 
@@ -200,7 +229,11 @@ impl FactKey {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![self.kind() as u8];
         match self {
-            FactKey::Node => put(&mut out, ""),
+            FactKey::Node | FactKey::Batch => put(&mut out, ""),
+            FactKey::Task(number) | FactKey::TaskRun(number) => {
+                put(&mut out, "");
+                out.extend_from_slice(&number.0.to_be_bytes());
+            }
             FactKey::Setting(name) => {
                 put(&mut out, "");
                 put(&mut out, name);
@@ -262,9 +295,14 @@ impl FactKey {
         let kind = FactKind::ALL.into_iter().find(|kind| *kind as u8 == number)?;
         let mut reader = Reader(rest);
         let key = match kind {
-            FactKind::Node => reader.text().filter(|tenant| tenant.is_empty()).map(|_| FactKey::Node)?,
+            FactKind::Node => reader.of_node().map(|()| FactKey::Node)?,
+            FactKind::Batch => reader.of_node().map(|()| FactKey::Batch)?,
+            FactKind::Task => reader.of_node().and_then(|()| reader.number()).map(|n| FactKey::Task(TaskNumber(n)))?,
+            FactKind::TaskRun => {
+                reader.of_node().and_then(|()| reader.number()).map(|n| FactKey::TaskRun(TaskNumber(n)))?
+            }
             FactKind::Setting => {
-                reader.text().filter(|tenant| tenant.is_empty())?;
+                reader.of_node()?;
                 FactKey::Setting(reader.text()?.into())
             }
             FactKind::Ledger => {
@@ -283,8 +321,7 @@ impl FactKey {
             FactKind::Discovery => FactKey::Discovery(reader.tenant()?, reader.record()?),
             FactKind::Device => {
                 let tenant = reader.tenant()?;
-                let id = std::mem::take(&mut reader.0).try_into().ok()?;
-                FactKey::Device(tenant, DeviceId(u64::from_be_bytes(id)))
+                FactKey::Device(tenant, DeviceId(reader.number()?))
             }
             FactKind::Tenant => FactKey::Tenant(reader.tenant()?),
             FactKind::Reconciled => FactKey::Reconciled(reader.tenant()?),
@@ -343,13 +380,19 @@ mod tests {
             ),
             FactKey::Filler(tenant.clone(), "default string".into()),
             FactKey::Import(tenant.clone(), 7),
+            FactKey::Task(TaskNumber(7)),
+            FactKey::TaskRun(TaskNumber(u64::MAX)),
+            FactKey::Batch,
         ];
         assert_eq!(keys.len(), FactKind::ALL.len());
         for (key, kind) in keys.iter().zip(FactKind::ALL) {
             let bytes = key.encode();
             assert_eq!(FactKey::decode(&bytes).as_ref(), Some(key));
             assert!(bytes.starts_with(&kind.prefix(None)));
-            if !matches!(key, FactKey::Node | FactKey::Setting(_)) {
+            if !matches!(
+                key,
+                FactKey::Node | FactKey::Setting(_) | FactKey::Task(_) | FactKey::TaskRun(_) | FactKey::Batch
+            ) {
                 assert!(bytes.starts_with(&kind.prefix(Some(&tenant))));
                 assert!(!bytes.starts_with(&kind.prefix(Some(&"acm".parse().unwrap()))));
             }
@@ -361,6 +404,8 @@ mod tests {
     fn devices_stand_in_order_of_their_ids() {
         let key = |id| FactKey::Device("t".parse().unwrap(), DeviceId(id)).encode();
         assert!(key(2) < key(10) && key(255) < key(256));
+        let task = |number| FactKey::Task(TaskNumber(number)).encode();
+        assert!(task(2) < task(10) && task(255) < task(256));
     }
 
     proptest! {

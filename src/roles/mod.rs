@@ -5,6 +5,7 @@
 //! first wakes if it is due, then takes inputs by (sender, intent number).
 
 pub mod agent;
+pub mod batch;
 pub mod beacon;
 pub mod discover;
 pub mod meter;

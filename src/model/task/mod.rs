@@ -3,12 +3,14 @@
 //! ```text
 //! FactKey::Task(number)     TaskSubmission, written once
 //! FactKey::TaskRun(number)  TaskRun, from the first change of status on; a task without one is Submitted
+//! FactKey::Batch            BatchState: whether tasks are sent at all
 //! ```
 //!
 //! Two facts, because a million tasks may wait: sending one for processing must not write its parameters again.
 //!
 //! Source: How Batch Scheduling and Processing Works, steps 1 to 8; agent-beacon-batch reference, section 11.
 
+mod batch_state;
 mod constraints;
 mod number;
 mod parameters;
@@ -18,6 +20,7 @@ mod status;
 mod submission;
 mod task_type;
 
+pub use batch_state::BatchState;
 pub use constraints::{BANDS_MAX, Band, BandNumber, ConstraintError, Constraints, Per};
 pub use number::TaskNumber;
 pub use parameters::{ParameterError, Parameters};

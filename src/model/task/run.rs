@@ -1,7 +1,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::Status;
-use crate::id::Guid;
 use crate::time::Timestamp;
 
 /// Most characters that are kept of what a task prints.
@@ -14,8 +13,8 @@ pub struct ProcessorId {
     pub host: Box<str>,
     /// Its name there.
     pub name: Box<str>,
-    /// Drawn anew at each start.
-    pub instance: Guid,
+    /// Greater at each start, whatever the clock does: what an earlier life said may arrive behind what a later one says.
+    pub instance: u64,
 }
 
 impl ProcessorId {

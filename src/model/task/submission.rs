@@ -54,11 +54,6 @@ pub struct TaskSubmission {
 }
 
 impl TaskSubmission {
-    /// Since when it may start, and so since when it waits.
-    pub fn since(&self) -> Timestamp {
-        self.not_before.map_or(self.submitted, |at| at.max(self.submitted))
-    }
-
     /// Two submissions with the same identity do the same: type, group, tenant, names and values of parameters.
     pub fn identity(&self) -> u128 {
         identity(self.task, &self.scope, &self.parameters)

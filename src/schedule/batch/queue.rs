@@ -21,7 +21,7 @@ pub enum Why {
     Barrier(Rule),
     /// An older one that waits as well goes first.
     Behind(Rule),
-    /// Nothing: it starts at the next pass.
+    /// Nothing: it starts at the next pass that may start something.
     Nothing,
 }
 
@@ -162,11 +162,13 @@ impl TaskQueue {
         self.tasks.try_insert(number, entry).is_ok()
     }
 
-    /// One pass: takes out what may start at `now`, oldest first.
-    pub fn assess(&mut self, now: Timestamp) -> Vec<TaskNumber> {
+    /// One pass: takes out what may start at `now`, oldest first, as long as fewer than `most` have not ended.
+    pub fn assess(&mut self, now: Timestamp, most: usize) -> Vec<TaskNumber> {
         self.grow_old(now);
         let mut started = Vec::new();
-        while let Some(age) = self.ready.pop_first() {
+        while self.running_count < most
+            && let Some(age) = self.ready.pop_first()
+        {
             let Some(&Entry { band, scope, .. }) = self.tasks.get(&age.1) else { continue };
             let key = (band, scope);
             let blocker = self.running.oldest(&self.constraints, band, scope).map(|((_, number), ..)| number);
@@ -306,6 +308,11 @@ impl TaskQueue {
         self.running_count -= 1;
         self.is_gone(number);
         true
+    }
+
+    /// Whether a task was started and has not ended.
+    pub fn has_begun(&self, number: TaskNumber) -> bool {
+        self.tasks.get(&number).is_some_and(|entry| entry.place == Place::Running)
     }
 
     /// Tasks that wait, those whose time has not come among them.

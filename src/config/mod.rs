@@ -17,6 +17,8 @@ pub mod agent;
 pub mod beacon;
 pub mod server;
 
+pub mod tasks;
+
 pub mod library;
 pub mod licences;
 

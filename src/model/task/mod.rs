@@ -19,6 +19,7 @@ mod scope;
 mod status;
 mod submission;
 mod task_type;
+mod trigger;
 
 pub use batch_state::BatchState;
 pub use constraints::{BANDS_MAX, Band, BandNumber, ConstraintError, Constraints, Per};
@@ -29,3 +30,4 @@ pub use scope::{GroupName, GroupNameError, TaskScope};
 pub use status::{Status, TaskEvent};
 pub use submission::{LOGIN_CHARS_MAX, TaskOrigin, TaskSubmission};
 pub use task_type::{ScopeKind, TaskType};
+pub use trigger::Trigger;

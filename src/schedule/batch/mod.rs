@@ -9,4 +9,4 @@
 mod occupied;
 mod queue;
 
-pub use queue::{TaskQueue, Why};
+pub use queue::{Rule, TaskQueue, Why};

@@ -7,9 +7,9 @@ use clap::{Parser, Subcommand};
 use muster_actors::agent::own_log::OwnLog;
 use muster_actors::command::Failure;
 use muster_actors::errors::Chain;
-use muster_actors::operator::FillersArgs;
 use muster_actors::operator::command::{self as operator, LookUp};
 use muster_actors::operator::import::{self, ImportArgs};
+use muster_actors::operator::{BatchArgs, FillersArgs};
 use muster_actors::{agent, beacon, matching, server, servicenow, up};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -41,6 +41,8 @@ enum Command {
     Packages(operator::PackagesArgs),
     /// Look up the beacons below a running server and what waits at them.
     Beacons(operator::ListArgs),
+    /// Batch tasks of a running server: submit, list, wait, pause, and why one waits.
+    Batch(BatchArgs),
     /// Look up what the last imports of a running server did: sets, new and merged devices, clones.
     Imports(operator::ListArgs),
     /// Values that many machines share though they are to name one: list, demote, restore them.
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         Command::Devices(args) => operator::run(LookUp::Devices(args)),
         Command::Packages(args) => operator::run(LookUp::Packages(args)),
         Command::Beacons(args) => operator::run(LookUp::Beacons(args)),
+        Command::Batch(args) => operator::run(LookUp::Batch(args)),
         Command::Imports(args) => operator::run(LookUp::Imports(args)),
         Command::Fillers(args) => operator::run(LookUp::Fillers(args)),
         Command::Import(args) => import::run(args),

@@ -56,6 +56,8 @@ pub struct Query(pub Vec<(&'static str, String)>);
 pub struct Client {
     http: reqwest::Client,
     server: ServerUrl,
+    /// Exit status when the server does not answer.
+    unreachable: u8,
 }
 
 impl Client {
@@ -68,7 +70,12 @@ impl Client {
             .user_agent(concat!("muster/", env!("CARGO_PKG_VERSION")));
         let builder = if server.is_loopback() { builder.no_proxy() } else { builder };
         let http = builder.build().map_err(|error| Failure::work(&error))?;
-        Ok(Client { http, server: server.clone() })
+        Ok(Client { http, server: server.clone(), unreachable: 1 })
+    }
+
+    /// The same with another exit status for a server that does not answer, or cannot now.
+    pub fn exits_unreachable(self, exit: u8) -> Client {
+        Client { unreachable: exit, ..self }
     }
 
     /// The answer at `/api/v1/` and these segments.
@@ -121,7 +128,10 @@ impl Client {
             // The address stands in the line already.
             let why = Chain(&error.without_url()).to_string();
             let hint = if self.is_answered_in_plain(&why) { PLAIN_HINT } else { "" };
-            Failure { text: format!("cannot ask the server at {} (--server): {why}{hint}", self.server), exit: 1 }
+            Failure {
+                text: format!("cannot ask the server at {} (--server): {why}{hint}", self.server),
+                exit: self.unreachable,
+            }
         };
         let answer = request.send().await.map_err(unreachable)?;
         let status = answer.status();
@@ -142,7 +152,11 @@ impl Client {
     fn refused(&self, status: StatusCode, answer: &Value) -> Failure {
         let Some(message) = answer["error"]["message"].as_str() else { return self.strange(status) };
         // What the server does not understand was written on the command line.
-        let exit = if status == StatusCode::BAD_REQUEST { 2 } else { 1 };
+        let exit = match status {
+            StatusCode::BAD_REQUEST => 2,
+            StatusCode::SERVICE_UNAVAILABLE => self.unreachable,
+            _ => 1,
+        };
         Failure { text: format!("{}: {message}", self.server), exit }
     }
 

@@ -1,10 +1,11 @@
-//! `muster devices`, `muster packages`, `muster beacons`, `muster fillers`, `muster imports`.
+//! `muster devices`, `muster packages`, `muster beacons`, `muster fillers`, `muster imports`, `muster batch`.
 
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::batch::{BatchArgs, batch};
 use super::client::{Client, Query, ServerUrl};
 use super::fillers::{FillersArgs, fillers};
 use super::output::{Ended, json, table};
@@ -137,6 +138,8 @@ pub enum LookUp {
     Fillers(FillersArgs),
     /// `muster imports`.
     Imports(ListArgs),
+    /// `muster batch`.
+    Batch(BatchArgs),
 }
 
 /// Asks and prints.
@@ -151,6 +154,7 @@ pub(super) async fn answer(look_up: LookUp, out: &mut impl Write) -> Result<(), 
         LookUp::Devices(args) => devices(args, out).await,
         LookUp::Packages(args) => packages(args, out).await,
         LookUp::Fillers(args) => fillers(args, out).await,
+        LookUp::Batch(args) => batch(args, out).await,
         LookUp::Imports(ListArgs { asking, rows }) => {
             list(&asking, "imports", &rows, &rows.query([]), (&imports::HEAD, imports::row), out).await
         }

@@ -1,9 +1,10 @@
-//! Look-ups of an operator: `muster devices`, `muster packages`, `muster beacons`, `muster fillers`, `muster imports` and
-//! `muster match --dry-run`, over the operator API of a server; and `muster import`, which uploads.
+//! Look-ups of an operator: `muster devices`, `muster packages`, `muster beacons`, `muster fillers`, `muster imports`,
+//! `muster batch` and `muster match --dry-run`, over the operator API of a server; and `muster import`, which uploads.
 //!
 //! Tables are for people; `--json` gives what the API answers, an item a line for lists. Texts come from machines that
 //! nobody vouches for: control characters of theirs never reach the terminal.
 
+mod batch;
 mod client;
 mod devices;
 mod fillers;
@@ -15,6 +16,7 @@ pub mod command;
 pub mod dry_run;
 pub mod import;
 
+pub use batch::BatchArgs;
 pub use client::ServerUrl;
 pub use fillers::FillersArgs;
 

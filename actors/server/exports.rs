@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tracing::error;
 
+use super::batch::Worked;
 use super::books::{Books, News};
 use super::exporter::{ExportConfig, ExportProgress, ExportSource, OwnError, Target, export};
 use super::fleet::Fleet;
@@ -66,20 +67,20 @@ impl Actor for Exports {
     type Context = Context<Exports>;
 }
 
-/// Export what changed. The answer: the counters afterwards, `None` when it failed.
+/// Export what changed.
 #[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "Option<TenantState>")]
+#[rtype(result = "Worked")]
 pub struct ExportDevices;
 
 impl Handler<ExportDevices> for Exports {
-    type Result = ResponseFuture<Option<TenantState>>;
+    type Result = ResponseFuture<Worked>;
 
     fn handle(&mut self, _: ExportDevices, _: &mut Context<Exports>) -> Self::Result {
         Box::pin(run(self.world.clone()))
     }
 }
 
-async fn run(world: ExportsWorld) -> Option<TenantState> {
+async fn run(world: ExportsWorld) -> Worked {
     let _export = world.one_export.lock().await;
     let (books, tenant_key) = (world.books.clone(), FactKey::Tenant(world.books.tenant.clone()));
     // The counters first: what changes meanwhile is seen by the next export.
@@ -89,9 +90,9 @@ async fn run(world: ExportsWorld) -> Option<TenantState> {
         Ok(Ok(state)) => state.unwrap_or_default(),
         Ok(Err(error)) => {
             error!(error = %Chain(&error), "export not begun");
-            return None;
+            return Err(Chain(&error).to_string());
         }
-        Err(_) => return None,
+        Err(_) => return Err("the counters were not read".into()),
     };
     let request = ExportRequest { types: vec![DataType::Inventory], ..ExportRequest::default() };
     let config = ExportConfig { target: world.target.clone(), settings: world.settings.clone(), request };
@@ -102,7 +103,7 @@ async fn run(world: ExportsWorld) -> Option<TenantState> {
         runtime: Handle::current(),
     };
     let report = export(config, Arc::new(source), Arc::new(progress), world.clock.clone()).await;
-    let is_success = report.exit == ExitCode::Success;
+    let (is_success, message) = (report.exit == ExitCode::Success, report.message.clone());
     {
         let mut reports = world.reports.lock().unwrap_or_else(PoisonError::into_inner);
         reports.push_back(report);
@@ -111,7 +112,7 @@ async fn run(world: ExportsWorld) -> Option<TenantState> {
         }
     }
     if !is_success {
-        return None;
+        return Err(message);
     }
     let committed = books.turn(move |draft| {
         let now: TenantState = draft.read(&tenant_key)?.unwrap_or_default();
@@ -119,7 +120,11 @@ async fn run(world: ExportsWorld) -> Option<TenantState> {
         draft.write(&tenant_key, &next);
         Ok((next, News::default()))
     });
-    committed.await.inspect_err(|error| error!(error = %Chain(error), "the end of an export was not noted")).ok()
+    let state = committed.await.map_err(|error| {
+        error!(error = %Chain(&error), "the end of an export was not noted");
+        Chain(&error).to_string()
+    })?;
+    Ok((state, message))
 }
 
 /// Devices as rows of the export.

@@ -13,6 +13,7 @@ use muster::roles::server::{HeldDevices, ImportEnded, ImportRules, Imported, REP
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
+use super::batch::Worked;
 use super::books::{Books, News, TurnError};
 use super::counters::tenant_state;
 use super::fleet::FleetError;
@@ -74,24 +75,24 @@ impl Actor for Importer {
     type Context = Context<Importer>;
 }
 
-/// Import what is staged and has changed. The answer: the counters afterwards, `None` when it failed.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "Option<TenantState>")]
-pub struct ImportInventory;
+/// Import what is staged and has changed, or all of it.
+#[derive(Clone, Copy, Debug, Default, Message)]
+#[rtype(result = "Worked")]
+pub struct ImportInventory {
+    /// Whether every staged record is taken anew.
+    pub full: bool,
+}
 
 impl Handler<ImportInventory> for Importer {
-    type Result = ResponseFuture<Option<TenantState>>;
+    type Result = ResponseFuture<Worked>;
 
-    fn handle(&mut self, _: ImportInventory, _: &mut Context<Importer>) -> Self::Result {
+    fn handle(&mut self, ImportInventory { full }: ImportInventory, _: &mut Context<Importer>) -> Self::Result {
         let world = self.world.clone();
         Box::pin(async move {
-            match run(world).await {
-                Ok(state) => Some(state),
-                Err(error) => {
-                    error!(error = %Chain(&error), "inventory import failed, tried again");
-                    None
-                }
-            }
+            run(world, full).await.map_err(|error| {
+                error!(error = %Chain(&error), "inventory import failed");
+                Chain(&error).to_string()
+            })
         })
     }
 }
@@ -116,13 +117,13 @@ pub enum ImportError {
     Panicked,
 }
 
-async fn run(world: ImporterWorld) -> Result<TenantState, ImportError> {
+async fn run(world: ImporterWorld, full: bool) -> Result<(TenantState, String), ImportError> {
     let _task = world.books.one_task.lock().await;
     let (books, rules, clock) = (world.books.clone(), world.rules.clone(), world.clock.clone());
     let (facts, tenant) = (books.facts.clone(), books.tenant.clone());
     let (held, started) = (world.held.clone(), clock.now());
     let deciding = clock.clone();
-    let decided = tokio::task::spawn_blocking(move || decide(&facts, &tenant, &rules, &held, &deciding));
+    let decided = tokio::task::spawn_blocking(move || decide(&facts, &tenant, &rules, &held, &deciding, full));
     let (Imported { devices, state, report }, seen) = decided.await.map_err(|_| ImportError::Panicked)??;
     let changed = devices.len() as u64;
     let number = state.imports;
@@ -158,7 +159,8 @@ async fn run(world: ImporterWorld) -> Result<TenantState, ImportError> {
         let samples = &report.clone_samples;
         warn!(records = report.clones, ?samples, "several machines report under one name, by turns: clones");
     }
-    Ok(state)
+    let output = format!("{records} records: {created} devices new, {changed} changed, {merged} merged");
+    Ok((state, output))
 }
 
 /// Commits what the import makes of the counters; at its end also what it has seen and done. Loads go on beside an
@@ -200,6 +202,7 @@ fn decide(
     rules: &ImportRules,
     held: &Mutex<Held>,
     clock: &SharedClock,
+    full: bool,
 ) -> Result<(Imported, Seen), ImportError> {
     // The counters first: what is staged meanwhile is seen by the next import.
     let state = tenant_state(facts, tenant).map_err(ImportError::State)?;
@@ -207,7 +210,8 @@ fn decide(
     let rules = &in_force(facts, tenant, rules);
     let fingerprint = rules.fingerprint();
     let (segment, offset) = state.imported_through;
-    let since = if state.import_rules == fingerprint { Position { segment, offset } } else { Position::default() };
+    let since =
+        if state.import_rules == fingerprint && !full { Position { segment, offset } } else { Position::default() };
     let records = facts.put_since(&FactKind::Record.prefix(Some(tenant)), since);
     let records = read(facts, &records, record_key)?;
     let mut held = held.blocking_lock();

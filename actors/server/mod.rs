@@ -18,6 +18,8 @@ pub mod reconciler;
 pub mod exporter;
 pub mod exports;
 
+pub mod batch;
+
 mod fillers;
 mod gaps;
 mod overdue;

@@ -18,6 +18,7 @@ use muster::model::tenant::TenantState;
 use muster::reconcile::{DeviceSoftware, Recognised, Recogniser, RecogniserError, Reconciliation, reconcile};
 use tracing::{error, info};
 
+use super::batch::Worked;
 use super::books::{Books, News, TurnError};
 use super::fleet::{Fleet, FleetError};
 use crate::clock::SharedClock;
@@ -120,24 +121,21 @@ impl Actor for Reconciler {
     type Context = Context<Reconciler>;
 }
 
-/// Reconcile all devices. The answer: the counters afterwards, `None` when it failed.
+/// Reconcile all devices.
 #[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "Option<TenantState>")]
+#[rtype(result = "Worked")]
 pub struct ReconcileLicences;
 
 impl Handler<ReconcileLicences> for Reconciler {
-    type Result = ResponseFuture<Option<TenantState>>;
+    type Result = ResponseFuture<Worked>;
 
     fn handle(&mut self, _: ReconcileLicences, _: &mut Context<Reconciler>) -> Self::Result {
         let world = self.world.clone();
         Box::pin(async move {
-            match run(world).await {
-                Ok(state) => Some(state),
-                Err(error) => {
-                    error!(error = %Chain(&error), "licence reconcile failed, tried again");
-                    None
-                }
-            }
+            run(world).await.map_err(|error| {
+                error!(error = %Chain(&error), "licence reconcile failed");
+                Chain(&error).to_string()
+            })
         })
     }
 }
@@ -158,7 +156,7 @@ enum ReconcileError {
     Panicked,
 }
 
-async fn run(world: ReconcilerWorld) -> Result<TenantState, ReconcileError> {
+async fn run(world: ReconcilerWorld) -> Result<(TenantState, String), ReconcileError> {
     let (view, built) = (world.books.view.clone(), world.books.view.rebuilt());
     let until = Instant::now() + BEHIND_MAX;
     while view.is_behind() {
@@ -188,6 +186,13 @@ async fn run(world: ReconcilerWorld) -> Result<TenantState, ReconcileError> {
         licences = result.positions.len(),
         "licences reconciled"
     );
+    let output = format!(
+        "{} titles, {} unrecognised; {} applications, {} licences",
+        result.titles,
+        result.unrecognised,
+        result.installed.len(),
+        result.positions.len()
+    );
     let result_key = FactKey::Reconciled(books.tenant.clone());
     let committed = books.turn(move |draft| {
         let now: TenantState = draft.read(&tenant_key)?.unwrap_or_default();
@@ -196,7 +201,7 @@ async fn run(world: ReconcilerWorld) -> Result<TenantState, ReconcileError> {
         draft.write(&result_key, &result);
         Ok((next, News::default()))
     });
-    Ok(committed.await?)
+    Ok((committed.await?, output))
 }
 
 fn reconcile_fleet(books: &Books, rules: &Rules, clock: &SharedClock) -> Result<Reconciled, ReconcileError> {

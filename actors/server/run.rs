@@ -1,21 +1,27 @@
 //! Puts a server together: folder, logs, view, listeners, supervised actors.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use actix_web::web::Data;
 use muster::config::server::{ServerConfig, ServiceNowTarget};
+use muster::config::tasks::TasksConfig;
+use muster::config::{ConfigError, Document};
 use muster::export::ExportSettings;
 use muster::id::Guid;
 use muster::matching::{Forbidden, MatcherError, Matchers, Placeholders, standard_matchers};
+use muster::roles::batch::{ProcessorSettings, SchedulerSettings};
 use muster::roles::server::{ImportRules, ServerSettings};
 use tracing::info;
 
 use super::api::{self, Api, Kept};
+use super::batch::{BatchProcessor, BatchScheduler, LogFile, ProcessorWorld, SchedulerWorld, TaskDoers, processor_id};
 use super::books::{Books, TurnError};
 use super::exporter::{Credentials, Target};
 use super::exports::{Exports, ExportsWorld, Reports};
@@ -88,6 +94,9 @@ pub enum ServerError {
     /// Recognition rules or licences.
     #[error(transparent)]
     Rules(#[from] RulesError),
+    /// The file of batch tasks.
+    #[error(transparent)]
+    Tasks(#[from] ConfigError),
     /// Its books.
     #[error("cannot note that the rules of matching have changed")]
     Books(#[source] TurnError),
@@ -104,6 +113,7 @@ impl ServerError {
             ServerError::File { .. }
                 | ServerError::Matchers { .. }
                 | ServerError::Rules(_)
+                | ServerError::Tasks(_)
                 | ServerError::Listen(ListenError::Plain { .. })
         )
     }
@@ -124,6 +134,7 @@ pub struct RunningServer {
     logs: Logs,
     listeners: [Listener; 2],
     server: Supervised<Server>,
+    processor: Supervised<BatchProcessor>,
     effects: Effects,
     view_thread: JoinHandle<()>,
     threads: LogThreads,
@@ -133,6 +144,7 @@ pub struct RunningServer {
 struct Effects {
     loader: Supervised<Loader>,
     importer: Supervised<Importer>,
+    scheduler: Supervised<BatchScheduler>,
     reconciler: Supervised<Reconciler>,
     exports: Option<Supervised<Exports>>,
 }
@@ -141,6 +153,7 @@ struct Effects {
 pub struct Prepared {
     rules: ImportRules,
     files: RuleFiles,
+    tasks: TasksConfig,
     export: Option<ExportTarget>,
 }
 
@@ -150,7 +163,7 @@ impl Prepared {
         let files = RuleFiles { recognition: config.recognition_file.clone(), licences: config.licences_file.clone() };
         files.read()?;
         let export = config.servicenow.as_ref().map(export_target).transpose()?;
-        Ok(Prepared { rules: import_rules(config)?, files, export })
+        Ok(Prepared { rules: import_rules(config)?, files, tasks: tasks(config)?, export })
     }
 
     /// The same, exporting to `target`.
@@ -176,6 +189,13 @@ fn import_rules(config: &ServerConfig) -> Result<ImportRules, ServerError> {
         forbidden: Forbidden::default(),
         primary: (!config.primary_source.is_empty()).then(|| config.primary_source.clone()),
     })
+}
+
+fn tasks(config: &ServerConfig) -> Result<TasksConfig, ServerError> {
+    let Some(path) = &config.tasks_file else { return Ok(TasksConfig::shipped()?) };
+    let failed = |source| ServerError::File { option: "server.tasks_file", path: path.clone(), source };
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    Ok(TasksConfig::read(&Document { text: &text, file: &path.display().to_string() })?)
 }
 
 fn export_target(target: &ServiceNowTarget) -> Result<ExportTarget, ServerError> {
@@ -207,7 +227,7 @@ pub async fn start_prepared(
     clock: SharedClock,
     on_fatal: OnFatal,
 ) -> Result<RunningServer, ServerError> {
-    let Prepared { rules, files, export } = prepared;
+    let Prepared { rules, files, tasks, export } = prepared;
     let upload_socket = intake::bind(config.listen, "server.listen", config.allow_plain)?;
     let operator_socket = intake::bind(config.operator, "server.operator", config.allow_plain)?;
     let folder = NodeFolder::open(&config.data)?;
@@ -230,6 +250,8 @@ pub async fn start_prepared(
     let rules = Arc::new(rules);
     import_by_new_rules(&books, &rules).await.map_err(ServerError::Books)?;
     let reports = Reports::default();
+    let scheduler = scheduler_world(&tasks, &logs, &clock, &path);
+    let overview = scheduler.overview.clone();
     let settings = Arc::new(ServerSettings {
         loaders: config.loaders,
         import_every_ms: config.import_every_ms,
@@ -247,6 +269,7 @@ pub async fn start_prepared(
         files.clone(),
         export,
         &reports,
+        &scheduler,
         &give_up,
     );
     let (hand_on, below) = (Data::new(Downloads::of(logs.node)), Data::new(Statuses::new(logs.node, clock.clone())));
@@ -256,7 +279,8 @@ pub async fn start_prepared(
     let gap_reports = Data::new(Gaps::new(logs.node));
     let (packages, limit_ms) = (logs.package_index.clone(), config.missing_after_ms);
     let gap_keeper = GapKeeper::new(books.clone(), packages, gap_reports.clone(), clock.clone(), limit_ms);
-    let (unsettled, import_plan) = (Arc::new(AtomicUsize::new(0)), Arc::default());
+    let (unsettled, to_load) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let import_plan = Arc::default();
     let world = ServerWorld {
         policy: policy.clone(),
         statuses: below.clone().into_inner(),
@@ -266,13 +290,25 @@ pub async fn start_prepared(
         clock: clock.clone(),
         settings: settings.clone(),
         loader: effects.loader.directory().clone(),
+        scheduler: effects.scheduler.directory().clone(),
+        unsettled: unsettled.clone(),
+        to_load: to_load.clone(),
+        import_plan: Arc::clone(&import_plan),
+    };
+    let server = supervise("server", move |watch| Server::begin(world.clone(), watch), give_up.clone());
+    let doers = TaskDoers {
+        books: books.clone(),
+        logs: logs.clone(),
+        clock: clock.clone(),
+        server: server.directory().clone(),
         importer: effects.importer.directory().clone(),
         reconciler: effects.reconciler.directory().clone(),
         exports: effects.exports.as_ref().map(|exports| exports.directory().clone()),
-        unsettled: unsettled.clone(),
-        import_plan: Arc::clone(&import_plan),
+        scheduler: effects.scheduler.directory().clone(),
+        to_load,
+        history_ms: tasks.history_ms,
     };
-    let server = supervise("server", move |watch| Server::begin(world.clone(), watch), give_up);
+    let processor = start_processor(&tasks, doers, &path, give_up);
     let told = server.directory().clone();
     below.tell(move || {
         if let Some(server) = told.get() {
@@ -301,6 +337,8 @@ pub async fn start_prepared(
         unsettled,
         import_plan,
         server: server.directory().clone(),
+        scheduler: effects.scheduler.directory().clone(),
+        overview,
         clock,
         kept: Kept::default(),
     });
@@ -326,10 +364,54 @@ pub async fn start_prepared(
         logs,
         listeners: [upload, operator],
         server,
+        processor,
         effects,
         view_thread,
         threads,
     })
+}
+
+fn scheduler_world(tasks: &TasksConfig, logs: &Logs, clock: &SharedClock, data: &Path) -> SchedulerWorld {
+    SchedulerWorld {
+        facts: logs.fact_index.clone(),
+        writer: logs.facts.clone(),
+        clock: clock.clone(),
+        settings: Arc::new(SchedulerSettings {
+            constraints: tasks.constraints.clone(),
+            starvation_ms: tasks.starvation_ms,
+            silence_ms: tasks.silence_ms,
+            lost_after: tasks.lost_after,
+        }),
+        seed: (logs.node, logs.incarnation),
+        log: Arc::new(Mutex::new(LogFile::new(data, "batch-scheduler"))),
+        overview: Arc::default(),
+    }
+}
+
+fn start_processor(
+    tasks: &TasksConfig,
+    doers: TaskDoers,
+    data: &Path,
+    give_up: Rc<dyn Fn(&str)>,
+) -> Supervised<BatchProcessor> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let (slots, heartbeat_ms) = (tasks.slots.unwrap_or(2 * cores), tasks.heartbeat_ms);
+    let (incarnation, lives) = (doers.logs.incarnation, Cell::new(0));
+    let world = ProcessorWorld {
+        scheduler: doers.scheduler.clone(),
+        facts: doers.books.facts.clone(),
+        clock: doers.clock.clone(),
+        settings: ProcessorSettings { heartbeat_ms, ..ProcessorSettings::new(processor_id(incarnation, 0), slots) },
+        log: Arc::new(Mutex::new(LogFile::new(data, "batch-processor"))),
+        doers,
+    };
+    let begin = move |watch| {
+        let mut world = world.clone();
+        world.settings.id = processor_id(incarnation, lives.get());
+        lives.set(lives.get() + 1);
+        BatchProcessor::begin(world, watch)
+    };
+    supervise("batch processor", begin, give_up)
 }
 
 impl Effects {
@@ -344,9 +426,11 @@ impl Effects {
         files: RuleFiles,
         export: Option<ExportTarget>,
         reports: &Reports,
+        scheduler: &SchedulerWorld,
         give_up: &Rc<dyn Fn(&str)>,
     ) -> Effects {
         let (books, clock) = (books.clone(), clock.clone());
+        let scheduler = scheduler.clone();
         let (reading, workers) = (reading.clone(), workers.clone());
         let loader = LoaderWorld { reading, workers, books: books.clone(), clock: clock.clone() };
         let held = Arc::new(tokio::sync::Mutex::new(Held::new(&rules)));
@@ -363,6 +447,11 @@ impl Effects {
         });
         Effects {
             loader: supervise("loader", move |watch| Loader::new(loader.clone(), watch), give_up.clone()),
+            scheduler: supervise(
+                "batch scheduler",
+                move |watch| BatchScheduler::begin(scheduler.clone(), watch),
+                give_up.clone(),
+            ),
             importer: supervise("importer", move |watch| Importer::new(importer.clone(), watch), give_up.clone()),
             reconciler: supervise(
                 "reconciler",
@@ -379,7 +468,9 @@ impl Effects {
 impl RunningServer {
     /// Ends it: no new uploads, answers under way get their time, the view and the logs close.
     pub async fn stop(self) {
-        let RunningServer { listeners, server, effects, books, logs, view_thread, threads, .. } = self;
+        let RunningServer { listeners, server, processor, effects, books, logs, view_thread, threads, .. } = self;
+        // What it executes ends with it, and is an error at the next start.
+        drop(processor);
         if let Some(address) = server.directory().get() {
             let _ = address.send(StopServer).await;
         }

@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actix::dev::ToEnvelope;
-use actix::{Actor, Addr, Context, Handler, Message};
+use actix::{Context, Handler, Message};
+use muster::model::task::{GroupName, Parameters, TaskOrigin, TaskScope, TaskType};
 use muster::model::tenant::TenantState;
 use muster::rng::{RngStream, mix};
+use muster::roles::batch::NewTask;
 use muster::roles::server::{
     ImportPlan, PackageNumber, ServerCore, ServerDurable, ServerInput, ServerIntent, ServerSettings, Task,
 };
@@ -15,15 +16,13 @@ use muster::roles::{Core, IntentNumber};
 use muster::time::Timestamp;
 use tracing::{error, info, warn};
 
+use super::batch::{BatchScheduler, submit_and_wait};
 use super::books::Books;
 use super::counters::tenant_state;
-use super::exports::{ExportDevices, Exports};
 use super::gaps::GapKeeper;
-use super::importer::{ImportInventory, Importer};
 use super::loader::{Load, Loader};
 use super::overdue::Overdue;
 use super::policy::PolicyKeeper;
-use super::reconciler::{ReconcileLicences, Reconciler};
 use super::sweep::{Swept, sweep};
 use crate::clock::SharedClock;
 use crate::errors::Chain;
@@ -56,14 +55,12 @@ pub struct ServerWorld {
     pub gaps: GapKeeper,
     /// Reads packages and settles them.
     pub loader: Directory<Loader>,
-    /// Makes devices.
-    pub importer: Directory<Importer>,
-    /// Counts licences.
-    pub reconciler: Directory<Reconciler>,
-    /// Exports, when there is somewhere to export to.
-    pub exports: Option<Directory<Exports>>,
+    /// Takes import, reconcile and export as batch tasks.
+    pub scheduler: Directory<BatchScheduler>,
     /// Packages without a final state, for the page and metrics.
     pub unsettled: Arc<AtomicUsize>,
+    /// Those of them that are loaded, or will be.
+    pub to_load: Arc<AtomicUsize>,
     /// What waits for the next import, for the page and those who ask.
     pub import_plan: Arc<Mutex<ImportPlan>>,
 }
@@ -138,20 +135,14 @@ impl Hands for ServerHands {
 
     fn turned(&mut self, core: &ServerCore) {
         self.world.unsettled.store(core.unsettled(), Ordering::Relaxed);
+        self.world.to_load.store(core.to_load(), Ordering::Relaxed);
         *self.world.import_plan.lock().unwrap_or_else(PoisonError::into_inner) = core.import_plan();
     }
 
     fn carry_out(&mut self, intent: IntentNumber, wanted: ServerIntent, _: &ServerCore, ctx: &mut Context<Server>) {
         match wanted {
             ServerIntent::Load(packages) => self.load(intent, packages, ctx),
-            ServerIntent::Run(Task::Import) => self.run(intent, self.world.importer.get(), ImportInventory, ctx),
-            ServerIntent::Run(Task::Reconcile) => {
-                self.run(intent, self.world.reconciler.get(), ReconcileLicences, ctx);
-            }
-            ServerIntent::Run(Task::Export) => {
-                let exports = self.world.exports.as_ref().and_then(Directory::get);
-                self.run(intent, exports, ExportDevices, ctx);
-            }
+            ServerIntent::Run(task) => self.run(intent, task, ctx),
             ServerIntent::RenewPolicy => {
                 // As often as the beacons report.
                 self.overdue.look(&self.world.statuses.list(), self.now());
@@ -190,12 +181,35 @@ impl ServerHands {
         });
     }
 
-    fn run<A, M>(&self, intent: IntentNumber, doer: Option<Addr<A>>, order: M, ctx: &mut Context<Server>)
-    where
-        A: Actor<Context: ToEnvelope<A, M>> + Handler<M>,
-        M: Message<Result = Option<TenantState>> + Send + 'static,
-    {
-        let ended = async move { doer?.send(order).await.ok().flatten() };
+    /// Submits a batch task and waits for its end.
+    fn run(&self, intent: IntentNumber, task: Task, ctx: &mut Context<Server>) {
+        let (scheduler, books) = (self.world.scheduler.clone(), self.world.books.clone());
+        let task = NewTask {
+            task: match task {
+                Task::Import => TaskType::InventoryImport,
+                Task::Reconcile => TaskType::LicenseReconcile,
+                Task::Export => TaskType::ServiceNowExport,
+            },
+            scope: TaskScope::Tenant { tenant: books.tenant.clone(), group: GroupName::default_group() },
+            parameters: Parameters::default(),
+            not_before: None,
+            origin: TaskOrigin::System,
+            login: None,
+        };
+        let ended = async move {
+            if submit_and_wait(scheduler, task).await != Some(true) {
+                return None;
+            }
+            let read = tokio::task::spawn_blocking(move || tenant_state(&books.facts, &books.tenant)).await;
+            match read {
+                Ok(Ok(state)) => Some(state),
+                Ok(Err(error)) => {
+                    error!(error = %Chain(&error), "the tenant's counters cannot be read after a task");
+                    None
+                }
+                Err(_) => None,
+            }
+        };
         when_done(ctx, ended, move |state, server, ctx| {
             server.tell(ServerInput::Ended { intent, state }, ctx);
         });

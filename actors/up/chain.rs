@@ -115,6 +115,7 @@ fn server_config(places: &Places) -> ServerConfig {
         allow_plain: false,
         tenant: tenant(),
         workers: 1,
+        tasks_file: None,
         loaders: 1,
         import_every_ms: muster::time::DAY_MS,
         import_on_arrival: true,

@@ -47,6 +47,8 @@ struct ServerSection {
     workers: usize,
     #[serde(default = "two")]
     loaders: usize,
+    #[serde(default)]
+    tasks_file: String,
 }
 
 #[derive(Deserialize)]
@@ -139,6 +141,8 @@ pub struct ServerConfig {
     pub workers: usize,
     /// Threads that read packages.
     pub loaders: usize,
+    /// Batch tasks, instead of what is built in.
+    pub tasks_file: Option<PathBuf>,
     /// Time between two imports in milliseconds.
     pub import_every_ms: i64,
     /// Whether to import at once when something was loaded.
@@ -192,6 +196,7 @@ impl ServerConfig {
             allow_plain: server.allow_plain,
             workers: server.workers,
             loaders: server.loaders,
+            tasks_file: path(server.tasks_file),
             import_every_ms: milliseconds(import.interval_secs, 1, file, "import.interval_secs")?,
             import_on_arrival: import.on_arrival,
             primary_source: import.primary_source,

@@ -34,6 +34,8 @@ pub mod staged;
 
 pub mod task;
 
+pub mod tenants;
+
 pub mod draft;
 pub mod fact;
 pub mod tenant;

@@ -31,6 +31,8 @@ mod software;
 
 mod settings;
 
+mod tasks;
+
 mod health;
 mod metrics;
 mod openapi;
@@ -52,6 +54,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use self::problem::Problem;
+use super::batch::{BatchOverview, BatchScheduler};
 use super::books::Books;
 use super::exports::Reports;
 use super::policy::PolicyKeeper;
@@ -100,6 +103,10 @@ pub struct Api {
     pub import_plan: Arc<Mutex<ImportPlan>>,
     /// Where the server's actor is.
     pub server: Directory<Server>,
+    /// Where the batch scheduler is.
+    pub scheduler: Directory<BatchScheduler>,
+    /// What it shows without being asked.
+    pub overview: Arc<Mutex<BatchOverview>>,
     /// The present.
     pub clock: SharedClock,
     /// What was worked out before.
@@ -137,6 +144,11 @@ impl Api {
     /// Calls `each` for every package without a final state, in order of custody, until it breaks.
     fn each_unsettled(&self, each: impl FnMut(Held, PackageKey) -> ControlFlow<()>) {
         self.kept.settled_to.each_unsettled(&self.logs.package_index, &self.books, each);
+    }
+
+    /// The batch tasks at a glance.
+    fn overview(&self) -> BatchOverview {
+        self.overview.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Held by an answer that needs all records in memory: one at a time, each takes as much.
@@ -183,7 +195,7 @@ enum Answer {
 type Handler = fn(&Api, &Question) -> Result<Answer, Problem>;
 
 /// Every address of this listener beside `/health`, and who answers there.
-const ROUTES: [(&str, Handler); 24] = [
+const ROUTES: [(&str, Handler); 26] = [
     ("/", pages::home),
     ("/devices/{id}", pages::device),
     ("/api/v1/devices", devices::list),
@@ -204,6 +216,8 @@ const ROUTES: [(&str, Handler); 24] = [
     ("/api/v1/exports", exports::list),
     ("/api/v1/fillers", fillers::list),
     ("/api/v1/imports", imports::list),
+    ("/api/v1/tasks", tasks::list),
+    ("/api/v1/tasks/{id}", tasks::get),
     ("/api/v1/settings", settings::list),
     ("/api/v1/settings/{id}", settings::get),
     ("/api/openapi.json", openapi::get),
@@ -220,12 +234,25 @@ pub fn routes(config: &mut ServiceConfig, api: Arc<Api>) {
     let path_errors = PathConfig::default()
         .error_handler(|_, _| Problem::missing("the address names something that cannot be").into());
     config.app_data(Data::from(api)).app_data(path_errors);
+    // Before `/tasks/{id}`, whose ids are GUIDs.
+    let pausing = web::resource("/api/v1/tasks/pause").route(web::post().to(tasks::pause));
+    config.service(pausing.default_service(web::to(wrong_method)));
+    let resuming = web::resource("/api/v1/tasks/resume").route(web::post().to(tasks::resume));
+    config.service(resuming.default_service(web::to(wrong_method)));
+    let cancelling = web::resource("/api/v1/tasks/{id}/cancel").route(web::post().to(tasks::cancel));
+    config.service(cancelling.default_service(web::to(wrong_method)));
+    let explaining = web::resource("/api/v1/tasks/{id}/why").route(web::get().to(tasks::why));
+    config.service(explaining.default_service(web::to(wrong_method)));
     for (path, handler) in ROUTES {
         let answering = web::get().to(move |api: Data<Api>, request: HttpRequest| answer(api, request, handler));
         let mut resource = web::resource(path).route(answering);
         if path == "/api/v1/settings/{id}" {
             let limit = web::PayloadConfig::new(settings::SETTING_BYTES_MAX);
             resource = resource.app_data(limit).route(web::put().to(settings::put));
+        }
+        if path == "/api/v1/tasks" {
+            let limit = web::PayloadConfig::new(tasks::BYTES_MAX);
+            resource = resource.app_data(limit).route(web::post().to(tasks::post));
         }
         if path == "/api/v1/fillers" {
             let limit = web::PayloadConfig::new(fillers::BYTES_MAX);

@@ -54,6 +54,11 @@ impl Problem {
         Problem::new(StatusCode::CONFLICT, "busy", message)
     }
 
+    /// 503: not now, and perhaps soon.
+    pub fn unavailable(code: &'static str, message: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
+    }
+
     /// 500: the server cannot read what it has.
     pub fn internal(code: &'static str, message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, code, message)

@@ -15,11 +15,13 @@
 
 mod log_line;
 mod processor;
+mod request;
 mod scheduler;
 mod vocabulary;
 
 pub use log_line::LogLine;
 pub use processor::{ProcessorCore, ProcessorDurable, ProcessorInput, ProcessorIntent, ProcessorSettings};
+pub use request::{TaskRefusal, TaskRequest};
 pub use scheduler::{Explained, SchedulerCore};
 pub use vocabulary::*;
 

@@ -75,6 +75,11 @@ impl ServerCore {
         self.queue.len() + self.loading.values().map(Vec::len).sum::<usize>() + self.failed.len() + self.unread.len()
     }
 
+    /// Packages that are to be loaded, or are being loaded.
+    pub fn to_load(&self) -> usize {
+        self.unsettled() - self.unread.len()
+    }
+
     /// The tasks under way.
     pub fn running(&self) -> impl Iterator<Item = Task> {
         self.running.iter().flatten().map(|running| running.task)

@@ -1,0 +1,69 @@
+//! What the log says of tasks when a scheduler begins.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use muster::model::fact::{FactKey, FactKind};
+use muster::model::stored;
+use muster::model::task::{BatchState, TaskNumber, TaskRun, TaskSubmission};
+use muster::roles::batch::{LiveTask, SchedulerDurable, SchedulerSettings};
+use muster::time::Timestamp;
+use tracing::error;
+
+use crate::errors::{Chain, Hex};
+use crate::log::{FactIndex, ReadError};
+
+/// Reads every task. One that does not read is told and left out: it cannot be executed, and must not keep the others from it.
+pub(super) fn recover(facts: &FactIndex, settings: Arc<SchedulerSettings>, now: Timestamp) -> SchedulerDurable {
+    // Of the many that have ended only that is remembered.
+    let mut runs: HashMap<TaskNumber, Option<TaskRun>> = HashMap::new();
+    let damaged = facts.each(&FactKind::TaskRun.prefix(None), |key, _, value| {
+        let Some(FactKey::TaskRun(number)) = FactKey::decode(key) else { return };
+        match stored::unpack::<TaskRun>(&value) {
+            Ok(run) => _ = runs.insert(number, (!run.status.is_final()).then_some(run)),
+            Err(error) => {
+                error!(key = %Hex(key), error = %Chain(&error), "how far a task has come does not read: it counts as ended");
+                runs.insert(number, None);
+            }
+        }
+    });
+    for (key, error) in damaged {
+        error!(key = %Hex(&key), error = %Chain(&error), "how far a task has come does not read: it counts as ended");
+        if let Some(FactKey::TaskRun(number)) = FactKey::decode(&key) {
+            runs.insert(number, None);
+        }
+    }
+    let (mut tasks, mut next) = (Vec::new(), TaskNumber(1));
+    let damaged = facts.each(&FactKind::Task.prefix(None), |key, _, value| {
+        let Some(FactKey::Task(number)) = FactKey::decode(key) else { return };
+        next = next.max(number.next());
+        let run = match runs.remove(&number) {
+            Some(None) => return,
+            Some(run) => run,
+            None => None,
+        };
+        match stored::unpack::<TaskSubmission>(&value) {
+            Ok(submission) => tasks.extend(LiveTask::of(number, submission, run, now)),
+            Err(error) => error!(key = %Hex(key), error = %Chain(&error), "a task does not read: it is not executed"),
+        }
+    });
+    for (key, error) in damaged {
+        error!(key = %Hex(&key), error = %Chain(&error), "a task does not read: it is not executed");
+        if let Some(FactKey::Task(number)) = FactKey::decode(&key) {
+            next = next.max(number.next());
+        }
+    }
+    SchedulerDurable { settings, tasks, next, state: state(facts) }
+}
+
+fn state(facts: &FactIndex) -> BatchState {
+    let read = |value: Result<Option<bytes::Bytes>, ReadError>| match value {
+        Ok(Some(value)) => stored::unpack(&value).map_err(|error| Chain(&error).to_string()),
+        Ok(None) => Ok(BatchState::default()),
+        Err(error) => Err(Chain(&error).to_string()),
+    };
+    read(facts.get(&FactKey::Batch.encode())).unwrap_or_else(|error| {
+        error!(error, "whether tasks are paused does not read: they are sent");
+        BatchState::default()
+    })
+}

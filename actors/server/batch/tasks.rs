@@ -1,0 +1,196 @@
+//! What each task does.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use actix::dev::ToEnvelope;
+use actix::{Actor, Handler, Message};
+use muster::model::fact::{FactKey, FactKind};
+use muster::model::stored;
+use muster::model::task::{TaskNumber, TaskRun, TaskSubmission, TaskType};
+use muster::model::tenant::TenantState;
+use muster::roles::batch::{Outcome, SchedulerAnswer};
+
+use super::scheduler::{AskScheduler, BatchScheduler};
+use crate::clock::SharedClock;
+use crate::errors::Chain;
+use crate::node::Logs;
+use crate::server::books::Books;
+use crate::server::exports::{ExportDevices, Exports};
+use crate::server::importer::{ImportInventory, Importer};
+use crate::server::reconciler::{ReconcileLicences, Reconciler};
+use crate::server::server::{DevicesChanged, Server};
+use crate::server::sweep::{Swept, sweep};
+use crate::supervision::Directory;
+
+/// An intake without progress ends after this.
+const INTAKE_STALLED: Duration = Duration::from_secs(60);
+/// An import waits no longer for packages that are being read.
+const READERS_WAIT: Duration = Duration::from_secs(5);
+/// How often it looks.
+const INTAKE_LOOK: Duration = Duration::from_millis(50);
+/// Ended tasks that are forgotten together.
+const FORGET_MAX: usize = 1_000;
+
+/// Tells how much of a task is done, in percent.
+pub(super) type Progress = Box<dyn Fn(u8) + Send>;
+
+/// Who does what tasks ask for.
+#[derive(Clone)]
+pub struct TaskDoers {
+    /// Facts and their view.
+    pub books: Books,
+    /// Both logs.
+    pub logs: Logs,
+    /// The present.
+    pub clock: SharedClock,
+    /// Settles packages.
+    pub server: Directory<Server>,
+    /// Makes devices.
+    pub importer: Directory<Importer>,
+    /// Counts licences.
+    pub reconciler: Directory<Reconciler>,
+    /// Exports, when there is somewhere to export to.
+    pub exports: Option<Directory<Exports>>,
+    /// Forgets tasks.
+    pub scheduler: Directory<BatchScheduler>,
+    /// Packages that are to be loaded, or are being loaded.
+    pub to_load: Arc<AtomicUsize>,
+    /// How long ended tasks are kept, in milliseconds.
+    pub history_ms: i64,
+}
+
+/// What a piece of work leaves: the tenant's counters afterwards, and what it says of itself. Or why it failed.
+pub type Worked = Result<(TenantState, String), String>;
+
+impl TaskDoers {
+    /// Does it; the future is dropped when nobody wants it any more.
+    pub(super) fn perform(self, task: TaskSubmission, progress: Progress) -> Pin<Box<dyn Future<Output = Outcome>>> {
+        Box::pin(async move {
+            let (code, output) = match self.work(&task, &progress).await {
+                Ok(output) => (0, output),
+                Err(why) => (1, why),
+            };
+            let unknown = unknown_parameters(&task);
+            let output = if unknown.is_empty() { output } else { format!("{output}; no meaning here: {unknown}") };
+            Outcome { return_code: code, output: output.into() }
+        })
+    }
+
+    async fn work(&self, task: &TaskSubmission, progress: &Progress) -> Result<String, String> {
+        match task.task {
+            TaskType::InventoryIntake | TaskType::InventoryImportReaders => {
+                Ok(self.settle(INTAKE_STALLED, progress).await)
+            }
+            TaskType::InventoryImport => {
+                let full = flag(task, "full")?;
+                // Its readers' part: what arrives all the time must not keep it from what is there.
+                let read = self.settle(READERS_WAIT, |percent| progress(percent / 4)).await;
+                let written = self.ask(self.importer.get(), ImportInventory { full }).await?;
+                Ok(format!("{read}; {written}"))
+            }
+            TaskType::InventoryImportWriters => {
+                let full = flag(task, "full")?;
+                self.ask(self.importer.get(), ImportInventory { full }).await
+            }
+            TaskType::LicenseReconcile => self.ask(self.reconciler.get(), ReconcileLicences).await,
+            TaskType::ServiceNowExport => match &self.exports {
+                Some(exports) => self.ask(exports.get(), ExportDevices).await,
+                None => Err("no instance is set: `servicenow.url` of server.toml is empty".into()),
+            },
+            TaskType::ActivityHistoryPurge => self.purge(progress).await,
+            TaskType::SpoolMaintenance => {
+                let swept = sweep(self.logs.clone(), self.books.clone(), self.clock.clone()).await;
+                let Swept { bodies, entries } = swept.map_err(|error| Chain(&error).to_string())?;
+                Ok(format!("{bodies} bodies and {entries} entries of the ledger let go"))
+            }
+            TaskType::InventoryImportSpreadsheet
+            | TaskType::ActiveDirectoryImport
+            | TaskType::DataWarehouseUpdate
+            | TaskType::BusinessAdapterImport
+            | TaskType::RecognitionLibraryImport => Err(format!("this version cannot do {} yet", task.task)),
+        }
+    }
+
+    /// Orders a piece of work and tells the server's core what came of it.
+    async fn ask<A, M>(&self, doer: Option<actix::Addr<A>>, order: M) -> Result<String, String>
+    where
+        A: Actor<Context: ToEnvelope<A, M>> + Handler<M>,
+        M: Message<Result = Worked> + Send + 'static,
+    {
+        let doer = doer.ok_or("its actor is being started anew")?;
+        let (state, output) = doer.send(order).await.map_err(|_| "its actor died")??;
+        if let Some(server) = self.server.get() {
+            let _ = server.send(DevicesChanged(state)).await;
+        }
+        Ok(output)
+    }
+
+    /// Waits until every package that is here was looked at, but for no longer than `most` without progress.
+    async fn settle(&self, most: Duration, progress: impl Fn(u8)) -> String {
+        let at_first = self.to_load.load(Ordering::Relaxed);
+        let (mut left, mut changed) = (at_first, Instant::now());
+        while left > 0 && changed.elapsed() < most {
+            tokio::time::sleep(INTAKE_LOOK).await;
+            let now = self.to_load.load(Ordering::Relaxed);
+            if now < left {
+                let done = at_first.saturating_sub(now) * 100 / at_first.max(1);
+                progress(u8::try_from(done).unwrap_or(100));
+                (left, changed) = (now, Instant::now());
+            }
+        }
+        match left {
+            0 => format!("{at_first} packages settled"),
+            left => format!("{} packages settled, {left} still wait", at_first.saturating_sub(left)),
+        }
+    }
+
+    /// Forgets tasks that ended longer ago than they are kept.
+    async fn purge(&self, progress: &Progress) -> Result<String, String> {
+        let before = self.clock.now().plus_ms(-self.history_ms);
+        let facts = self.books.facts.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let mut old = Vec::new();
+            facts.each(&FactKind::TaskRun.prefix(None), |key, _, value| {
+                let run = stored::unpack::<TaskRun>(&value).ok();
+                let is_old = run.is_some_and(|run| run.status.is_final() && run.finished.is_some_and(|at| at < before));
+                if let Some(FactKey::TaskRun(number)) = FactKey::decode(key).filter(|_| is_old) {
+                    old.push(number);
+                }
+            });
+            old
+        });
+        let old: Vec<TaskNumber> = looked.await.map_err(|_| "the look at old tasks did not end")?;
+        let mut forgotten = 0;
+        for (place, part) in old.chunks(FORGET_MAX).enumerate() {
+            let scheduler = self.scheduler.get().ok_or("the scheduler is being started anew")?;
+            match scheduler.send(AskScheduler::Forget(part.to_vec())).await {
+                Ok(SchedulerAnswer::Forgotten(count)) => forgotten += count,
+                _ => return Err(format!("the log does not let go of tasks; {forgotten} are gone")),
+            }
+            progress(u8::try_from((place + 1) * FORGET_MAX * 100 / old.len().max(1)).unwrap_or(100).min(100));
+        }
+        Ok(format!("{forgotten} tasks forgotten that ended before {}", before.to_rfc3339()))
+    }
+}
+
+/// A parameter that is true or false; false when it is not given.
+fn flag(task: &TaskSubmission, name: &str) -> Result<bool, String> {
+    match task.parameters.get(name) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(format!("parameter `{name}` is `{other}`: write true or false")),
+    }
+}
+
+/// Parameters that a task does not know: they make it another task, and change nothing.
+fn unknown_parameters(task: &TaskSubmission) -> String {
+    let known: &[&str] = match task.task {
+        TaskType::InventoryImport | TaskType::InventoryImportWriters => &["full"],
+        _ => &[],
+    };
+    let names: Vec<&str> = task.parameters.iter().map(|(name, _)| name).filter(|name| !known.contains(name)).collect();
+    names.join(", ")
+}

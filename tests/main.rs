@@ -1,6 +1,7 @@
 //! What needs nodes, processes or browsers to be shown, and the rules about the sources themselves.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "this package owns disks and processes")]
 
+mod batch;
 mod beacons;
 mod chain;
 mod chaos;

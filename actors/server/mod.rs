@@ -29,6 +29,7 @@ mod rules;
 mod sweep;
 mod unmerge;
 mod unsettled;
+mod zone;
 
 #[expect(clippy::module_inception, reason = "one actor, one file, named after its noun")]
 pub mod server;

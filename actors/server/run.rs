@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use actix_web::web::Data;
+use jiff::tz::TimeZone;
 use muster::config::server::{ServerConfig, ServiceNowTarget};
 use muster::config::tasks::TasksConfig;
 use muster::config::{ConfigError, Document};
@@ -35,6 +36,7 @@ use super::reconciler::{Reconciler, ReconcilerWorld, RuleFiles, RulesError};
 use super::rules::import_by_new_rules;
 use super::server::{BeaconsChanged, Server, ServerWorld, StopServer};
 use super::view::{View, ViewFailure};
+use super::zone::{ZoneError, zone};
 use crate::clock::SharedClock;
 use crate::hierarchy::{Downloads, Gaps, Statuses, downloads, gaps, statuses};
 use crate::intake::{self, Gate, Intake, IntakeLimits, ListenError, Listener};
@@ -97,6 +99,9 @@ pub enum ServerError {
     /// The file of batch tasks.
     #[error(transparent)]
     Tasks(#[from] ConfigError),
+    /// The zone of its times.
+    #[error(transparent)]
+    Zone(#[from] ZoneError),
     /// Its books.
     #[error("cannot note that the rules of matching have changed")]
     Books(#[source] TurnError),
@@ -114,6 +119,7 @@ impl ServerError {
                 | ServerError::Matchers { .. }
                 | ServerError::Rules(_)
                 | ServerError::Tasks(_)
+                | ServerError::Zone(_)
                 | ServerError::Listen(ListenError::Plain { .. })
         )
     }
@@ -154,6 +160,7 @@ pub struct Prepared {
     rules: ImportRules,
     files: RuleFiles,
     tasks: TasksConfig,
+    zone: TimeZone,
     export: Option<ExportTarget>,
 }
 
@@ -163,7 +170,9 @@ impl Prepared {
         let files = RuleFiles { recognition: config.recognition_file.clone(), licences: config.licences_file.clone() };
         files.read()?;
         let export = config.servicenow.as_ref().map(export_target).transpose()?;
-        Ok(Prepared { rules: import_rules(config)?, files, tasks: tasks(config)?, export })
+        let tasks = tasks(config)?;
+        let zone = zone(tasks.time_zone.as_deref())?;
+        Ok(Prepared { rules: import_rules(config)?, files, tasks, zone, export })
     }
 
     /// The same, exporting to `target`.
@@ -191,7 +200,8 @@ fn import_rules(config: &ServerConfig) -> Result<ImportRules, ServerError> {
     })
 }
 
-fn tasks(config: &ServerConfig) -> Result<TasksConfig, ServerError> {
+/// The batch tasks that a server is set to.
+pub fn tasks(config: &ServerConfig) -> Result<TasksConfig, ServerError> {
     let Some(path) = &config.tasks_file else { return Ok(TasksConfig::shipped()?) };
     let failed = |source| ServerError::File { option: "server.tasks_file", path: path.clone(), source };
     let text = std::fs::read_to_string(path).map_err(failed)?;
@@ -227,7 +237,7 @@ pub async fn start_prepared(
     clock: SharedClock,
     on_fatal: OnFatal,
 ) -> Result<RunningServer, ServerError> {
-    let Prepared { rules, files, tasks, export } = prepared;
+    let Prepared { rules, files, tasks, zone, export } = prepared;
     let upload_socket = intake::bind(config.listen, "server.listen", config.allow_plain)?;
     let operator_socket = intake::bind(config.operator, "server.operator", config.allow_plain)?;
     let folder = NodeFolder::open(&config.data)?;
@@ -254,7 +264,8 @@ pub async fn start_prepared(
     let overview = scheduler.overview.clone();
     let settings = Arc::new(ServerSettings {
         loaders: config.loaders,
-        import_every_ms: config.import_every_ms,
+        schedules: tasks.schedules.clone(),
+        zone,
         import_on_arrival: config.import_on_arrival,
         exports: export.is_some(),
         missing_after_ms: config.missing_after_ms,
@@ -291,6 +302,7 @@ pub async fn start_prepared(
         settings: settings.clone(),
         loader: effects.loader.directory().clone(),
         scheduler: effects.scheduler.directory().clone(),
+        overview: overview.clone(),
         unsettled: unsettled.clone(),
         to_load: to_load.clone(),
         import_plan: Arc::clone(&import_plan),

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::{Context, Handler, Message};
-use muster::model::task::{GroupName, Parameters, TaskOrigin, TaskScope, TaskType};
+use muster::model::task::{GroupName, Parameters, ScopeKind, TaskOrigin, TaskScope, TaskType};
 use muster::model::tenant::TenantState;
 use muster::rng::{RngStream, mix};
-use muster::roles::batch::NewTask;
+use muster::roles::batch::{NewTask, SchedulerAnswer};
 use muster::roles::server::{
     ImportPlan, PackageNumber, ServerCore, ServerDurable, ServerInput, ServerIntent, ServerSettings, Task,
 };
@@ -16,7 +16,7 @@ use muster::roles::{Core, IntentNumber};
 use muster::time::Timestamp;
 use tracing::{error, info, warn};
 
-use super::batch::{BatchScheduler, submit_and_wait};
+use super::batch::{AskScheduler, BatchOverview, BatchScheduler, submit_and_wait};
 use super::books::Books;
 use super::counters::tenant_state;
 use super::gaps::GapKeeper;
@@ -57,6 +57,8 @@ pub struct ServerWorld {
     pub loader: Directory<Loader>,
     /// Takes import, reconcile and export as batch tasks.
     pub scheduler: Directory<BatchScheduler>,
+    /// When those of schedules were submitted last.
+    pub overview: Arc<Mutex<BatchOverview>>,
     /// Packages without a final state, for the page and metrics.
     pub unsettled: Arc<AtomicUsize>,
     /// Those of them that are loaded, or will be.
@@ -102,7 +104,8 @@ impl Server {
             error!(error = %Chain(&error), "the tenant's counters cannot be read, tasks wait for the next package");
             TenantState::default()
         });
-        let durable = ServerDurable { settings: world.settings.clone(), waiting: numbers(waiting), state };
+        let submitted = world.overview.lock().unwrap_or_else(PoisonError::into_inner).scheduled.clone();
+        let durable = ServerDurable { settings: world.settings.clone(), waiting: numbers(waiting), state, submitted };
         let core = ServerCore::recover(durable, rng, now);
         Role::new(core, ServerHands { world, seen, overdue: Overdue::default() }, Some(watch))
     }
@@ -142,7 +145,18 @@ impl Hands for ServerHands {
     fn carry_out(&mut self, intent: IntentNumber, wanted: ServerIntent, _: &ServerCore, ctx: &mut Context<Server>) {
         match wanted {
             ServerIntent::Load(packages) => self.load(intent, packages, ctx),
-            ServerIntent::Run(task) => self.run(intent, task, ctx),
+            ServerIntent::Run(task, since) => self.run(intent, task, since, ctx),
+            ServerIntent::Submit(task, at) => {
+                let (scheduler, task) = (self.world.scheduler.get(), self.task(task, Some(at)));
+                // One that is not taken comes by its schedule again.
+                let submitted = async move { scheduler?.send(AskScheduler::Submit(task)).await.ok() };
+                when_done(ctx, submitted, move |answer, server, ctx| {
+                    if !matches!(answer, Some(SchedulerAnswer::Submitted(..) | SchedulerAnswer::Duplicate { .. })) {
+                        warn!("a scheduled task was not submitted");
+                    }
+                    server.tell(ServerInput::Done, ctx);
+                });
+            }
             ServerIntent::RenewPolicy => {
                 // As often as the beacons report.
                 self.overdue.look(&self.world.statuses.list(), self.now());
@@ -181,21 +195,29 @@ impl ServerHands {
         });
     }
 
-    /// Submits a batch task and waits for its end.
-    fn run(&self, intent: IntentNumber, task: Task, ctx: &mut Context<Server>) {
-        let (scheduler, books) = (self.world.scheduler.clone(), self.world.books.clone());
-        let task = NewTask {
-            task: match task {
-                Task::Import => TaskType::InventoryImport,
-                Task::Reconcile => TaskType::LicenseReconcile,
-                Task::Export => TaskType::ServiceNowExport,
-            },
-            scope: TaskScope::Tenant { tenant: books.tenant.clone(), group: GroupName::default_group() },
+    /// A task as the server itself submits it; `at` is the time of its schedule.
+    fn task(&self, task: TaskType, at: Option<Timestamp>) -> NewTask {
+        let of_tenant =
+            || TaskScope::Tenant { tenant: self.world.books.tenant.clone(), group: GroupName::default_group() };
+        NewTask {
+            task,
+            scope: if task.scope() == ScopeKind::System { TaskScope::System } else { of_tenant() },
             parameters: Parameters::default(),
-            not_before: None,
-            origin: TaskOrigin::System,
+            not_before: at,
+            origin: if at.is_some() { TaskOrigin::Schedule } else { TaskOrigin::System },
             login: None,
+        }
+    }
+
+    /// Submits a batch task and waits for its end.
+    fn run(&self, intent: IntentNumber, task: Task, since: Option<Timestamp>, ctx: &mut Context<Server>) {
+        let (scheduler, books) = (self.world.scheduler.clone(), self.world.books.clone());
+        let task = match task {
+            Task::Import => TaskType::InventoryImport,
+            Task::Reconcile => TaskType::LicenseReconcile,
+            Task::Export => TaskType::ServiceNowExport,
         };
+        let task = self.task(task, since);
         let ended = async move {
             if submit_and_wait(scheduler, task).await != Some(true) {
                 return None;

@@ -117,7 +117,6 @@ fn server_config(places: &Places) -> ServerConfig {
         workers: 1,
         tasks_file: None,
         loaders: 1,
-        import_every_ms: muster::time::DAY_MS,
         import_on_arrival: true,
         primary_source: AGENT_SOURCE.into(),
         matchers_file: None,

@@ -12,12 +12,14 @@ use muster::config::agent::AgentConfig;
 use muster::config::beacon::BeaconConfig;
 use muster::config::server::ServerConfig;
 use muster::config::{ConfigError, Document, parse_toml};
+use muster::model::task::{TaskType, Trigger};
 use muster::roles::agent::AgentSettings;
 use muster::schedule::AgentSchedule;
 use muster::time::{HOUR_MS, MINUTE_MS};
 use muster::upload::rates::Rates;
 use muster_actors::command::Failure;
 use muster_actors::log::Reserve;
+use muster_actors::server::run::tasks;
 use toml::{Table, Value};
 
 use crate::files::text_of;
@@ -26,7 +28,7 @@ pub use hierarchy::OwnHierarchy;
 
 /// Options that are acted upon, as `section.option`.
 const OF_SERVER: [&str; 5] =
-    ["server.listen", "server.loaders", "import.interval_secs", "import.on_arrival", "servicenow.url"];
+    ["server.listen", "server.loaders", "server.tasks_file", "import.on_arrival", "servicenow.url"];
 const OF_BEACON: [&str; 11] = [
     "relay.interval_secs",
     "relay.on_arrival",
@@ -134,8 +136,8 @@ impl BeaconRules {
 pub struct ServerRules {
     /// Batches that are loaded at once.
     pub loaders: usize,
-    /// From one import to the next, in milliseconds.
-    pub import_every_ms: i64,
+    /// When it imports.
+    pub import: Trigger,
     /// Whether to import at once.
     pub import_on_arrival: bool,
     /// Whether there is a target of exports.
@@ -169,9 +171,14 @@ impl Configured {
         if let Some(path) = &args.server_config {
             let (text, name) = (text_of(path, "a file that is there")?, path.display().to_string());
             let file = ServerConfig::parse(&text, &name, []).map_err(refused)?;
+            // Without a schedule nothing but arrivals makes an import.
+            let import = tasks(&file)
+                .map_err(|error| Failure::usage(&error))?
+                .trigger(TaskType::InventoryImport)
+                .unwrap_or(Trigger::every(i64::MAX));
             configured.server = Some(ServerRules {
                 loaders: file.loaders,
-                import_every_ms: file.import_every_ms,
+                import,
                 import_on_arrival: file.import_on_arrival,
                 exports: file.servicenow.is_some(),
             });

@@ -71,7 +71,7 @@ fn the_shipped_files_are_simulated_and_what_is_not_is_told() {
     {
         assert!(told.contains(option), "{option}: {told}");
     }
-    for option in ["import.interval_secs", "relay.interval_secs", "spool.packages_max", "upload.catch_up_hour"] {
+    for option in ["server.tasks_file", "relay.interval_secs", "spool.packages_max", "upload.catch_up_hour"] {
         assert!(!told.contains(option), "{option}: {told}");
     }
     assert_eq!(configured.files.len(), 3);

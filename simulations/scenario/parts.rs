@@ -1,5 +1,6 @@
 //! The sections of a scenario.
 
+use muster::model::task::Trigger;
 use muster::rng::mix;
 use muster::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
 use muster::upload::rates::Rates;
@@ -278,7 +279,7 @@ impl Server {
     pub(super) fn rules(&self) -> ServerRules {
         ServerRules {
             loaders: self.loaders as usize,
-            import_every_ms: i64::from(self.import_every_secs) * SECOND_MS,
+            import: Trigger::every(i64::from(self.import_every_secs) * SECOND_MS),
             import_on_arrival: false,
             exports: true,
         }

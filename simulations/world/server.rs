@@ -5,8 +5,10 @@ mod logs;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use muster::model::package::{Envelope, Kind, Origin, PackageKey, Sequence};
 use muster::model::settlement::{ClockFlag, FinalState};
+use muster::model::task::TaskType;
 use muster::model::tenant::TenantState;
 use muster::rng::{RngStream, mix};
 use muster::roles::server::{
@@ -63,7 +65,8 @@ impl ServerHands {
         let of = stage.scenario.server_rules();
         let settings = ServerSettings {
             loaders: of.loaders,
-            import_every_ms: of.import_every_ms,
+            schedules: vec![(TaskType::InventoryImport, of.import)],
+            zone: TimeZone::UTC,
             import_on_arrival: of.import_on_arrival,
             exports: of.exports,
             missing_after_ms: DAY_MS,
@@ -303,7 +306,12 @@ impl Hands for ServerHands {
             self.reopen(at, stage);
         }
         let waiting = self.inbox.keys().map(|number| PackageNumber(*number)).collect();
-        let durable = ServerDurable { settings: self.settings.clone(), waiting, state: self.state.clone() };
+        let durable = ServerDurable {
+            settings: self.settings.clone(),
+            waiting,
+            state: self.state.clone(),
+            submitted: BTreeMap::new(),
+        };
         ServerCore::recover(durable, RngStream::new(stage.seed, u64::from(at.id.0), u64::from(at.life)), now)
     }
 
@@ -385,8 +393,11 @@ impl Hands for ServerHands {
                 let ms = stage.scenario.server.load_ms.pick(drawn(21)) * packages.len() as i64 * slow;
                 (Work::Load(packages), ms)
             }
-            ServerIntent::Run(task) => (Work::Run(task), stage.scenario.server.task_ms.pick(drawn(22))),
-            ServerIntent::RenewPolicy | ServerIntent::LookAtGaps | ServerIntent::Sweep => return,
+            ServerIntent::Run(task, _) => (Work::Run(task), stage.scenario.server.task_ms.pick(drawn(22))),
+            // Only imports have a schedule here.
+            ServerIntent::Submit(..) | ServerIntent::RenewPolicy | ServerIntent::LookAtGaps | ServerIntent::Sweep => {
+                return;
+            }
         };
         self.work.insert(number, work);
         stage.post(now.plus_ms(ms.max(1)), at.id, at.id, number, at.life, Body::Done);

@@ -54,7 +54,6 @@ struct ServerSection {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ImportSection {
-    interval_secs: u64,
     on_arrival: bool,
     primary_source: String,
     matchers_file: String,
@@ -65,7 +64,6 @@ struct ImportSection {
 impl Default for ImportSection {
     fn default() -> ImportSection {
         ImportSection {
-            interval_secs: 86_400,
             on_arrival: false,
             primary_source: "agent".into(),
             matchers_file: String::new(),
@@ -143,8 +141,6 @@ pub struct ServerConfig {
     pub loaders: usize,
     /// Batch tasks, instead of what is built in.
     pub tasks_file: Option<PathBuf>,
-    /// Time between two imports in milliseconds.
-    pub import_every_ms: i64,
     /// Whether to import at once when something was loaded.
     pub import_on_arrival: bool,
     /// The source whose values win.
@@ -197,7 +193,6 @@ impl ServerConfig {
             workers: server.workers,
             loaders: server.loaders,
             tasks_file: path(server.tasks_file),
-            import_every_ms: milliseconds(import.interval_secs, 1, file, "import.interval_secs")?,
             import_on_arrival: import.on_arrival,
             primary_source: import.primary_source,
             matchers_file: path(import.matchers_file),
@@ -252,7 +247,7 @@ mod tests {
             (format!("{LEAST}[disk]\nreserve_percent = 150\n"), "disk.reserve_percent"),
             (format!("{LEAST}[servicenow]\nurl = \"http://127.0.0.1:1\"\n"), "servicenow.user"),
             (format!("{LEAST}[custody]\nmissing_after_secs = 0\n"), "custody.missing_after_secs"),
-            (format!("{LEAST}[import]\nintervall_secs = 4\n"), "did you mean `interval_secs`"),
+            (format!("{LEAST}[import]\non_arival = true\n"), "did you mean `on_arrival`"),
         ] {
             let error = parse(&text).unwrap_err();
             assert!(error.contains(said) && error.starts_with("s.toml"), "{error}");

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{ConfigError, Document};
+use crate::id::shorten;
 use crate::model::task::{Band, ConstraintError, Constraints, Per, TaskType, Trigger};
 use crate::time::{DAY_MS, SECOND_MS};
 
@@ -27,7 +28,7 @@ struct TasksFile {
     limits: LimitsFile,
     bands: BTreeMap<String, Spanned<BandFile>>,
     #[serde(default)]
-    schedules: BTreeMap<TaskType, ScheduleFile>,
+    schedules: BTreeMap<TaskType, Spanned<ScheduleFile>>,
 }
 
 #[derive(Deserialize)]
@@ -87,8 +88,9 @@ impl From<PerFile> for Per {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ScheduleFile {
-    at: Spanned<String>,
+    at: Option<Spanned<String>>,
     days: Option<Spanned<Vec<DayFile>>>,
+    every_secs: Option<Spanned<u64>>,
 }
 
 /// In the order of the bits of a [`Trigger`].
@@ -137,18 +139,8 @@ impl TasksConfig {
             file.error(place, error.to_string())
         })?;
         let mut triggers = Vec::new();
-        for (task, ScheduleFile { at, days }) in schedules {
-            let trigger = Trigger::parse(at.get_ref()).ok_or_else(|| {
-                file.error_at(&at, format!("`{}` is no time of day, write it as 03:00", at.get_ref()))
-            })?;
-            let mask = |days: &Spanned<Vec<DayFile>>| days.get_ref().iter().fold(0, |mask, day| mask | 1 << *day as u8);
-            let trigger = match &days {
-                None => trigger,
-                Some(days) => trigger.on(mask(days)).ok_or_else(|| {
-                    file.error_at(days, "is empty: name days of the week, or leave it out for every day")
-                })?,
-            };
-            triggers.push((task, trigger));
+        for (task, schedule) in schedules {
+            triggers.push((task, trigger(file, &schedule)?));
         }
         let heartbeat_ms = secs(file, &limits.heartbeat_secs)?;
         let silence_ms = secs(file, &limits.silence_secs)?;
@@ -210,6 +202,24 @@ fn blamed(error: &ConstraintError) -> Option<&str> {
         | ConstraintError::TwoBands { other: band, .. } => Some(band),
         ConstraintError::Many(_) | ConstraintError::NoBand(_) => None,
     }
+}
+
+fn trigger(file: &Document<'_>, schedule: &Spanned<ScheduleFile>) -> Result<Trigger, ConfigError> {
+    let ScheduleFile { at, days, every_secs } = schedule.get_ref();
+    let at = match (at, every_secs) {
+        (Some(at), None) => at,
+        (None, Some(every)) if days.is_none() => return Ok(Trigger::every(secs(file, every)?)),
+        _ => {
+            let problem = "says when by `at`, a time of day, with or without `days`; or by `every_secs` alone";
+            return Err(file.error(Some(schedule.span()), problem));
+        }
+    };
+    let wrong = || file.error_at(at, format!("`{}` is no time of day, write it as 03:00", shorten(at.get_ref())));
+    let trigger = Trigger::parse(at.get_ref()).ok_or_else(wrong)?;
+    let Some(days) = days else { return Ok(trigger) };
+    let mask = days.get_ref().iter().fold(0, |mask, day| mask | 1 << *day as u8);
+    let empty = "is empty: name days of the week, or leave it out for every day";
+    trigger.on(mask).ok_or_else(|| file.error_at(days, empty))
 }
 
 fn secs(file: &Document<'_>, secs: &Spanned<u64>) -> Result<i64, ConfigError> {
@@ -275,6 +285,13 @@ mod tests {
         assert!(error("\"InventoryIntake\"", "\"InventoryIntaak\"").contains("did you mean `InventoryIntake`?"));
         assert!(error("[schedules.InventoryImport]", "[schedules.Import]").contains("is not known here"));
         assert!(error("at = \"03:00\"", "at = \"3 am\"").contains("`3 am` is no time of day, write it as 03:00"));
+        assert!(error("at = \"03:00\"", "at = \"03:00\"\nevery_secs = 5").contains("by `every_secs` alone"));
+        assert!(
+            error("at = \"03:00\"", "every_secs = 5").contains("by `every_secs` alone"),
+            "days go with a time of day"
+        );
+        assert!(error("at = \"00:00\"", "").contains("`schedules.InventoryImport`: says when by `at`"));
+        assert!(error("at = \"00:00\"", "every_secs = 0").contains("is not between 1 and"));
         assert!(error("[\"sunday\"]", "[]").contains("is empty: name days"));
         assert!(error("silence_secs = 18000", "silence_secs = 100").contains("less than two heartbeats"));
         assert!(error("lost_after = 3", "lost_after = 0").contains("every task would be lost"));

@@ -8,11 +8,13 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
 use muster::model::settlement::FinalState;
+use muster::model::task::{Status, TaskType};
 use rustix::fs::statvfs;
 
 use super::problem::Problem;
 use super::{Answer, Api, Question};
 use crate::log::WriterStats;
+use crate::server::batch::BatchOverview;
 
 /// The text of one answer.
 #[derive(Default)]
@@ -64,6 +66,7 @@ pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let refusals = api.intake.refusals.load(Ordering::Relaxed);
     text.counter("muster_uploads_refused_total", "Uploads that were not taken, since the start.", refusals);
     logs(&mut text, api);
+    tasks(&mut text, &api.overview());
     let view = &api.books.view;
     text.counter("muster_view_rebuilt_total", "How often the view was begun anew, since the start.", view.rebuilt());
     text.gauge(
@@ -86,6 +89,32 @@ pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
     text.gauge("muster_packages_at_beacons", "Packages that they said they hold.", packages as f64);
     text.gauge("muster_oldest_at_beacons_seconds", "How long the oldest had waited then.", oldest_ms as f64 / 1e3);
     Ok(Answer::Metrics(text.0))
+}
+
+fn tasks(text: &mut Text, overview: &BatchOverview) {
+    let of = |task: TaskType| format!("{{type=\"{task}\"}}");
+    let all = |count: &dyn Fn(TaskType) -> f64| TaskType::ALL.map(|task| (of(task), count(task)));
+    text.gauge("muster_tasks_paused", "1 while tasks are not sent for processing.", f64::from(overview.is_paused));
+    let waiting = all(&|task| overview.waiting.get(&task).copied().unwrap_or(0) as f64);
+    text.metric("muster_tasks_waiting", "gauge", "Batch tasks in status Submitted.", &waiting);
+    let running = all(&|task| overview.sent.values().filter(|(of, _)| *of == task).count() as f64);
+    text.metric("muster_tasks_running", "gauge", "Batch tasks in status Queued or Processing.", &running);
+    let submitted = all(&|task| overview.submitted.get(&task).copied().unwrap_or(0) as f64);
+    let help = "Batch tasks that were taken, since the start.";
+    text.metric("muster_tasks_submitted_total", "counter", help, &submitted);
+    let statuses = [Status::Success, Status::Error];
+    let spent = |task, status| overview.ended.get(&(task, status)).copied().unwrap_or_default();
+    let ended = TaskType::ALL.into_iter().flat_map(|task| {
+        statuses.map(|status| (format!("{{type=\"{task}\",status=\"{status}\"}}"), spent(task, status).count as f64))
+    });
+    let help = "Batch tasks that ended, since the start.";
+    text.metric("muster_tasks_ended_total", "counter", help, &ended.collect::<Vec<_>>());
+    let ran = all(&|task| statuses.map(|status| spent(task, status).ran_ms).iter().sum::<u64>() as f64 / 1e3);
+    let help = "How long the tasks that ended had run, together.";
+    text.metric("muster_tasks_run_seconds_total", "counter", help, &ran);
+    let waited = all(&|task| statuses.map(|status| spent(task, status).waited_ms).iter().sum::<u64>() as f64 / 1e3);
+    let help = "How long the tasks that ended had waited before, together.";
+    text.metric("muster_tasks_waited_seconds_total", "counter", help, &waited);
 }
 
 fn oldest_secs(api: &Api) -> f64 {

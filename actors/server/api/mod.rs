@@ -224,6 +224,9 @@ const ROUTES: [(&str, Handler); 26] = [
     ("/metrics", metrics::get),
 ];
 
+/// What is done with tasks: pause, resume, cancel, and the question why one waits.
+const TASKS: [&str; 4] =
+    ["/api/v1/tasks/pause", "/api/v1/tasks/resume", "/api/v1/tasks/{id}/cancel", "/api/v1/tasks/{id}/why"];
 /// What changes a device.
 const UNMERGE: &str = "/api/v1/devices/{id}/unmerge";
 /// What asks with a file of Matchers.
@@ -235,14 +238,10 @@ pub fn routes(config: &mut ServiceConfig, api: Arc<Api>) {
         .error_handler(|_, _| Problem::missing("the address names something that cannot be").into());
     config.app_data(Data::from(api)).app_data(path_errors);
     // Before `/tasks/{id}`, whose ids are GUIDs.
-    let pausing = web::resource("/api/v1/tasks/pause").route(web::post().to(tasks::pause));
-    config.service(pausing.default_service(web::to(wrong_method)));
-    let resuming = web::resource("/api/v1/tasks/resume").route(web::post().to(tasks::resume));
-    config.service(resuming.default_service(web::to(wrong_method)));
-    let cancelling = web::resource("/api/v1/tasks/{id}/cancel").route(web::post().to(tasks::cancel));
-    config.service(cancelling.default_service(web::to(wrong_method)));
-    let explaining = web::resource("/api/v1/tasks/{id}/why").route(web::get().to(tasks::why));
-    config.service(explaining.default_service(web::to(wrong_method)));
+    let routes = [web::post().to(tasks::pause), web::post().to(tasks::resume), web::post().to(tasks::cancel)];
+    for (path, route) in TASKS.into_iter().zip(routes.into_iter().chain([web::get().to(tasks::why)])) {
+        config.service(web::resource(path).route(route).default_service(web::to(wrong_method)));
+    }
     for (path, handler) in ROUTES {
         let answering = web::get().to(move |api: Data<Api>, request: HttpRequest| answer(api, request, handler));
         let mut resource = web::resource(path).route(answering);

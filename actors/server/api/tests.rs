@@ -10,4 +10,5 @@ mod pages;
 mod questions;
 mod settings;
 mod software;
+mod tasks;
 mod unmerge;

@@ -1,11 +1,12 @@
 //! What the log says of tasks when a scheduler begins.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use muster::model::fact::{FactKey, FactKind};
 use muster::model::stored;
-use muster::model::task::{BatchState, TaskNumber, TaskRun, TaskSubmission};
+use muster::model::task::{BatchState, TaskNumber, TaskOrigin, TaskRun, TaskSubmission, TaskType};
 use muster::roles::batch::{LiveTask, SchedulerDurable, SchedulerSettings};
 use muster::time::Timestamp;
 use tracing::error;
@@ -14,7 +15,12 @@ use crate::errors::{Chain, Hex};
 use crate::log::{FactIndex, ReadError};
 
 /// Reads every task. One that does not read is told and left out: it cannot be executed, and must not keep the others from it.
-pub(super) fn recover(facts: &FactIndex, settings: Arc<SchedulerSettings>, now: Timestamp) -> SchedulerDurable {
+/// With it comes when tasks were submitted by their schedule last.
+pub(super) fn recover(
+    facts: &FactIndex,
+    settings: Arc<SchedulerSettings>,
+    now: Timestamp,
+) -> (SchedulerDurable, BTreeMap<TaskType, Timestamp>) {
     // Of the many that have ended only that is remembered.
     let mut runs: HashMap<TaskNumber, Option<TaskRun>> = HashMap::new();
     let damaged = facts.each(&FactKind::TaskRun.prefix(None), |key, _, value| {
@@ -33,17 +39,18 @@ pub(super) fn recover(facts: &FactIndex, settings: Arc<SchedulerSettings>, now: 
             runs.insert(number, None);
         }
     }
-    let (mut tasks, mut next) = (Vec::new(), TaskNumber(1));
+    let (mut tasks, mut next, mut scheduled) = (Vec::new(), TaskNumber(1), BTreeMap::new());
     let damaged = facts.each(&FactKind::Task.prefix(None), |key, _, value| {
         let Some(FactKey::Task(number)) = FactKey::decode(key) else { return };
         next = next.max(number.next());
-        let run = match runs.remove(&number) {
-            Some(None) => return,
-            Some(run) => run,
-            None => None,
-        };
         match stored::unpack::<TaskSubmission>(&value) {
-            Ok(submission) => tasks.extend(LiveTask::of(number, submission, run, now)),
+            Ok(submission) => {
+                note_schedule(&mut scheduled, &submission);
+                match runs.remove(&number) {
+                    Some(None) => {}
+                    run => tasks.extend(LiveTask::of(number, submission, run.flatten(), now)),
+                }
+            }
             Err(error) => error!(key = %Hex(key), error = %Chain(&error), "a task does not read: it is not executed"),
         }
     });
@@ -53,7 +60,15 @@ pub(super) fn recover(facts: &FactIndex, settings: Arc<SchedulerSettings>, now: 
             next = next.max(number.next());
         }
     }
-    SchedulerDurable { settings, tasks, next, state: state(facts) }
+    (SchedulerDurable { settings, tasks, next, state: state(facts) }, scheduled)
+}
+
+/// Remembers the last time of each schedule.
+pub(super) fn note_schedule(scheduled: &mut BTreeMap<TaskType, Timestamp>, submission: &TaskSubmission) {
+    if let TaskSubmission { task, origin: TaskOrigin::Schedule, not_before: Some(at), .. } = submission {
+        let last = scheduled.entry(*task).or_insert(*at);
+        *last = (*last).max(*at);
+    }
 }
 
 fn state(facts: &FactIndex) -> BatchState {

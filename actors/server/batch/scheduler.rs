@@ -23,7 +23,7 @@ use tracing::warn;
 
 use super::log_file::LogFile;
 use super::processor::TasksDispatched;
-use super::recovery::recover;
+use super::recovery::{note_schedule, recover};
 use crate::clock::SharedClock;
 use crate::errors::Chain;
 use crate::log::{FactIndex, FactWrite, FactWriter};
@@ -57,14 +57,16 @@ pub struct SchedulerWorld {
 pub struct BatchOverview {
     /// Whether sending is paused.
     pub is_paused: bool,
-    /// Tasks that wait.
-    pub waiting: usize,
+    /// Tasks that wait, by type.
+    pub waiting: BTreeMap<TaskType, usize>,
     /// Tasks that were sent and have not ended, with how far they are.
     pub sent: BTreeMap<TaskNumber, (TaskType, TaskRun)>,
     /// Processors, and when they were heard last.
     pub processors: Vec<(ProcessorId, Timestamp)>,
     /// What has ended since the start, by type and status.
     pub ended: BTreeMap<(TaskType, Status), Spent>,
+    /// When tasks were submitted by their schedule last.
+    pub scheduled: BTreeMap<TaskType, Timestamp>,
     /// Tasks that came and were no duplicates, by type.
     pub submitted: BTreeMap<TaskType, u64>,
 }
@@ -76,8 +78,8 @@ pub struct Spent {
     pub count: u64,
     /// How long they ran, together, in milliseconds.
     pub ran_ms: u64,
-    /// How long they had been queued before, together, in milliseconds.
-    pub queued_ms: u64,
+    /// How long they had waited before, together, in milliseconds.
+    pub waited_ms: u64,
 }
 
 /// See the module's head.
@@ -96,7 +98,8 @@ impl BatchScheduler {
     /// Begins a life from what the log holds.
     pub fn begin(world: SchedulerWorld, watch: DeathWatch) -> BatchScheduler {
         let now = world.clock.now();
-        let durable = recover(&world.facts, world.settings.clone(), now);
+        let (durable, scheduled) = recover(&world.facts, world.settings.clone(), now);
+        world.overview.lock().unwrap_or_else(PoisonError::into_inner).scheduled = scheduled;
         let (node, incarnation) = world.seed;
         let rng = RngStream::new(node.seed(), mix(node.seed(), 0x6261_7463_68), mix(incarnation, now.0 as u64));
         let core = SchedulerCore::recover(durable, rng, now);
@@ -124,7 +127,7 @@ impl Hands for SchedulerHands {
         self.log().flush();
         let mut overview = self.overview();
         overview.is_paused = core.is_paused();
-        overview.waiting = core.counts().0;
+        overview.waiting = core.waiting().collect();
         overview.sent = core.sent().map(|(number, task, run)| (number, (task, run.clone()))).collect();
         overview.processors = core.processors().map(|(id, heard)| (id.clone(), heard)).collect();
     }
@@ -180,8 +183,9 @@ impl SchedulerHands {
         let mut overview = self.overview();
         for write in writes {
             match write {
-                TaskWrite::Submission(_, task) if task.duplicate_of.is_none() => {
-                    *overview.submitted.entry(task.task).or_default() += 1;
+                TaskWrite::Submission(_, task) => {
+                    note_schedule(&mut overview.scheduled, task);
+                    *overview.submitted.entry(task.task).or_default() += u64::from(task.duplicate_of.is_none());
                 }
                 TaskWrite::Run(number, run) if run.status.is_final() => {
                     let Some((task, _)) = core.name(*number) else { continue };
@@ -192,7 +196,7 @@ impl SchedulerHands {
                     };
                     spent.count += 1;
                     spent.ran_ms += between(run.started, run.finished);
-                    spent.queued_ms += between(run.queued, run.started);
+                    spent.waited_ms += between(core.since(*number), run.started);
                 }
                 _ => {}
             }

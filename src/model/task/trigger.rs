@@ -1,16 +1,19 @@
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 
-use crate::time::Timestamp;
+use crate::time::{SECOND_MS, Timestamp};
 
-/// A time of day on days of the week, by the clock of a zone with all its changes.
+/// A time of day on days of the week, by the clock of a zone with all its changes; or so long after the time before.
 ///
 /// A time that the clock skips means the first moment behind the gap by as much as it lies in it; one that the clock shows
 /// twice means the first. So each day that it is of has exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trigger {
-    minute: u16,
-    days: u8,
+pub struct Trigger(Form);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Daily { minute: u16, days: u8 },
+    Every { ms: i64 },
 }
 
 /// Minutes of a day.
@@ -20,8 +23,14 @@ const EVERY_DAY: u8 = 0x7f;
 
 impl Trigger {
     /// `minute` counts from midnight; `days` has bit 0 for Monday to bit 6 for Sunday. `None` for what is no time, or never.
-    pub fn new(minute: u16, days: u8) -> Option<Trigger> {
-        (minute < MINUTES && days & EVERY_DAY != 0).then_some(Trigger { minute, days: days & EVERY_DAY })
+    pub fn daily(minute: u16, days: u8) -> Option<Trigger> {
+        let days = days & EVERY_DAY;
+        (minute < MINUTES && days != 0).then_some(Trigger(Form::Daily { minute, days }))
+    }
+
+    /// So many milliseconds after the time before, at least one.
+    pub fn every(ms: i64) -> Trigger {
+        Trigger(Form::Every { ms: ms.max(1) })
     }
 
     /// Reads `hh:mm`; every day.
@@ -32,45 +41,56 @@ impl Trigger {
             text.parse::<u16>().ok().filter(|_| is_number)
         };
         let (hour, minute) = (number(hour)?, number(minute)?);
-        (hour < 24 && minute < 60).then(|| Trigger { minute: hour * 60 + minute, days: EVERY_DAY })
+        if hour < 24 && minute < 60 { Trigger::daily(hour * 60 + minute, EVERY_DAY) } else { None }
     }
 
-    /// The same on these days alone.
+    /// The same time of day on these days alone.
     pub fn on(self, days: u8) -> Option<Trigger> {
-        Trigger::new(self.minute, days)
+        match self.0 {
+            Form::Daily { minute, .. } => Trigger::daily(minute, days),
+            Form::Every { .. } => None,
+        }
     }
 
     /// The first moment behind `after`; [`Timestamp::NEVER`] when that is beyond the calendar.
     pub fn next_after(self, after: Timestamp, zone: &TimeZone) -> Timestamp {
+        let (minute, days) = match self.0 {
+            Form::Daily { minute, days } => (minute, days),
+            Form::Every { ms } => return after.plus_ms(ms),
+        };
         let Ok(instant) = jiff::Timestamp::from_millisecond(after.0) else { return Timestamp::NEVER };
         // A change of the clock may put the moment of a day before or behind that day's noon, never a week away.
         let mut day = zone.to_datetime(instant).date().yesterday().ok();
         for _ in 0..10 {
             let Some(date) = day else { break };
-            match self.on_day(date, zone) {
+            match on_day(date, minute, days, zone) {
                 Some(at) if at > after => return at,
                 _ => day = date.tomorrow().ok(),
             }
         }
         Timestamp::NEVER
     }
+}
 
-    fn on_day(self, date: Date, zone: &TimeZone) -> Option<Timestamp> {
-        if self.days & (1 << date.weekday().to_monday_zero_offset()) == 0 {
-            return None;
-        }
-        let (hour, minute) = (i8::try_from(self.minute / 60).ok()?, i8::try_from(self.minute % 60).ok()?);
-        let time = Time::new(hour, minute, 0, 0).ok()?;
-        let instant = zone.to_ambiguous_timestamp(date.to_datetime(time)).compatible().ok()?;
-        Some(Timestamp(instant.as_millisecond()))
+fn on_day(date: Date, minute: u16, days: u8, zone: &TimeZone) -> Option<Timestamp> {
+    if days & (1 << date.weekday().to_monday_zero_offset()) == 0 {
+        return None;
     }
+    let (hour, minute) = (i8::try_from(minute / 60).ok()?, i8::try_from(minute % 60).ok()?);
+    let time = Time::new(hour, minute, 0, 0).ok()?;
+    let instant = zone.to_ambiguous_timestamp(date.to_datetime(time)).compatible().ok()?;
+    Some(Timestamp(instant.as_millisecond()))
 }
 
 impl std::fmt::Display for Trigger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (minute, days) = match self.0 {
+            Form::Daily { minute, days } => (minute, days),
+            Form::Every { ms } => return write!(f, "every {} s", ms / SECOND_MS),
+        };
         let names = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
-        write!(f, "{:02}:{:02}", self.minute / 60, self.minute % 60)?;
-        let mut on = names.iter().enumerate().filter(|(day, _)| self.days != EVERY_DAY && self.days & (1 << day) != 0);
+        write!(f, "{:02}:{:02}", minute / 60, minute % 60)?;
+        let mut on = names.iter().enumerate().filter(|(day, _)| days != EVERY_DAY && days & (1 << day) != 0);
         on.try_for_each(|(_, name)| write!(f, " {name}"))
     }
 }
@@ -129,6 +149,9 @@ mod tests {
         let after = Timestamp::from_rfc3339("2026-11-30T11:00:00Z").unwrap();
         assert_eq!(sunday.next_after(after, &TimeZone::UTC).to_rfc3339(), "2026-12-06T03:00:00.000Z");
         assert_eq!(sunday.to_string(), "03:00 sunday");
+        let hourly = Trigger::every(3_600_000);
+        assert_eq!(hourly.next_after(after, &TimeZone::UTC).to_rfc3339(), "2026-11-30T12:00:00.000Z");
+        assert_eq!((hourly.to_string().as_str(), hourly.on(1)), ("every 3600 s", None));
         assert_eq!(sunday.next_after(Timestamp::NEVER, &TimeZone::UTC), Timestamp::NEVER);
     }
 
@@ -137,7 +160,7 @@ mod tests {
         for text in ["", "24:00", "00:60", "0:00", "00:0", "-1:00", "+1:00", "00:00:00", "noon"] {
             assert_eq!(Trigger::parse(text), None, "{text}");
         }
-        assert_eq!(Trigger::new(1_440, 1), None);
-        assert_eq!(Trigger::new(0, 0x80), None);
+        assert_eq!(Trigger::daily(1_440, 1), None);
+        assert_eq!(Trigger::daily(0, 0x80), None);
     }
 }

@@ -86,6 +86,8 @@ pub struct SchedulerCore {
     tasks: HashMap<TaskNumber, Known>,
     /// Submitted tasks by what they do.
     waiting: HashMap<u128, TaskNumber>,
+    /// How many of each type wait.
+    counts: [usize; TaskType::ALL.len()],
     submitting: BTreeMap<u128, Submitting>,
     sent: BTreeMap<TaskNumber, Sent>,
     committing: BTreeMap<IntentNumber, Committing>,
@@ -128,6 +130,11 @@ impl SchedulerCore {
         (self.queue.waiting(), self.queue.running())
     }
 
+    /// Types of tasks that wait, and how many.
+    pub fn waiting(&self) -> impl Iterator<Item = (TaskType, usize)> {
+        TaskType::ALL.into_iter().zip(self.counts).filter(|(_, count)| *count > 0)
+    }
+
     /// What was sent for processing, ascending.
     pub fn sent(&self) -> impl Iterator<Item = (TaskNumber, TaskType, &TaskRun)> {
         self.sent.iter().map(|(number, sent)| {
@@ -144,6 +151,11 @@ impl SchedulerCore {
     /// The type and GUID of a task that has not ended.
     pub fn name(&self, number: TaskNumber) -> Option<(TaskType, Guid)> {
         self.tasks.get(&number).map(|known| (known.task, known.guid))
+    }
+
+    /// Since when a task that has not ended waits, or waited.
+    pub fn since(&self, number: TaskNumber) -> Option<Timestamp> {
+        self.queue.since(number)
     }
 
     /// Why a task does not run, or that it does; `None` when it has ended.
@@ -285,6 +297,7 @@ impl SchedulerCore {
         match run {
             None => {
                 self.queue.submit(number, task, &scope, since);
+                self.counts[task.index()] += 1;
                 self.waiting.insert(identity, number);
             }
             Some(run) => {
@@ -314,6 +327,7 @@ impl SchedulerCore {
             let mut writes = Vec::with_capacity(part.len());
             for number in part {
                 let Some(known) = self.tasks.get(number) else { continue };
+                self.counts[known.task.index()] -= 1;
                 if self.waiting.get(&known.identity) == Some(number) {
                     self.waiting.remove(&known.identity);
                 }
@@ -413,6 +427,7 @@ impl SchedulerCore {
             return;
         };
         self.tasks.remove(&number);
+        self.counts[known.task.index()] -= 1;
         if self.waiting.get(&known.identity) == Some(&number) {
             self.waiting.remove(&known.identity);
         }
@@ -620,6 +635,7 @@ impl Core for SchedulerCore {
             queue,
             tasks: HashMap::with_capacity(tasks.len()),
             waiting: HashMap::with_capacity(tasks.len()),
+            counts: [0; TaskType::ALL.len()],
             submitting: BTreeMap::new(),
             sent: BTreeMap::new(),
             committing: BTreeMap::new(),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::vocabulary::*;
+use crate::model::task::TaskType;
 use crate::model::tenant::TenantState;
 use crate::rng::RngStream;
 use crate::roles::{Core, IntentNumber, Sink};
@@ -38,6 +39,8 @@ const POLICY_APART_MS: i64 = 10 * SECOND_MS;
 struct Running {
     task: Task,
     intent: IntentNumber,
+    /// Since when its schedule wanted it.
+    wanted: Option<Timestamp>,
 }
 
 /// See the module's head.
@@ -57,6 +60,10 @@ pub struct ServerCore {
     last: Task,
     /// Failures in a row and when to try again, by task.
     again: BTreeMap<Task, (u32, Timestamp)>,
+    /// When each schedule is due next, in the order of the settings.
+    triggers: Vec<(TaskType, Timestamp)>,
+    /// Tasks that their schedule wants, and since when.
+    wanted: BTreeMap<Task, Timestamp>,
     /// When to reconcile although nothing changed.
     reconcile_again: Timestamp,
     /// Since when something staged waits for an import on arrival, be it of everything or of third-party inventory.
@@ -101,7 +108,9 @@ impl ServerCore {
             Task::Reconcile if self.state.devices > self.state.reconciled => self.started,
             // Licences and rules are edited, and entitlements expire, although no device changes.
             Task::Reconcile if self.state.devices > 0 => self.reconcile_again,
-            Task::Export if self.settings.exports && self.state.devices > self.state.exported => self.started,
+            Task::Export if !self.settings.exports => Timestamp::NEVER,
+            Task::Export if self.wanted.contains_key(&Task::Export) => self.started,
+            Task::Export if self.settings.import_on_arrival && self.state.devices > self.state.exported => self.started,
             Task::Reconcile | Task::Export => Timestamp::NEVER,
         };
         match self.again.get(&task) {
@@ -110,13 +119,37 @@ impl ServerCore {
         }
     }
 
+    /// When the schedule of `task` is due next.
+    fn trigger_due(&self, task: TaskType) -> Timestamp {
+        self.triggers.iter().filter(|(of, _)| *of == task).map(|(_, due)| *due).min().unwrap_or(Timestamp::NEVER)
+    }
+
+    /// Submits what is due by its schedule.
+    fn trigger(&mut self, now: Timestamp, out: &mut impl Sink<ServerIntent>) {
+        let settings = self.settings.clone();
+        for ((task, due), (_, trigger)) in self.triggers.iter_mut().zip(&settings.schedules) {
+            if *due > now {
+                continue;
+            }
+            let at = std::mem::replace(due, trigger.next_after(now, &settings.zone));
+            match task {
+                // These two are followed to their ends.
+                TaskType::InventoryImport => _ = self.wanted.insert(Task::Import, at),
+                TaskType::ServiceNowExport if settings.exports => _ = self.wanted.insert(Task::Export, at),
+                TaskType::ServiceNowExport => {}
+                task => _ = out.intend(ServerIntent::Submit(*task, at)),
+            }
+        }
+    }
+
     fn import_due(&self) -> Timestamp {
-        if self.state.staged == self.state.imported {
-            return Timestamp::NEVER;
+        if self.wanted.contains_key(&Task::Import) {
+            return self.started;
         }
         let is_wanted_now = self.settings.import_on_arrival || self.state.has_third_party();
         match self.state.last_import {
-            Some(last) if !is_wanted_now => last.plus_ms(self.settings.import_every_ms),
+            _ if self.state.staged == self.state.imported => Timestamp::NEVER,
+            Some(_) if !is_wanted_now => self.trigger_due(TaskType::InventoryImport),
             // Nor are the first devices kept waiting for a day.
             _ => {
                 let since = self.staged_since.unwrap_or(self.started);
@@ -142,8 +175,9 @@ impl ServerCore {
             if self.running[task.lane()].is_some() || self.due(task) > now || self.waits_for_reconcile(task, now) {
                 continue;
             }
-            let intent = out.intend(ServerIntent::Run(task));
-            self.running[task.lane()] = Some(Running { task, intent });
+            let wanted = self.wanted.remove(&task);
+            let intent = out.intend(ServerIntent::Run(task, wanted));
+            self.running[task.lane()] = Some(Running { task, intent, wanted });
             if task != Task::Export {
                 self.last = task;
             }
@@ -205,6 +239,10 @@ impl ServerCore {
         (self.sweep_due, self.started) = (back(self.sweep_due), back(self.started));
         (self.policy_due, self.gaps_due) = (back(self.policy_due), back(self.gaps_due));
         self.reconcile_again = back(self.reconcile_again);
+        // Times of day stay what they are by the clock.
+        for ((_, due), (_, trigger)) in self.triggers.iter_mut().zip(&self.settings.schedules) {
+            *due = (*due).min(trigger.next_after(now, &self.settings.zone));
+        }
     }
 
     fn advance(&mut self, now: Timestamp, out: &mut impl Sink<ServerIntent>) {
@@ -228,6 +266,7 @@ impl ServerCore {
             self.queue.append(&mut self.unread);
             out.intend(ServerIntent::Sweep);
         }
+        self.trigger(now, out);
         self.load(out);
         self.run(now, out);
     }
@@ -239,10 +278,17 @@ impl Core for ServerCore {
     type Intent = ServerIntent;
 
     fn recover(durable: ServerDurable, mut rng: RngStream, now: Timestamp) -> ServerCore {
-        let ServerDurable { settings, waiting, mut state } = durable;
+        let ServerDurable { settings, waiting, mut state, submitted } = durable;
         // A clock that was ahead once must not put off the next import for ever.
         state.last_import = state.last_import.map(|last| last.min(now));
         let staged_since = (state.staged > state.imported).then_some(now);
+        // What was missed is made up for: once, because only the first time behind the last one is due.
+        let triggers = settings.schedules.iter().map(|(task, trigger)| {
+            let last = submitted.get(task).copied();
+            let last = if *task == TaskType::InventoryImport { last.max(state.last_import) } else { last };
+            (*task, trigger.next_after(last.unwrap_or(now).min(now), &settings.zone))
+        });
+        let triggers = triggers.collect();
         ServerCore {
             settings,
             queue: waiting.into_iter().collect(),
@@ -253,6 +299,8 @@ impl Core for ServerCore {
             running: [None; 2],
             last: Task::Reconcile,
             again: BTreeMap::new(),
+            triggers,
+            wanted: BTreeMap::new(),
             reconcile_again: now.plus_ms(RECONCILE_AT_START_MS),
             staged_since,
             // Servers that start together do not sweep together.
@@ -277,7 +325,8 @@ impl Core for ServerCore {
             task => self.due(task),
         };
         let task = Task::ALL.into_iter().map(due).min().unwrap_or(Timestamp::NEVER);
-        failed.min(task).min(self.sweep_due).min(self.policy_due).min(self.gaps_due)
+        let trigger = self.triggers.iter().map(|(_, due)| *due).min().unwrap_or(Timestamp::NEVER);
+        failed.min(task).min(trigger).min(self.sweep_due).min(self.policy_due).min(self.gaps_due)
     }
 
     fn fingerprint(&self) -> u64 {
@@ -318,7 +367,7 @@ impl Core for ServerCore {
                     Some(state) => {
                         self.again.remove(&running.task);
                         if running.task == Task::Reconcile {
-                            self.reconcile_again = now.plus_ms(self.settings.import_every_ms);
+                            self.reconcile_again = now.plus_ms(DAY_MS);
                         }
                         self.note(now, state);
                     }
@@ -326,6 +375,7 @@ impl Core for ServerCore {
                         let failures = self.again.get(&running.task).map_or(0, |(failures, _)| *failures).min(20);
                         let wait = TASK_AGAIN_MS.saturating_mul(1 << failures).min(TASK_AGAIN_MS_MAX);
                         self.again.insert(running.task, (failures + 1, now.plus_ms(wait)));
+                        self.wanted.extend(running.wanted.map(|at| (running.task, at)));
                     }
                 }
             }

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use super::*;
 use crate::id::{Digest, Guid, TenantId};
 use crate::model::business::{BusinessFile, BusinessHead, BusinessKey, BusinessKind, SOURCES_MAX};
@@ -16,6 +18,7 @@ use crate::model::package::{Envelope, Hop, Kind, Origin, Sequence, Stream};
 use crate::model::settlement::{ClockFlag, FinalState, Settlement};
 use crate::model::staged::StagedRecord;
 use crate::model::stored;
+use crate::model::task::{TaskType, Trigger};
 use crate::model::tenant::TenantState;
 use crate::model::usage_periods::UsagePeriods;
 use crate::rng::RngStream;
@@ -26,8 +29,14 @@ use crate::upload::ledger::{Counts, StreamLedger};
 const START: Timestamp = Timestamp(1_750_000_000_000);
 
 fn settings(import_on_arrival: bool) -> ServerSettings {
-    let (loaders, import_every_ms, exports, missing_after_ms) = (2, DAY_MS, true, DAY_MS);
-    ServerSettings { loaders, import_every_ms, import_on_arrival, exports, missing_after_ms }
+    ServerSettings {
+        loaders: 2,
+        schedules: vec![(TaskType::InventoryImport, Trigger::every(DAY_MS))],
+        zone: TimeZone::UTC,
+        import_on_arrival,
+        exports: true,
+        missing_after_ms: DAY_MS,
+    }
 }
 
 struct World {
@@ -42,8 +51,12 @@ impl World {
     }
 
     fn with(settings: ServerSettings, waiting: std::ops::Range<u64>, state: TenantState) -> World {
-        let durable =
-            ServerDurable { settings: Arc::new(settings), waiting: waiting.map(PackageNumber).collect(), state };
+        let durable = ServerDurable {
+            settings: Arc::new(settings),
+            waiting: waiting.map(PackageNumber).collect(),
+            state,
+            submitted: BTreeMap::new(),
+        };
         let core = ServerCore::recover(durable, RngStream::new(1, 1, 0), START);
         World { core, intents: Intents::default(), now: START }
     }
@@ -150,13 +163,16 @@ fn tasks_follow_each_other_and_end_when_nothing_changed() {
     let (intent, _) = only(world.pass(0));
     let mut state = TenantState { staged: 1, ..TenantState::default() };
     let (intent, task) = only(world.loaded(intent, &[0], LoadOutcome::Settled, Some(state.clone())));
-    assert_eq!((task, world.core.running().collect::<Vec<_>>()), (ServerIntent::Run(Task::Import), vec![Task::Import]));
+    assert_eq!(
+        (task, world.core.running().collect::<Vec<_>>()),
+        (ServerIntent::Run(Task::Import, None), vec![Task::Import])
+    );
     (state.imported, state.devices, state.last_import) = (1, 1, Some(world.now));
     let (intent, task) = only(world.tell(ServerInput::Ended { intent, state: Some(state.clone()) }));
-    assert_eq!(task, ServerIntent::Run(Task::Reconcile));
+    assert_eq!(task, ServerIntent::Run(Task::Reconcile, None));
     state.reconciled = 1;
     let (intent, task) = only(world.tell(ServerInput::Ended { intent, state: Some(state.clone()) }));
-    assert_eq!(task, ServerIntent::Run(Task::Export));
+    assert_eq!(task, ServerIntent::Run(Task::Export, None));
     state.exported = 1;
     assert_eq!(world.tell(ServerInput::Ended { intent, state: Some(state) }), []);
     assert_eq!(world.pass(MINUTE_MS), []);
@@ -168,7 +184,7 @@ fn a_deployed_server_imports_the_first_report_at_once_and_then_once_a_day() {
     let (load, _) = only(world.tell(ServerInput::Arrived(vec![PackageNumber(0)])));
     let state = |staged, imported, last| TenantState { staged, imported, last_import: last, ..TenantState::default() };
     let (import, task) = only(world.loaded(load, &[0], LoadOutcome::Settled, Some(state(1, 0, None))));
-    assert_eq!(task, ServerIntent::Run(Task::Import));
+    assert_eq!(task, ServerIntent::Run(Task::Import, None));
     let first = Some(world.now);
     assert_eq!(world.tell(ServerInput::Ended { intent: import, state: Some(state(1, 1, first)) }), []);
     assert_eq!(world.core.import_plan(), ImportPlan::default());
@@ -178,9 +194,64 @@ fn a_deployed_server_imports_the_first_report_at_once_and_then_once_a_day() {
     let plan = ImportPlan { waiting: 1, due: first.map(|first| first.plus_ms(DAY_MS)) };
     assert_eq!(world.core.import_plan(), plan);
     let wanted = world.pass(DAY_MS);
-    let imports: Vec<i64> =
-        wanted.iter().filter(|(.., i)| *i == ServerIntent::Run(Task::Import)).map(|(at, ..)| *at).collect();
-    assert_eq!(imports, [DAY_MS]);
+    assert_eq!(imports(&wanted), [DAY_MS]);
+}
+
+#[test]
+fn tasks_are_submitted_at_their_times_and_what_was_missed_is_made_up_for_once() {
+    // 2025-06-15T15:06:40Z, a Sunday.
+    let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+    let daily = |at| Trigger::parse(at).unwrap();
+    let sunday = daily("03:00").on(1 << 6).unwrap();
+    let schedules = vec![
+        (TaskType::InventoryImport, daily("00:00")),
+        (TaskType::SpoolMaintenance, daily("04:00")),
+        (TaskType::DataWarehouseUpdate, sunday),
+        (TaskType::ServiceNowExport, sunday),
+    ];
+    let settings = ServerSettings { schedules, zone: berlin, ..settings(false) };
+    let at = |text: &str| Timestamp::from_rfc3339(text).unwrap();
+    // It was down for three nights.
+    let submitted = BTreeMap::from([(TaskType::SpoolMaintenance, at("2025-06-12T02:00:00Z"))]);
+    let durable =
+        ServerDurable { settings: Arc::new(settings), waiting: Vec::new(), state: TenantState::default(), submitted };
+    let mut core = ServerCore::recover(durable, RngStream::new(1, 1, 0), START);
+    let (mut now, mut out, mut told) = (START, Intents::default(), Vec::new());
+    while now < START.plus_ms(8 * DAY_MS) {
+        core.wake(now, &mut out);
+        for (intent, wanted) in out.take() {
+            match wanted {
+                ServerIntent::Submit(task, due) => told.push((task, due.to_rfc3339(), now.ms_since(due) / 1_000)),
+                ServerIntent::Run(task, due) => {
+                    let task =
+                        if task == Task::Import { TaskType::InventoryImport } else { TaskType::ServiceNowExport };
+                    told.push((task, due.unwrap().to_rfc3339(), 0));
+                    core.on(now, ServerInput::Ended { intent, state: Some(TenantState::default()) }, &mut out);
+                }
+                _ => {}
+            }
+        }
+        now = core.next_due().max(now.plus_ms(1));
+    }
+    let of = |task: TaskType| told.iter().filter(move |(of, ..)| *of == task).collect::<Vec<_>>();
+    let spool = of(TaskType::SpoolMaintenance);
+    assert_eq!((&*spool[0].1, spool[0].2 > 100_000), ("2025-06-13T02:00:00.000Z", true), "late, and once");
+    assert_eq!((&*spool[1].1, spool[1].2, spool.len()), ("2025-06-16T02:00:00.000Z", 0, 9));
+    let imports = of(TaskType::InventoryImport);
+    assert_eq!((&*imports[0].1, imports.len()), ("2025-06-15T22:00:00.000Z", 8), "midnight in Berlin");
+    for task in [TaskType::DataWarehouseUpdate, TaskType::ServiceNowExport] {
+        let [(_, due, 0)] = of(task)[..] else { panic!("{told:?}") };
+        assert_eq!(due, "2025-06-22T01:00:00.000Z");
+    }
+}
+
+#[test]
+fn a_scheduled_import_that_fails_is_tried_again_before_the_next_day() {
+    let mut world = World::new(false, 0..0, TenantState { last_import: Some(START), ..TenantState::default() });
+    let wanted = world.pass(DAY_MS);
+    let import = wanted.iter().find(|(.., intent)| matches!(intent, ServerIntent::Run(Task::Import, Some(_)))).unwrap();
+    world.tell(ServerInput::Ended { intent: import.1, state: None });
+    assert_eq!(imports(&world.pass(MINUTE_MS)), [DAY_MS + 10_000]);
 }
 
 #[test]
@@ -202,7 +273,8 @@ fn a_task_that_fails_waits_longer_each_time_and_does_not_stop_the_loading() {
         world.now = due;
         world.core.wake(due, &mut world.intents);
         // The daily sweep may have come first.
-        let wanted = world.intents.take().into_iter().find(|(_, wanted)| *wanted == ServerIntent::Run(Task::Export));
+        let wanted =
+            world.intents.take().into_iter().find(|(_, wanted)| *wanted == ServerIntent::Run(Task::Export, None));
         intent = wanted.unwrap().0;
         assert!(world.core.running().all(|task| task == Task::Export));
     }
@@ -214,14 +286,13 @@ fn a_task_that_fails_waits_longer_each_time_and_does_not_stop_the_loading() {
 fn a_start_goes_on_where_the_log_stands() {
     let state = TenantState { staged: 5, imported: 5, devices: 2, reconciled: 1, ..TenantState::default() };
     let mut world = World::new(false, 0..0, state.clone());
-    assert_eq!(only(world.pass(0)).1, ServerIntent::Run(Task::Reconcile));
+    assert_eq!(only(world.pass(0)).1, ServerIntent::Run(Task::Reconcile, None));
     let mut world = World::new(true, 0..0, TenantState { imported: 4, reconciled: 2, exported: 2, ..state });
-    assert_eq!(only(world.pass(0)).1, ServerIntent::Run(Task::Import));
+    assert_eq!(only(world.pass(0)).1, ServerIntent::Run(Task::Import, None));
     let last_import = Some(START.plus_ms(99 * DAY_MS));
     let state = TenantState { staged: 5, imported: 4, last_import, ..TenantState::default() };
     let mut ahead = World::new(false, 0..0, state);
-    let wanted = ahead.pass(DAY_MS);
-    assert!(wanted.iter().any(|(.., intent)| *intent == ServerIntent::Run(Task::Import)), "{wanted:?}");
+    assert_eq!(imports(&ahead.pass(DAY_MS)), [DAY_MS]);
 }
 
 #[test]
@@ -230,17 +301,17 @@ fn import_and_reconcile_take_turns_and_an_export_that_hangs_stops_neither() {
     let mut world = World::new(true, 0..0, state.clone());
     let wanted = world.pass(0);
     let tasks: Vec<_> = wanted.iter().map(|(.., intent)| intent.clone()).collect();
-    assert_eq!(tasks, [ServerIntent::Run(Task::Import), ServerIntent::Run(Task::Export)]);
+    assert_eq!(tasks, [ServerIntent::Run(Task::Import, None), ServerIntent::Run(Task::Export, None)]);
     // More was staged while the import ran: the reconcile goes first all the same.
     let mut intent = wanted[0].1;
     for turn in 1..6 {
         (state.staged, state.imported, state.devices) = (2 + turn, 1 + turn, 1 + turn);
         state.last_import = Some(world.now);
         let (reconcile, task) = only(world.tell(ServerInput::Ended { intent, state: Some(state.clone()) }));
-        assert_eq!(task, ServerIntent::Run(Task::Reconcile));
+        assert_eq!(task, ServerIntent::Run(Task::Reconcile, None));
         state.reconciled = state.devices;
         let (import, task) = only(world.tell(ServerInput::Ended { intent: reconcile, state: Some(state.clone()) }));
-        assert_eq!(task, ServerIntent::Run(Task::Import));
+        assert_eq!(task, ServerIntent::Run(Task::Import, None));
         intent = import;
     }
 }
@@ -250,12 +321,15 @@ fn licences_are_looked_at_again_although_no_device_changes() {
     let state = TenantState { devices: 1, reconciled: 1, exported: 1, ..TenantState::default() };
     let mut world = World::new(false, 0..0, state.clone());
     let runs = |wanted: Vec<(i64, IntentNumber, ServerIntent)>| -> Vec<(i64, IntentNumber)> {
-        let of_tasks = wanted.into_iter().filter(|(.., intent)| matches!(intent, ServerIntent::Run(_)));
+        let is_reconcile = |intent: &ServerIntent| matches!(intent, ServerIntent::Run(Task::Reconcile, _));
+        let of_tasks = wanted.into_iter().filter(|(.., intent)| is_reconcile(intent));
         of_tasks.map(|(at, number, _)| (at, number)).collect()
     };
     let [(2_000, first)] = runs(world.pass(DAY_MS))[..] else { panic!("not at the start") };
-    world.tell(ServerInput::Ended { intent: first, state: Some(state) });
-    let [(again, _)] = runs(world.pass(2 * DAY_MS))[..] else { panic!("not once a day") };
+    let (import, task) = only(world.tell(ServerInput::Ended { intent: first, state: Some(state.clone()) }));
+    assert!(matches!(task, ServerIntent::Run(Task::Import, Some(_))), "its time has come meanwhile");
+    world.tell(ServerInput::Ended { intent: import, state: Some(state) });
+    let [(again, _)] = runs(world.pass(2 * DAY_MS - 1))[..] else { panic!("not once a day") };
     assert_eq!(again, 2 * DAY_MS);
 }
 
@@ -266,10 +340,8 @@ fn a_clock_set_back_by_a_year_delays_nothing_by_a_year() {
     world.now = START.plus_ms(-365 * DAY_MS);
     let state =
         TenantState { devices: 1, reconciled: 1, staged: 1, last_import: Some(START), ..TenantState::default() };
-    let (_, task) = only(world.tell(ServerInput::Ended { intent: reconcile, state: Some(state) }));
-    assert_eq!(task, ServerIntent::Run(Task::Export));
-    let wanted = world.pass(DAY_MS);
-    assert!(wanted.iter().any(|(.., intent)| *intent == ServerIntent::Run(Task::Import)), "{wanted:?}");
+    assert_eq!(world.tell(ServerInput::Ended { intent: reconcile, state: Some(state) }), []);
+    assert_eq!(imports(&world.pass(DAY_MS)).len(), 1);
 }
 
 // Settlement.
@@ -623,7 +695,7 @@ fn daily(staged: u64, imported: u64, third_party: u64) -> TenantState {
 }
 
 fn imports(wanted: &[(i64, IntentNumber, ServerIntent)]) -> Vec<i64> {
-    let is_import = |intent: &ServerIntent| *intent == ServerIntent::Run(Task::Import);
+    let is_import = |intent: &ServerIntent| matches!(intent, ServerIntent::Run(Task::Import, _));
     wanted.iter().filter(|(.., intent)| is_import(intent)).map(|(at, ..)| *at).collect()
 }
 
@@ -636,13 +708,13 @@ fn third_party_inventory_is_imported_at_once_and_what_agents_report_waits_for_it
     assert_eq!(imports(&world.pass(MINUTE_MS)), [0; 0]);
     let (load, _) = only(world.tell(ServerInput::Arrived(vec![PackageNumber(1)])));
     let (import, task) = only(world.loaded(load, &[1], LoadOutcome::Settled, Some(daily(7, 5, 7))));
-    assert_eq!((task, world.now), (ServerIntent::Run(Task::Import), START.plus_ms(2 * MINUTE_MS)));
+    assert_eq!((task, world.now), (ServerIntent::Run(Task::Import, None), START.plus_ms(2 * MINUTE_MS)));
     let done = TenantState { last_import: Some(world.now), ..daily(7, 7, 7) };
     assert_eq!(world.tell(ServerInput::Ended { intent: import, state: Some(done.clone()) }), []);
     // The next report of an agent waits again.
     let (load, _) = only(world.tell(ServerInput::Arrived(vec![PackageNumber(2)])));
     world.loaded(load, &[2], LoadOutcome::Settled, Some(TenantState { staged: 8, ..done }));
-    assert_eq!(imports(&world.pass(DAY_MS)), [2 * MINUTE_MS + DAY_MS]);
+    assert_eq!(imports(&world.pass(DAY_MS)), [23 * HOUR_MS]);
 }
 
 #[test]

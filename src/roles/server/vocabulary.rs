@@ -1,7 +1,11 @@
 //! What a server's core is told, what it may want, and what survives of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
+use crate::model::task::{TaskType, Trigger};
 use crate::model::tenant::TenantState;
 use crate::roles::IntentNumber;
 use crate::time::Timestamp;
@@ -15,11 +19,13 @@ pub struct PackageNumber(pub u64);
 pub struct ServerSettings {
     /// Batches that are loaded at once; at least one.
     pub loaders: usize,
-    /// Time between two imports.
-    pub import_every_ms: i64,
-    /// Whether to import as soon as something was loaded.
+    /// When tasks are submitted by themselves.
+    pub schedules: Vec<(TaskType, Trigger)>,
+    /// The zone that times of day are of.
+    pub zone: TimeZone,
+    /// Whether to import as soon as something was loaded, and to export what that changed.
     pub import_on_arrival: bool,
-    /// Whether devices are exported.
+    /// Whether there is somewhere to export to.
     pub exports: bool,
     /// What was acknowledged and is not settled after this is missing.
     pub missing_after_ms: i64,
@@ -34,6 +40,8 @@ pub struct ServerDurable {
     pub waiting: Vec<PackageNumber>,
     /// The tenant's counters.
     pub state: TenantState,
+    /// When tasks were submitted by their schedule last.
+    pub submitted: BTreeMap<TaskType, Timestamp>,
 }
 
 /// What waits for the next import, for those who ask where a report is.
@@ -122,8 +130,10 @@ pub enum ServerInput {
 pub enum ServerIntent {
     /// Read these packages and settle them; comes back as `Loaded`.
     Load(Vec<PackageNumber>),
-    /// Run a task; comes back as `Ended`.
-    Run(Task),
+    /// Run a task; comes back as `Ended`. With the time that its schedule has for it, when it is due by that.
+    Run(Task, Option<Timestamp>),
+    /// Submit a task whose time has come; nothing waits for its end. Comes back as `Done`.
+    Submit(TaskType, Timestamp),
     /// Make the policy of agents and beacons anew, where something has changed.
     RenewPolicy,
     /// Look at what was acknowledged and is not settled; comes back as `Done`.

@@ -310,6 +310,11 @@ impl TaskQueue {
         true
     }
 
+    /// Since when a task waits, or waited before it was started.
+    pub fn since(&self, number: TaskNumber) -> Option<Timestamp> {
+        self.tasks.get(&number).map(|entry| entry.since)
+    }
+
     /// Whether a task was started and has not ended.
     pub fn has_begun(&self, number: TaskNumber) -> bool {
         self.tasks.get(&number).is_some_and(|entry| entry.place == Place::Running)

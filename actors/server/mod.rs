@@ -22,6 +22,7 @@ pub mod batch;
 
 mod fillers;
 mod gaps;
+mod library;
 mod overdue;
 mod policy;
 mod quarantine;
@@ -29,6 +30,7 @@ mod rules;
 mod sweep;
 mod unmerge;
 mod unsettled;
+mod warehouse;
 mod zone;
 
 #[expect(clippy::module_inception, reason = "one actor, one file, named after its noun")]

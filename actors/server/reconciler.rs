@@ -39,6 +39,8 @@ pub struct RuleFiles {
     pub recognition: Option<PathBuf>,
     /// Licences.
     pub licences: Option<PathBuf>,
+    /// Where recognition rules stand that were imported, once they were.
+    pub imported: PathBuf,
 }
 
 /// Rules as read.
@@ -68,6 +70,12 @@ pub enum RulesError {
 }
 
 impl RuleFiles {
+    /// The file of the recognition rules; `None`: those built in.
+    pub fn rules(&self) -> Option<&Path> {
+        let imported = Some(self.imported.as_path()).filter(|path| path.exists());
+        self.recognition.as_deref().or(imported)
+    }
+
     /// Reads the files.
     pub fn read(&self) -> Result<Rules, RulesError> {
         let text = |path: &Path, option| {
@@ -77,7 +85,7 @@ impl RuleFiles {
             })
         };
         let (recognition, licences) = ("import.recognition_file", "import.licences_file");
-        let library = match &self.recognition {
+        let library = match self.rules() {
             Some(path) => {
                 read_library(&[Document { text: &text(path, recognition)?, file: &path.display().to_string() }])?
             }

@@ -167,7 +167,11 @@ pub struct Prepared {
 impl Prepared {
     /// Reads the files that `config` names.
     pub fn of(config: &ServerConfig) -> Result<Prepared, ServerError> {
-        let files = RuleFiles { recognition: config.recognition_file.clone(), licences: config.licences_file.clone() };
+        let files = RuleFiles {
+            recognition: config.recognition_file.clone(),
+            licences: config.licences_file.clone(),
+            imported: config.data.join("libraries/recognition.toml"),
+        };
         files.read()?;
         let export = config.servicenow.as_ref().map(export_target).transpose()?;
         let tasks = tasks(config)?;
@@ -319,6 +323,8 @@ pub async fn start_prepared(
         scheduler: effects.scheduler.directory().clone(),
         to_load,
         history_ms: tasks.history_ms,
+        data: path.clone(),
+        files: files.clone(),
     };
     let processor = start_processor(&tasks, doers, &path, give_up);
     let told = server.directory().clone();

@@ -44,6 +44,8 @@ pub mod business;
 
 pub mod recognition;
 
+pub mod warehouse;
+
 pub mod licence;
 pub mod position;
 pub mod reconciled;

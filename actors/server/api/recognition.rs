@@ -54,7 +54,7 @@ fn stamp(path: Option<&Path>) -> Stamp {
 impl Api {
     /// The rules; when their files are broken now, those that were good before.
     pub(super) fn recognition(&self) -> Result<Arc<Recognition>, RecognitionError> {
-        let stamps = [stamp(self.files.recognition.as_deref()), stamp(self.files.licences.as_deref())];
+        let stamps = [stamp(self.files.rules()), stamp(self.files.licences.as_deref())];
         let read = self.kept.recognition.get(stamps, || {
             let rules = self.files.read()?;
             let recogniser = Recogniser::new(rules.library.rules().iter().cloned())?;

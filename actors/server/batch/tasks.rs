@@ -1,5 +1,6 @@
 //! What each task does.
 
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,9 +10,11 @@ use actix::dev::ToEnvelope;
 use actix::{Actor, Handler, Message};
 use muster::model::fact::{FactKey, FactKind};
 use muster::model::stored;
-use muster::model::task::{TaskNumber, TaskRun, TaskSubmission, TaskType};
+use muster::model::task::{
+    GroupName, Parameters, TaskNumber, TaskOrigin, TaskRun, TaskScope, TaskSubmission, TaskType,
+};
 use muster::model::tenant::TenantState;
-use muster::roles::batch::{Outcome, SchedulerAnswer};
+use muster::roles::batch::{NewTask, Outcome, SchedulerAnswer};
 
 use super::scheduler::{AskScheduler, BatchScheduler};
 use crate::clock::SharedClock;
@@ -20,9 +23,11 @@ use crate::node::Logs;
 use crate::server::books::Books;
 use crate::server::exports::{ExportDevices, Exports};
 use crate::server::importer::{ImportInventory, Importer};
-use crate::server::reconciler::{ReconcileLicences, Reconciler};
+use crate::server::library::import_library;
+use crate::server::reconciler::{ReconcileLicences, Reconciler, RuleFiles};
 use crate::server::server::{DevicesChanged, Server};
 use crate::server::sweep::{Swept, sweep};
+use crate::server::warehouse::update;
 use crate::supervision::Directory;
 
 /// An intake without progress ends after this.
@@ -60,6 +65,10 @@ pub struct TaskDoers {
     pub to_load: Arc<AtomicUsize>,
     /// How long ended tasks are kept, in milliseconds.
     pub history_ms: i64,
+    /// The data folder.
+    pub data: PathBuf,
+    /// Where recognition rules stand.
+    pub files: RuleFiles,
 }
 
 /// What a piece of work leaves: the tenant's counters afterwards, and what it says of itself. Or why it failed.
@@ -69,7 +78,7 @@ impl TaskDoers {
     /// Does it; the future is dropped when nobody wants it any more.
     pub(super) fn perform(self, task: TaskSubmission, progress: Progress) -> Pin<Box<dyn Future<Output = Outcome>>> {
         Box::pin(async move {
-            let (code, output) = match self.work(&task, &progress).await {
+            let (code, output) = match self.work(&task, progress).await {
                 Ok(output) => (0, output),
                 Err(why) => (1, why),
             };
@@ -79,10 +88,10 @@ impl TaskDoers {
         })
     }
 
-    async fn work(&self, task: &TaskSubmission, progress: &Progress) -> Result<String, String> {
+    async fn work(&self, task: &TaskSubmission, progress: Progress) -> Result<String, String> {
         match task.task {
             TaskType::InventoryIntake | TaskType::InventoryImportReaders => {
-                Ok(self.settle(INTAKE_STALLED, progress).await)
+                Ok(self.settle(INTAKE_STALLED, &*progress).await)
             }
             TaskType::InventoryImport => {
                 let full = flag(task, "full")?;
@@ -100,7 +109,9 @@ impl TaskDoers {
                 Some(exports) => self.ask(exports.get(), ExportDevices).await,
                 None => Err("no instance is set: `servicenow.url` of server.toml is empty".into()),
             },
-            TaskType::ActivityHistoryPurge => self.purge(progress).await,
+            TaskType::RecognitionLibraryImport => self.import_library(task).await,
+            TaskType::DataWarehouseUpdate => self.update_warehouse(progress).await,
+            TaskType::ActivityHistoryPurge => self.purge(&*progress).await,
             TaskType::SpoolMaintenance => {
                 let swept = sweep(self.logs.clone(), self.books.clone(), self.clock.clone()).await;
                 let Swept { bodies, entries } = swept.map_err(|error| Chain(&error).to_string())?;
@@ -108,9 +119,7 @@ impl TaskDoers {
             }
             TaskType::InventoryImportSpreadsheet
             | TaskType::ActiveDirectoryImport
-            | TaskType::DataWarehouseUpdate
-            | TaskType::BusinessAdapterImport
-            | TaskType::RecognitionLibraryImport => Err(format!("this version cannot do {} yet", task.task)),
+            | TaskType::BusinessAdapterImport => Err(format!("this version cannot do {} yet", task.task)),
         }
     }
 
@@ -147,8 +156,43 @@ impl TaskDoers {
         }
     }
 
+    /// Takes other rules of recognition, by which a reconcile follows.
+    async fn import_library(&self, task: &TaskSubmission) -> Result<String, String> {
+        let parameter = |name: &str| task.parameters.get(name).map(str::to_owned);
+        let (file, digest) = (parameter("file"), parameter("sha256"));
+        let (files, data) = (self.files.clone(), self.data.clone());
+        let imported =
+            tokio::task::spawn_blocking(move || import_library(&files, &data, file.as_deref(), digest.as_deref()));
+        let change =
+            imported.await.map_err(|_| "the import did not end")?.map_err(|error| Chain(&error).to_string())?;
+        let Some(change) = change else { return Ok("nothing has come in".into()) };
+        if !change.is_none() {
+            let reconcile = NewTask {
+                task: TaskType::LicenseReconcile,
+                scope: TaskScope::Tenant { tenant: self.books.tenant.clone(), group: GroupName::default_group() },
+                parameters: Parameters::default(),
+                not_before: None,
+                origin: TaskOrigin::Task,
+                login: None,
+            };
+            // One that waits already does the same.
+            let scheduler = self.scheduler.get().ok_or("the scheduler is being started anew")?;
+            let _ = scheduler.send(AskScheduler::Submit(reconcile)).await;
+        }
+        Ok(change.to_string())
+    }
+
+    /// Writes the tables of other tools.
+    async fn update_warehouse(&self, progress: Progress) -> Result<String, String> {
+        let (books, data, now) = (self.books.clone(), self.data.clone(), self.clock.now());
+        let updated = tokio::task::spawn_blocking(move || update(&books, &data, now, &*progress));
+        let rows = updated.await.map_err(|_| "the update did not end")?.map_err(|error| error.told())?;
+        let rows = rows.iter().map(|(table, rows)| format!("{} {rows}", table.as_str()));
+        Ok(format!("rows: {}", rows.collect::<Vec<String>>().join(", ")))
+    }
+
     /// Forgets tasks that ended longer ago than they are kept.
-    async fn purge(&self, progress: &Progress) -> Result<String, String> {
+    async fn purge(&self, progress: &dyn Fn(u8)) -> Result<String, String> {
         let before = self.clock.now().plus_ms(-self.history_ms);
         let facts = self.books.facts.clone();
         let looked = tokio::task::spawn_blocking(move || {
@@ -189,6 +233,7 @@ fn flag(task: &TaskSubmission, name: &str) -> Result<bool, String> {
 fn unknown_parameters(task: &TaskSubmission) -> String {
     let known: &[&str] = match task.task {
         TaskType::InventoryImport | TaskType::InventoryImportWriters => &["full"],
+        TaskType::RecognitionLibraryImport => &["file", "sha256"],
         _ => &[],
     };
     let names: Vec<&str> = task.parameters.iter().map(|(name, _)| name).filter(|name| !known.contains(name)).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::fixture::Fixture;
+use super::fixture::{Fixture, report};
 use crate::server::api::openapi;
 
 impl Fixture {
@@ -178,5 +178,44 @@ async fn a_task_has_the_fields_that_the_document_names_and_does_not_start_before
     // Nobody may say that the server itself wanted it.
     let claimed = fixture.submit(json!({ "type": "SpoolMaintenance", "origin": "system" })).await;
     assert_eq!(claimed["origin"], "api");
+    fixture.stop().await;
+}
+
+#[actix::test]
+async fn the_warehouse_has_a_row_for_each_device_and_title_and_one_file_for_each_tenant() {
+    let fixture = Fixture::plain().await;
+    let odd = "lib \"quoted\", and\nmore";
+    fixture.settle(report(1, 1, &[("MachineID", "M1")], &[("postgresql-15", "15"), (odd, "1")])).await;
+    fixture.settle(report(2, 1, &[("MachineID", "M2")], &[("postgresql-15", "15")])).await;
+    fixture.reconciled().await;
+    let folder = fixture.folder().join("data/warehouse");
+    // What an earlier week left.
+    std::fs::create_dir_all(folder.join("devices")).unwrap();
+    std::fs::write(folder.join("devices/default-2025-06-08.csv"), "tenant\n").unwrap();
+    std::fs::write(folder.join("devices/other-2025-06-08.csv"), "tenant\n").unwrap();
+    for _ in 0..2 {
+        let task = fixture.submit(json!({ "type": "DataWarehouseUpdate" })).await;
+        let ended = fixture.ended(&task, "Success").await;
+        assert_eq!(ended["output"], "rows: devices 2, installations 3, consumption 0, package_latency 2");
+    }
+    let names = |folder: std::path::PathBuf| -> BTreeSet<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let expected = ["default-2025-06-15.csv", "other-2025-06-08.csv"].map(str::to_owned);
+    assert_eq!(names(folder.join("devices")), expected.into(), "the newest of this tenant, and another's");
+    assert_eq!(names(folder.join("archive/devices")), ["default-2025-06-08.csv".to_owned()].into());
+    let schema: Value = serde_json::from_slice(&std::fs::read(folder.join("schema.json")).unwrap()).unwrap();
+    for table in schema["tables"].as_array().unwrap() {
+        let name = table["name"].as_str().unwrap();
+        let path = folder.join(name).join("default-2025-06-15.csv");
+        let mut file = csv::Reader::from_path(&path).unwrap();
+        let columns: Vec<&str> =
+            table["columns"].as_array().unwrap().iter().map(|column| column["name"].as_str().unwrap()).collect();
+        assert_eq!(file.headers().unwrap().iter().collect::<Vec<_>>(), columns, "{name}");
+        let rows: Vec<csv::StringRecord> = file.records().collect::<Result<_, _>>().unwrap();
+        let titles = rows.iter().filter(|row| name == "installations" && &row[2] == odd).count();
+        assert_eq!(titles, usize::from(name == "installations"), "a name with a line end and quotes is one cell");
+    }
     fixture.stop().await;
 }

@@ -1,6 +1,7 @@
 //! The clerks: actors, disks, sockets and clocks around the decisions of `muster`.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "this package owns clocks, disks and sockets")]
 
+mod business_file;
 pub mod clock;
 pub mod command;
 pub mod errors;

@@ -1,7 +1,6 @@
 //! `muster import`: hands third-party inventory, contracts or purchases to a beacon or a server, and waits until it has
 //! custody.
 
-mod business;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +22,7 @@ use muster::roles::server::is_source_name;
 use muster::time::Timestamp;
 use muster::upload::answer::{Answer, STRANGE_HINT, Verdict, verdict};
 
+use crate::business_file as business;
 use crate::clock::{Clock, WallClock};
 use crate::command::{Failure, in_system};
 use crate::errors::Chain;

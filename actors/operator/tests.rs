@@ -134,12 +134,12 @@ async fn reports_that_wait_for_the_daily_import_are_told_below_the_devices_and_o
     assert!(!ask(&fixture, "devices list").await.unwrap().contains("wait"));
     fixture.settle(report(2, 1, &[("MachineID", "M2")], &[])).await;
     let told = fixture.until(summary, |summary| summary["waiting_for_import"] == 1).await;
-    assert_eq!(told["next_import"], "2025-06-16T15:06:40.000Z");
+    assert_eq!(told["next_import"], "2025-06-16T00:00:00.000Z");
     let list = ask(&fixture, "devices list").await.unwrap();
-    assert!(list.ends_with("\n1 report waits for the import at 2025-06-16 15:06:40 UTC\n"), "{list}");
+    assert!(list.ends_with("\n1 report waits for the import at 2025-06-16 00:00:00 UTC\n"), "{list}");
     assert_eq!(ask(&fixture, "devices list --json").await.unwrap().lines().count(), 1);
     let page = fixture.text("/").await;
-    assert!(page.contains("1 report(s) wait for the import at 2025-06-16 15:06:40"), "{page}");
+    assert!(page.contains("1 report(s) wait for the import at 2025-06-16 00:00:00"), "{page}");
     fixture.stop().await;
 }
 

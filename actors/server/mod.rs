@@ -20,9 +20,11 @@ pub mod exports;
 
 pub mod batch;
 
+mod business_import;
 mod fillers;
 mod gaps;
 mod library;
+mod maintenance;
 mod overdue;
 mod policy;
 mod quarantine;

@@ -219,7 +219,7 @@ impl ServerHands {
         };
         let task = self.task(task, since);
         let ended = async move {
-            if submit_and_wait(scheduler, task).await != Some(true) {
+            if submit_and_wait(scheduler, &books.facts, task).await != Some(true) {
                 return None;
             }
             let read = tokio::task::spawn_blocking(move || tenant_state(&books.facts, &books.tenant)).await;

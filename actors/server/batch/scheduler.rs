@@ -337,8 +337,9 @@ impl Handler<WhyTask> for BatchScheduler {
     }
 }
 
-/// Submits a task, or finds the same that waits already, and waits for its end: whether it ended well.
-pub async fn submit_and_wait(scheduler: Directory<BatchScheduler>, task: NewTask) -> Option<bool> {
+/// Submits a task, or finds the same that waits already, and waits for its end: whether it ended well; `None` when that is
+/// not known.
+pub async fn submit_and_wait(scheduler: Directory<BatchScheduler>, facts: &FactIndex, task: NewTask) -> Option<bool> {
     let ask = async |asked| {
         let address: Addr<BatchScheduler> = scheduler.get()?;
         address.send(asked).await.ok()
@@ -350,6 +351,12 @@ pub async fn submit_and_wait(scheduler: Directory<BatchScheduler>, task: NewTask
     };
     match ask(AskScheduler::Await(number)).await? {
         SchedulerAnswer::Ended(status) => Some(status == Status::Success),
+        // It ended before that was asked.
+        SchedulerAnswer::Gone => {
+            let (facts, key) = (facts.clone(), FactKey::TaskRun(number).encode());
+            let run = tokio::task::spawn_blocking(move || facts.get(&key)).await.ok()?.ok()??;
+            Some(stored::unpack::<TaskRun>(&run).ok()?.status == Status::Success)
+        }
         _ => None,
     }
 }

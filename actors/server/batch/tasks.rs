@@ -20,13 +20,15 @@ use super::scheduler::{AskScheduler, BatchScheduler};
 use crate::clock::SharedClock;
 use crate::errors::Chain;
 use crate::node::Logs;
+use crate::intake::hint;
 use crate::server::books::Books;
+use crate::server::business_import::{BusinessImport, check_path, take};
 use crate::server::exports::{ExportDevices, Exports};
 use crate::server::importer::{ImportInventory, Importer};
 use crate::server::library::import_library;
+use crate::server::maintenance::maintain;
 use crate::server::reconciler::{ReconcileLicences, Reconciler, RuleFiles};
 use crate::server::server::{DevicesChanged, Server};
-use crate::server::sweep::{Swept, sweep};
 use crate::server::warehouse::update;
 use crate::supervision::Directory;
 
@@ -113,13 +115,10 @@ impl TaskDoers {
             TaskType::DataWarehouseUpdate => self.update_warehouse(progress).await,
             TaskType::ActivityHistoryPurge => self.purge(&*progress).await,
             TaskType::SpoolMaintenance => {
-                let swept = sweep(self.logs.clone(), self.books.clone(), self.clock.clone()).await;
-                let Swept { bodies, entries } = swept.map_err(|error| Chain(&error).to_string())?;
-                Ok(format!("{bodies} bodies and {entries} entries of the ledger let go"))
+                maintain(&self.books, &self.logs, &self.clock, &self.data, progress).await
             }
-            TaskType::InventoryImportSpreadsheet
-            | TaskType::ActiveDirectoryImport
-            | TaskType::BusinessAdapterImport => Err(format!("this version cannot do {} yet", task.task)),
+            TaskType::BusinessAdapterImport => self.import_business(task, progress).await,
+            TaskType::InventoryImportSpreadsheet | TaskType::ActiveDirectoryImport => Err(format!("this version cannot do {} yet", task.task)),
         }
     }
 
@@ -182,6 +181,19 @@ impl TaskDoers {
         Ok(change.to_string())
     }
 
+    /// Takes a file of contracts or purchases.
+    async fn import_business(&self, task: &TaskSubmission, progress: Progress) -> Result<String, String> {
+        let import = BusinessImport::of(|name| task.parameters.get(name).map(str::to_owned))?;
+        check_path(&import.file)?;
+        let (reading, now) = (import.clone(), self.clock.now());
+        let prepared = tokio::task::spawn_blocking(move || reading.prepare(now));
+        let prepared = prepared.await.map_err(|_| "the file was not read")??;
+        progress(50);
+        let arrived = hint(self.server.clone());
+        take(&self.books, &self.logs, &import, prepared.body.clone(), now, &*arrived).await?;
+        Ok(import.told(&prepared))
+    }
+
     /// Writes the tables of other tools.
     async fn update_warehouse(&self, progress: Progress) -> Result<String, String> {
         let (books, data, now) = (self.books.clone(), self.data.clone(), self.clock.now());
@@ -234,6 +246,7 @@ fn unknown_parameters(task: &TaskSubmission) -> String {
     let known: &[&str] = match task.task {
         TaskType::InventoryImport | TaskType::InventoryImportWriters => &["full"],
         TaskType::RecognitionLibraryImport => &["file", "sha256"],
+        TaskType::BusinessAdapterImport => &["file", "kind", "source", "map", "good_rows"],
         _ => &[],
     };
     let names: Vec<&str> = task.parameters.iter().map(|(name, _)| name).filter(|name| !known.contains(name)).collect();

@@ -104,9 +104,13 @@ impl Fixture {
 
     async fn importing(on_arrival: bool, more: impl FnOnce(&Path) -> String) -> Fixture {
         let folder = tempfile::tempdir().unwrap();
+        // Times of day are those of no machine.
+        let tasks = muster::config::tasks::SHIPPED.replace("time_zone = \"\"", "time_zone = \"UTC\"");
+        std::fs::write(folder.path().join("tasks.toml"), tasks).unwrap();
         let text = format!(
-            "[server]\nname = \"hq\"\ndata = \"{}\"\nlisten = \"127.0.0.1:0\"\noperator = \"127.0.0.1:0\"\n\
+            "[server]\nname = \"hq\"\ntasks_file = \"{}\"\ndata = \"{}\"\nlisten = \"127.0.0.1:0\"\noperator = \"127.0.0.1:0\"\n\
              [disk]\nreserve_bytes = 0\nreserve_percent = 0\n[import]\non_arrival = {on_arrival}\n{}",
+            folder.path().join("tasks.toml").display(),
             folder.path().join("data").display(),
             more(folder.path())
         );

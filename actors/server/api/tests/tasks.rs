@@ -219,3 +219,46 @@ async fn the_warehouse_has_a_row_for_each_device_and_title_and_one_file_for_each
     }
     fixture.stop().await;
 }
+
+#[actix::test]
+async fn business_files_of_the_server_are_imported_and_bad_rows_stop_them_unless_the_good_ones_are_wanted() {
+    let fixture = Fixture::plain().await;
+    let folder = fixture.folder().to_owned();
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let head = "purchase,line,product,publisher,quantity,unit_price,currency,date\n";
+    let good = format!("{head}PO-1,1,Editor,Example,5,10.00,EUR,2025-01-15\n");
+    let run = async |parameters: Value, status: &str| -> String {
+        let task = fixture.submit(json!({ "type": "BusinessAdapterImport", "parameters": parameters })).await;
+        fixture.ended(&task, status).await["output"].as_str().unwrap().to_owned()
+    };
+    let file = write("purchases.csv", &good);
+    let output = run(json!({ "file": file, "kind": "purchases", "source": "erp" }), "Success").await;
+    assert_eq!(output, "1 rows of purchases from `erp`");
+    assert_eq!(fixture.get("/api/v1/purchases").await["total"], 1);
+
+    let mixed = write("mixed.csv", &format!("{good}PO-2,1,Editor,E,many,1,EUR,2025-01-15\n=1+1,1,E,E,1,1,EUR,soon\n"));
+    let output = run(json!({ "file": mixed, "kind": "purchases", "source": "erp" }), "Error").await;
+    assert!(output.starts_with("2 of 3 rows are bad, nothing is taken") && output.contains("mixed.csv: line 3"), "{output}");
+    let output = run(json!({ "file": mixed, "kind": "purchases", "source": "erp", "good_rows": "true" }), "Success").await;
+    assert!(output.starts_with("1 rows of purchases from `erp`; 2 bad rows left out"), "{output}");
+
+    let wrong = write("wrong.csv", &good.replace(',', ";"));
+    for (parameters, part) in [
+        (json!({ "kind": "purchases" }), "name the file"),
+        (json!({ "file": file }), "say what the file holds"),
+        (json!({ "file": file, "kind": "invoices" }), "`invoices` is no kind of business file"),
+        (json!({ "file": "purchases.csv", "kind": "purchases" }), "write the whole path"),
+        (json!({ "file": "/nowhere.csv", "kind": "purchases" }), "cannot be read"),
+        (json!({ "file": file, "kind": "contracts" }), "purchases"),
+        (json!({ "file": wrong, "kind": "purchases" }), ""),
+        (json!({ "file": file, "kind": "purchases", "source": "agent" }), "and not `agent`"),
+    ] {
+        let output = run(parameters.clone(), "Error").await;
+        assert!(output.contains(part) && !output.is_empty(), "{parameters}: {output}");
+    }
+    fixture.stop().await;
+}

@@ -1,7 +1,8 @@
-//! Contracts and purchases for `muster import`: read as their column map says, and written in canonical form.
+//! A file of contracts or purchases, for `muster import` and the task BusinessAdapterImport: read as its column map says, and
+//! written in canonical form.
 //!
-//! The file is checked whole before anything is sent. A bad row stops it, unless whoever imports says that the good ones
-//! are enough: the server takes no part of a file by itself.
+//! The file is checked whole before anything is taken. A bad row stops it, unless whoever imports says that the good ones
+//! are enough: a server takes no part of a file by itself.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -25,7 +26,7 @@ const TOLD_MAX: usize = 20;
 
 /// A file as it travels, and what was found in it.
 #[derive(Debug)]
-pub(super) struct Prepared {
+pub(crate) struct Prepared {
     pub body: Bytes,
     /// Good rows.
     pub rows: u32,
@@ -34,7 +35,7 @@ pub(super) struct Prepared {
 
 /// What is wrong with a file, row by row.
 #[derive(Debug, Default)]
-pub(super) struct BadRows {
+pub(crate) struct BadRows {
     /// How many.
     pub count: u32,
     first: Vec<RowError>,
@@ -60,7 +61,7 @@ impl BadRows {
 }
 
 /// The spelling that the column map `map` tells; without one the canonical form is expected.
-pub(super) fn spelling(map: Option<&Path>, kind: BusinessKind) -> Result<Spelling, Failure> {
+pub(crate) fn spelling(map: Option<&Path>, kind: BusinessKind) -> Result<Spelling, Failure> {
     let Some(path) = map else { return Ok(Spelling::canonical()) };
     let usage = |text: String| Failure { text, exit: 2 };
     let name = path.display().to_string();
@@ -74,7 +75,7 @@ pub(super) fn spelling(map: Option<&Path>, kind: BusinessKind) -> Result<Spellin
 }
 
 /// Reads a file and writes it anew. `at` is put into it, so that a file that is sent again on purpose counts again.
-pub(super) fn prepare(file: &Path, kind: BusinessKind, spelling: Spelling, at: Timestamp) -> Result<Prepared, String> {
+pub(crate) fn prepare(file: &Path, kind: BusinessKind, spelling: Spelling, at: Timestamp) -> Result<Prepared, String> {
     let cannot = |error: std::io::Error| format!("cannot be read: {error}");
     let mut bytes = BufReader::new(File::open(file).map_err(cannot)?);
     let is_compressed = bytes.fill_buf().map_err(cannot)?.starts_with(&[0x1f, 0x8b]);

@@ -1,0 +1,131 @@
+//! Files of contracts and purchases that lie on the server: into the server's own custody like an upload, and from there the
+//! same way.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use muster::formats::wire::{UploadHead, percent_encode, upload_name};
+use muster::id::Digest;
+use muster::model::business::BusinessKind;
+use muster::model::fact::FactKey;
+use muster::model::package::{Kind, Stream};
+use muster::model::settlement::{FinalState, Settlement};
+use muster::model::stored;
+use muster::roles::server::is_source_name;
+use muster::time::Timestamp;
+use muster::upload::admission;
+
+use super::books::Books;
+use super::fleet::Fleet;
+use crate::business_file::{Prepared, prepare, spelling};
+use crate::errors::Chain;
+use crate::log::PackageRequest;
+use crate::node::Logs;
+
+/// How often it looks whether a file is settled.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What is to be imported.
+#[derive(Clone, Debug)]
+pub(super) struct BusinessImport {
+    pub file: PathBuf,
+    pub kind: BusinessKind,
+    pub source: String,
+    pub map: Option<PathBuf>,
+    /// Whether good rows are taken although others are bad.
+    pub good_rows: bool,
+}
+
+impl BusinessImport {
+    /// Reads the parameters of a task.
+    pub fn of(parameter: impl Fn(&str) -> Option<String>) -> Result<BusinessImport, String> {
+        let file = parameter("file").ok_or("name the file: file=/path/of/purchases.csv")?;
+        let kind = parameter("kind").ok_or("say what the file holds: kind=contracts or kind=purchases")?;
+        let kind = kind.parse().map_err(|_| format!("`{kind}` is no kind of business file: write contracts or purchases"))?;
+        let source = parameter("source").unwrap_or_else(|| "third-party".into());
+        if !is_source_name(&source) {
+            return Err(format!("source `{source}`: write 1 to 100 letters, digits, `-`, `_`, `.` or blanks, and not `agent`"));
+        }
+        let good_rows = match parameter("good_rows").as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(other) => return Err(format!("parameter `good_rows` is `{other}`: write true or false")),
+        };
+        Ok(BusinessImport { file: file.into(), kind, source, map: parameter("map").map(PathBuf::from), good_rows })
+    }
+
+    /// Reads the file. Bad rows are told with their lines.
+    pub fn prepare(&self, now: Timestamp) -> Result<Prepared, String> {
+        let shown = self.file.display();
+        let spelling = spelling(self.map.as_deref(), self.kind).map_err(|failure| failure.text)?;
+        let prepared = prepare(&self.file, self.kind, spelling, now).map_err(|why| format!("`{shown}`: {why}"))?;
+        let (rows, bad) = (prepared.rows, prepared.bad.count);
+        if bad > 0 && (!self.good_rows || rows == 0) {
+            let lines = prepared.bad.lines(&self.file).join("; ");
+            return Err(format!(
+                "{bad} of {} rows are bad, nothing is taken: mend them, or give good_rows=true; {lines}",
+                rows + bad
+            ));
+        }
+        Ok(prepared)
+    }
+
+    /// What its rows are, for the output of a task.
+    pub fn told(&self, prepared: &Prepared) -> String {
+        let bad = match prepared.bad.count {
+            0 => String::new(),
+            count => format!("; {count} bad rows left out: {}", prepared.bad.lines(&self.file).join("; ")),
+        };
+        format!("{} rows of {} from `{}`{bad}", prepared.rows, self.kind, self.source)
+    }
+
+    /// The name that its package has.
+    fn name(&self) -> String {
+        let name = self.file.file_name().and_then(|name| name.to_str()).unwrap_or("business.csv");
+        if name.to_ascii_lowercase().ends_with(".gz") { name.to_owned() } else { format!("{name}.gz") }
+    }
+}
+
+/// Takes the file into custody and waits for its final state.
+pub(super) async fn take(
+    books: &Books,
+    logs: &Logs,
+    import: &BusinessImport,
+    body: Bytes,
+    now: Timestamp,
+    arrived: impl Fn(),
+) -> Result<(), String> {
+    let (kind, digest, size) = (Kind::IntermediateData, Digest::of(&body), body.len() as u64);
+    let name = upload_name(kind.as_str(), &percent_encode(&import.name())).map_err(|refusal| refusal.message)?;
+    let stream = Stream::new(kind, &import.source, import.kind.as_str());
+    let head = UploadHead { stream: Some(stream.as_str().to_owned()), collected_at: Some(now), ..UploadHead::default() };
+    let envelope = admission::envelope(head, name, size, digest, now, logs.node);
+    let key = envelope.key();
+    let request = PackageRequest::Hold {
+        key: Bytes::from(key.encode(&books.tenant)),
+        envelope: Bytes::from(stored::pack(&envelope)),
+        body,
+    };
+    logs.packages.ask(request).await.map_err(|error| Chain(&error).to_string())?;
+    arrived();
+    let fact = FactKey::Package(books.tenant.clone(), key);
+    loop {
+        let books = books.clone();
+        let looked = fact.clone();
+        let read = tokio::task::spawn_blocking(move || Fleet::of(&books).fact::<Settlement>(&looked)).await;
+        let settled = read.map_err(|_| "the look at the ledger did not end")?.map_err(|error| Chain(&error).to_string())?;
+        match settled {
+            None => tokio::time::sleep(LOOK).await,
+            Some(Settlement { state: FinalState::Imported, .. }) => return Ok(()),
+            Some(Settlement { state, reason, .. }) => {
+                return Err(format!("the file is {state}: {}", reason.unwrap_or_else(|| "a newer one is in force".into())));
+            }
+        }
+    }
+}
+
+/// Only a file that the operator has put there is read: a path from the root.
+pub(super) fn check_path(path: &Path) -> Result<(), String> {
+    if path.is_absolute() { Ok(()) } else { Err(format!("`{}`: write the whole path, from /", path.display())) }
+}

@@ -123,6 +123,12 @@ impl Logs {
         let facts_damaged = !recovery.rotten.is_empty() || !recovery.set_aside.is_empty();
         let node = identity(&mut facts, &fact_path, &clock)?;
         let (package_index, fact_index) = (packages.index(), facts.index());
+        // A writer's thread may outlive whoever opened the logs, and nobody else may write before it has ended.
+        let kept = folder.clone();
+        let on_fatal: OnFatal = Arc::new(move |reason: &str| {
+            let _kept = &kept;
+            on_fatal(reason);
+        });
         let (packages, packages_thread) =
             Writer::start("packages", packages, clock.clone(), reserve, on_fatal.clone()).map_err(LogsError::Thread)?;
         let fact_reserve = Reserve { bytes: reserve.bytes.min(Reserve::FACTS.bytes), percent: 0 };

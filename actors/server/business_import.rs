@@ -42,10 +42,14 @@ impl BusinessImport {
     pub fn of(parameter: impl Fn(&str) -> Option<String>) -> Result<BusinessImport, String> {
         let file = parameter("file").ok_or("name the file: file=/path/of/purchases.csv")?;
         let kind = parameter("kind").ok_or("say what the file holds: kind=contracts or kind=purchases")?;
-        let kind = kind.parse().map_err(|_| format!("`{kind}` is no kind of business file: write contracts or purchases"))?;
+        let known = BusinessKind::ALL.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(&kind));
+        let kind =
+            known.ok_or_else(|| format!("`{kind}` is no kind of business file: write contracts or purchases"))?;
         let source = parameter("source").unwrap_or_else(|| "third-party".into());
         if !is_source_name(&source) {
-            return Err(format!("source `{source}`: write 1 to 100 letters, digits, `-`, `_`, `.` or blanks, and not `agent`"));
+            return Err(format!(
+                "source `{source}`: write 1 to 100 letters, digits, `-`, `_`, `.` or blanks, and not `agent`"
+            ));
         }
         let good_rows = match parameter("good_rows").as_deref() {
             None | Some("false") => false,
@@ -77,7 +81,8 @@ impl BusinessImport {
             0 => String::new(),
             count => format!("; {count} bad rows left out: {}", prepared.bad.lines(&self.file).join("; ")),
         };
-        format!("{} rows of {} from `{}`{bad}", prepared.rows, self.kind, self.source)
+        let kind = self.kind.as_str().to_ascii_lowercase();
+        format!("{} rows of {kind} from `{}`{bad}", prepared.rows, self.source)
     }
 
     /// The name that its package has.
@@ -99,7 +104,7 @@ pub(super) async fn take(
     let (kind, digest, size) = (Kind::IntermediateData, Digest::of(&body), body.len() as u64);
     let name = upload_name(kind.as_str(), &percent_encode(&import.name())).map_err(|refusal| refusal.message)?;
     let stream = Stream::new(kind, &import.source, import.kind.as_str());
-    let head = UploadHead { stream: Some(stream.as_str().to_owned()), collected_at: Some(now), ..UploadHead::default() };
+    let head = UploadHead { stream: Some(stream.as_str().into()), collected_at: Some(now), ..UploadHead::default() };
     let envelope = admission::envelope(head, name, size, digest, now, logs.node);
     let key = envelope.key();
     let request = PackageRequest::Hold {
@@ -114,12 +119,16 @@ pub(super) async fn take(
         let books = books.clone();
         let looked = fact.clone();
         let read = tokio::task::spawn_blocking(move || Fleet::of(&books).fact::<Settlement>(&looked)).await;
-        let settled = read.map_err(|_| "the look at the ledger did not end")?.map_err(|error| Chain(&error).to_string())?;
+        let settled =
+            read.map_err(|_| "the look at the ledger did not end")?.map_err(|error| Chain(&error).to_string())?;
         match settled {
             None => tokio::time::sleep(LOOK).await,
             Some(Settlement { state: FinalState::Imported, .. }) => return Ok(()),
             Some(Settlement { state, reason, .. }) => {
-                return Err(format!("the file is {state}: {}", reason.unwrap_or_else(|| "a newer one is in force".into())));
+                return Err(format!(
+                    "the file is {state}: {}",
+                    reason.unwrap_or_else(|| "a newer one is in force".into())
+                ));
             }
         }
     }

@@ -53,7 +53,9 @@ pub(super) async fn maintain(
         0 => Ok(done),
         count => {
             let first = damaged.iter().take(TOLD_MAX).cloned().collect::<Vec<String>>().join("; ");
-            Err(format!("{count} entries are damaged, restore them from a copy or let their senders send again: {first}. {done}"))
+            Err(format!(
+                "{count} entries are damaged, restore them from a copy or let their senders send again: {first}. {done}"
+            ))
         }
     }
 }

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use actix_web::web::Data;
@@ -22,7 +22,9 @@ use muster::roles::server::{ImportRules, ServerSettings};
 use tracing::info;
 
 use super::api::{self, Api, Kept};
-use super::batch::{BatchProcessor, BatchScheduler, LogFile, ProcessorWorld, SchedulerWorld, TaskDoers, processor_id};
+use super::batch::{
+    BatchProcessor, BatchScheduler, LogFile, ProcessorWorld, SchedulerWorld, StopTasks, TaskDoers, processor_id,
+};
 use super::books::{Books, TurnError};
 use super::exporter::{Credentials, Target};
 use super::exports::{Exports, ExportsWorld, Reports};
@@ -326,7 +328,8 @@ pub async fn start_prepared(
         data: path.clone(),
         files: files.clone(),
     };
-    let processor = start_processor(&tasks, doers, &path, give_up);
+    let instance = overview.lock().unwrap_or_else(PoisonError::into_inner).instance;
+    let processor = start_processor(&tasks, doers, &path, instance, give_up);
     let told = server.directory().clone();
     below.tell(move || {
         if let Some(server) = told.get() {
@@ -410,23 +413,23 @@ fn start_processor(
     tasks: &TasksConfig,
     doers: TaskDoers,
     data: &Path,
+    instance: u64,
     give_up: Rc<dyn Fn(&str)>,
 ) -> Supervised<BatchProcessor> {
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let (slots, heartbeat_ms) = (tasks.slots.unwrap_or(2 * cores), tasks.heartbeat_ms);
-    let (incarnation, lives) = (doers.logs.incarnation, Cell::new(0));
+    let next = Cell::new(instance + 1);
     let world = ProcessorWorld {
         scheduler: doers.scheduler.clone(),
         facts: doers.books.facts.clone(),
         clock: doers.clock.clone(),
-        settings: ProcessorSettings { heartbeat_ms, ..ProcessorSettings::new(processor_id(incarnation, 0), slots) },
+        settings: ProcessorSettings { heartbeat_ms, ..ProcessorSettings::new(processor_id(0), slots) },
         log: Arc::new(Mutex::new(LogFile::new(data, "batch-processor"))),
         doers,
     };
     let begin = move |watch| {
         let mut world = world.clone();
-        world.settings.id = processor_id(incarnation, lives.get());
-        lives.set(lives.get() + 1);
+        world.settings.id = processor_id(next.replace(next.get() + 1));
         BatchProcessor::begin(world, watch)
     };
     supervise("batch processor", begin, give_up)
@@ -487,8 +490,12 @@ impl RunningServer {
     /// Ends it: no new uploads, answers under way get their time, the view and the logs close.
     pub async fn stop(self) {
         let RunningServer { listeners, server, processor, effects, books, logs, view_thread, threads, .. } = self;
-        // What it executes ends with it, and is an error at the next start.
-        drop(processor);
+        if let Some(address) = processor.directory().get() {
+            let _ = address.send(StopTasks).await;
+        }
+        if let Some(address) = effects.scheduler.directory().get() {
+            let _ = address.send(StopTasks).await;
+        }
         if let Some(address) = server.directory().get() {
             let _ = address.send(StopServer).await;
         }
@@ -497,7 +504,7 @@ impl RunningServer {
         }
         books.view.stop();
         view_thread.thread().unpark();
-        drop((server, effects, books, logs));
+        drop((server, processor, effects, books, logs));
         let _ = tokio::task::spawn_blocking(move || drop(view_thread.join())).await;
         // The actors and their effects hold writers until their last future has ended; a log needs no farewell.
         drop(threads);

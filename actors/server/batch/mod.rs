@@ -21,6 +21,7 @@ mod tasks;
 pub use log_file::LogFile;
 pub use processor::{BatchProcessor, ProcessorWorld, processor_id};
 pub use scheduler::{
-    AskScheduler, BatchOverview, BatchScheduler, RefuseTask, SchedulerWorld, WhyTask, WhyTold, submit_and_wait,
+    AskScheduler, BatchOverview, BatchScheduler, RefuseTask, SchedulerWorld, StopTasks, WhyTask, WhyTold,
+    submit_and_wait,
 };
 pub use tasks::{TaskDoers, Worked};

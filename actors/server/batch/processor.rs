@@ -18,7 +18,7 @@ use muster::roles::{Core, IntentNumber};
 use muster::time::Timestamp;
 
 use super::log_file::LogFile;
-use super::scheduler::{AskScheduler, BatchScheduler};
+use super::scheduler::{AskScheduler, BatchScheduler, StopTasks};
 use super::tasks::TaskDoers;
 use crate::clock::SharedClock;
 use crate::errors::Chain;
@@ -28,13 +28,11 @@ use crate::supervision::{DeathWatch, Directory};
 
 /// The name of the processor that each server has.
 const NAME: &str = "batch-processor";
-/// Lives within one incarnation of a node.
-const LIVES_BITS: u32 = 20;
-
-/// The id of a life of the server's own processor.
-pub fn processor_id(incarnation: u64, life: u64) -> ProcessorId {
+/// The id of a life of the server's own processor; `instance` is greater than that of every life that a task may still
+/// name.
+pub fn processor_id(instance: u64) -> ProcessorId {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    ProcessorId { host: host.into(), name: NAME.into(), instance: (incarnation << LIVES_BITS).saturating_add(life) }
+    ProcessorId { host: host.into(), name: NAME.into(), instance }
 }
 
 /// What the actor needs of the world.
@@ -176,6 +174,18 @@ impl Handler<TasksDispatched> for BatchProcessor {
         if sent.instance == self.hands().world.settings.id.instance {
             self.tell(ProcessorInput::Dispatched(sent.tasks), ctx);
         }
+    }
+}
+
+impl Handler<StopTasks> for BatchProcessor {
+    type Result = ();
+
+    /// What it executes ends with it, and is an error at the next start.
+    fn handle(&mut self, _: StopTasks, ctx: &mut Context<BatchProcessor>) {
+        for handle in std::mem::take(&mut self.hands_mut().executing).into_values() {
+            ctx.cancel_future(handle);
+        }
+        self.stop(ctx);
     }
 }
 

@@ -63,6 +63,8 @@ pub struct BatchOverview {
     pub sent: BTreeMap<TaskNumber, (TaskType, TaskRun)>,
     /// Processors, and when they were heard last.
     pub processors: Vec<(ProcessorId, Timestamp)>,
+    /// The greatest instance of a processor that an earlier life of the server left a task to.
+    pub instance: u64,
     /// What has ended since the start, by type and status.
     pub ended: BTreeMap<(TaskType, Status), Spent>,
     /// When tasks were submitted by their schedule last.
@@ -92,6 +94,7 @@ pub struct SchedulerHands {
     next_ask: u64,
     /// How each processor is reached, by host and name.
     lines: BTreeMap<(Box<str>, Box<str>), Recipient<TasksDispatched>>,
+    is_stopped: bool,
 }
 
 impl BatchScheduler {
@@ -99,11 +102,17 @@ impl BatchScheduler {
     pub fn begin(world: SchedulerWorld, watch: DeathWatch) -> BatchScheduler {
         let now = world.clock.now();
         let (durable, scheduled) = recover(&world.facts, world.settings.clone(), now);
-        world.overview.lock().unwrap_or_else(PoisonError::into_inner).scheduled = scheduled;
+        let processors = durable.tasks.iter().filter_map(|task| task.run.as_ref()?.processor.as_ref());
+        let instance = processors.map(|processor| processor.instance).max().unwrap_or(0);
+        {
+            let mut overview = world.overview.lock().unwrap_or_else(PoisonError::into_inner);
+            (overview.scheduled, overview.instance) = (scheduled, instance);
+        }
         let (node, incarnation) = world.seed;
         let rng = RngStream::new(node.seed(), mix(node.seed(), 0x6261_7463_68), mix(incarnation, now.0 as u64));
         let core = SchedulerCore::recover(durable, rng, now);
-        let hands = SchedulerHands { world, asks: BTreeMap::new(), next_ask: 0, lines: BTreeMap::new() };
+        let hands =
+            SchedulerHands { world, asks: BTreeMap::new(), next_ask: 0, lines: BTreeMap::new(), is_stopped: false };
         Role::new(core, hands, Some(watch))
     }
 }
@@ -203,13 +212,13 @@ impl SchedulerHands {
         }
     }
 
-    /// A place for an answer; `None` when too many wait.
+    /// A place for an answer; `None` when too many wait, or the end is near.
     fn ask(&mut self) -> Option<(Ask, oneshot::Receiver<SchedulerAnswer>)> {
         // Those who gave up take no place.
         if self.asks.len() >= ASKS_MAX {
             self.asks.retain(|_, waiting| !waiting.is_closed());
         }
-        if self.asks.len() >= ASKS_MAX {
+        if self.asks.len() >= ASKS_MAX || self.is_stopped {
             return None;
         }
         let (send, receive) = oneshot::channel();
@@ -285,6 +294,22 @@ impl Handler<RefuseTask> for BatchScheduler {
         let mut log = hands.log();
         log.write(hands.now(), &LogLine::Refused(why.into()));
         log.flush();
+    }
+}
+
+/// Begins nothing any more: the node is about to end.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct StopTasks;
+
+impl Handler<StopTasks> for BatchScheduler {
+    type Result = ();
+
+    fn handle(&mut self, _: StopTasks, ctx: &mut Context<BatchScheduler>) {
+        let hands = self.hands_mut();
+        // Whoever waits for an answer keeps this actor alive, and hears nothing any more.
+        (hands.is_stopped, hands.lines, hands.asks) = (true, BTreeMap::new(), BTreeMap::new());
+        self.stop(ctx);
     }
 }
 

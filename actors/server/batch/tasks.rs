@@ -19,8 +19,8 @@ use muster::roles::batch::{NewTask, Outcome, SchedulerAnswer};
 use super::scheduler::{AskScheduler, BatchScheduler};
 use crate::clock::SharedClock;
 use crate::errors::Chain;
-use crate::node::Logs;
 use crate::intake::hint;
+use crate::node::Logs;
 use crate::server::books::Books;
 use crate::server::business_import::{BusinessImport, check_path, take};
 use crate::server::exports::{ExportDevices, Exports};
@@ -114,11 +114,11 @@ impl TaskDoers {
             TaskType::RecognitionLibraryImport => self.import_library(task).await,
             TaskType::DataWarehouseUpdate => self.update_warehouse(progress).await,
             TaskType::ActivityHistoryPurge => self.purge(&*progress).await,
-            TaskType::SpoolMaintenance => {
-                maintain(&self.books, &self.logs, &self.clock, &self.data, progress).await
-            }
+            TaskType::SpoolMaintenance => maintain(&self.books, &self.logs, &self.clock, &self.data, progress).await,
             TaskType::BusinessAdapterImport => self.import_business(task, progress).await,
-            TaskType::InventoryImportSpreadsheet | TaskType::ActiveDirectoryImport => Err(format!("this version cannot do {} yet", task.task)),
+            TaskType::InventoryImportSpreadsheet | TaskType::ActiveDirectoryImport => {
+                Err(format!("this version cannot do {} yet", task.task))
+            }
         }
     }
 

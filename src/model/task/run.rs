@@ -13,7 +13,8 @@ pub struct ProcessorId {
     pub host: Box<str>,
     /// Its name there.
     pub name: Box<str>,
-    /// Greater at each start, whatever the clock does: what an earlier life said may arrive behind what a later one says.
+    /// Greater than that of every earlier life whose tasks have not ended, whatever the clock does: what that one said may
+    /// arrive behind what this one says.
     pub instance: u64,
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use muster::formats::journal::{LogKind, RECORD_HEAD_BYTES, Tag};
+use muster::model::fact::FACT_KEY_BYTES_MAX;
 use muster::time::Timestamp;
 
 use super::disk::Disk;
@@ -191,6 +192,32 @@ impl FactIndex {
         let range = index.by_key.range::<[u8], _>((from, Bound::Unbounded));
         let within = range.take_while(|(key, _)| key.starts_with(prefix)).take(limit);
         within.map(|(key, newest)| (key.clone(), newest.place.position())).collect()
+    }
+
+    /// Up to `limit` keys that begin with `prefix`, less than `before`, descending.
+    pub fn keys_down(&self, prefix: &[u8], before: Option<&[u8]>, limit: usize) -> Vec<Box<[u8]>> {
+        // No key that begins with the prefix is longer.
+        let end = [prefix, &[u8::MAX; FACT_KEY_BYTES_MAX]].concat();
+        let index = self.lock();
+        let range = index.by_key.range::<[u8], _>((Bound::Included(prefix), Bound::Excluded(before.unwrap_or(&end))));
+        range.rev().take_while(|(key, _)| key.starts_with(prefix)).take(limit).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// How many keys begin with `prefix`.
+    pub fn count(&self, prefix: &[u8]) -> u64 {
+        let (mut count, mut after) = (0, None::<Box<[u8]>>);
+        loop {
+            // In parts, so that nobody waits long for the index.
+            let index = self.lock();
+            let from = after.as_deref().map_or(Bound::Included(prefix), Bound::Excluded);
+            let range = index.by_key.range::<[u8], _>((from, Bound::Unbounded));
+            let mut last = None;
+            for (key, _) in range.take_while(|(key, _)| key.starts_with(prefix)).take(SCAN_KEYS) {
+                (last, count) = (Some(key), count + 1);
+            }
+            let Some(last) = last.cloned() else { return count };
+            after = Some(last);
+        }
     }
 
     /// Calls `each` for every fact whose key begins with `prefix`, by key. A value that cannot be read any more is left

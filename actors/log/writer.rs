@@ -162,6 +162,12 @@ impl<J: Journal> Writer<J> {
         Ok(last)
     }
 
+    /// Asks at once; the answer comes after the sync. What is asked first is taken first.
+    pub fn asked(&self, request: J::Request) -> impl Future<Output = Result<J::Answer, WriteError>> + use<J> {
+        let sent = self.send(request);
+        async move { answered(sent?).await }
+    }
+
     fn send(&self, request: J::Request) -> Result<oneshot::Receiver<Result<J::Answer, WriteError>>, WriteError> {
         let (reply, answer) = oneshot::channel();
         match self.send.try_send(Job { request, reply }) {

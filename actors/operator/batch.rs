@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::command::{Asking, Rows, list};
+use super::command::{Asking, Rows, list_of};
 use super::output::{Ended, json as print_json, table, text, time, words};
 use crate::command::Failure;
 
@@ -110,7 +110,7 @@ pub(super) async fn batch(BatchArgs { asking, command }: BatchArgs, out: &mut im
                 Some(status) => rows.query([status]),
                 None => rows.query([]),
             };
-            list(&asking, "tasks", &rows, &query, (&HEAD, row), out).await
+            list_of(&client, &asking, "tasks", &rows, &query, (&HEAD, row), out).await
         }
         BatchCommand::Status { id } => {
             let task = client.get(&["tasks", &id], &[]).await?;

@@ -290,7 +290,19 @@ pub(super) async fn list(
     (head, row): Columns<'_>,
     out: &mut impl Write,
 ) -> Result<(), Ended> {
-    let client = Client::new(&asking.server)?;
+    list_of(&Client::new(&asking.server)?, asking, path, rows, query, (head, row), out).await
+}
+
+/// The same, asked by a client of the caller's.
+pub(super) async fn list_of(
+    client: &Client,
+    asking: &Asking,
+    path: &str,
+    rows: &Rows,
+    query: &Query,
+    (head, row): Columns<'_>,
+    out: &mut impl Write,
+) -> Result<(), Ended> {
     let limit = rows.limit.map(|limit| limit as usize);
     if asking.json {
         client.each(path, query, limit.unwrap_or(usize::MAX), |item| json(out, &item)).await?;

@@ -2,7 +2,7 @@
 //! same way.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use muster::formats::wire::{UploadHead, percent_encode, upload_name};
@@ -23,6 +23,8 @@ use crate::errors::Chain;
 use crate::log::PackageRequest;
 use crate::node::Logs;
 
+/// A file that is not settled by then is left to itself.
+const SETTLED_WITHIN: Duration = Duration::from_secs(600);
 /// How often it looks whether a file is settled.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -115,7 +117,14 @@ pub(super) async fn take(
     logs.packages.ask(request).await.map_err(|error| Chain(&error).to_string())?;
     arrived();
     let fact = FactKey::Package(books.tenant.clone(), key);
+    let began = Instant::now();
     loop {
+        if began.elapsed() > SETTLED_WITHIN {
+            let secs = SETTLED_WITHIN.as_secs();
+            return Err(format!(
+                "the file is in custody and not settled after {secs} s: it is taken as soon as it can be read"
+            ));
+        }
         let books = books.clone();
         let looked = fact.clone();
         let read = tokio::task::spawn_blocking(move || Fleet::of(&books).fact::<Settlement>(&looked)).await;
@@ -134,7 +143,15 @@ pub(super) async fn take(
     }
 }
 
-/// Only a file that the operator has put there is read: a path from the root.
-pub(super) fn check_path(path: &Path) -> Result<(), String> {
-    if path.is_absolute() { Ok(()) } else { Err(format!("`{}`: write the whole path, from /", path.display())) }
+/// Only a plain file of the server is read, by its whole path: anything else could keep a task waiting for ever.
+pub(super) fn check_file(path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    if !path.is_absolute() {
+        return Err(format!("`{shown}`: write the whole path, from /"));
+    }
+    match std::fs::metadata(path) {
+        Ok(file) if file.is_file() => Ok(()),
+        Ok(_) => Err(format!("`{shown}` is no plain file")),
+        Err(error) => Err(format!("`{shown}` cannot be read: {error}")),
+    }
 }

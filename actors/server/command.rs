@@ -6,7 +6,8 @@ use std::sync::Arc;
 use muster::config::server::ServerConfig;
 use tracing::info;
 
-use super::run::{Prepared, ServerError, start};
+use super::prepared::Prepared;
+use super::run::{ServerError, start};
 use crate::clock::WallClock;
 use crate::command::{
     Failure, asked_to_stop, environment, exit_when_fatal, in_system, print_ready, print_well, read_config,

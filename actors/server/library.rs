@@ -4,6 +4,7 @@
 //! ```text
 //! DATA/libraries/recognition.toml               the rules in force; without it those built in
 //! DATA/libraries/incoming/recognition.toml      looked for when a task names no file
+//! DATA/libraries/incoming/recognition.toml.taken    what was imported from there last
 //! DATA/libraries/incoming/recognition.toml.sha256   its digest, as `sha256sum` writes it
 //! ```
 
@@ -137,7 +138,7 @@ pub(super) fn import_library(
     let incoming = data.join("libraries/incoming/recognition.toml");
     let path = match file {
         Some(file) => PathBuf::from(file),
-        None if incoming.exists() => incoming,
+        None if incoming.exists() => incoming.clone(),
         None => return Ok(None),
     };
     let bytes = read(&path, DOCUMENT_BYTES_MAX as u64)?;
@@ -162,6 +163,11 @@ pub(super) fn import_library(
     let change = LibraryChange::between(&old, &new);
     if !change.is_none() {
         replace(&in_force, text.as_bytes())?;
+    }
+    if path == incoming {
+        // Taken once: a later import of another file must not be undone by it.
+        let failed = |source| LibraryError::Write { path: path.clone(), source };
+        fs::rename(&path, path.with_extension("toml.taken")).map_err(failed)?;
     }
     Ok(Some(change))
 }
@@ -233,6 +239,8 @@ mod tests {
         assert_eq!((change.applications[0], change.rules[0]), (1, 2));
         assert!(change.applications[2] > 10, "those built in are gone: {change}");
         assert_eq!(fs::read_to_string(&files.imported).unwrap(), FIRST);
+        assert_eq!(import(None, None), Ok(None), "it was taken");
+        fs::rename(incoming.with_extension("toml.taken"), &incoming).unwrap();
         assert!(import(None, None).unwrap().unwrap().is_none(), "the same again changes nothing");
 
         let second =

@@ -13,6 +13,8 @@ use crate::errors::{Chain, Hex};
 use crate::log::{Handle, PackageRequest};
 use crate::node::Logs;
 
+/// Folders of the logs.
+const LOGS: [&str; 2] = ["packages", "facts"];
 /// Packages that are looked at together.
 const PAGE: usize = 1_000;
 /// Damaged entries that are told by their keys.
@@ -87,7 +89,7 @@ fn check(books: &Books, logs: &Logs, progress: &dyn Fn(u8)) -> Checked {
 /// Each commit is followed by a look at the oldest segment, so commits that change nothing rewrite one after the other.
 async fn compact(books: &Books, logs: &Logs, data: &Path) -> Result<(), String> {
     for _ in 0..SEGMENTS_MAX {
-        let before = size(data);
+        let before = oldest(data).await;
         let key = FactKey::Tenant(books.tenant.clone());
         let touched = books.turn(move |draft| {
             // It also tells how far the view has come: older segments may go then.
@@ -98,11 +100,24 @@ async fn compact(books: &Books, logs: &Logs, data: &Path) -> Result<(), String> 
         touched.await.map_err(|error| Chain(&error).to_string())?;
         let released = logs.packages.ask(PackageRequest::Release(Vec::new())).await;
         released.map_err(|error| Chain(&error).to_string())?;
-        if size(data) >= before {
+        // What arrives meanwhile makes segments, and only a rewrite takes the oldest away.
+        if oldest(data).await == before {
             break;
         }
     }
     Ok(())
+}
+
+/// The oldest segment of each log, by its name.
+async fn oldest(data: &Path) -> [Option<std::ffi::OsString>; 2] {
+    let folders = LOGS.map(|log| data.join(log));
+    let looked = tokio::task::spawn_blocking(move || {
+        folders.map(|folder| {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| entry.file_name()).min()
+        })
+    });
+    looked.await.unwrap_or_default()
 }
 
 /// Bytes of the logs' files.
@@ -111,5 +126,5 @@ fn size(data: &Path) -> u64 {
         let entries = std::fs::read_dir(data.join(log)).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum::<u64>()
     };
-    of("packages") + of("facts")
+    LOGS.map(of).iter().sum()
 }

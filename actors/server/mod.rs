@@ -38,6 +38,7 @@ mod zone;
 #[expect(clippy::module_inception, reason = "one actor, one file, named after its noun")]
 pub mod server;
 
+pub mod prepared;
 pub mod run;
 
 pub mod command;

@@ -21,11 +21,12 @@ use tracing::{error, info};
 use super::batch::Worked;
 use super::books::{Books, News, TurnError};
 use super::fleet::{Fleet, FleetError};
+use super::view::View;
 use crate::clock::SharedClock;
 use crate::errors::Chain;
 use crate::supervision::DeathWatch;
 
-/// How long a reconcile waits for a view that is behind.
+/// How long is waited for a view that is behind.
 const BEHIND_MAX: Duration = Duration::from_secs(60);
 /// How often it looks.
 const BEHIND_LOOK: Duration = Duration::from_millis(20);
@@ -87,7 +88,16 @@ impl RuleFiles {
         let (recognition, licences) = ("import.recognition_file", "import.licences_file");
         let library = match self.rules() {
             Some(path) => {
-                read_library(&[Document { text: &text(path, recognition)?, file: &path.display().to_string() }])?
+                let text = text(path, recognition)?;
+                match read_library(&[Document { text: &text, file: &path.display().to_string() }]) {
+                    Ok(library) => library,
+                    Err(error) if self.recognition.is_some() => return Err(error.into()),
+                    // Another version took it, and this one must start all the same.
+                    Err(error) => {
+                        error!(%error, "the imported rules do not read, those built in are in force");
+                        read_library(&[Document { text: standard_library(), file: "the built-in rules" }])?
+                    }
+                }
             }
             None => read_library(&[Document { text: standard_library(), file: "the built-in rules" }])?,
         };
@@ -164,15 +174,22 @@ enum ReconcileError {
     Panicked,
 }
 
-async fn run(world: ReconcilerWorld) -> Result<(TenantState, String), ReconcileError> {
-    let (view, built) = (world.books.view.clone(), world.books.view.rebuilt());
-    let until = Instant::now() + BEHIND_MAX;
+/// Waits a while for a view that is behind. The answer: how often it was rebuilt; what is read of it is whole if that is the
+/// same behind the last read, and it is not behind. `None`: it stays behind.
+pub(super) async fn when_caught_up(view: &View) -> Option<u64> {
+    let (built, until) = (view.rebuilt(), Instant::now() + BEHIND_MAX);
     while view.is_behind() {
         if Instant::now() > until {
-            return Err(ReconcileError::Behind);
+            return None;
         }
         tokio::time::sleep(BEHIND_LOOK).await;
     }
+    Some(built)
+}
+
+async fn run(world: ReconcilerWorld) -> Result<(TenantState, String), ReconcileError> {
+    let view = world.books.view.clone();
+    let built = when_caught_up(&view).await.ok_or(ReconcileError::Behind)?;
     let _task = world.books.one_task.lock().await;
     let (books, files, clock) = (world.books.clone(), world.files.clone(), world.clock.clone());
     let tenant_key = FactKey::Tenant(books.tenant.clone());

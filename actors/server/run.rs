@@ -1,44 +1,38 @@
 //! Puts a server together: folder, logs, view, listeners, supervised actors.
 
-use std::cell::Cell;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
 use actix_web::web::Data;
-use jiff::tz::TimeZone;
-use muster::config::server::{ServerConfig, ServiceNowTarget};
-use muster::config::tasks::TasksConfig;
-use muster::config::{ConfigError, Document};
-use muster::export::ExportSettings;
+use muster::config::ConfigError;
+use muster::config::server::ServerConfig;
 use muster::id::Guid;
-use muster::matching::{Forbidden, MatcherError, Matchers, Placeholders, standard_matchers};
-use muster::roles::batch::{ProcessorSettings, SchedulerSettings};
+use muster::matching::MatcherError;
 use muster::roles::server::{ImportRules, ServerSettings};
 use tracing::info;
 
 use super::api::{self, Api, Kept};
 use super::batch::{
-    BatchProcessor, BatchScheduler, LogFile, ProcessorWorld, SchedulerWorld, StopTasks, TaskDoers, processor_id,
+    BatchProcessor, BatchScheduler, SchedulerWorld, StopTasks, TaskDoers, scheduler_world, start_processor,
 };
 use super::books::{Books, TurnError};
-use super::exporter::{Credentials, Target};
 use super::exports::{Exports, ExportsWorld, Reports};
 use super::gaps::GapKeeper;
 use super::importer::{Held, Importer, ImporterWorld};
 use super::loader::{Loader, LoaderWorld};
 use super::policy::PolicyKeeper;
+use super::prepared::{ExportTarget, Prepared};
 use super::quarantine::record;
 use super::reading::Reading;
 use super::reconciler::{Reconciler, ReconcilerWorld, RuleFiles, RulesError};
 use super::rules::import_by_new_rules;
 use super::server::{BeaconsChanged, Server, ServerWorld, StopServer};
 use super::view::{View, ViewFailure};
-use super::zone::{ZoneError, zone};
+use super::zone::ZoneError;
 use crate::clock::SharedClock;
 use crate::hierarchy::{Downloads, Gaps, Statuses, downloads, gaps, statuses};
 use crate::intake::{self, Gate, Intake, IntakeLimits, ListenError, Listener};
@@ -46,18 +40,6 @@ use crate::log::{OnFatal, Reserve};
 use crate::node::{FolderError, LogThreads, Logs, LogsError, NodeFolder};
 use crate::supervision::{Supervised, supervise};
 use crate::workers::Workers;
-
-/// Path of the integration endpoint below an instance. Source: servicenow reference, section 3.
-pub const SERVICENOW_ENDPOINT: &str = "api/x_fls_flexera_fnms/integration/fnmstosn";
-
-/// Where exports go, with its secret read.
-#[derive(Clone)]
-pub struct ExportTarget {
-    /// Base address, account.
-    pub target: Target,
-    /// Limits and times.
-    pub settings: ExportSettings,
-}
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -155,79 +137,6 @@ struct Effects {
     scheduler: Supervised<BatchScheduler>,
     reconciler: Supervised<Reconciler>,
     exports: Option<Supervised<Exports>>,
-}
-
-/// Everything that a configuration names and that can be wrong, read: for `--check`, and for a start.
-pub struct Prepared {
-    rules: ImportRules,
-    files: RuleFiles,
-    tasks: TasksConfig,
-    zone: TimeZone,
-    export: Option<ExportTarget>,
-}
-
-impl Prepared {
-    /// Reads the files that `config` names.
-    pub fn of(config: &ServerConfig) -> Result<Prepared, ServerError> {
-        let files = RuleFiles {
-            recognition: config.recognition_file.clone(),
-            licences: config.licences_file.clone(),
-            imported: config.data.join("libraries/recognition.toml"),
-        };
-        files.read()?;
-        let export = config.servicenow.as_ref().map(export_target).transpose()?;
-        let tasks = tasks(config)?;
-        let zone = zone(tasks.time_zone.as_deref())?;
-        Ok(Prepared { rules: import_rules(config)?, files, tasks, zone, export })
-    }
-
-    /// The same, exporting to `target`.
-    pub fn exporting_to(self, target: ExportTarget) -> Prepared {
-        Prepared { export: Some(target), ..self }
-    }
-}
-
-fn import_rules(config: &ServerConfig) -> Result<ImportRules, ServerError> {
-    let path = config.matchers_file.as_deref();
-    let read = |path: &Path| {
-        let failed = |source| ServerError::File { option: "import.matchers_file", path: path.to_path_buf(), source };
-        std::fs::read_to_string(path).map_err(failed)
-    };
-    let own = path.map(read).transpose()?;
-    let matchers = Matchers::load(standard_matchers(), own.as_deref()).map_err(|source| ServerError::Matchers {
-        path: path.unwrap_or(Path::new("built in")).to_path_buf(),
-        source,
-    })?;
-    Ok(ImportRules {
-        matchers,
-        placeholders: Placeholders::default(),
-        forbidden: Forbidden::default(),
-        primary: (!config.primary_source.is_empty()).then(|| config.primary_source.clone()),
-    })
-}
-
-/// The batch tasks that a server is set to.
-pub fn tasks(config: &ServerConfig) -> Result<TasksConfig, ServerError> {
-    let Some(path) = &config.tasks_file else { return Ok(TasksConfig::shipped()?) };
-    let failed = |source| ServerError::File { option: "server.tasks_file", path: path.clone(), source };
-    let text = std::fs::read_to_string(path).map_err(failed)?;
-    Ok(TasksConfig::read(&Document { text: &text, file: &path.display().to_string() })?)
-}
-
-fn export_target(target: &ServiceNowTarget) -> Result<ExportTarget, ServerError> {
-    let path = &target.password_file;
-    let password = crate::secret::read(path).map_err(|source| ServerError::File {
-        option: "servicenow.password_file",
-        path: path.clone(),
-        source,
-    })?;
-    let target = Target {
-        url: target.url.clone(),
-        endpoint: SERVICENOW_ENDPOINT.into(),
-        credentials: Credentials::Password { user: target.user.clone(), password },
-        client: None,
-    };
-    Ok(ExportTarget { target, settings: ExportSettings::default() })
 }
 
 /// Starts a server on this arbiter.
@@ -390,49 +299,6 @@ pub async fn start_prepared(
         view_thread,
         threads,
     })
-}
-
-fn scheduler_world(tasks: &TasksConfig, logs: &Logs, clock: &SharedClock, data: &Path) -> SchedulerWorld {
-    SchedulerWorld {
-        facts: logs.fact_index.clone(),
-        writer: logs.facts.clone(),
-        clock: clock.clone(),
-        settings: Arc::new(SchedulerSettings {
-            constraints: tasks.constraints.clone(),
-            starvation_ms: tasks.starvation_ms,
-            silence_ms: tasks.silence_ms,
-            lost_after: tasks.lost_after,
-        }),
-        seed: (logs.node, logs.incarnation),
-        log: Arc::new(Mutex::new(LogFile::new(data, "batch-scheduler"))),
-        overview: Arc::default(),
-    }
-}
-
-fn start_processor(
-    tasks: &TasksConfig,
-    doers: TaskDoers,
-    data: &Path,
-    instance: u64,
-    give_up: Rc<dyn Fn(&str)>,
-) -> Supervised<BatchProcessor> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let (slots, heartbeat_ms) = (tasks.slots.unwrap_or(2 * cores), tasks.heartbeat_ms);
-    let next = Cell::new(instance + 1);
-    let world = ProcessorWorld {
-        scheduler: doers.scheduler.clone(),
-        facts: doers.books.facts.clone(),
-        clock: doers.clock.clone(),
-        settings: ProcessorSettings { heartbeat_ms, ..ProcessorSettings::new(processor_id(0), slots) },
-        log: Arc::new(Mutex::new(LogFile::new(data, "batch-processor"))),
-        doers,
-    };
-    let begin = move |watch| {
-        let mut world = world.clone();
-        world.settings.id = processor_id(next.replace(next.get() + 1));
-        BatchProcessor::begin(world, watch)
-    };
-    supervise("batch processor", begin, give_up)
 }
 
 impl Effects {

@@ -104,7 +104,15 @@ impl Server {
             error!(error = %Chain(&error), "the tenant's counters cannot be read, tasks wait for the next package");
             TenantState::default()
         });
-        let submitted = world.overview.lock().unwrap_or_else(PoisonError::into_inner).scheduled.clone();
+        let submitted = {
+            let overview = world.overview.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut submitted = overview.scheduled.clone();
+            // One that was never submitted counts from the first start.
+            for (task, _) in &world.settings.schedules {
+                submitted.entry(*task).or_insert(overview.since);
+            }
+            submitted
+        };
         let durable = ServerDurable { settings: world.settings.clone(), waiting: numbers(waiting), state, submitted };
         let core = ServerCore::recover(durable, rng, now);
         Role::new(core, ServerHands { world, seen, overdue: Overdue::default() }, Some(watch))
@@ -148,13 +156,16 @@ impl Hands for ServerHands {
             ServerIntent::Run(task, since) => self.run(intent, task, since, ctx),
             ServerIntent::Submit(task, at) => {
                 let (scheduler, task) = (self.world.scheduler.get(), self.task(task, Some(at)));
-                // One that is not taken comes by its schedule again.
+                let name = task.task;
                 let submitted = async move { scheduler?.send(AskScheduler::Submit(task)).await.ok() };
-                when_done(ctx, submitted, move |answer, server, ctx| {
-                    if !matches!(answer, Some(SchedulerAnswer::Submitted(..) | SchedulerAnswer::Duplicate { .. })) {
-                        warn!("a scheduled task was not submitted");
+                when_done(ctx, submitted, move |answer, server, ctx| match answer {
+                    Some(SchedulerAnswer::Submitted(..) | SchedulerAnswer::Duplicate { .. }) => {
+                        server.tell(ServerInput::Done, ctx);
                     }
-                    server.tell(ServerInput::Done, ctx);
+                    _ => {
+                        warn!(task = %name, "a scheduled task was not taken, tried again in a minute");
+                        server.tell(ServerInput::NotSubmitted(name), ctx);
+                    }
                 });
             }
             ServerIntent::RenewPolicy => {

@@ -18,6 +18,8 @@ use super::books::Books;
 use super::fleet::{Fleet, FleetError};
 use crate::errors::Chain;
 
+/// Files of each table that the archive keeps of a tenant: a year of Sundays.
+const ARCHIVED_MAX: usize = 53;
 /// Devices that are read together.
 const PAGE: usize = 1_000;
 
@@ -47,9 +49,7 @@ pub(super) fn update(
     now: Timestamp,
     progress: &dyn Fn(u8),
 ) -> Result<Vec<(WarehouseTable, u64)>, WarehouseError> {
-    if books.view.is_behind() {
-        return Err(WarehouseError::Behind);
-    }
+    let built = books.view.rebuilt();
     let folder = data.join("warehouse");
     write_schema(&folder)?;
     let file = |table| TableFile::begin(&folder, table, books, now);
@@ -63,6 +63,9 @@ pub(super) fn update(
     let mut latency = file(WarehouseTable::PackageLatency)?;
     write_latency(books, &mut latency)?;
     progress(95);
+    if books.view.is_behind() || books.view.rebuilt() != built {
+        return Err(WarehouseError::Behind);
+    }
     // All are there before the first one appears.
     [devices, installations, consumption, latency].into_iter().map(TableFile::publish).collect()
 }
@@ -136,21 +139,36 @@ impl TableFile {
             file.flush()?;
             file.get_ref().sync_all()?;
             let archive = folder.parent().unwrap_or(&folder).join("archive").join(table.as_str());
-            for entry in fs::read_dir(&folder)? {
-                let entry = entry?;
-                let known = entry.file_name();
-                let text = known.to_string_lossy();
-                if text.starts_with(&tenant) && text.ends_with(".csv") && *text != *name {
-                    fs::create_dir_all(&archive)?;
-                    fs::rename(entry.path(), archive.join(&known))?;
-                }
-            }
             fs::rename(&part, folder.join(&name))?;
+            fs::create_dir_all(&archive)?;
+            for old in files_of(&folder, &tenant)?.into_iter().filter(|old| *old != name) {
+                fs::rename(folder.join(&old), archive.join(&old))?;
+            }
+            let archived = files_of(&archive, &tenant)?;
+            for oldest in &archived[..archived.len().saturating_sub(ARCHIVED_MAX)] {
+                fs::remove_file(archive.join(oldest))?;
+            }
             File::open(&folder)?.sync_all()
         };
         published().map_err(|source| WarehouseError::Write { path: part.clone(), source })?;
         Ok((table, rows))
     }
+}
+
+/// The dated files of a tenant, oldest first; `tenant` ends with the mark in front of the day.
+fn files_of(folder: &Path, tenant: &str) -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let day = name.strip_prefix(tenant).and_then(|rest| rest.strip_suffix(".csv"));
+        // Of another tenant whose name begins with this one's: no day follows.
+        let is_day = |day: &str| day.len() == 10 && day.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        if day.is_some_and(is_day) {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 fn text(text: impl ToString) -> Option<String> {

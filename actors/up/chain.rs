@@ -26,9 +26,8 @@ use crate::log::{OnFatal, Reserve};
 use crate::server::api::device::device;
 use crate::server::exporter::{Credentials, Target};
 use crate::server::fleet::{Fleet, FleetError};
-use crate::server::run::{
-    ExportTarget, Prepared, RunningServer, SERVICENOW_ENDPOINT, ServerError, start_prepared as start_server,
-};
+use crate::server::prepared::{ExportTarget, Prepared, SERVICENOW_ENDPOINT};
+use crate::server::run::{RunningServer, ServerError, start_prepared as start_server};
 use crate::servicenow::{Faults, RunningStandIn, StandIn, StandInError, StandInOptions};
 
 /// Where everything is.

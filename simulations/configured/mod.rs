@@ -19,7 +19,7 @@ use muster::time::{HOUR_MS, MINUTE_MS};
 use muster::upload::rates::Rates;
 use muster_actors::command::Failure;
 use muster_actors::log::Reserve;
-use muster_actors::server::run::tasks;
+use muster_actors::server::prepared::tasks;
 use toml::{Table, Value};
 
 use crate::files::text_of;

@@ -306,12 +306,8 @@ impl Hands for ServerHands {
             self.reopen(at, stage);
         }
         let waiting = self.inbox.keys().map(|number| PackageNumber(*number)).collect();
-        let durable = ServerDurable {
-            settings: self.settings.clone(),
-            waiting,
-            state: self.state.clone(),
-            submitted: BTreeMap::new(),
-        };
+        let (settings, state) = (self.settings.clone(), self.state.clone());
+        let durable = ServerDurable { settings, waiting, state, submitted: BTreeMap::new() };
         ServerCore::recover(durable, RngStream::new(stage.seed, u64::from(at.id.0), u64::from(at.life)), now)
     }
 
@@ -395,9 +391,7 @@ impl Hands for ServerHands {
             }
             ServerIntent::Run(task, _) => (Work::Run(task), stage.scenario.server.task_ms.pick(drawn(22))),
             // Only imports have a schedule here.
-            ServerIntent::Submit(..) | ServerIntent::RenewPolicy | ServerIntent::LookAtGaps | ServerIntent::Sweep => {
-                return;
-            }
+            _ => return,
         };
         self.work.insert(number, work);
         stage.post(now.plus_ms(ms.max(1)), at.id, at.id, number, at.life, Body::Done);

@@ -121,7 +121,8 @@ pub fn schema() -> Value {
             "columns": table.columns().iter().map(column).collect::<Vec<Value>>(),
         })
     };
-    let form = "CSV with a head line, UTF-8, RFC 4180; an empty cell without quotes is NULL, times are RFC 3339 in UTC";
+    let form = "CSV with a head line, UTF-8, RFC 4180; an empty cell without quotes is NULL, times are RFC 3339 in UTC; \
+                texts stand as machines reported them: a spreadsheet may take one for a formula";
     json!({ "version": 1, "form": form, "tables": WarehouseTable::ALL.map(table) })
 }
 

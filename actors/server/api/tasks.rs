@@ -15,7 +15,7 @@ use muster::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::listing::{Asked, Cell, Fields, Form, Window};
+use super::listing::{Asked, Cell, Fields, Form, Page, Window};
 use super::problem::{Problem, shorten};
 use super::settings::check_address;
 use super::{Answer, Api, Question, check_host};
@@ -105,11 +105,21 @@ fn item(Row { task, run }: &Row) -> Value {
 
 pub(super) fn list(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let asked = Asked::of(&question.query, &FORM)?;
-    let mut window = Window::new(&asked);
     let overview = api.overview();
+    let prefix = FactKind::Task.prefix(None);
+    if asked.is_plain() {
+        let after = asked.after().and_then(|id| id.try_into().ok()).map(|id| TaskNumber(!u64::from_be_bytes(id)));
+        let before = after.map(|number| FactKey::Task(number).encode());
+        let keys = api.books.facts.keys_down(&prefix, before.as_deref(), asked.limit() + 1);
+        let numbers: Vec<TaskNumber> = keys.iter().filter_map(|key| number(key)).collect();
+        let (rows, total) = (rows(api, &numbers, &overview)?, api.books.facts.count(&prefix));
+        let page = Page::plain(&asked, rows, total, |(number, _)| (!number.0).to_be_bytes().to_vec());
+        return Ok(Answer::Json(page.json(|(_, row)| item(&row))));
+    }
+    let mut window = Window::new(&asked);
     let mut after = None::<Box<[u8]>>;
     loop {
-        let page = api.books.facts.keys(&FactKind::Task.prefix(None), after.as_deref(), PAGE);
+        let page = api.books.facts.keys(&prefix, after.as_deref(), PAGE);
         let Some((last, _)) = page.last() else { break };
         after = Some(last.clone());
         let numbers: Vec<TaskNumber> = page.iter().filter_map(|(key, _)| number(key)).collect();
@@ -140,7 +150,8 @@ fn rows(api: &Api, numbers: &[TaskNumber], overview: &BatchOverview) -> Result<V
         Err(error) => _ = failed.get_or_insert(error),
     });
     facts.get_all(&keys(FactKey::TaskRun), |place, value| match value {
-        Ok(value) => runs[place] = value.and_then(|value| stored::unpack(&value).ok()),
+        // One that does not read counts as ended, here as for the scheduler.
+        Ok(value) => runs[place] = value.map(|value| stored::unpack(&value).unwrap_or_else(|_| unreadable())),
         Err(error) => _ = failed.get_or_insert(error),
     });
     if let Some(error) = failed {
@@ -155,6 +166,10 @@ fn rows(api: &Api, numbers: &[TaskNumber], overview: &BatchOverview) -> Result<V
         Some((*number, Row { task: task?, run }))
     };
     Ok(known.filter_map(row).collect())
+}
+
+fn unreadable() -> TaskRun {
+    TaskRun { output: "how it ended does not read".into(), ..TaskRun::new(Status::Error) }
 }
 
 /// The task of this GUID.
@@ -305,9 +320,13 @@ pub(super) async fn why(api: Data<Api>, request: HttpRequest, id: Path<String>) 
     }
     let name = id.into_inner();
     let (number, row) = on_thread(api.clone(), move |api| find(api, &name)).await?;
-    let told = match api.scheduler.get() {
-        Some(scheduler) => scheduler.send(WhyTask(number)).await.ok().flatten(),
-        None => None,
+    let away = || Problem::unavailable("scheduler", "the batch scheduler is being started anew, ask again in a second");
+    let scheduler = api.scheduler.get().ok_or_else(away)?;
+    let told = scheduler.send(WhyTask(number)).await.map_err(|_| away())?;
+    // It may have ended between the two looks.
+    let (_, row) = match told {
+        Some(_) => (number, row),
+        None => on_thread(api.clone(), move |api| find(api, &row.task.guid.to_string())).await?,
     };
     let blocker = told.as_ref().and_then(|told| told.blocker).map(|(number, ..)| number);
     let blocker = match blocker {
@@ -342,6 +361,9 @@ fn of(scope: &TaskScope) -> String {
 fn text(row: &Row, told: Option<&WhyTold>, blocker: Option<&Row>) -> String {
     let status = row.run.status;
     let Some(told) = told else {
+        if !status.is_final() {
+            return "it has ended, and that is not in the log yet".into();
+        }
         let output = if row.run.output.is_empty() { String::new() } else { format!(": {}", row.run.output) };
         return format!("it has ended with status {status}{output}");
     };

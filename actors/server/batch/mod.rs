@@ -18,10 +18,13 @@ mod scheduler;
 mod processor;
 mod tasks;
 
+mod start;
+
 pub use log_file::LogFile;
 pub use processor::{BatchProcessor, ProcessorWorld, processor_id};
 pub use scheduler::{
     AskScheduler, BatchOverview, BatchScheduler, RefuseTask, SchedulerWorld, StopTasks, WhyTask, WhyTold,
     submit_and_wait,
 };
+pub use start::{scheduler_world, start_processor};
 pub use tasks::{TaskDoers, Worked};

@@ -26,13 +26,11 @@ use crate::log::FactIndex;
 use crate::role::{Hands, Role, SLEEP_MAX, when_done};
 use crate::supervision::{DeathWatch, Directory};
 
-/// The name of the processor that each server has.
-const NAME: &str = "batch-processor";
 /// The id of a life of the server's own processor; `instance` is greater than that of every life that a task may still
 /// name.
-pub fn processor_id(instance: u64) -> ProcessorId {
+pub fn processor_id(node: Guid, instance: u64) -> ProcessorId {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    ProcessorId { host: host.into(), name: NAME.into(), instance }
+    ProcessorId { host: host.into(), name: node.to_string().into(), instance }
 }
 
 /// What the actor needs of the world.

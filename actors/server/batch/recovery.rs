@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use muster::model::fact::{FactKey, FactKind};
 use muster::model::stored;
 use muster::model::task::{BatchState, TaskNumber, TaskOrigin, TaskRun, TaskSubmission, TaskType};
@@ -22,21 +22,22 @@ pub(super) fn recover(
     now: Timestamp,
 ) -> (SchedulerDurable, BTreeMap<TaskType, Timestamp>) {
     // Of the many that have ended only that is remembered.
-    let mut runs: HashMap<TaskNumber, Option<TaskRun>> = HashMap::new();
+    let (mut runs, mut ended) = (HashMap::<TaskNumber, TaskRun>::new(), HashSet::<TaskNumber>::new());
     let damaged = facts.each(&FactKind::TaskRun.prefix(None), |key, _, value| {
         let Some(FactKey::TaskRun(number)) = FactKey::decode(key) else { return };
         match stored::unpack::<TaskRun>(&value) {
-            Ok(run) => _ = runs.insert(number, (!run.status.is_final()).then_some(run)),
+            Ok(run) if run.status.is_final() => _ = ended.insert(number),
+            Ok(run) => _ = runs.insert(number, run),
             Err(error) => {
                 error!(key = %Hex(key), error = %Chain(&error), "how far a task has come does not read: it counts as ended");
-                runs.insert(number, None);
+                ended.insert(number);
             }
         }
     });
     for (key, error) in damaged {
         error!(key = %Hex(&key), error = %Chain(&error), "how far a task has come does not read: it counts as ended");
         if let Some(FactKey::TaskRun(number)) = FactKey::decode(&key) {
-            runs.insert(number, None);
+            ended.insert(number);
         }
     }
     let (mut tasks, mut next, mut scheduled) = (Vec::new(), TaskNumber(1), BTreeMap::new());
@@ -46,9 +47,8 @@ pub(super) fn recover(
         match stored::unpack::<TaskSubmission>(&value) {
             Ok(submission) => {
                 note_schedule(&mut scheduled, &submission);
-                match runs.remove(&number) {
-                    Some(None) => {}
-                    run => tasks.extend(LiveTask::of(number, submission, run.flatten(), now)),
+                if !ended.contains(&number) {
+                    tasks.extend(LiveTask::of(number, submission, runs.remove(&number), now));
                 }
             }
             Err(error) => error!(key = %Hex(key), error = %Chain(&error), "a task does not read: it is not executed"),

@@ -63,6 +63,8 @@ pub struct BatchOverview {
     pub sent: BTreeMap<TaskNumber, (TaskType, TaskRun)>,
     /// Processors, and when they were heard last.
     pub processors: Vec<(ProcessorId, Timestamp)>,
+    /// When the first scheduler of this server began.
+    pub since: Timestamp,
     /// The greatest instance of a processor that an earlier life of the server left a task to.
     pub instance: u64,
     /// What has ended since the start, by type and status.
@@ -92,8 +94,8 @@ pub struct SchedulerHands {
     world: SchedulerWorld,
     asks: BTreeMap<Ask, oneshot::Sender<SchedulerAnswer>>,
     next_ask: u64,
-    /// How each processor is reached, by host and name.
-    lines: BTreeMap<(Box<str>, Box<str>), Recipient<TasksDispatched>>,
+    /// How each processor is reached, by its name.
+    lines: BTreeMap<Box<str>, Recipient<TasksDispatched>>,
     is_stopped: bool,
 }
 
@@ -107,6 +109,7 @@ impl BatchScheduler {
         {
             let mut overview = world.overview.lock().unwrap_or_else(PoisonError::into_inner);
             (overview.scheduled, overview.instance) = (scheduled, instance);
+            overview.since = durable.state.since.unwrap_or(now);
         }
         let (node, incarnation) = world.seed;
         let rng = RngStream::new(node.seed(), mix(node.seed(), 0x6261_7463_68), mix(incarnation, now.0 as u64));
@@ -145,25 +148,25 @@ impl Hands for SchedulerHands {
         &mut self,
         intent: IntentNumber,
         wanted: SchedulerIntent,
-        core: &SchedulerCore,
+        _: &SchedulerCore,
         ctx: &mut Context<BatchScheduler>,
     ) {
         match wanted {
             SchedulerIntent::Commit(writes) => {
-                self.count(&writes, core);
-                let writes: Vec<FactWrite> = writes.iter().flat_map(facts).collect();
-                let writer = self.world.writer.clone();
                 // Asked for now, in the order of the intents; only the answer is waited for.
-                let committed = async move { writer.ask_all(vec![writes]).await };
+                let committed = self.world.writer.asked(writes.iter().flat_map(facts).collect());
                 when_done(ctx, committed, move |committed, scheduler, ctx| {
-                    if let Err(error) = &committed {
-                        warn!(error = %Chain(error), "the log does not take what is to be noted of tasks");
+                    match &committed {
+                        Ok(_) => scheduler.hands().count(&writes, scheduler.core()),
+                        Err(error) => {
+                            warn!(error = %Chain(error), "the log does not take what is to be noted of tasks")
+                        }
                     }
                     scheduler.tell(SchedulerInput::Committed { intent, is_durable: committed.is_ok() }, ctx);
                 });
             }
             SchedulerIntent::Dispatch(to, tasks) => {
-                if let Some(line) = self.lines.get(&(to.host.clone(), to.name.clone())) {
+                if let Some(line) = self.lines.get(&to.name) {
                     // One that is lost is sent again: the next heartbeat does not name it.
                     line.do_send(TasksDispatched { instance: to.instance, tasks });
                 }
@@ -272,7 +275,7 @@ impl Handler<AskScheduler> for BatchScheduler {
             AskScheduler::Pause(is_paused) => SchedulerInput::Pause(ask, is_paused),
             AskScheduler::Forget(numbers) => SchedulerInput::Forget(ask, numbers),
             AskScheduler::Processor(id, says, line) => {
-                self.hands_mut().lines.insert((id.host.clone(), id.name.clone()), line);
+                self.hands_mut().lines.insert(id.name.clone(), line);
                 SchedulerInput::Processor(ask, id, says)
             }
         };

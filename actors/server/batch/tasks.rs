@@ -1,6 +1,6 @@
 //! What each task does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,12 +22,12 @@ use crate::errors::Chain;
 use crate::intake::hint;
 use crate::node::Logs;
 use crate::server::books::Books;
-use crate::server::business_import::{BusinessImport, check_path, take};
+use crate::server::business_import::{BusinessImport, check_file, take};
 use crate::server::exports::{ExportDevices, Exports};
 use crate::server::importer::{ImportInventory, Importer};
 use crate::server::library::import_library;
 use crate::server::maintenance::maintain;
-use crate::server::reconciler::{ReconcileLicences, Reconciler, RuleFiles};
+use crate::server::reconciler::{ReconcileLicences, Reconciler, RuleFiles, when_caught_up};
 use crate::server::server::{DevicesChanged, Server};
 use crate::server::warehouse::update;
 use crate::supervision::Directory;
@@ -93,7 +93,7 @@ impl TaskDoers {
     async fn work(&self, task: &TaskSubmission, progress: Progress) -> Result<String, String> {
         match task.task {
             TaskType::InventoryIntake | TaskType::InventoryImportReaders => {
-                Ok(self.settle(INTAKE_STALLED, &*progress).await)
+                Ok(self.settle(Duration::MAX, &*progress).await)
             }
             TaskType::InventoryImport => {
                 let full = flag(task, "full")?;
@@ -136,11 +136,11 @@ impl TaskDoers {
         Ok(output)
     }
 
-    /// Waits until every package that is here was looked at, but for no longer than `most` without progress.
+    /// Waits until every package that is here was looked at; no longer than `most`, nor than a while without progress.
     async fn settle(&self, most: Duration, progress: impl Fn(u8)) -> String {
-        let at_first = self.to_load.load(Ordering::Relaxed);
-        let (mut left, mut changed) = (at_first, Instant::now());
-        while left > 0 && changed.elapsed() < most {
+        let (at_first, began) = (self.to_load.load(Ordering::Relaxed), Instant::now());
+        let (mut left, mut changed) = (at_first, began);
+        while left > 0 && began.elapsed() < most && changed.elapsed() < INTAKE_STALLED {
             tokio::time::sleep(INTAKE_LOOK).await;
             let now = self.to_load.load(Ordering::Relaxed);
             if now < left {
@@ -160,6 +160,7 @@ impl TaskDoers {
         let parameter = |name: &str| task.parameters.get(name).map(str::to_owned);
         let (file, digest) = (parameter("file"), parameter("sha256"));
         let (files, data) = (self.files.clone(), self.data.clone());
+        file.as_deref().map(|file| check_file(Path::new(file))).transpose()?;
         let imported =
             tokio::task::spawn_blocking(move || import_library(&files, &data, file.as_deref(), digest.as_deref()));
         let change =
@@ -184,7 +185,7 @@ impl TaskDoers {
     /// Takes a file of contracts or purchases.
     async fn import_business(&self, task: &TaskSubmission, progress: Progress) -> Result<String, String> {
         let import = BusinessImport::of(|name| task.parameters.get(name).map(str::to_owned))?;
-        check_path(&import.file)?;
+        import.map.iter().chain([&import.file]).try_for_each(|path| check_file(path))?;
         let (reading, now) = (import.clone(), self.clock.now());
         let prepared = tokio::task::spawn_blocking(move || reading.prepare(now));
         let prepared = prepared.await.map_err(|_| "the file was not read")??;
@@ -197,6 +198,8 @@ impl TaskDoers {
     /// Writes the tables of other tools.
     async fn update_warehouse(&self, progress: Progress) -> Result<String, String> {
         let (books, data, now) = (self.books.clone(), self.data.clone(), self.clock.now());
+        let behind = "the view is behind the log: software that is not shown yet would be missing";
+        when_caught_up(&books.view).await.ok_or(behind)?;
         let updated = tokio::task::spawn_blocking(move || update(&books, &data, now, &*progress));
         let rows = updated.await.map_err(|_| "the update did not end")?.map_err(|error| error.told())?;
         let rows = rows.iter().map(|(table, rows)| format!("{} {rows}", table.as_str()));

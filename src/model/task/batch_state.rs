@@ -7,4 +7,7 @@ pub struct BatchState {
     pub is_paused: bool,
     /// Tasks below this number were forgotten: their numbers are not given again.
     pub next: super::TaskNumber,
+    /// When the first scheduler of this server began: schedules count from then.
+    #[serde(default)]
+    pub since: Option<crate::time::Timestamp>,
 }

@@ -9,9 +9,9 @@ pub const OUTPUT_CHARS_MAX: usize = 16_384;
 /// One life of a processor.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ProcessorId {
-    /// The host it runs on.
+    /// The host it runs on, for people: hosts are renamed.
     pub host: Box<str>,
-    /// Its name there.
+    /// What names it: the GUID of its node.
     pub name: Box<str>,
     /// Greater than that of every earlier life whose tasks have not ended, whatever the clock does: what that one said may
     /// arrive behind what this one says.
@@ -21,7 +21,7 @@ pub struct ProcessorId {
 impl ProcessorId {
     /// Whether both are lives of one processor.
     pub fn is_life_of_same(&self, other: &ProcessorId) -> bool {
-        (&self.host, &self.name) == (&other.host, &other.name)
+        self.name == other.name
     }
 }
 

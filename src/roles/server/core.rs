@@ -385,6 +385,11 @@ impl Core for ServerCore {
                 self.policy_due = self.policy_due.min(soonest.max(now));
             }
             ServerInput::DevicesChanged(state) => self.note(now, state),
+            ServerInput::NotSubmitted(task) => {
+                for (_, due) in self.triggers.iter_mut().filter(|(of, _)| *of == task) {
+                    *due = (*due).min(now.plus_ms(MINUTE_MS));
+                }
+            }
             ServerInput::Done => {}
         }
         self.advance(now, out);

@@ -121,6 +121,8 @@ pub enum ServerInput {
     BeaconsChanged,
     /// An operator changed devices: the counters afterwards.
     DevicesChanged(TenantState),
+    /// A task whose time had come was not taken.
+    NotSubmitted(TaskType),
     /// Nothing follows from it.
     Done,
 }

@@ -87,6 +87,17 @@ async fn a_pause_outlives_a_restart_and_then_the_oldest_goes_first() {
     assert_eq!((status, &cancelled["status"]), (200, &json!("Error")));
     assert_eq!(cancelled["output"], "cancelled by an operator");
 
+    // Newest first, page by page.
+    let (mut listed, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = fixture.get(&format!("/api/v1/tasks?limit=2{after}")).await;
+        assert_eq!(page["total"], 5);
+        listed.extend(page["items"].as_array().unwrap().iter().map(|task| task["id"].clone()));
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    assert_eq!(listed, tasks.iter().rev().map(|task| task["id"].clone()).collect::<Vec<_>>());
+
     let fixture = fixture.restarted().await;
     let list = fixture.get("/api/v1/tasks?status=Submitted&sort=submitted").await;
     assert_eq!(list["total"], 4);

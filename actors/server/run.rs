@@ -1,7 +1,7 @@
 //! Puts a server together: folder, logs, view, listeners, supervised actors.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError};

@@ -112,7 +112,7 @@ impl BatchScheduler {
             overview.since = durable.state.since.unwrap_or(now);
         }
         let (node, incarnation) = world.seed;
-        let rng = RngStream::new(node.seed(), mix(node.seed(), 0x6261_7463_68), mix(incarnation, now.0 as u64));
+        let rng = RngStream::new(node.seed(), mix(node.seed(), 0x62_6174_6368), mix(incarnation, now.0 as u64));
         let core = SchedulerCore::recover(durable, rng, now);
         let hands =
             SchedulerHands { world, asks: BTreeMap::new(), next_ask: 0, lines: BTreeMap::new(), is_stopped: false };

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use actix::{Handler, Message};
+use muster::export::ExportSettings;
 use muster::formats::gzip;
 use muster::formats::wire::header;
 use muster::id::Digest;
@@ -20,7 +21,9 @@ use serde_json::Value;
 use super::*;
 use crate::clock::{Clock, WallClock};
 use crate::server::api::device::device;
+use crate::server::exporter::{Credentials, Target};
 use crate::server::fleet::Fleet;
+use crate::server::prepared::SERVICENOW_ENDPOINT;
 use crate::server::sweep::{Swept, sweep};
 use crate::supervision::Directory;
 

@@ -4,42 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::*;
+use crate::config::tasks::TasksConfig;
 use crate::id::Guid;
 use crate::model::task::{
-    Band, BatchState, Constraints, Parameters, Per, ProcessorId, ScopeKind, Status, TaskEvent, TaskNumber, TaskOrigin,
-    TaskRun, TaskScope, TaskSubmission, TaskType,
+    BatchState, Constraints, Parameters, ProcessorId, ScopeKind, Status, TaskEvent, TaskNumber, TaskOrigin, TaskRun,
+    TaskScope, TaskSubmission, TaskType,
 };
 use crate::rng::RngStream;
 use crate::roles::{Core, IntentNumber, Intents};
 use crate::time::Timestamp;
 
+/// The shipped table, which is that of the reference.
 fn constraints() -> Arc<Constraints> {
-    use TaskType::*;
-    let band = |name: &str, tasks: &[TaskType], one_per, excludes: &[(&str, Per)]| Band {
-        name: name.into(),
-        tasks: tasks.to_vec(),
-        one_per: Some(one_per),
-        excludes: excludes.iter().map(|(name, per)| ((*name).into(), *per)).collect(),
-    };
-    let imports = [
-        InventoryImport,
-        InventoryImportReaders,
-        InventoryImportWriters,
-        InventoryImportSpreadsheet,
-        ActiveDirectoryImport,
-        LicenseReconcile,
-        DataWarehouseUpdate,
-    ];
-    let all = ["I", "A", "B", "X"].map(|name| (name, Per::System));
-    let bands = [
-        band("I", &[InventoryIntake], Per::Tenant, &[]),
-        band("A", &imports, Per::Tenant, &[("X", Per::Tenant)]),
-        band("B", &[BusinessAdapterImport], Per::Group, &[]),
-        band("E", &[RecognitionLibraryImport], Per::System, &all),
-        band("X", &[ServiceNowExport], Per::Tenant, &[]),
-        band("M", &[ActivityHistoryPurge, SpoolMaintenance], Per::System, &[&all[..], &[("E", Per::System)]].concat()),
-    ];
-    Arc::new(Constraints::new(&bands).unwrap())
+    TasksConfig::shipped().unwrap().constraints
 }
 
 fn tenant(name: &str, group: &str) -> TaskScope {
@@ -564,6 +541,46 @@ fn a_processor_that_is_killed_costs_what_it_executed_and_nothing_runs_again() {
     assert_eq!(world.status(second), Status::Error);
     assert!(world.runs[&TaskNumber(2)].output.contains("started anew"));
     assert!(world.begun.values().all(|count| *count == 1));
+}
+
+#[test]
+fn a_host_that_is_renamed_is_the_same_processor_and_one_that_never_comes_back_is_sent_nothing() {
+    let mut world = World::new(10, settings(), 4);
+    world.work_ms = 100_000;
+    world.run_for(100);
+    let import = |tenant_name: &str| new(TaskType::InventoryImport, tenant(tenant_name, "G1"));
+    let first = world.submit(import("T1"));
+    world.run_for(100);
+    world.kill_processor();
+    world.id.host = "renamed".into();
+    world.start_processor();
+    world.run_for(200);
+    assert_eq!(world.status(first), Status::Error, "nobody waits for the silence");
+    let second = world.submit(import("T2"));
+    world.run_for(100);
+    assert_eq!(world.status(second), Status::Processing);
+    world.kill_processor();
+    world.id.name = "another".into();
+    world.restart_scheduler();
+    world.start_processor();
+    let third = world.submit(import("T3"));
+    world.run_for(200);
+    assert_eq!([second, third].map(|ask| world.status(ask)), [Status::Processing, Status::Processing]);
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_makes_no_processor_silent() {
+    let mut world = World::new(11, SchedulerSettings::new(constraints()), 4);
+    world.work_ms = 100_000;
+    world.run_for(100);
+    let ask = world.submit(new(TaskType::InventoryImport, tenant("T1", "G1")));
+    world.run_for(100);
+    assert_eq!(world.status(ask), Status::Processing);
+    world.now = world.now.plus_ms(6 * 3_600_000);
+    world.scheduler.wake(world.now, &mut world.out);
+    world.carry_out();
+    assert!(world.log.iter().all(|line| !line.contains("lost")), "{:?}", world.log);
+    assert!(world.scheduler.next_due() > world.now, "and the silence is counted from now on");
 }
 
 #[test]

@@ -275,6 +275,8 @@ async fn business_files_of_the_server_are_imported_and_bad_rows_stop_them_unless
         (json!({ "file": file, "kind": "invoices" }), "`invoices` is no kind of business file"),
         (json!({ "file": "purchases.csv", "kind": "purchases" }), "write the whole path"),
         (json!({ "file": "/nowhere.csv", "kind": "purchases" }), "cannot be read"),
+        (json!({ "file": "/dev/zero", "kind": "purchases" }), "is no plain file"),
+        (json!({ "file": file, "kind": "purchases", "map": "/dev/zero" }), "is no plain file"),
         (json!({ "file": file, "kind": "contracts" }), "purchases"),
         (json!({ "file": wrong, "kind": "purchases" }), ""),
         (json!({ "file": file, "kind": "purchases", "source": "agent" }), "and not `agent`"),

@@ -20,11 +20,6 @@ pub enum Explained {
 }
 
 impl SchedulerCore {
-    /// When the first scheduler of this server began.
-    pub fn since_first(&self) -> Option<Timestamp> {
-        self.state.since
-    }
-
     /// Whether sending is paused.
     pub fn is_paused(&self) -> bool {
         self.state.is_paused
@@ -46,11 +41,6 @@ impl SchedulerCore {
             let task = self.tasks.get(number).map_or(TaskType::InventoryIntake, |known| known.task);
             (*number, task, &sent.run)
         })
-    }
-
-    /// How far a task has come that was sent for processing.
-    pub fn run(&self, number: TaskNumber) -> Option<&TaskRun> {
-        self.sent.get(&number).map(|sent| &sent.run)
     }
 
     /// The type and GUID of a task that has not ended.

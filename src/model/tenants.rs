@@ -25,11 +25,6 @@ impl Tenants {
         self.0.get(tenant)
     }
 
-    /// Tenants and their groups, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = (&TenantId, &GroupName)> {
-        self.0.iter()
-    }
-
     /// The tenants of a group, ascending.
     pub fn of_group(&self, group: &GroupName) -> impl Iterator<Item = &TenantId> {
         self.0.iter().filter(move |(_, of)| *of == group).map(|(tenant, _)| tenant)

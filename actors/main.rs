@@ -9,7 +9,7 @@ use muster_actors::command::Failure;
 use muster_actors::errors::Chain;
 use muster_actors::operator::command::{self as operator, LookUp};
 use muster_actors::operator::import::{self, ImportArgs};
-use muster_actors::operator::{BatchArgs, FillersArgs};
+use muster_actors::operator::{BatchArgs, FillersArgs, TenantsArgs};
 use muster_actors::{agent, beacon, matching, server, servicenow, up};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -43,6 +43,8 @@ enum Command {
     Beacons(operator::ListArgs),
     /// Batch tasks of a running server: submit, list, wait, pause, and why one waits.
     Batch(BatchArgs),
+    /// Tenants of a running server: list them, register one with its group and beacons.
+    Tenants(TenantsArgs),
     /// Look up what the last imports of a running server did: sets, new and merged devices, clones.
     Imports(operator::ListArgs),
     /// Values that many machines share though they are to name one: list, demote, restore them.
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Command::Packages(args) => operator::run(LookUp::Packages(args)),
         Command::Beacons(args) => operator::run(LookUp::Beacons(args)),
         Command::Batch(args) => operator::run(LookUp::Batch(args)),
+        Command::Tenants(args) => operator::run(LookUp::Tenants(args)),
         Command::Imports(args) => operator::run(LookUp::Imports(args)),
         Command::Fillers(args) => operator::run(LookUp::Fillers(args)),
         Command::Import(args) => import::run(args),

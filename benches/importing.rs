@@ -143,7 +143,7 @@ async fn import(server: &RunningServer, state: TenantState) -> f64 {
     }
     let began = Instant::now();
     let actor = server.api.server.get().expect("the server's actor");
-    actor.send(DevicesChanged(state)).await.expect("an answer");
+    actor.send(DevicesChanged(server.books.tenant.clone(), state)).await.expect("an answer");
     while counters().imported < staged {
         tokio::time::sleep(LOOK).await;
     }

@@ -154,7 +154,9 @@ pub async fn start(
     let gate = Arc::new(Gate::new(options.limits, logs.rng("gate", clock.now())));
     let (own_logs, own_tenant, turn) = (logs.clone(), options.tenant.clone(), Arc::default());
     let arrived = intake::hint(beacon.directory().clone());
-    let mut intake = Intake::new(&logs, options.tenant, gate.clone(), clock, arrived);
+    let tenant = options.tenant;
+    let whose = Box::new(move |_| tenant.clone());
+    let mut intake = Intake::new(&logs, whose, gate.clone(), clock, arrived);
     intake.hands_on = true;
     intake.give_up = Some(Box::new(move |key| {
         Box::pin(give_up_rotten(own_logs.clone(), Arc::clone(&turn), own_tenant.clone(), key))

@@ -20,7 +20,7 @@ pub use answer::refuse;
 pub use arrival::{PackagesArrived, hint};
 pub use gate::{Gate, IntakeLimits, IntakeTimes};
 pub use listener::{ListenError, Listener, Routes, bind, serve};
-pub use upload::{Arrived, Intake, routes};
+pub use upload::{Arrived, Intake, Whose, routes};
 
 #[cfg(test)]
 mod tests;

@@ -31,12 +31,15 @@ pub type Arrived = Arc<dyn Fn() + Send + Sync>;
 /// whether it did: else the final state stands.
 pub type GiveUp = Box<dyn Fn(PackageKey) -> Pin<Box<dyn Future<Output = Result<bool, WriteError>>>> + Send + Sync>;
 
+/// Says whose an upload is by the beacon that it came by first; never by what a file says of itself.
+pub type Whose = Box<dyn Fn(Option<Guid>) -> TenantId + Send + Sync>;
+
 /// What the upload handlers of a node share.
 pub struct Intake {
     /// This node.
     pub node: Guid,
-    /// Whose uploads these are.
-    pub tenant: TenantId,
+    /// Whose an upload is that came by this beacon first, or by none.
+    pub whose: Whose,
     /// Takes bodies.
     pub packages: PackageWriter,
     /// The ledger: a package that has a final state here is answered `settled`.
@@ -74,18 +77,17 @@ pub fn routes(config: &mut ServiceConfig, intake: Arc<Intake>) {
 async fn upload(request: HttpRequest, payload: Payload, intake: Data<Intake>) -> HttpResponse {
     let path = request.uri().path().strip_prefix("/ManageSoftRL/").unwrap_or_default();
     let (folder, name) = path.split_once('/').unwrap_or((path, ""));
-    answer_to(take(&request, payload, &intake, folder, name).await, &intake)
+    answer_to(take(&request, payload, &intake, folder, name, None).await, &intake)
 }
 
-/// Third-party inventory and business files. Whose beacon hands them over is for its certificate to say, later.
+/// Third-party inventory and business files, which the beacon that the address names hands over.
 async fn intermediate(request: HttpRequest, payload: Payload, intake: Data<Intake>) -> HttpResponse {
     // The last part of the path, still percent-encoded.
     let name = request.uri().path().rsplit('/').next().unwrap_or_default();
     let guid = request.match_info().get("guid").unwrap_or_default();
-    let taken = if guid.parse::<Guid>().is_err() {
-        Err(final_refusal(400, "guid", "the address names no GUID"))
-    } else {
-        take(&request, payload, &intake, Kind::IntermediateData.as_str(), name).await
+    let taken = match guid.parse::<Guid>() {
+        Err(_) => Err(final_refusal(400, "guid", "the address names no GUID")),
+        Ok(beacon) => take(&request, payload, &intake, Kind::IntermediateData.as_str(), name, Some(beacon)).await,
     };
     answer_to(taken, &intake)
 }
@@ -119,6 +121,7 @@ async fn take(
     intake: &Intake,
     folder: &str,
     name: &str,
+    beacon: Option<Guid>,
 ) -> Result<Receipt, Refused> {
     let length = check_head(request)?;
     let plain = |refusal| (refusal, None);
@@ -149,16 +152,17 @@ async fn take(
     if head.digest.is_some_and(|wanted| wanted != digest) {
         return Err(changed_on_the_way());
     }
+    let tenant = (intake.whose)(head.via.first().map(|hop| hop.node).or(beacon));
     let envelope = admission::envelope(head, name, length, digest, intake.clock.now(), intake.node);
     let key = envelope.key();
     let receipt = |state| Receipt { digest, size: length, node: intake.node, state };
-    if intake.facts.contains(&FactKey::Package(intake.tenant.clone(), key.clone()).encode())
+    if intake.facts.contains(&FactKey::Package(tenant.clone(), key.clone()).encode())
         && !intake.gives_up(&key).await.map_err(|error| intake.not_written(error))?
     {
         intake.duplicates.fetch_add(1, Ordering::Relaxed);
         return Ok(receipt(ReceiptState::Settled));
     }
-    let (key, envelope) = (Bytes::from(key.encode(&intake.tenant)), Bytes::from(stored::pack(&envelope)));
+    let (key, envelope) = (Bytes::from(key.encode(&tenant)), Bytes::from(stored::pack(&envelope)));
     match intake.packages.ask(PackageRequest::Hold { key, envelope, body: bytes }).await {
         Ok(Taken::New) => {
             intake.taken.fetch_add(1, Ordering::Relaxed);
@@ -176,10 +180,10 @@ async fn take(
 
 impl Intake {
     /// That of the node with these logs.
-    pub fn new(logs: &Logs, tenant: TenantId, gate: Arc<Gate>, clock: SharedClock, arrived: Arrived) -> Intake {
+    pub fn new(logs: &Logs, whose: Whose, gate: Arc<Gate>, clock: SharedClock, arrived: Arrived) -> Intake {
         Intake {
             node: logs.node,
-            tenant,
+            whose,
             packages: logs.packages.clone(),
             facts: logs.fact_index.clone(),
             give_up: None,

@@ -69,6 +69,9 @@ pub struct MatchArgs {
     /// With --dry-run: operator address of the server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", requires = "dry_run")]
     server: ServerUrl,
+    /// With --dry-run: the tenant whose records it is about; by default the server's own
+    #[arg(short, long, value_name = "TENANT", requires = "dry_run")]
+    tenant: Option<String>,
     /// With --dry-run: print the answer as JSON
     #[arg(long, requires = "dry_run")]
     json: bool,
@@ -93,7 +96,7 @@ const NOT_OF_DRY_RUN: [&str; 11] = [
 pub fn run(args: &MatchArgs) -> Result<(), Failure> {
     let (Some(path), false) = (&args.records, args.dry_run) else {
         let custom = args.custom.as_deref().unwrap_or(Path::new(""));
-        return dry_run::run(custom, &args.server, args.json);
+        return dry_run::run(custom, &args.server, args.tenant.as_deref(), args.json);
     };
     let threads = args.threads.map_or(0, usize::from);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| Failure::work(&error))?;

@@ -33,9 +33,6 @@ enum BatchCommand {
     Run {
         /// Its type, such as InventoryImport
         task: String,
-        /// The tenant it is for
-        #[arg(short, long, value_name = "TENANT")]
-        tenant: Option<String>,
         /// The group it is for: all its tenants
         #[arg(short, long, value_name = "GROUP")]
         group: Option<String>,
@@ -93,8 +90,14 @@ const HEAD: [&str; 8] = ["ID", "TYPE", "FOR", "STATUS", "SUBMITTED", "STARTED", 
 /// Asks and prints.
 pub(super) async fn batch(BatchArgs { asking, command }: BatchArgs, out: &mut impl Write) -> Result<(), Ended> {
     let client = Client::new(&asking.server)?.exits_unreachable(UNREACHABLE);
+    let tenant = asking.tenant.clone();
+    let is_of_tenants = matches!(command, BatchCommand::Run { .. } | BatchCommand::List { .. });
+    if tenant.is_some() && !is_of_tenants {
+        let text = "the id of a task says whose it is, and pausing is for all: leave out --tenant".into();
+        return Err(Failure { text, exit: 2 }.into());
+    }
     match command {
-        BatchCommand::Run { task, tenant, group, not_before, wait, parameters } => {
+        BatchCommand::Run { task, group, not_before, wait, parameters } => {
             let parameters = pairs(&parameters)?;
             let body = json!({
                 "type": task, "tenant": tenant, "group": group, "parameters": parameters, "not_before": not_before,
@@ -110,6 +113,7 @@ pub(super) async fn batch(BatchArgs { asking, command }: BatchArgs, out: &mut im
                 Some(status) => rows.query([status]),
                 None => rows.query([]),
             };
+            let client = client.of_tenant(tenant.as_deref());
             list_of(&client, &asking, "tasks", &rows, &query, (&HEAD, row), out).await
         }
         BatchCommand::Status { id } => {

@@ -58,6 +58,8 @@ pub struct Client {
     server: ServerUrl,
     /// Exit status when the server does not answer.
     unreachable: u8,
+    /// Whose data it asks for, where that is not the server's own tenant's.
+    tenant: Option<String>,
 }
 
 impl Client {
@@ -70,7 +72,12 @@ impl Client {
             .user_agent(concat!("muster/", env!("CARGO_PKG_VERSION")));
         let builder = if server.is_loopback() { builder.no_proxy() } else { builder };
         let http = builder.build().map_err(|error| Failure::work(&error))?;
-        Ok(Client { http, server: server.clone(), unreachable: 1 })
+        Ok(Client { http, server: server.clone(), unreachable: 1, tenant: None })
+    }
+
+    /// The same, for the data of a tenant.
+    pub fn of_tenant(self, tenant: Option<&str>) -> Client {
+        Client { tenant: tenant.map(str::to_owned), ..self }
     }
 
     /// The same with another exit status for a server that does not answer, or cannot now.
@@ -119,6 +126,9 @@ impl Client {
         }
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
+        }
+        if let Some(tenant) = &self.tenant {
+            url.query_pairs_mut().append_pair("tenant", tenant);
         }
         url
     }

@@ -1,4 +1,5 @@
-//! `muster devices`, `muster packages`, `muster beacons`, `muster fillers`, `muster imports`, `muster batch`.
+//! `muster devices`, `muster packages`, `muster beacons`, `muster fillers`, `muster imports`, `muster batch`,
+//! `muster tenants`.
 
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use super::batch::{BatchArgs, batch};
 use super::client::{Client, Query, ServerUrl};
 use super::fillers::{FillersArgs, fillers};
 use super::output::{Ended, json, table};
+use super::tenants::{TenantsArgs, tenants};
 use super::{devices, imports, packages};
 use crate::command::{Failure, in_system};
 use crate::errors::Chain;
@@ -25,6 +27,16 @@ pub struct Asking {
     /// Print JSON: lists an item a line
     #[arg(long, global = true)]
     pub(super) json: bool,
+    /// The tenant whose data it is about; by default the server's own
+    #[arg(short, long, value_name = "TENANT", global = true)]
+    pub(super) tenant: Option<String>,
+}
+
+impl Asking {
+    /// Asks the server for the tenant.
+    pub(super) fn client(&self) -> Result<Client, Failure> {
+        Ok(Client::new(&self.server)?.of_tenant(self.tenant.as_deref()))
+    }
 }
 
 /// Which rows of a list.
@@ -140,6 +152,8 @@ pub enum LookUp {
     Imports(ListArgs),
     /// `muster batch`.
     Batch(BatchArgs),
+    /// `muster tenants`.
+    Tenants(TenantsArgs),
 }
 
 /// Asks and prints.
@@ -155,6 +169,7 @@ pub(super) async fn answer(look_up: LookUp, out: &mut impl Write) -> Result<(), 
         LookUp::Packages(args) => packages(args, out).await,
         LookUp::Fillers(args) => fillers(args, out).await,
         LookUp::Batch(args) => batch(args, out).await,
+        LookUp::Tenants(args) => tenants(args, out).await,
         LookUp::Imports(ListArgs { asking, rows }) => {
             list(&asking, "imports", &rows, &rows.query([]), (&imports::HEAD, imports::row), out).await
         }
@@ -172,7 +187,7 @@ pub(super) async fn answer(look_up: LookUp, out: &mut impl Write) -> Result<(), 
 async fn beacons(asking: &Asking, rows: &Rows, query: &Query, out: &mut impl Write) -> Result<(), Ended> {
     // Whoever filters is told of what fits; none at all is another matter.
     if !asking.json && rows.filter.is_none() {
-        let list = Client::new(&asking.server)?.get(&["beacons"], &[("limit", "1".to_owned())]).await?;
+        let list = asking.client()?.get(&["beacons"], &[("limit", "1".to_owned())]).await?;
         if list["total"].as_u64() == Some(0) {
             return Ok(writeln!(out, "{}", packages::no_beacon(&list))?);
         }
@@ -188,17 +203,17 @@ async fn devices(DevicesArgs { asking, command }: DevicesArgs, out: &mut impl Wr
                 return Ok(());
             }
             // A report that has arrived shows here only after an import, which as a rule is once a day.
-            let summary = Client::new(&asking.server)?.get(&["ledger", "summary"], &[]).await?;
+            let summary = asking.client()?.get(&["ledger", "summary"], &[]).await?;
             devices::waiting(out, &summary)
         }
         DevicesCommand::Show { id } => {
-            let device = Client::new(&asking.server)?.get(&["devices", &id.to_string()], &[]).await?;
+            let device = asking.client()?.get(&["devices", &id.to_string()], &[]).await?;
             if asking.json { json(out, &device) } else { devices::show(out, &device) }
         }
         DevicesCommand::Unmerge { id, records } => {
             let records: Vec<String> = records.iter().map(u64::to_string).collect();
             let body = serde_json::json!({ "records": records });
-            let done = Client::new(&asking.server)?.post(&["devices", &id.to_string(), "unmerge"], &body).await?;
+            let done = asking.client()?.post(&["devices", &id.to_string(), "unmerge"], &body).await?;
             if asking.json { json(out, &done) } else { devices::unmerged(out, id, &done) }
         }
     }
@@ -213,13 +228,13 @@ async fn packages(PackagesArgs { asking, command }: PackagesArgs, out: &mut impl
             list(&asking, "packages", &rows, &query, (&packages::HEAD, packages::row), out).await
         }
         PackagesCommand::Show { digest } => {
-            let client = Client::new(&asking.server)?;
+            let client = asking.client()?;
             let digest = whole_digest(&client, &asking.server, digest).await?;
             let package = client.get(&["packages", &digest], &[]).await?;
             if asking.json { json(out, &package) } else { packages::show(out, &package) }
         }
         PackagesCommand::Body { digest, out: file } => {
-            let client = Client::new(&asking.server)?;
+            let client = asking.client()?;
             let digest = whole_digest(&client, &asking.server, digest).await?;
             let bytes = client.get_bytes(&["packages", &digest, "body"]).await?;
             let Some(file) = file else { return Ok(out.write_all(&bytes)?) };
@@ -290,7 +305,7 @@ pub(super) async fn list(
     (head, row): Columns<'_>,
     out: &mut impl Write,
 ) -> Result<(), Ended> {
-    list_of(&Client::new(&asking.server)?, asking, path, rows, query, (head, row), out).await
+    list_of(&asking.client()?, asking, path, rows, query, (head, row), out).await
 }
 
 /// The same, asked by a client of the caller's.

@@ -11,14 +11,14 @@ use super::output::{Ended, json, text};
 use crate::command::{Failure, in_system, read_text};
 
 /// Asks the server and prints what it says.
-pub fn run(custom: &Path, server: &ServerUrl, as_json: bool) -> Result<(), Failure> {
+pub fn run(custom: &Path, server: &ServerUrl, tenant: Option<&str>, as_json: bool) -> Result<(), Failure> {
     let matchers = read_text(custom, FILE_BYTES_MAX as u64).map_err(|error| Failure {
         text: format!("cannot read the Matchers `{}` (--custom): {error}", custom.display()),
         exit: 2,
     })?;
     let asked = in_system(async move {
-        let answer =
-            Client::new(server)?.post_bytes(&["matching", "dry-run"], "application/xml", matchers.into()).await;
+        let client = Client::new(server)?.of_tenant(tenant);
+        let answer = client.post_bytes(&["matching", "dry-run"], "application/xml", matchers.into()).await;
         answer.map_err(|failure| Failure { text: format!("`{}`: {}", custom.display(), failure.text), ..failure })
     })?;
     let mut out = BufWriter::new(std::io::stdout().lock());

@@ -5,7 +5,6 @@ use std::io::Write;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::client::Client;
 use super::command::{Asking, Rows, list};
 use super::output::{Ended, json as print_json, text};
 
@@ -56,7 +55,7 @@ pub(super) async fn fillers(FillersArgs { asking, command }: FillersArgs, out: &
         FillersCommand::Restore { value } => (value, false),
     };
     let body = json!({ "value": value, "demoted": demoted });
-    let done = Client::new(&asking.server)?.post(&["fillers"], &body).await?;
+    let done = asking.client()?.post(&["fillers"], &body).await?;
     if asking.json {
         return print_json(out, &done);
     }

@@ -22,6 +22,7 @@ use muster::roles::server::is_source_name;
 use muster::time::Timestamp;
 use muster::upload::answer::{Answer, STRANGE_HINT, Verdict, verdict};
 
+use super::client::{Client, ServerUrl};
 use crate::business_file as business;
 use crate::clock::{Clock, WallClock};
 use crate::command::{Failure, in_system};
@@ -56,6 +57,12 @@ pub struct ImportArgs {
     /// Base address of the upload listener of a beacon or of the server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7080")]
     server: String,
+    /// The tenant whose files they are; by default that of the beacon or server they are handed to
+    #[arg(short, long, value_name = "TENANT")]
+    tenant: Option<String>,
+    /// With --tenant: operator address of the server, which is asked for a beacon of the tenant
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", requires = "tenant")]
+    operator: ServerUrl,
     /// Accept that the files travel in plain beyond this host
     #[arg(long)]
     allow_plain: bool,
@@ -98,16 +105,46 @@ pub fn run(args: ImportArgs) -> Result<(), Failure> {
     let outgoing = outgoing(&args)?;
     in_system(async {
         let client = UploadClient::new().map_err(|error| Failure::work(&error))?;
+        let place = match &args.tenant {
+            None => Place { base: format!("{server}/ManageSoftRL"), folder: Kind::IntermediateData.as_str() },
+            Some(tenant) => {
+                let beacon = beacon_of(&args.operator, tenant).await?;
+                Place { base: format!("{server}/inventory-beacons/{beacon}"), folder: "intermediate" }
+            }
+        };
         let mut failed = Vec::new();
         for one in outgoing {
             let file = one.file.clone();
-            match send(&client, &server, one).await {
+            match send(&client, &server, &place, one).await {
                 Ok(line) => println!("{line}"),
                 Err(why) => failed.push(format!("`{}`: {why}", file.display())),
             }
         }
         if failed.is_empty() { Ok(()) } else { Err(work(failed.join("; "))) }
     })
+}
+
+/// Where files are put.
+struct Place {
+    base: String,
+    folder: &'static str,
+}
+
+/// A beacon that is registered for the tenant: whose a file is, its beacon says.
+async fn beacon_of(operator: &ServerUrl, tenant: &str) -> Result<String, Failure> {
+    let query = [("filter", format!("tenant=\"{}\"", tenant.replace('"', ""))), ("limit", "1".to_owned())];
+    let list = Client::new(operator)?.get(&["tenants"], &query).await?;
+    let Some(found) = list["items"].get(0) else {
+        return Err(usage(format!("--tenant: {operator} knows no tenant `{tenant}`, see `muster tenants list`")));
+    };
+    match found["beacons"][0].as_str() {
+        Some(beacon) => Ok(beacon.to_owned()),
+        None => Err(usage(format!(
+            "--tenant: no beacon is registered for tenant `{tenant}`, which would say that the file is its: register one \
+             (`muster tenants add {tenant} --beacon GUID`), or take the file from the server's disk \
+             (`muster batch run BusinessAdapterImport -t {tenant}`)"
+        ))),
+    }
 }
 
 /// All are looked at before the first is sent: whoever mends one runs the same command again.
@@ -231,7 +268,7 @@ fn line_at(body: &[u8], at: u64) -> Option<u64> {
 }
 
 /// Sends one file until it is taken, and says what became of it.
-async fn send(client: &UploadClient, server: &str, outgoing: Outgoing) -> Result<String, String> {
+async fn send(client: &UploadClient, server: &str, place: &Place, outgoing: Outgoing) -> Result<String, String> {
     let Outgoing { file, name, stream, body, collected_at } = outgoing;
     let body = match body {
         Some(body) => body,
@@ -241,13 +278,12 @@ async fn send(client: &UploadClient, server: &str, outgoing: Outgoing) -> Result
             Bytes::from(read.map_err(|error| error.to_string())??)
         }
     };
-    let kind = Kind::IntermediateData;
     let (digest, size) = (Digest::of(&body), body.len() as u64);
     let mut headers = vec![(header::STREAM, escape_header(stream.as_str())), (header::SHA256, digest.to_string())];
     headers.extend(collected_at.map(|at| (header::COLLECTED_AT, at.to_rfc3339())));
     let mut tries = 0;
     loop {
-        let answer = client.put(&format!("{server}/ManageSoftRL"), kind.as_str(), &name, &headers, body.clone()).await;
+        let answer = client.put(&place.base, place.folder, &name, &headers, body.clone()).await;
         tries += 1;
         if answer.is_strange() {
             return Err(format!("{server} {answer}: {STRANGE_HINT} --server takes that, port 7080 or 7081 by default"));

@@ -1,5 +1,5 @@
 //! Look-ups of an operator: `muster devices`, `muster packages`, `muster beacons`, `muster fillers`, `muster imports`,
-//! `muster batch` and `muster match --dry-run`, over the operator API of a server; and `muster import`, which uploads.
+//! `muster batch`, `muster tenants` and `muster match --dry-run`, over the operator API of a server; and `muster import`, which uploads.
 //!
 //! Tables are for people; `--json` gives what the API answers, an item a line for lists. Texts come from machines that
 //! nobody vouches for: control characters of theirs never reach the terminal.
@@ -11,6 +11,7 @@ mod fillers;
 mod imports;
 mod output;
 mod packages;
+mod tenants;
 
 pub mod command;
 pub mod dry_run;
@@ -19,6 +20,7 @@ pub mod import;
 pub use batch::BatchArgs;
 pub use client::ServerUrl;
 pub use fillers::FillersArgs;
+pub use tenants::TenantsArgs;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,8 @@
 //! One turn at a time: a decision reads what is committed, and nobody changes it before its own commit is durable. That
 //! makes a read, a decision and its writes one step, and keeps the view in the order of the log.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
 use bytes::Bytes;
 use muster::id::TenantId;
@@ -18,6 +19,7 @@ use tracing::error;
 
 use super::counters::tenant_state;
 use super::fleet::FleetError;
+use super::tenants::TenantRegister;
 use super::view::View;
 use crate::errors::{Chain, Hex};
 use crate::log::{FactIndex, FactWrite, FactWriter, ReadError, WriteError};
@@ -43,9 +45,9 @@ pub enum TurnError {
 /// What is to be shown of a commit.
 #[derive(Debug, Default)]
 pub struct News {
-    /// Staged reports and the packages they came in.
-    pub staged: Vec<(Staged, PackageKey)>,
-    /// Devices that were changed.
+    /// Staged reports, whose they are, and the packages they came in.
+    pub staged: Vec<(TenantId, Staged, PackageKey)>,
+    /// Devices of the books' tenant that were changed.
     pub devices: Vec<DeviceFact>,
 }
 
@@ -55,8 +57,10 @@ pub type Look = Box<dyn Fn(&[u8]) -> Result<Option<Bytes>, ReadError>>;
 /// See the module's head. Clones share everything.
 #[derive(Clone)]
 pub struct Books {
-    /// Whose facts they are.
+    /// Whose facts are read and written by those who ask for no other tenant's.
     pub tenant: TenantId,
+    /// All tenants.
+    pub tenants: TenantRegister,
     /// What is committed.
     pub facts: FactIndex,
     /// What is shown.
@@ -64,15 +68,27 @@ pub struct Books {
     /// Held by whatever reads devices in one turn and writes them in a later one: imports, reconciles, unmerges. An earlier
     /// life's may not have ended yet.
     pub one_task: Arc<Mutex<()>>,
+    /// The one of each tenant.
+    one_tasks: Arc<StdMutex<BTreeMap<TenantId, Arc<Mutex<()>>>>>,
     writer: FactWriter,
     workers: Workers,
     turn: Arc<Mutex<()>>,
 }
 
 impl Books {
-    /// The books over a node's facts.
+    /// The books over a node's facts; `tenant` is the server's own.
     pub fn new(tenant: TenantId, facts: FactIndex, writer: FactWriter, workers: Workers, view: Arc<View>) -> Books {
-        Books { tenant, facts, view, one_task: Arc::default(), writer, workers, turn: Arc::default() }
+        let one_task = Arc::default();
+        let one_tasks = Arc::new(StdMutex::new(BTreeMap::from([(tenant.clone(), Arc::clone(&one_task))])));
+        let tenants = TenantRegister::read(&facts, tenant.clone());
+        Books { tenant, tenants, facts, view, one_task, one_tasks, writer, workers, turn: Arc::default() }
+    }
+
+    /// The same books, for another tenant.
+    pub fn of(&self, tenant: &TenantId) -> Books {
+        let mut one_tasks = self.one_tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let one_task = one_tasks.entry(tenant.clone()).or_default().clone();
+        Books { tenant: tenant.clone(), one_task, ..self.clone() }
     }
 
     /// A draft over what is committed now.
@@ -123,9 +139,9 @@ impl Books {
         let Some(position) = committed else { return Ok(answer) };
         let (view, tenant) = (self.view.clone(), self.tenant.clone());
         let shown = self.workers.run(move || {
-            let reports = news.staged.iter().map(|(staged, package)| Shown::Software(staged, package));
-            let all: Vec<Shown<'_>> = reports.chain(news.devices.iter().map(Shown::Device)).collect();
-            view.show(&tenant, &all, position)
+            let reports = news.staged.iter().map(|(of, staged, package)| (of, Shown::Software(staged, package)));
+            let devices = news.devices.iter().map(|device| (&tenant, Shown::Device(device)));
+            view.show(&reports.chain(devices).collect::<Vec<_>>(), position)
         });
         match shown.await {
             Ok(Ok(())) => {}

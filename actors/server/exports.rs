@@ -7,7 +7,7 @@ use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use muster::export::{
     ComputerRow, Cursor, DataType, ExitCode, ExportRecord, ExportRequest, ExportSettings, Row, RunReport, SourceRow,
 };
-use muster::id::DeviceId;
+use muster::id::{DeviceId, TenantId};
 use muster::model::fact::FactKey;
 use muster::model::tenant::TenantState;
 use muster::time::Timestamp;
@@ -67,15 +67,20 @@ impl Actor for Exports {
     type Context = Context<Exports>;
 }
 
-/// Export what changed.
-#[derive(Clone, Copy, Debug, Message)]
+/// Export what changed of a tenant's.
+#[derive(Clone, Debug, Message)]
 #[rtype(result = "Worked")]
-pub struct ExportDevices;
+pub struct ExportDevices(pub TenantId);
 
 impl Handler<ExportDevices> for Exports {
     type Result = ResponseFuture<Worked>;
 
-    fn handle(&mut self, _: ExportDevices, _: &mut Context<Exports>) -> Self::Result {
+    fn handle(&mut self, ExportDevices(tenant): ExportDevices, _: &mut Context<Exports>) -> Self::Result {
+        if tenant != self.world.books.tenant {
+            let own = &self.world.books.tenant;
+            let why = format!("no instance is set for tenant {tenant}: `servicenow.url` of server.toml is for {own}");
+            return Box::pin(std::future::ready(Err(why)));
+        }
         Box::pin(run(self.world.clone()))
     }
 }

@@ -39,6 +39,8 @@ const PAGE_BYTES: usize = 1 << 20;
 /// Facts that are looked at together, and changed in one commit.
 const PAGE: usize = 500;
 
+/// An origin of a tenant.
+type Whose = (TenantId, Origin);
 /// Packages of an origin, by their places in its streams.
 type Inbox = BTreeSet<(Stream, Sequence)>;
 
@@ -61,9 +63,9 @@ pub struct GapKeeper {
 #[derive(Default)]
 struct Seen {
     /// Origins whose fact has to change.
-    changed: Vec<Origin>,
+    changed: Vec<Whose>,
     /// Of origins with something over the limit, what is accounted for although it is not settled.
-    inboxes: BTreeMap<Origin, Inbox>,
+    inboxes: BTreeMap<Whose, Inbox>,
     /// What is to be sent again.
     resends: Resends,
     /// Agents that found no place in it.
@@ -75,9 +77,9 @@ struct Seen {
 /// What is not settled and not missing either.
 struct Accounted {
     /// Waits here for the loader.
-    waiting: BTreeMap<Origin, Vec<Handle>>,
+    waiting: BTreeMap<Whose, Vec<Handle>>,
     /// A beacon keeps it for good, and has told so.
-    aside: BTreeMap<Origin, Inbox>,
+    aside: BTreeMap<Whose, Inbox>,
 }
 
 impl GapKeeper {
@@ -103,16 +105,18 @@ impl GapKeeper {
 
     /// Notes these; gives how many unknown senders were not listened to.
     async fn note_page(&self, reports: Vec<GapReport>) -> Result<usize, TurnError> {
-        let (tenant, now, strangers) = (self.books.tenant.clone(), self.clock.now(), self.strangers.clone());
+        let (tenants, now, strangers) = (self.books.tenants.now(), self.clock.now(), self.strangers.clone());
         let own = self.clone();
         let refused = self.books.turn(move |draft| {
             let mut refused = 0;
             for report in reports {
                 let (origin, acked) = (Origin::agent(report.agent), report.acked());
-                let mut gaps = gaps_of(draft, &tenant, &origin)?;
+                // Its packages take the same way.
+                let tenant = tenants.of_beacon(Some(report.beacon));
+                let mut gaps = gaps_of(draft, tenant, &origin)?;
                 let told = acked.iter().map(|mark| Stream(mark.stream.clone()));
-                let ledgers = ledgers_of(draft, &tenant, &origin, told.chain(streams(&gaps)))?;
-                let is_known = own.is_known(&origin);
+                let ledgers = ledgers_of(draft, tenant, &origin, told.chain(streams(&gaps)))?;
+                let is_known = own.is_known(tenant, &origin);
                 let is_stranger = !is_known && gaps.is_empty();
                 if is_stranger && strangers.load(Ordering::Relaxed) >= STRANGERS_MAX {
                     refused += 1;
@@ -120,7 +124,7 @@ impl GapKeeper {
                 }
                 // Of a stranger nothing is counted: it may claim any number of names, and tells again.
                 if is_known {
-                    note_abandoned(draft, &tenant, &origin, &report)?;
+                    note_abandoned(draft, tenant, &origin, &report)?;
                 }
                 let before = gaps.clone();
                 gaps.note(&acked, report.beacon, &ledgers, now);
@@ -135,8 +139,8 @@ impl GapKeeper {
     }
 
     /// Whether anything of `origin` was ever settled.
-    fn is_known(&self, origin: &Origin) -> bool {
-        !self.books.facts.keys(&FactKey::ledgers_prefix(&self.books.tenant, origin), None, 1).is_empty()
+    fn is_known(&self, tenant: &TenantId, origin: &Origin) -> bool {
+        !self.books.facts.keys(&FactKey::ledgers_prefix(tenant, origin), None, 1).is_empty()
     }
 
     /// Notes what this server was told itself, then looks at all gaps: what is settled is closed, what is over the limit
@@ -175,32 +179,33 @@ impl GapKeeper {
 
     /// Reads all gaps as they are now, and says which facts do not say so.
     fn see(&self) -> Result<Seen, DraftError<ReadError>> {
-        let (draft, tenant, now) = (self.books.draft(), &self.books.tenant, self.clock.now());
-        let prefix = FactKind::Gaps.prefix(Some(tenant));
+        let (draft, now) = (self.books.draft(), self.clock.now());
+        let prefix = FactKind::Gaps.prefix(None);
         let (mut seen, mut after, mut accounted) = (Seen::default(), None::<Box<[u8]>>, None);
         loop {
             let page = self.books.facts.keys(&prefix, after.as_deref(), PAGE);
             let Some((last, _)) = page.last() else { return Ok(seen) };
             after = Some(last.clone());
             for (encoded, _) in &page {
-                let Some(FactKey::Gaps(_, origin)) = FactKey::decode(encoded) else { continue };
-                let before = gaps_of(&draft, tenant, &origin)?;
-                let ledgers = ledgers_of(&draft, tenant, &origin, streams(&before))?;
+                let Some(FactKey::Gaps(tenant, origin)) = FactKey::decode(encoded) else { continue };
+                let before = gaps_of(&draft, &tenant, &origin)?;
+                let ledgers = ledgers_of(&draft, &tenant, &origin, streams(&before))?;
+                let whose = (tenant, origin);
                 let mut gaps = before.clone();
                 gaps.close(&ledgers, now);
                 if gaps.is_over(now, self.limit_ms) {
                     let accounted = accounted.get_or_insert_with(|| self.accounted());
-                    let inbox = self.inbox(accounted, &origin);
+                    let inbox = self.inbox(accounted, &whose);
                     gaps.call_missing(&inbox, now, self.limit_ms);
-                    seen.inboxes.insert(origin.clone(), inbox);
+                    seen.inboxes.insert(whose.clone(), inbox);
                 }
                 let marks: Vec<_> = gaps.missing().map(Gap::mark).collect();
-                if let Ok(agent) = origin.as_str().parse::<Guid>() {
+                if let Ok(agent) = whose.1.as_str().parse::<Guid>() {
                     seen.left_out += usize::from(!seen.resends.add(agent, &marks));
                 }
-                seen.strangers += usize::from(!gaps.is_empty() && !self.is_known(&origin));
+                seen.strangers += usize::from(!gaps.is_empty() && !self.is_known(&whose.0, &whose.1));
                 if gaps != before || gaps.is_empty() {
-                    seen.changed.push(origin);
+                    seen.changed.push(whose);
                 }
             }
         }
@@ -208,49 +213,50 @@ impl GapKeeper {
 
     /// What has no final state here and what beacons set aside, by origin.
     fn accounted(&self) -> Accounted {
-        let mut waiting: BTreeMap<Origin, Vec<Handle>> = BTreeMap::new();
-        self.settled_to.each_unsettled(&self.packages, &self.books, |held, key| {
-            waiting.entry(key.origin).or_default().push(held.handle);
+        let mut waiting: BTreeMap<Whose, Vec<Handle>> = BTreeMap::new();
+        self.settled_to.each_unsettled(&self.packages, &self.books, |held, tenant, key| {
+            waiting.entry((tenant, key.origin)).or_default().push(held.handle);
             ControlFlow::Continue(())
         });
-        let mut aside: BTreeMap<Origin, Inbox> = BTreeMap::new();
-        let prefix = FactKind::Aside.prefix(Some(&self.books.tenant));
+        let mut aside: BTreeMap<Whose, Inbox> = BTreeMap::new();
+        let prefix = FactKind::Aside.prefix(None);
         // One that does not read is swept, and told by its beacon anew.
         self.books.facts.each(&prefix, |encoded, _, value| {
-            let Some(FactKey::Aside(_, PackageKey { origin, .. })) = FactKey::decode(encoded) else { return };
+            let Some(FactKey::Aside(tenant, PackageKey { origin, .. })) = FactKey::decode(encoded) else { return };
             let record = stored::unpack::<AsideRecord>(&value).ok();
             if let Some(place) = record.and_then(|record| record.place) {
-                aside.entry(origin).or_default().insert(place);
+                aside.entry((tenant, origin)).or_default().insert(place);
             }
         });
         Accounted { waiting, aside }
     }
 
     /// What of `origin` is accounted for, by place. One that does not read tells none.
-    fn inbox(&self, accounted: &Accounted, origin: &Origin) -> Inbox {
+    fn inbox(&self, accounted: &Accounted, whose: &Whose) -> Inbox {
         let envelope =
             |handle: &Handle| -> Option<Envelope> { stored::unpack(&self.packages.read(*handle)?.ok()?.head).ok() };
-        let envelopes = accounted.waiting.get(origin).into_iter().flatten().filter_map(envelope);
+        let envelopes = accounted.waiting.get(whose).into_iter().flatten().filter_map(envelope);
         let places = envelopes.filter_map(|envelope| Some((envelope.stream?, envelope.sequence?)));
-        places.chain(accounted.aside.get(origin).into_iter().flatten().cloned()).collect()
+        places.chain(accounted.aside.get(whose).into_iter().flatten().cloned()).collect()
     }
 
     /// Changes the facts of these origins: what [`GapKeeper::see`] saw, from what is committed now.
-    async fn change(&self, origins: Vec<Origin>, inboxes: Arc<BTreeMap<Origin, Inbox>>) -> Result<(), TurnError> {
-        let (tenant, clock, limit_ms) = (self.books.tenant.clone(), self.clock.clone(), self.limit_ms);
+    async fn change(&self, origins: Vec<Whose>, inboxes: Arc<BTreeMap<Whose, Inbox>>) -> Result<(), TurnError> {
+        let (clock, limit_ms) = (self.clock.clone(), self.limit_ms);
         let changed = self.books.turn(move |draft| {
             let now = clock.now();
             let (mut called, mut given_up) = (BTreeMap::<Guid, Alarm>::new(), 0);
-            for origin in origins {
-                let mut gaps = gaps_of(draft, &tenant, &origin)?;
-                let ledgers = ledgers_of(draft, &tenant, &origin, streams(&gaps))?;
+            for whose in origins {
+                let (tenant, origin) = &whose;
+                let mut gaps = gaps_of(draft, tenant, origin)?;
+                let ledgers = ledgers_of(draft, tenant, origin, streams(&gaps))?;
                 given_up += gaps.close(&ledgers, now);
                 // Of what went over the limit since, nobody knows yet what waits here: at the next look.
-                let inbox = inboxes.get(&origin);
+                let inbox = inboxes.get(&whose);
                 for gap in inbox.map(|inbox| gaps.call_missing(inbox, now, limit_ms)).unwrap_or_default() {
-                    called.entry(gap.beacon).or_default().add(&origin, &gap);
+                    called.entry(gap.beacon).or_default().add(origin, &gap);
                 }
-                let key = FactKey::Gaps(tenant.clone(), origin);
+                let key = FactKey::Gaps(whose.0, whose.1);
                 if gaps.is_empty() { draft.remove(&key) } else { draft.write(&key, &gaps) }
             }
             Ok::<_, TurnError>(((called, given_up), News::default()))

@@ -1,6 +1,7 @@
 //! The importer: one inventory import when it is asked for.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use muster::id::TenantId;
@@ -39,9 +40,12 @@ pub struct ImporterWorld {
     pub rules: Arc<ImportRules>,
     /// The present.
     pub clock: SharedClock,
-    /// What is held ready of the devices.
-    pub held: Arc<Mutex<Held>>,
+    /// What is held ready of the devices of each tenant.
+    pub held: HeldTenants,
 }
+
+/// What is held ready, by tenant.
+pub type HeldTenants = Arc<StdMutex<BTreeMap<TenantId, Arc<Mutex<Held>>>>>;
 
 /// Keys of the stored devices as of a commit: a view of the facts, which an import brings up to date before it looks.
 #[derive(Debug)]
@@ -55,6 +59,15 @@ impl Held {
     /// Nothing yet.
     pub fn new(rules: &ImportRules) -> Held {
         Held { devices: HeldDevices::new(rules), through: Position::default(), fingerprint: rules.fingerprint() }
+    }
+}
+
+impl ImporterWorld {
+    /// What is held ready of the books' tenant.
+    fn held(&self) -> Arc<Mutex<Held>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Mutex::new(Held::new(&self.rules)));
+        held.entry(self.books.tenant.clone()).or_insert_with(new).clone()
     }
 }
 
@@ -76,9 +89,11 @@ impl Actor for Importer {
 }
 
 /// Import what is staged and has changed, or all of it.
-#[derive(Clone, Copy, Debug, Default, Message)]
+#[derive(Clone, Debug, Message)]
 #[rtype(result = "Worked")]
 pub struct ImportInventory {
+    /// Whose.
+    pub tenant: TenantId,
     /// Whether every staged record is taken anew.
     pub full: bool,
 }
@@ -86,8 +101,8 @@ pub struct ImportInventory {
 impl Handler<ImportInventory> for Importer {
     type Result = ResponseFuture<Worked>;
 
-    fn handle(&mut self, ImportInventory { full }: ImportInventory, _: &mut Context<Importer>) -> Self::Result {
-        let world = self.world.clone();
+    fn handle(&mut self, ImportInventory { tenant, full }: ImportInventory, _: &mut Context<Importer>) -> Self::Result {
+        let world = ImporterWorld { books: self.world.books.of(&tenant), ..self.world.clone() };
         Box::pin(async move {
             run(world, full).await.map_err(|error| {
                 error!(error = %Chain(&error), "inventory import failed");
@@ -121,7 +136,7 @@ async fn run(world: ImporterWorld, full: bool) -> Result<(TenantState, String), 
     let _task = world.books.one_task.lock().await;
     let (books, rules, clock) = (world.books.clone(), world.rules.clone(), world.clock.clone());
     let (facts, tenant) = (books.facts.clone(), books.tenant.clone());
-    let (held, started) = (world.held.clone(), clock.now());
+    let (held, started) = (world.held(), clock.now());
     let deciding = clock.clone();
     let decided = tokio::task::spawn_blocking(move || decide(&facts, &tenant, &rules, &held, &deciding, full));
     let (Imported { devices, state, report }, seen) = decided.await.map_err(|_| ImportError::Panicked)??;
@@ -154,7 +169,7 @@ async fn run(world: ImporterWorld, full: bool) -> Result<(TenantState, String), 
     let state = commit_state(&books, &state, Some((ended.clone(), seen))).await?;
     let report = ended.report;
     let (records, created, merged) = (report.records, report.created, report.merged);
-    info!(records, created, changed, merged, "inventory imported");
+    info!(tenant = %books.tenant, records, created, changed, merged, "inventory imported");
     if report.clones > 0 {
         let samples = &report.clone_samples;
         warn!(records = report.clones, ?samples, "several machines report under one name, by turns: clones");

@@ -1,8 +1,9 @@
 //! The loader: reads held packages on worker threads and settles them, a batch in one commit.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
+use muster::id::TenantId;
 use muster::model::fact::FactKey;
 use muster::model::package::Envelope;
 use muster::model::settlement::FinalState;
@@ -63,8 +64,8 @@ pub struct Load(pub Vec<PackageNumber>);
 pub struct Batch {
     /// Each of its packages.
     pub packages: Vec<Loaded>,
-    /// The tenant's counters afterwards; `None` when nothing was committed.
-    pub state: Option<TenantState>,
+    /// The counters afterwards of the tenants whose packages were committed.
+    pub states: BTreeMap<TenantId, TenantState>,
 }
 
 impl Handler<Load> for Loader {
@@ -78,7 +79,7 @@ impl Handler<Load> for Loader {
 
 /// Loads packages, as many in one commit as fit the budget.
 async fn load_batch(world: LoaderWorld, numbers: Vec<PackageNumber>) -> Batch {
-    let mut whole = Batch { packages: Vec::with_capacity(numbers.len()), state: None };
+    let mut whole = Batch { packages: Vec::with_capacity(numbers.len()), states: BTreeMap::new() };
     let mut left: VecDeque<PackageNumber> = numbers.into();
     while !left.is_empty() {
         let reading = world.reading.clone();
@@ -91,7 +92,7 @@ async fn load_batch(world: LoaderWorld, numbers: Vec<PackageNumber>) -> Batch {
         left = rest;
         let one = settle_batch(&world, read).await;
         whole.packages.extend(one.packages);
-        whole.state = one.state.or(whole.state);
+        whole.states.extend(one.states);
     }
     whole
 }
@@ -105,7 +106,7 @@ fn read_some(
     while let Some(number) = left.pop_front() {
         let package = reading.read(Handle(number.0));
         titles += match &package {
-            Read::Package(_, content) => rows(content),
+            Read::Package(.., content) => rows(content),
             _ => 0,
         };
         read.push((number, package));
@@ -133,15 +134,16 @@ async fn settle_batch(world: &LoaderWorld, read: Vec<(PackageNumber, Read)>) -> 
     let (mut packages, mut whole) = (Vec::with_capacity(read.len()), Vec::new());
     for (package, read) in read {
         match judge(read, clock.now()) {
-            Ok((envelope, content)) => whole.push((package, envelope, content)),
+            Ok((tenant, envelope, content)) => whole.push((package, tenant, envelope, content)),
             Err(outcome) => packages.push(Loaded { package, outcome }),
         }
     }
     let settling: Vec<PackageNumber> = whole.iter().map(|(package, ..)| *package).collect();
-    let tenant = world.books.tenant.clone();
     let settled = world.books.turn(move |draft| {
         let (mut news, mut quarantined, mut first) = (News::default(), 0, None);
-        for (_, envelope, content) in whole {
+        let mut states = BTreeMap::<TenantId, TenantState>::new();
+        for (_, tenant, envelope, content) in whole {
+            states.entry(tenant.clone()).or_default();
             let (key, name) = (envelope.key(), envelope.file_name.clone());
             let Some(ended) = settle(draft, &tenant, envelope, content, clock.now())? else { continue };
             debug!(package = %key.digest, origin = %key.origin, state = %ended.state, "package settled");
@@ -149,7 +151,7 @@ async fn settle_batch(world: &LoaderWorld, read: Vec<(PackageNumber, Read)>) -> 
                 quarantined += 1;
                 first.get_or_insert((name, key.origin.clone(), key.digest, ended.reason.unwrap_or_default()));
             }
-            news.staged.extend(ended.staged.map(|staged| (staged, key)));
+            news.staged.extend(ended.staged.map(|staged| (tenant, staged, key)));
         }
         // Whoever sent the package chose these texts: they are logged with control characters escaped.
         if let Some((file, origin, digest, reason)) = first {
@@ -162,33 +164,35 @@ async fn settle_batch(world: &LoaderWorld, read: Vec<(PackageNumber, Read)>) -> 
                 "bad packages were set aside in quarantine, this is the first: see `muster packages list --state quarantined`"
             );
         }
-        let state = draft.read(&FactKey::Tenant(tenant))?.unwrap_or_default();
-        Ok::<_, TurnError>((state, news))
+        for (tenant, state) in &mut states {
+            *state = draft.read(&FactKey::Tenant(tenant.clone()))?.unwrap_or_default();
+        }
+        Ok::<_, TurnError>((states, news))
     });
-    let (outcome, state) = match settled.await {
-        Ok(state) => (LoadOutcome::Settled, Some(state)),
+    let (outcome, states) = match settled.await {
+        Ok(states) => (LoadOutcome::Settled, states),
         // One of them has a fact that does not read, or all are too large for one commit: alone, each that can gets
         // through.
         Err(error @ (TurnError::Read(_) | TurnError::Write(WriteError::Failed(_)))) if settling.len() > 1 => {
             error!(error = %Chain(&error), "packages were not settled together, they are settled one by one");
-            let mut state = None;
+            let mut states = BTreeMap::new();
             for package in settling {
                 let reading = world.reading.clone();
                 let read = world.workers.run(move || vec![(package, reading.read(Handle(package.0)))]).await;
                 let Ok(read) = read else { continue };
                 let one = Box::pin(settle_batch(world, read)).await;
                 packages.extend(one.packages);
-                state = one.state.or(state);
+                states.extend(one.states);
             }
-            return Batch { packages, state };
+            return Batch { packages, states };
         }
         Err(error) => {
             error!(error = %Chain(&error), "packages were not settled, tried again");
-            (LoadOutcome::Failed, None)
+            (LoadOutcome::Failed, BTreeMap::new())
         }
     };
     packages.extend(all(&settling, outcome));
-    Batch { packages, state }
+    Batch { packages, states }
 }
 
 fn all(packages: &[PackageNumber], outcome: LoadOutcome) -> Vec<Loaded> {
@@ -196,15 +200,15 @@ fn all(packages: &[PackageNumber], outcome: LoadOutcome) -> Vec<Loaded> {
 }
 
 /// What is to be settled, or why not now.
-fn judge(read: Read, now: Timestamp) -> Result<(Envelope, Content), LoadOutcome> {
+fn judge(read: Read, now: Timestamp) -> Result<(TenantId, Envelope, Content), LoadOutcome> {
     match read {
-        Read::Package(envelope, content) => Ok((envelope, content)),
+        Read::Package(tenant, envelope, content) => Ok((tenant, envelope, content)),
         // It may wait for a version that reads its kind, but not for ever.
-        Read::NoReader(envelope) if has_expired(&envelope, now) => {
+        Read::NoReader(tenant, envelope) if has_expired(&envelope, now) => {
             let why = format!("this version reads no {}", envelope.kind);
-            Ok((envelope, Content::Bad(why)))
+            Ok((tenant, envelope, Content::Bad(why)))
         }
-        Read::NoReader(_) => Err(LoadOutcome::NoReader),
+        Read::NoReader(..) => Err(LoadOutcome::NoReader),
         Read::Gone => Err(LoadOutcome::Settled),
         Read::Failed => Err(LoadOutcome::Failed),
     }

@@ -8,6 +8,7 @@ pub mod counters;
 
 pub mod books;
 pub mod fleet;
+pub mod tenants;
 
 pub mod loader;
 

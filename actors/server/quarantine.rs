@@ -14,12 +14,14 @@ const RECORDS_MAX: usize = 20_000;
 
 /// Notes `aside` durably; the answer names what has an entry now: here, or in the ledger because it came another way.
 pub async fn record(books: Books, aside: SetAside, now: Timestamp) -> StatusAnswer {
-    let tenant = books.tenant.clone();
+    let tenants = books.tenants.now();
     let facts = books.facts.clone();
     let recorded = books.turn(move |draft| {
-        let mut room = RECORDS_MAX - facts.keys(&FactKind::Aside.prefix(Some(&tenant)), None, RECORDS_MAX).len();
+        let mut room = RECORDS_MAX - facts.keys(&FactKind::Aside.prefix(None), None, RECORDS_MAX).len();
         let (mut answer, mut new, mut left) = (StatusAnswer::default(), 0u64, 0u64);
         for (beacon, reports) in aside {
+            // Where it came by first is not told; beacons below each other are of one tenant as a rule.
+            let tenant = tenants.of_beacon(Some(beacon));
             for report in reports {
                 let (key, known) = (report.key(), |fact: FactKey| facts.contains(&fact.encode()));
                 let fact = FactKey::Aside(tenant.clone(), key.clone());

@@ -40,10 +40,10 @@ pub struct Reading {
 /// What a package turned out to be.
 #[derive(Debug)]
 pub enum Read {
-    /// Its envelope, and what its bytes say.
-    Package(Envelope, Content),
+    /// Whose it is, its envelope, and what its bytes say.
+    Package(TenantId, Envelope, Content),
     /// What this version does not read.
-    NoReader(Envelope),
+    NoReader(TenantId, Envelope),
     /// It is held no longer.
     Gone,
     /// The disk failed; it may answer later.
@@ -65,7 +65,7 @@ impl Reading {
     /// Reads a package. Blocks on the disk and on the parser.
     pub fn read(&self, handle: Handle) -> Read {
         let Some(held) = self.held(handle) else { return Read::Gone };
-        let Some((_, key)) = Reading::key(&held) else { return Read::Gone };
+        let Some((tenant, key)) = Reading::key(&held) else { return Read::Gone };
         let record = match self.packages.read(handle) {
             None => return Read::Gone,
             Some(Ok(record)) => record,
@@ -75,14 +75,15 @@ impl Reading {
             }
             Some(Err(error)) => {
                 error!(package = %key.digest, error = %Chain(&error), "a held package is damaged on this node's disk");
-                return self.damaged(&held, key, "its bytes on the server's disk are damaged");
+                return self.damaged(&held, tenant, key, "its bytes on the server's disk are damaged");
             }
         };
         let Ok(envelope) = stored::unpack::<Envelope>(&record.head) else {
-            return self.damaged(&held, key, "its envelope does not read");
+            return self.damaged(&held, tenant, key, "its envelope does not read");
         };
         if Digest::of(&record.body) != envelope.digest || envelope.key() != key {
-            return Read::Package(envelope, Content::Bad("its bytes are not the ones that were received".into()));
+            let why = "its bytes are not the ones that were received";
+            return Read::Package(tenant, envelope, Content::Bad(why.into()));
         }
         let reader = match envelope.kind {
             Kind::Inventories => inventory,
@@ -92,7 +93,7 @@ impl Reading {
             Kind::Discovery => discovery,
             Kind::Logs => log,
             Kind::ActivityStatus | Kind::ActiveDirectory | Kind::VdiAccess | Kind::IntermediateData => {
-                return Read::NoReader(envelope);
+                return Read::NoReader(tenant, envelope);
             }
         };
         // A fault of ours in a reader must cost one package, not the server.
@@ -100,10 +101,13 @@ impl Reading {
             error!(package = %key.digest, "reading this package panicked: please report it with the package");
             Content::Bad("this version of muster cannot read it, which is a fault of muster".into())
         });
-        if content.has_reader() { Read::Package(envelope, content) } else { Read::NoReader(envelope) }
+        match content.has_reader() {
+            true => Read::Package(tenant, envelope, content),
+            false => Read::NoReader(tenant, envelope),
+        }
     }
 
-    fn damaged(&self, held: &Held, key: PackageKey, why: &str) -> Read {
+    fn damaged(&self, held: &Held, tenant: TenantId, key: PackageKey, why: &str) -> Read {
         let PackageKey { origin, kind, digest } = key;
         let envelope = Envelope {
             origin,
@@ -118,7 +122,7 @@ impl Reading {
             unproven: true,
             hops: vec![Hop { node: self.node, received: held.time }],
         };
-        Read::Package(envelope, Content::Bad(why.into()))
+        Read::Package(tenant, envelope, Content::Bad(why.into()))
     }
 }
 

@@ -8,7 +8,7 @@ use hashbrown::HashSet;
 use muster::config::library::{Library, read_library, standard_library};
 use muster::config::licences::read_licences;
 use muster::config::{ConfigError, Document};
-use muster::id::DeviceId;
+use muster::id::{DeviceId, TenantId};
 use muster::model::day::Day;
 use muster::model::fact::FactKey;
 use muster::model::licence::Licence;
@@ -139,16 +139,16 @@ impl Actor for Reconciler {
     type Context = Context<Reconciler>;
 }
 
-/// Reconcile all devices.
-#[derive(Clone, Copy, Debug, Message)]
+/// Reconcile all devices of a tenant.
+#[derive(Clone, Debug, Message)]
 #[rtype(result = "Worked")]
-pub struct ReconcileLicences;
+pub struct ReconcileLicences(pub TenantId);
 
 impl Handler<ReconcileLicences> for Reconciler {
     type Result = ResponseFuture<Worked>;
 
-    fn handle(&mut self, _: ReconcileLicences, _: &mut Context<Reconciler>) -> Self::Result {
-        let world = self.world.clone();
+    fn handle(&mut self, of: ReconcileLicences, _: &mut Context<Reconciler>) -> Self::Result {
+        let world = ReconcilerWorld { books: self.world.books.of(&of.0), ..self.world.clone() };
         Box::pin(async move {
             run(world).await.map_err(|error| {
                 error!(error = %Chain(&error), "licence reconcile failed");
@@ -205,6 +205,7 @@ async fn run(world: ReconcilerWorld) -> Result<(TenantState, String), ReconcileE
         return Err(ReconcileError::Behind);
     }
     info!(
+        tenant = %books.tenant,
         titles = result.titles,
         unrecognised = result.unrecognised,
         applications = result.installed.len(),

@@ -15,14 +15,14 @@ use muster::matching::MatcherError;
 use muster::roles::server::{ImportRules, ServerSettings};
 use tracing::info;
 
-use super::api::{self, Api, Kept};
+use super::api::{self, Api, Load, Shared};
 use super::batch::{
     BatchProcessor, BatchScheduler, SchedulerWorld, StopTasks, TaskDoers, scheduler_world, start_processor,
 };
 use super::books::{Books, TurnError};
 use super::exports::{Exports, ExportsWorld, Reports};
 use super::gaps::GapKeeper;
-use super::importer::{Held, Importer, ImporterWorld};
+use super::importer::{Importer, ImporterWorld};
 use super::loader::{Loader, LoaderWorld};
 use super::policy::PolicyKeeper;
 use super::prepared::{ExportTarget, Prepared};
@@ -30,7 +30,7 @@ use super::quarantine::record;
 use super::reading::Reading;
 use super::reconciler::{Reconciler, ReconcilerWorld, RuleFiles, RulesError};
 use super::rules::import_by_new_rules;
-use super::server::{BeaconsChanged, Server, ServerWorld, StopServer};
+use super::server::{BeaconsChanged, ImportPlans, Server, ServerWorld, StopServer};
 use super::view::{View, ViewFailure};
 use super::zone::ZoneError;
 use crate::clock::SharedClock;
@@ -173,7 +173,9 @@ pub async fn start_prepared(
     let books = Books::new(config.tenant.clone(), facts, writer, workers.clone(), view);
     let give_up: Rc<dyn Fn(&str)> = Rc::new(move |reason: &str| on_fatal(reason));
     let rules = Arc::new(rules);
-    import_by_new_rules(&books, &rules).await.map_err(ServerError::Books)?;
+    for (tenant, _) in books.tenants.now().iter() {
+        import_by_new_rules(&books.of(tenant), &rules).await.map_err(ServerError::Books)?;
+    }
     let reports = Reports::default();
     let scheduler = scheduler_world(&tasks, &logs, &clock, &path);
     let overview = scheduler.overview.clone();
@@ -182,7 +184,7 @@ pub async fn start_prepared(
         schedules: tasks.schedules.clone(),
         zone,
         import_on_arrival: config.import_on_arrival,
-        exports: export.is_some(),
+        exports: export.iter().map(|_| config.tenant.clone()).collect(),
         missing_after_ms: config.missing_after_ms,
     });
     let effects = Effects::start(
@@ -206,7 +208,7 @@ pub async fn start_prepared(
     let (packages, limit_ms) = (logs.package_index.clone(), config.missing_after_ms);
     let gap_keeper = GapKeeper::new(books.clone(), packages, gap_reports.clone(), clock.clone(), limit_ms);
     let (unsettled, to_load) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let import_plan = Arc::default();
+    let import_plans = ImportPlans::default();
     let world = ServerWorld {
         policy: policy.clone(),
         statuses: below.clone().into_inner(),
@@ -220,7 +222,7 @@ pub async fn start_prepared(
         overview: overview.clone(),
         unsettled: unsettled.clone(),
         to_load: to_load.clone(),
-        import_plan: Arc::clone(&import_plan),
+        import_plans: import_plans.clone(),
     };
     let server = supervise("server", move |watch| Server::begin(world.clone(), watch), give_up.clone());
     let doers = TaskDoers {
@@ -250,11 +252,12 @@ pub async fn start_prepared(
     });
     let gate = Arc::new(Gate::new(IntakeLimits::of(&config.limits), logs.rng("gate", clock.now())));
     let arrived = intake::hint(server.directory().clone());
-    let intake = Arc::new(Intake::new(&logs, config.tenant.clone(), gate.clone(), clock.clone(), arrived));
-    let api = Arc::new(Api {
+    let register = books.tenants.clone();
+    let whose = Box::new(move |beacon| register.now().of_beacon(beacon).clone());
+    let intake = Arc::new(Intake::new(&logs, whose, gate.clone(), clock.clone(), arrived));
+    let shared = Shared {
         name: config.name.clone(),
         data: config.data.clone(),
-        books: books.clone(),
         logs: logs.clone(),
         settings,
         rules,
@@ -265,13 +268,14 @@ pub async fn start_prepared(
         intake: intake.clone(),
         reports,
         unsettled,
-        import_plan,
+        import_plans,
         server: server.directory().clone(),
         scheduler: effects.scheduler.directory().clone(),
         overview,
         clock,
-        kept: Kept::default(),
-    });
+        load: Load::default(),
+    };
+    let api = Arc::new(Api::new(books.clone(), shared));
     let answering = api.clone();
     let upload_routes = Arc::new(move |routes: &mut actix_web::web::ServiceConfig| {
         intake::routes(routes, intake.clone());
@@ -320,7 +324,7 @@ impl Effects {
         let scheduler = scheduler.clone();
         let (reading, workers) = (reading.clone(), workers.clone());
         let loader = LoaderWorld { reading, workers, books: books.clone(), clock: clock.clone() };
-        let held = Arc::new(tokio::sync::Mutex::new(Held::new(&rules)));
+        let held = Arc::default();
         let importer = ImporterWorld { books: books.clone(), rules, clock: clock.clone(), held };
         let reconciler = ReconcilerWorld { books: books.clone(), files, clock: clock.clone() };
         let exports = export.map(|ExportTarget { target, settings }| ExportsWorld {

@@ -1,11 +1,13 @@
 //! The server's actor: its core in the frame of every role, and the hands that do what it wants.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::{Context, Handler, Message};
-use muster::model::task::{GroupName, Parameters, ScopeKind, TaskOrigin, TaskScope, TaskType};
+use muster::id::TenantId;
+use muster::model::task::{GroupName, Parameters, TaskOrigin, TaskScope, TaskType};
 use muster::model::tenant::TenantState;
 use muster::rng::{RngStream, mix};
 use muster::roles::batch::{NewTask, SchedulerAnswer};
@@ -63,19 +65,23 @@ pub struct ServerWorld {
     pub unsettled: Arc<AtomicUsize>,
     /// Those of them that are loaded, or will be.
     pub to_load: Arc<AtomicUsize>,
-    /// What waits for the next import, for the page and those who ask.
-    pub import_plan: Arc<Mutex<ImportPlan>>,
+    /// What waits for the next import of each tenant, for the page and those who ask.
+    pub import_plans: ImportPlans,
 }
+
+/// What waits for the next import of each tenant.
+pub type ImportPlans = Arc<Mutex<BTreeMap<TenantId, ImportPlan>>>;
 
 /// Agents can reach another beacon than before.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct BeaconsChanged;
 
-/// An operator changed devices: the counters afterwards. When it is lost, the next load or import tells the same.
+/// The counters of a tenant: an operator changed its devices, or it is new here. When it is lost, the next load or import
+/// tells the same.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
-pub struct DevicesChanged(pub TenantState);
+pub struct DevicesChanged(pub TenantId, pub TenantState);
 
 /// Begins nothing any more: the node is about to end.
 #[derive(Clone, Copy, Debug, Message)]
@@ -100,10 +106,14 @@ impl Server {
         let seed = world.logs.node.seed();
         let rng = RngStream::new(seed, seed, mix(world.logs.incarnation, now.0 as u64));
         let (seen, waiting) = world.logs.unsettled(None, usize::MAX);
-        let state = tenant_state(&world.books.facts, &world.books.tenant).unwrap_or_else(|error| {
-            error!(error = %Chain(&error), "the tenant's counters cannot be read, tasks wait for the next package");
-            TenantState::default()
-        });
+        let state = |tenant: &TenantId| {
+            tenant_state(&world.books.facts, tenant).unwrap_or_else(|error| {
+                error!(%tenant, error = %Chain(&error), "a tenant's counters cannot be read, tasks wait for the next package");
+                TenantState::default()
+            })
+        };
+        let tenants = world.books.tenants.now();
+        let states = tenants.iter().map(|(tenant, _)| (tenant.clone(), state(tenant))).collect();
         let submitted = {
             let overview = world.overview.lock().unwrap_or_else(PoisonError::into_inner);
             let mut submitted = overview.scheduled.clone();
@@ -113,7 +123,7 @@ impl Server {
             }
             submitted
         };
-        let durable = ServerDurable { settings: world.settings.clone(), waiting: numbers(waiting), state, submitted };
+        let durable = ServerDurable { settings: world.settings.clone(), waiting: numbers(waiting), states, submitted };
         let core = ServerCore::recover(durable, rng, now);
         Role::new(core, ServerHands { world, seen, overdue: Overdue::default() }, Some(watch))
     }
@@ -147,16 +157,22 @@ impl Hands for ServerHands {
     fn turned(&mut self, core: &ServerCore) {
         self.world.unsettled.store(core.unsettled(), Ordering::Relaxed);
         self.world.to_load.store(core.to_load(), Ordering::Relaxed);
-        *self.world.import_plan.lock().unwrap_or_else(PoisonError::into_inner) = core.import_plan();
+        let mut plans = self.world.import_plans.lock().unwrap_or_else(PoisonError::into_inner);
+        for (tenant, plan) in core.import_plans() {
+            match plans.get_mut(tenant) {
+                Some(shown) => *shown = plan,
+                None => _ = plans.insert(tenant.clone(), plan),
+            }
+        }
     }
 
     fn carry_out(&mut self, intent: IntentNumber, wanted: ServerIntent, _: &ServerCore, ctx: &mut Context<Server>) {
         match wanted {
             ServerIntent::Load(packages) => self.load(intent, packages, ctx),
-            ServerIntent::Run(task, since) => self.run(intent, task, since, ctx),
-            ServerIntent::Submit(task, at) => {
-                let (scheduler, task) = (self.world.scheduler.get(), self.task(task, Some(at)));
-                let name = task.task;
+            ServerIntent::Run(tenant, task, since) => self.run(intent, tenant, task, since, ctx),
+            ServerIntent::Submit(tenant, task, at) => {
+                let (scheduler, name) = (self.world.scheduler.get(), task);
+                let task = self.task(task, tenant.as_ref(), Some(at));
                 let submitted = async move { scheduler?.send(AskScheduler::Submit(task)).await.ok() };
                 when_done(ctx, submitted, move |answer, server, ctx| match answer {
                     Some(SchedulerAnswer::Submitted(..) | SchedulerAnswer::Duplicate { .. }) => {
@@ -164,7 +180,7 @@ impl Hands for ServerHands {
                     }
                     _ => {
                         warn!(task = %name, "a scheduled task was not taken, tried again in a minute");
-                        server.tell(ServerInput::NotSubmitted(name), ctx);
+                        server.tell(ServerInput::NotSubmitted(tenant, name, at), ctx);
                     }
                 });
             }
@@ -201,18 +217,22 @@ impl ServerHands {
         let loaded = async move { loader?.send(Load(packages)).await.ok() };
         when_done(ctx, loaded, move |batch, server, ctx| {
             // A loader that died has told nothing; whatever it committed is seen by the next load.
-            let (packages, state) = batch.map(|batch| (batch.packages, batch.state)).unwrap_or_default();
-            server.tell(ServerInput::Loaded { intent, packages, state }, ctx);
+            let (packages, states) = batch.map(|batch| (batch.packages, batch.states)).unwrap_or_default();
+            let states = states.into_iter().collect();
+            server.tell(ServerInput::Loaded { intent, packages, states }, ctx);
         });
     }
 
-    /// A task as the server itself submits it; `at` is the time of its schedule.
-    fn task(&self, task: TaskType, at: Option<Timestamp>) -> NewTask {
-        let of_tenant =
-            || TaskScope::Tenant { tenant: self.world.books.tenant.clone(), group: GroupName::default_group() };
+    /// A task as the server itself submits it, of a tenant or of the whole server; `at` is the time of its schedule.
+    fn task(&self, task: TaskType, tenant: Option<&TenantId>, at: Option<Timestamp>) -> NewTask {
+        let tenants = self.world.books.tenants.now();
+        let scope = tenant.map(|tenant| TaskScope::Tenant {
+            tenant: tenant.clone(),
+            group: tenants.group(tenant).cloned().unwrap_or_else(GroupName::default_group),
+        });
         NewTask {
             task,
-            scope: if task.scope() == ScopeKind::System { TaskScope::System } else { of_tenant() },
+            scope: scope.unwrap_or(TaskScope::System),
             parameters: Parameters::default(),
             not_before: at,
             origin: if at.is_some() { TaskOrigin::Schedule } else { TaskOrigin::System },
@@ -221,19 +241,26 @@ impl ServerHands {
     }
 
     /// Submits a batch task and waits for its end.
-    fn run(&self, intent: IntentNumber, task: Task, since: Option<Timestamp>, ctx: &mut Context<Server>) {
-        let (scheduler, books) = (self.world.scheduler.clone(), self.world.books.clone());
+    fn run(
+        &self,
+        intent: IntentNumber,
+        tenant: TenantId,
+        task: Task,
+        since: Option<Timestamp>,
+        ctx: &mut Context<Server>,
+    ) {
+        let (scheduler, facts) = (self.world.scheduler.clone(), self.world.books.facts.clone());
         let task = match task {
             Task::Import => TaskType::InventoryImport,
             Task::Reconcile => TaskType::LicenseReconcile,
             Task::Export => TaskType::ServiceNowExport,
         };
-        let task = self.task(task, since);
+        let task = self.task(task, Some(&tenant), since);
         let ended = async move {
-            if submit_and_wait(scheduler, &books.facts, task).await != Some(true) {
+            if submit_and_wait(scheduler, &facts, task).await != Some(true) {
                 return None;
             }
-            let read = tokio::task::spawn_blocking(move || tenant_state(&books.facts, &books.tenant)).await;
+            let read = tokio::task::spawn_blocking(move || tenant_state(&facts, &tenant)).await;
             match read {
                 Ok(Ok(state)) => Some(state),
                 Ok(Err(error)) => {
@@ -273,8 +300,8 @@ impl Handler<BeaconsChanged> for Server {
 impl Handler<DevicesChanged> for Server {
     type Result = ();
 
-    fn handle(&mut self, DevicesChanged(state): DevicesChanged, ctx: &mut Context<Server>) {
-        self.tell(ServerInput::DevicesChanged(state), ctx);
+    fn handle(&mut self, DevicesChanged(tenant, state): DevicesChanged, ctx: &mut Context<Server>) {
+        self.tell(ServerInput::Counted(tenant, state), ctx);
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use muster::id::TenantId;
 use muster::model::aside::AsideRecord;
 use muster::model::fact::{FactKey, FactKind};
 use muster::model::package::PackageKey;
@@ -62,7 +63,7 @@ async fn sweep_aside(books: &Books, now: Timestamp) -> Result<usize, SweepError>
     let swept = books.turn(move |draft| {
         let mut swept = 0;
         // They are few: the server takes no more than it can look through in one turn.
-        for (encoded, _) in own.facts.keys(&FactKind::Aside.prefix(Some(&own.tenant)), None, usize::MAX) {
+        for (encoded, _) in own.facts.keys(&FactKind::Aside.prefix(None), None, usize::MAX) {
             let Some(fact @ FactKey::Aside(..)) = FactKey::decode(&encoded) else { continue };
             let FactKey::Aside(tenant, key) = fact.clone() else { continue };
             let has_come = own.facts.contains(&FactKey::Package(tenant, key).encode());
@@ -109,12 +110,12 @@ fn old_entries(
     after: Option<&[u8]>,
     now: Timestamp,
 ) -> Result<(Vec<FactKey>, Option<EncodedKey>), FleetError> {
-    let page = books.facts.keys(&FactKind::Package.prefix(Some(&books.tenant)), after, PAGE);
+    let page = books.facts.keys(&FactKind::Package.prefix(None), after, PAGE);
     let mut old = Vec::new();
     for (encoded, _) in &page {
         let Some(FactKey::Package(tenant, key)) = FactKey::decode(encoded) else { continue };
         let is_held = packages.find(&key.encode(&tenant)).is_some();
-        if !is_held && kept(books, &key, now)? == Some(Keep::Nothing) {
+        if !is_held && kept(books, &tenant, &key, now)? == Some(Keep::Nothing) {
             old.push(FactKey::Package(tenant, key));
         }
     }
@@ -131,8 +132,8 @@ async fn sweep_bodies(logs: &Logs, books: &Books, clock: &SharedClock) -> Result
         let looked = tokio::task::spawn_blocking(move || {
             let mut done: Vec<Arc<[u8]>> = Vec::new();
             for held in page {
-                let Some((_, key)) = Reading::key(&held) else { continue };
-                if kept(&own, &key, now)?.is_some_and(|keep| keep != Keep::Body) {
+                let Some((tenant, key)) = Reading::key(&held) else { continue };
+                if kept(&own, &tenant, &key, now)?.is_some_and(|keep| keep != Keep::Body) {
                     done.push(held.key);
                 }
             }
@@ -147,16 +148,16 @@ async fn sweep_bodies(logs: &Logs, books: &Books, clock: &SharedClock) -> Result
 }
 
 /// What is wanted of a package; `None` while it has no final state.
-fn kept(books: &Books, key: &PackageKey, now: Timestamp) -> Result<Option<Keep>, FleetError> {
+fn kept(books: &Books, tenant: &TenantId, key: &PackageKey, now: Timestamp) -> Result<Option<Keep>, FleetError> {
     let fleet = Fleet::of(books);
-    let settlement: Option<Settlement> = fleet.fact(&FactKey::Package(books.tenant.clone(), key.clone()))?;
+    let settlement: Option<Settlement> = fleet.fact(&FactKey::Package(tenant.clone(), key.clone()))?;
     let Some(settlement) = settlement else { return Ok(None) };
     let record = match &settlement.record {
-        Some(record) => fleet.fact(&FactKey::Record(books.tenant.clone(), record.clone()))?,
+        Some(record) => fleet.fact(&FactKey::Record(tenant.clone(), record.clone()))?,
         None => None,
     };
     let business = match &settlement.business {
-        Some(business) => fleet.fact(&FactKey::Business(books.tenant.clone(), business.clone()))?,
+        Some(business) => fleet.fact(&FactKey::Business(tenant.clone(), business.clone()))?,
         None => None,
     };
     Ok(Some(keep(&settlement, record.as_ref(), business.as_ref(), now)))

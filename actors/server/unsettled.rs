@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use muster::id::TenantId;
 use muster::model::fact::FactKey;
 use muster::model::package::PackageKey;
 
@@ -18,13 +19,13 @@ const PAGE: usize = 1_000;
 pub struct SettledTo(AtomicU64);
 
 impl SettledTo {
-    /// Calls `each` for every package without a final state, in order of custody, until it breaks. What was found
+    /// Calls `each` for every package of any tenant without a final state, in order of custody, until it breaks. What was found
     /// settled is not looked at again by later calls, so a call costs what waits and what is new.
     pub fn each_unsettled(
         &self,
         packages: &PackageIndex,
         books: &Books,
-        mut each: impl FnMut(Held, PackageKey) -> ControlFlow<()>,
+        mut each: impl FnMut(Held, TenantId, PackageKey) -> ControlFlow<()>,
     ) {
         let mut after = self.0.load(Ordering::Relaxed).checked_sub(1).map(Handle);
         let mut all_settled = true;
@@ -33,15 +34,14 @@ impl SettledTo {
             let Some(last) = page.last() else { return };
             after = Some(last.handle);
             for held in page {
-                let key = Reading::key(&held).filter(|(tenant, _)| *tenant == books.tenant);
-                let unsettled = key.filter(|(tenant, key)| {
+                let unsettled = Reading::key(&held).filter(|(tenant, key)| {
                     let fact = FactKey::Package(tenant.clone(), key.clone());
                     !books.facts.contains(&fact.encode())
                 });
                 match unsettled {
-                    Some((_, key)) => {
+                    Some((tenant, key)) => {
                         all_settled = false;
-                        if each(held, key).is_break() {
+                        if each(held, tenant, key).is_break() {
                             return;
                         }
                     }

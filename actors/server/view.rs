@@ -138,9 +138,9 @@ impl View {
 
     /// Shows what was committed at `position`. A view that fails is begun anew from the log; only when that fails too
     /// is there an error, and then the next start or commit tries again. The commit itself stands in any case.
-    pub fn show(&self, tenant: &TenantId, shown: &[Shown<'_>], position: Position) -> Result<(), ViewFailure> {
+    pub fn show(&self, shown: &[(&TenantId, Shown<'_>)], position: Position) -> Result<(), ViewFailure> {
         let mut writing = self.lock();
-        if let Err(error) = self.show_in(&mut writing, tenant, shown, position) {
+        if let Err(error) = self.show_in(&mut writing, shown, position) {
             error!(error = %Chain(&error), "the view does not answer, it is set aside and built again from the log");
             self.begin_anew(&mut writing)?;
         }
@@ -150,15 +150,14 @@ impl View {
     fn show_in(
         &self,
         writing: &mut Writing,
-        tenant: &TenantId,
-        shown: &[Shown<'_>],
+        shown: &[(&TenantId, Shown<'_>)],
         position: Position,
     ) -> Result<(), ViewFailure> {
         let store = self.store();
         let mut batch = Batch::new(&*store);
         // Memory is no place for the software of a fleet; it is shown when there is a store on the disk again.
-        let fits = |shown: &&Shown<'_>| !writing.in_memory || matches!(shown, Shown::Device(_));
-        shown.iter().filter(fits).try_for_each(|shown| batch.show(tenant, *shown))?;
+        let fits = |(_, shown): &&(&TenantId, Shown<'_>)| !writing.in_memory || matches!(shown, Shown::Device(_));
+        shown.iter().filter(fits).try_for_each(|(tenant, shown)| batch.show(tenant, *shown))?;
         // In parts, so that a report with very many titles takes no more memory than others: what a crash leaves of them
         // is not covered, and is shown again.
         let (covered, mut rows) = (store.covered().map_err(ViewError::Store)?, batch.rows);

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
+use muster::id::TenantId;
 use muster::model::package::{Envelope, Kind, Origin, PackageKey, Sequence};
 use muster::model::settlement::{ClockFlag, FinalState};
 use muster::model::task::TaskType;
@@ -68,7 +69,7 @@ impl ServerHands {
             schedules: vec![(TaskType::InventoryImport, of.import)],
             zone: TimeZone::UTC,
             import_on_arrival: of.import_on_arrival,
-            exports: of.exports,
+            exports: of.exports.then(TenantId::default_tenant).into_iter().collect(),
             missing_after_ms: DAY_MS,
         };
         let form = Envelope {
@@ -265,7 +266,7 @@ impl ServerHands {
         match work {
             Work::Load(numbers) => {
                 let failed = |number: &PackageNumber| Loaded { package: *number, outcome: LoadOutcome::Failed };
-                ServerInput::Loaded { intent, packages: numbers.iter().map(failed).collect(), state: None }
+                ServerInput::Loaded { intent, packages: numbers.iter().map(failed).collect(), states: Vec::new() }
             }
             Work::Run(_) => ServerInput::Ended { intent, state: None },
         }
@@ -276,7 +277,8 @@ impl ServerHands {
         match work {
             Work::Load(numbers) => {
                 let settled = |package| Loaded { package, outcome: LoadOutcome::Settled };
-                ServerInput::Loaded { intent, packages: numbers.into_iter().map(settled).collect(), state }
+                let states = state.map(|state| (TenantId::default_tenant(), state)).into_iter().collect();
+                ServerInput::Loaded { intent, packages: numbers.into_iter().map(settled).collect(), states }
             }
             Work::Run(_) => ServerInput::Ended { intent, state },
         }
@@ -306,8 +308,8 @@ impl Hands for ServerHands {
             self.reopen(at, stage);
         }
         let waiting = self.inbox.keys().map(|number| PackageNumber(*number)).collect();
-        let (settings, state) = (self.settings.clone(), self.state.clone());
-        let durable = ServerDurable { settings, waiting, state, submitted: BTreeMap::new() };
+        let states = BTreeMap::from([(TenantId::default_tenant(), self.state.clone())]);
+        let durable = ServerDurable { settings: self.settings.clone(), waiting, states, submitted: BTreeMap::new() };
         ServerCore::recover(durable, RngStream::new(stage.seed, u64::from(at.id.0), u64::from(at.life)), now)
     }
 
@@ -389,7 +391,7 @@ impl Hands for ServerHands {
                 let ms = stage.scenario.server.load_ms.pick(drawn(21)) * packages.len() as i64 * slow;
                 (Work::Load(packages), ms)
             }
-            ServerIntent::Run(task, _) => (Work::Run(task), stage.scenario.server.task_ms.pick(drawn(22))),
+            ServerIntent::Run(_, task, _) => (Work::Run(task), stage.scenario.server.task_ms.pick(drawn(22))),
             // Only imports have a schedule here.
             _ => return,
         };

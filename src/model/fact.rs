@@ -65,6 +65,8 @@ pub enum FactKey {
     TaskRun(TaskNumber),
     /// Whether tasks are sent for processing: `BatchState`.
     Batch,
+    /// What an operator registered of a tenant: `Registration`.
+    Registration(TenantId),
 }
 
 /// The kinds of [`FactKey`], for scans.
@@ -115,10 +117,12 @@ pub enum FactKind {
     TaskRun = 22,
     /// [`FactKey::Batch`].
     Batch = 23,
+    /// [`FactKey::Registration`].
+    Registration = 24,
 }
 
 impl FactKind {
-    const ALL: [FactKind; 22] = [
+    const ALL: [FactKind; 23] = [
         FactKind::Node,
         FactKind::Setting,
         FactKind::Ledger,
@@ -141,6 +145,7 @@ impl FactKind {
         FactKind::Task,
         FactKind::TaskRun,
         FactKind::Batch,
+        FactKind::Registration,
     ];
 
     /// What every key of this kind begins with, of all tenants or of one.
@@ -215,6 +220,7 @@ impl FactKey {
             FactKey::Task(_) => FactKind::Task,
             FactKey::TaskRun(_) => FactKind::TaskRun,
             FactKey::Batch => FactKind::Batch,
+            FactKey::Registration(_) => FactKind::Registration,
         }
     }
 
@@ -260,7 +266,9 @@ impl FactKey {
                 put(&mut out, tenant.as_str());
                 out.extend_from_slice(&device.0.to_be_bytes());
             }
-            FactKey::Tenant(tenant) | FactKey::Reconciled(tenant) => put(&mut out, tenant.as_str()),
+            FactKey::Tenant(tenant) | FactKey::Reconciled(tenant) | FactKey::Registration(tenant) => {
+                put(&mut out, tenant.as_str());
+            }
             FactKey::Export(tenant, text) | FactKey::Filler(tenant, text) => {
                 put(&mut out, tenant.as_str());
                 put(&mut out, text);
@@ -325,6 +333,7 @@ impl FactKey {
             }
             FactKind::Tenant => FactKey::Tenant(reader.tenant()?),
             FactKind::Reconciled => FactKey::Reconciled(reader.tenant()?),
+            FactKind::Registration => FactKey::Registration(reader.tenant()?),
             FactKind::Export => FactKey::Export(reader.tenant()?, reader.text()?.into()),
             FactKind::Beacon => FactKey::Beacon(reader.tenant()?, reader.text()?.parse().ok()?),
             FactKind::Business => {
@@ -383,6 +392,7 @@ mod tests {
             FactKey::Task(TaskNumber(7)),
             FactKey::TaskRun(TaskNumber(u64::MAX)),
             FactKey::Batch,
+            FactKey::Registration(tenant.clone()),
         ];
         assert_eq!(keys.len(), FactKind::ALL.len());
         for (key, kind) in keys.iter().zip(FactKind::ALL) {

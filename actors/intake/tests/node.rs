@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster::formats::gzip;
-use muster::id::Guid;
+use muster::id::{Guid, TenantId};
 use muster::rng::RngStream;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -60,7 +60,8 @@ pub fn node_with_reserve(limits: IntakeLimits, reserve_bytes: u64) -> Node {
     let no_fatal = Arc::new(|reason: &str| panic!("{reason}"));
     let (logs, _) = Logs::open(NodeFolder::open(data.path()).unwrap(), clock.clone(), reserve, no_fatal).unwrap();
     let gate = Arc::new(Gate::new(limits, RngStream::new(1, 2, 3)));
-    let intake = Arc::new(Intake::new(&logs, "default".parse().unwrap(), gate.clone(), clock, Arc::new(|| ())));
+    let intake =
+        Arc::new(Intake::new(&logs, Box::new(|_| TenantId::default_tenant()), gate.clone(), clock, Arc::new(|| ())));
     let shared = intake.clone();
     let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "listen", false).unwrap();
     let listener =

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use muster::id::TenantId;
 use muster::model::beacon_status::BeaconStatus;
 use muster::time::{MINUTE_MS, Timestamp};
 use serde_json::{Value, json};
@@ -28,27 +29,36 @@ const FORM: Form = Form {
         "policies_refused",
         "site",
         "endpoint",
+        "tenant",
     ],
-    parameters: &[],
+    parameters: &["tenant"],
 };
 
-impl Fields for BeaconStatus {
+/// A beacon, and whose uploads it takes.
+pub(super) struct Row {
+    pub status: BeaconStatus,
+    tenant: TenantId,
+}
+
+impl Fields for Row {
     fn cell(&self, field: &str) -> Cell<'_> {
-        let waiting = || self.queue.waiting.values();
+        let Row { status, tenant } = self;
+        let waiting = || status.queue.waiting.values();
         match field {
-            "id" => Cell::text(self.id.to_string()),
-            "name" => Cell::text(&self.name),
-            "parent" => Cell::text(&self.parent),
-            "version" => Cell::text(&self.version),
-            "last_seen" => Cell::Time(self.at),
+            "id" => Cell::text(status.id.to_string()),
+            "name" => Cell::text(&status.name),
+            "parent" => Cell::text(&status.parent),
+            "version" => Cell::text(&status.version),
+            "last_seen" => Cell::Time(status.at),
             "packages" => Cell::count(waiting().map(|queue| queue.packages).fold(0, u64::saturating_add)),
-            "oldest_ms" => Cell::Number(self.queue.oldest_ms()),
-            "quarantined" => Cell::count(self.queue.quarantined),
-            "overdue" => Cell::text(self.queue.is_overdue().to_string()),
-            "policy_revision" => Cell::count(self.policy_revision),
-            "policies_refused" => Cell::count(self.policies_refused),
-            "site" => self.endpoint.as_ref().map_or(Cell::Null, |endpoint| Cell::text(&endpoint.site)),
-            "endpoint" => self.endpoint.as_ref().map_or(Cell::Null, |endpoint| Cell::text(&endpoint.address)),
+            "oldest_ms" => Cell::Number(status.queue.oldest_ms()),
+            "quarantined" => Cell::count(status.queue.quarantined),
+            "overdue" => Cell::text(status.queue.is_overdue().to_string()),
+            "policy_revision" => Cell::count(status.policy_revision),
+            "policies_refused" => Cell::count(status.policies_refused),
+            "site" => status.endpoint.as_ref().map_or(Cell::Null, |endpoint| Cell::text(&endpoint.site)),
+            "endpoint" => status.endpoint.as_ref().map_or(Cell::Null, |endpoint| Cell::text(&endpoint.address)),
+            "tenant" => Cell::text(tenant.as_str()),
             _ => Cell::Null,
         }
     }
@@ -57,21 +67,21 @@ impl Fields for BeaconStatus {
 pub(super) fn list(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let page = page(api, &Asked::of(&question.query, &FORM)?);
     let now = api.clock.now();
-    let mut list = page.json(|status| item(&status, now));
+    let mut list = page.json(|row| item(&row, now));
     list["since"] = api.policy.started().to_rfc3339().into();
     Ok(Answer::Json(list))
 }
 
 /// The page that is shown first.
-pub(super) fn first(api: &Api) -> Result<Page<BeaconStatus>, Problem> {
-    Ok(page(api, &Asked::of("sort=name", &FORM)?))
+pub(super) fn first(api: &Api) -> Result<Page<Row>, Problem> {
+    Ok(page(api, &Asked::of(&format!("sort=name&tenant={}", api.books.tenant), &FORM)?))
 }
 
-fn page(api: &Api, asked: &Asked) -> Page<BeaconStatus> {
-    let mut window = Window::new(asked);
+fn page(api: &Api, asked: &Asked) -> Page<Row> {
+    let (mut window, tenants) = (Window::new(asked), api.books.tenants.now());
     for status in api.statuses.list() {
-        let id = status.id.to_string();
-        window.offer(id.as_bytes(), status, |status| status);
+        let (id, tenant) = (status.id.to_string(), tenants.of_beacon(Some(status.id)).clone());
+        window.offer(id.as_bytes(), Row { status, tenant }, |row| row);
     }
     window.page()
 }
@@ -81,7 +91,7 @@ pub(super) fn is_silent(status: &BeaconStatus, now: Timestamp) -> bool {
     now.ms_since(status.at) > SILENT_MS
 }
 
-fn item(status: &BeaconStatus, now: Timestamp) -> Value {
+fn item(Row { status, tenant }: &Row, now: Timestamp) -> Value {
     let queue: BTreeMap<&str, Value> = status
         .queue
         .waiting
@@ -110,5 +120,6 @@ fn item(status: &BeaconStatus, now: Timestamp) -> Value {
         "policies_refused": status.policies_refused,
         "endpoint": status.endpoint.as_ref().map(|endpoint| &endpoint.address),
         "site": status.endpoint.as_ref().map(|endpoint| &endpoint.site),
+        "tenant": tenant.as_str(),
     })
 }

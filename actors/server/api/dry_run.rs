@@ -17,14 +17,14 @@ use crate::server::rules::in_force;
 
 pub(super) async fn post(api: Data<Api>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
+    let api = api.of_request(&request)?;
     let text = std::str::from_utf8(&body)
         .map_err(|_| Problem::wrong("matchers", "the body is to be a file of Matchers, in UTF-8"))?;
     let changed = Matchers::load(standard_matchers(), Some(text));
     let changed = changed.map_err(|error| Problem::wrong("matchers", Chain(&error).to_string()))?;
-    let api = api.into_inner();
     let tried = tokio::task::spawn_blocking(move || {
         // It takes as much memory as some imports: whoever asks meanwhile is told to ask later.
-        let Ok(_only_one) = api.kept.dry_run.try_lock() else { return Ok(None) };
+        let Ok(_only_one) = api.load.dry_run.try_lock() else { return Ok(None) };
         let _one_at_a_time = api.whole_fleet();
         let (facts, tenant) = (&api.books.facts, &api.books.tenant);
         let (state, rules, records, devices) = {

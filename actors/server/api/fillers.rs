@@ -106,13 +106,14 @@ struct Body {
 
 pub(super) async fn post(api: Data<Api>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
+    let api = api.of_request(&request)?;
     let like = r#"the body has to be like {"value": "default string", "demoted": true}"#;
     let Body { value, demoted } =
         serde_json::from_slice(&body).map_err(|error| Problem::wrong("filler", format!("{like}: {error}")))?;
     match demote(&api.books, &api.rules.placeholders, &api.clock, &value, demoted).await {
         Ok(Demoted { value, is_change, state }) => {
             if let Some(server) = api.server.get() {
-                let _ = server.send(DevicesChanged(state)).await;
+                let _ = server.send(DevicesChanged(api.books.tenant.clone(), state)).await;
             }
             Ok(HttpResponse::Ok().json(json!({ "value": value, "demoted": demoted, "changed": is_change })))
         }

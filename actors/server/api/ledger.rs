@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use muster::formats::marks::Mark;
 use muster::model::aside::{Aside, AsideRecord};
+use muster::model::beacon_status::BeaconStatus;
 use muster::model::fact::{FactKey, FactKind};
 use muster::model::package::{Sequence, Stream};
 use muster::model::stored;
@@ -112,22 +113,44 @@ impl Api {
 
     /// Deliveries of packages that were known here.
     pub(super) fn duplicates(&self, sums: &LedgerSums) -> u64 {
-        sums.counts.duplicate_deliveries + self.intake.duplicates.load(Ordering::Relaxed)
+        // Whose those are that never got further than the listener is not counted: they are the own tenant's.
+        let refused_here = if self.is_own() { self.intake.duplicates.load(Ordering::Relaxed) } else { 0 };
+        sums.counts.duplicate_deliveries + refused_here
     }
 
     /// What waits for the next import. One that is due already is due now.
     pub(super) fn import_plan(&self) -> ImportPlan {
-        let plan = *self.import_plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let plans = self.import_plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let plan = plans.get(&self.books.tenant).copied().unwrap_or_default();
         ImportPlan { due: plan.due.map(|due| due.max(self.clock.now())), ..plan }
     }
 
     /// Packages that the beacons say they hold: how many, and how long the oldest has waited, in milliseconds.
     pub(super) fn at_beacons(&self) -> (u64, i64) {
-        let statuses = self.statuses.list();
-        let queues = statuses.iter().flat_map(|status| status.queue.waiting.values());
-        queues.fold((0, 0), |(packages, oldest_ms), queue| {
-            (u64::saturating_add(packages, queue.packages), i64::max(oldest_ms, queue.oldest_ms))
-        })
+        let (tenants, mut statuses) = (self.books.tenants.now(), self.statuses.list());
+        statuses.retain(|status| *tenants.of_beacon(Some(status.id)) == self.books.tenant);
+        held_by(&statuses)
+    }
+}
+
+/// Packages that these beacons say they hold: how many, and how long the oldest has waited, in milliseconds.
+pub(super) fn held_by(statuses: &[BeaconStatus]) -> (u64, i64) {
+    let queues = statuses.iter().flat_map(|status| status.queue.waiting.values());
+    queues.fold((0, 0), |(packages, oldest_ms), queue| {
+        (u64::saturating_add(packages, queue.packages), i64::max(oldest_ms, queue.oldest_ms))
+    })
+}
+
+impl LedgerSums {
+    /// Adds those of another tenant.
+    pub(super) fn add(&mut self, other: &LedgerSums) {
+        self.counts.add(other.counts);
+        self.gaps = self.gaps.saturating_add(other.gaps);
+        self.missing = self.missing.saturating_add(other.missing);
+        self.refused = self.refused.saturating_add(other.refused);
+        self.superseded = self.superseded.saturating_add(other.superseded);
+        self.above = self.above.saturating_add(other.above);
+        self.as_of = self.as_of.max(other.as_of);
     }
 }
 
@@ -143,7 +166,7 @@ pub(super) fn summary(api: &Api, question: &Question) -> Result<Answer, Problem>
 pub(super) fn summarise(api: &Api) -> Result<Value, Problem> {
     let sums = api.ledger_sums()?;
     let plan = api.import_plan();
-    let in_custody = api.unsettled.load(Ordering::Relaxed) as u64;
+    let in_custody = api.in_custody() as u64;
     Ok(json!({
         "published": (sums.counts.settled() + in_custody).saturating_add(sums.gaps).saturating_add(sums.above),
         "in_custody": in_custody,

@@ -11,6 +11,7 @@ use muster::model::settlement::FinalState;
 use muster::model::task::{Status, TaskType};
 use rustix::fs::statvfs;
 
+use super::ledger::{LedgerSums, held_by};
 use super::problem::Problem;
 use super::{Answer, Api, Question};
 use crate::log::WriterStats;
@@ -40,7 +41,12 @@ impl Text {
 
 pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
     question.takes_no_parameters()?;
-    let (mut text, sums) = (Text::default(), api.ledger_sums()?);
+    let mut text = Text::default();
+    // Of all tenants together.
+    let mut sums = LedgerSums::default();
+    for (tenant, _) in api.books.tenants.now().iter() {
+        sums.add(&api.of(tenant).ledger_sums()?);
+    }
     let (held, held_bytes) = api.logs.package_index.totals();
     text.gauge("muster_packages_held", "Packages whose bytes are kept here.", held as f64);
     text.gauge("muster_packages_held_bytes", "Bytes of them.", held_bytes as f64);
@@ -80,8 +86,10 @@ pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
         text.gauge("muster_disk_free_bytes", "Free bytes of the data folder's disk.", bytes(space.f_bavail));
         text.gauge("muster_disk_bytes", "All bytes of that disk.", bytes(space.f_blocks));
     }
-    let (packages, oldest_ms) = api.at_beacons();
     let beacons = api.statuses.list();
+    let (packages, oldest_ms) = held_by(&beacons);
+    let tenants = api.books.tenants.now().count();
+    text.gauge("muster_tenants", "Tenants of this server.", tenants as f64);
     text.gauge("muster_beacons", "Beacons that have reported since the start.", beacons.len() as f64);
     let refused = beacons.iter().map(|status| status.policies_refused).fold(0, u64::saturating_add);
     let help = "Policies of their parents that beacons kept out, each since its own start.";
@@ -119,7 +127,7 @@ fn tasks(text: &mut Text, overview: &BatchOverview) {
 
 fn oldest_secs(api: &Api) -> f64 {
     let mut oldest = None;
-    api.each_unsettled(|held, _| {
+    api.load.settled_to.each_unsettled(&api.logs.package_index, &api.books, |held, _, _| {
         oldest = Some(held.time);
         ControlFlow::Break(())
     });

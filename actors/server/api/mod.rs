@@ -1,7 +1,7 @@
 //! The operator listener: answers as JSON below `/api/v1`, and the page.
 //!
-//! Everything here reads but the settings, unmerges and fillers, and nothing is decided. An answer is made on a thread for calls that may wait for the disk, and
-//! at most `QUESTIONS_MAX` are made at once. Source: interfaces, operator API.
+//! Everything here reads but the settings, tenants, tasks, unmerges and fillers, and nothing is decided. An answer is made on
+//! a thread for calls that may wait for the disk, and at most `QUESTIONS_MAX` are made at once. Source: interfaces, operator API.
 
 mod listing;
 mod problem;
@@ -33,14 +33,17 @@ mod settings;
 
 mod tasks;
 
+mod tenants;
+
 mod health;
 mod metrics;
 mod openapi;
 mod pages;
 
-use std::ops::ControlFlow;
+use std::collections::BTreeMap;
+use std::ops::{ControlFlow, Deref};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix_web::http::header::{self, ContentDisposition, DispositionParam, DispositionType};
@@ -48,18 +51,20 @@ use actix_web::web::{self, Data, PathConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use bytes::Bytes;
 use muster::formats::matcher_xml::FILE_BYTES_MAX;
+use muster::id::TenantId;
 use muster::model::package::PackageKey;
-use muster::roles::server::{ImportPlan, ImportRules, ServerSettings};
+use muster::roles::server::{ImportRules, ServerSettings};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
+use self::listing::take_parameter;
 use self::problem::Problem;
 use super::batch::{BatchOverview, BatchScheduler};
 use super::books::Books;
 use super::exports::Reports;
 use super::policy::PolicyKeeper;
 use super::reconciler::RuleFiles;
-use super::server::Server;
+use super::server::{ImportPlans, Server};
 use super::unsettled::SettledTo;
 use crate::clock::SharedClock;
 use crate::hierarchy::{Gaps, Statuses};
@@ -71,14 +76,25 @@ use crate::supervision::Directory;
 /// Questions that are worked on at once; further ones wait. Each may read a whole list once.
 const QUESTIONS_MAX: usize = 8;
 
-/// What answers are made of.
+/// Tenants whose answers are remembered at once.
+const KEPT_MAX: usize = 64;
+
+/// What answers are made of, for one tenant. Clones share everything.
+#[derive(Clone)]
 pub struct Api {
+    /// The tenant's facts and their view.
+    pub books: Books,
+    /// What is the same for all tenants.
+    shared: Arc<Shared>,
+    kept: Arc<Kept>,
+}
+
+/// What answers are made of, whichever tenant they are for.
+pub struct Shared {
     /// Name of the server.
     pub name: String,
     /// Its data folder.
     pub data: PathBuf,
-    /// Facts and their view.
-    pub books: Books,
     /// What is held.
     pub logs: Logs,
     /// What the server is set to.
@@ -99,8 +115,8 @@ pub struct Api {
     pub reports: Reports,
     /// Packages without a final state.
     pub unsettled: Arc<AtomicUsize>,
-    /// What waits for the next import.
-    pub import_plan: Arc<Mutex<ImportPlan>>,
+    /// What waits for the next import of each tenant.
+    pub import_plans: ImportPlans,
     /// Where the server's actor is.
     pub server: Directory<Server>,
     /// Where the batch scheduler is.
@@ -109,30 +125,24 @@ pub struct Api {
     pub overview: Arc<Mutex<BatchOverview>>,
     /// The present.
     pub clock: SharedClock,
-    /// What was worked out before.
-    pub kept: Kept,
+    /// How much is worked on.
+    pub load: Load,
 }
 
-/// Answers that are made again only when they have changed, and the number of those being made.
-pub struct Kept {
-    devices: devices::DeviceCount,
-    ledger: ledger::Sums,
+/// How much is worked on at once, for all tenants together.
+pub struct Load {
+    kept: Mutex<BTreeMap<TenantId, Arc<Kept>>>,
     settled_to: SettledTo,
-    recognition: recognition::Recognitions,
-    reconciled: licences::Last,
     questions: Arc<Semaphore>,
     whole_fleet: Mutex<()>,
     dry_run: Mutex<()>,
 }
 
-impl Default for Kept {
-    fn default() -> Kept {
-        Kept {
-            devices: Default::default(),
-            ledger: Default::default(),
+impl Default for Load {
+    fn default() -> Load {
+        Load {
+            kept: Mutex::default(),
             settled_to: Default::default(),
-            recognition: Default::default(),
-            reconciled: Default::default(),
             questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
             whole_fleet: Mutex::default(),
             dry_run: Mutex::default(),
@@ -140,10 +150,91 @@ impl Default for Kept {
     }
 }
 
+/// Answers for a tenant that are made again only when they have changed.
+#[derive(Default)]
+struct Kept {
+    devices: devices::DeviceCount,
+    ledger: ledger::Sums,
+    recognition: recognition::Recognitions,
+    reconciled: licences::Last,
+}
+
+impl Deref for Api {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
 impl Api {
-    /// Calls `each` for every package without a final state, in order of custody, until it breaks.
-    fn each_unsettled(&self, each: impl FnMut(Held, PackageKey) -> ControlFlow<()>) {
-        self.kept.settled_to.each_unsettled(&self.logs.package_index, &self.books, each);
+    /// Answers for the server's own tenant, whose books these are.
+    pub fn new(books: Books, shared: Shared) -> Api {
+        let kept = Arc::<Kept>::default();
+        shared.load.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(books.tenant.clone(), kept.clone());
+        Api { books, shared: Arc::new(shared), kept }
+    }
+
+    /// The same for another tenant.
+    fn of(&self, tenant: &TenantId) -> Api {
+        let mut all = self.load.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= KEPT_MAX && !all.contains_key(tenant) {
+            all.clear();
+        }
+        let kept = all.entry(tenant.clone()).or_default().clone();
+        Api { books: self.books.of(tenant), shared: self.shared.clone(), kept }
+    }
+
+    /// The same for the tenant that `query` names, and the rest of the query.
+    fn of_query(&self, query: &str) -> Result<(Api, String), Problem> {
+        let (name, rest) = take_parameter(query, "tenant")?;
+        let Some(name) = name else { return Ok((self.clone(), rest)) };
+        let known = name.parse::<TenantId>().ok().filter(|tenant| self.books.tenants.now().get(tenant).is_some());
+        let tenant = known.ok_or_else(|| {
+            let name = problem::shorten(name);
+            Problem::wrong("tenant", format!("there is no tenant `{name}`, see `GET /api/v1/tenants`"))
+        })?;
+        Ok((self.of(&tenant), rest))
+    }
+
+    /// The same for the tenant that a request with a body names.
+    fn of_request(&self, request: &HttpRequest) -> Result<Api, Problem> {
+        let (api, rest) = self.of_query(request.query_string())?;
+        if rest.is_empty() { Ok(api) } else { Err(Problem::wrong("query", "the only parameter here is `tenant`")) }
+    }
+
+    /// Whether the answer is for the server's own tenant.
+    fn is_own(&self) -> bool {
+        self.books.tenants.now().own() == &self.books.tenant
+    }
+
+    /// What is put behind the links of a page, and behind those that have a parameter.
+    fn link_ends(&self) -> (String, String) {
+        match self.is_own() {
+            true => (String::new(), String::new()),
+            false => (format!("?tenant={}", self.books.tenant), format!("&tenant={}", self.books.tenant)),
+        }
+    }
+
+    /// Calls `each` for every package of the tenant without a final state, in order of custody, until it breaks.
+    fn each_unsettled(&self, mut each: impl FnMut(Held, PackageKey) -> ControlFlow<()>) {
+        let own = |held, tenant, key| match tenant == self.books.tenant {
+            true => each(held, key),
+            false => ControlFlow::Continue(()),
+        };
+        self.load.settled_to.each_unsettled(&self.logs.package_index, &self.books, own);
+    }
+
+    /// How many packages of the tenant have no final state.
+    fn in_custody(&self) -> usize {
+        if self.books.tenants.now().count() == 1 {
+            return self.unsettled.load(Ordering::Relaxed);
+        }
+        let mut count = 0;
+        self.each_unsettled(|_, _| {
+            count += 1;
+            ControlFlow::Continue(())
+        });
+        count
     }
 
     /// The batch tasks at a glance.
@@ -153,12 +244,12 @@ impl Api {
 
     /// Held by an answer that needs all records in memory: one at a time, each takes as much.
     fn whole_fleet(&self) -> MutexGuard<'_, ()> {
-        self.kept.whole_fleet.lock().unwrap_or_else(PoisonError::into_inner)
+        self.load.whole_fleet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Raised by every commit: what was made of the facts before is perhaps not what they say now.
     fn facts_version(&self) -> u64 {
-        self.logs.facts.stats().groups.load(std::sync::atomic::Ordering::Acquire)
+        self.logs.facts.stats().groups.load(Ordering::Acquire)
     }
 }
 
@@ -195,7 +286,7 @@ enum Answer {
 type Handler = fn(&Api, &Question) -> Result<Answer, Problem>;
 
 /// Every address of this listener beside `/health`, and who answers there.
-const ROUTES: [(&str, Handler); 26] = [
+const ROUTES: [(&str, Handler); 27] = [
     ("/", pages::home),
     ("/devices/{id}", pages::device),
     ("/api/v1/devices", devices::list),
@@ -216,12 +307,25 @@ const ROUTES: [(&str, Handler); 26] = [
     ("/api/v1/exports", exports::list),
     ("/api/v1/fillers", fillers::list),
     ("/api/v1/imports", imports::list),
+    ("/api/v1/tenants", tenants::list),
     ("/api/v1/tasks", tasks::list),
     ("/api/v1/tasks/{id}", tasks::get),
     ("/api/v1/settings", settings::list),
     ("/api/v1/settings/{id}", settings::get),
     ("/api/openapi.json", openapi::get),
     ("/metrics", metrics::get),
+];
+
+/// Addresses that answer for all tenants at once.
+const OF_ALL: [&str; 8] = [
+    "/api/v1/beacons",
+    "/api/v1/tenants",
+    "/api/v1/tasks",
+    "/api/v1/tasks/{id}",
+    "/api/v1/settings",
+    "/api/v1/settings/{id}",
+    "/api/openapi.json",
+    "/metrics",
 ];
 
 /// What is done with tasks: pause, resume, cancel, and the question why one waits.
@@ -243,7 +347,7 @@ pub fn routes(config: &mut ServiceConfig, api: Arc<Api>) {
         config.service(web::resource(path).route(route).default_service(web::to(wrong_method)));
     }
     for (path, handler) in ROUTES {
-        let answering = web::get().to(move |api: Data<Api>, request: HttpRequest| answer(api, request, handler));
+        let answering = web::get().to(move |api: Data<Api>, request: HttpRequest| answer(api, request, path, handler));
         let mut resource = web::resource(path).route(answering);
         if path == "/api/v1/settings/{id}" {
             let limit = web::PayloadConfig::new(settings::SETTING_BYTES_MAX);
@@ -252,6 +356,10 @@ pub fn routes(config: &mut ServiceConfig, api: Arc<Api>) {
         if path == "/api/v1/tasks" {
             let limit = web::PayloadConfig::new(tasks::BYTES_MAX);
             resource = resource.app_data(limit).route(web::post().to(tasks::post));
+        }
+        if path == "/api/v1/tenants" {
+            let limit = web::PayloadConfig::new(tenants::BYTES_MAX);
+            resource = resource.app_data(limit).route(web::post().to(tenants::post));
         }
         if path == "/api/v1/fillers" {
             let limit = web::PayloadConfig::new(fillers::BYTES_MAX);
@@ -283,11 +391,15 @@ fn check_host(request: &HttpRequest) -> Result<(), Problem> {
     Err(Problem::forbidden(format!("`{host}` is no name of this listener: ask it by its number, or as localhost")))
 }
 
-async fn answer(api: Data<Api>, request: HttpRequest, handler: Handler) -> Result<HttpResponse, Problem> {
+async fn answer(api: Data<Api>, request: HttpRequest, path: &str, handler: Handler) -> Result<HttpResponse, Problem> {
     check_host(&request)?;
     let id = request.match_info().iter().next().map(|(_, id)| decoded(id)).unwrap_or_default();
-    let question = Question { id, query: request.query_string().to_owned() };
-    let permit = api.kept.questions.clone().acquire_owned().await;
+    let (api, query) = match OF_ALL.contains(&path) {
+        true => (Api::clone(&api), request.query_string().to_owned()),
+        false => api.of_query(request.query_string())?,
+    };
+    let question = Question { id, query };
+    let permit = api.load.questions.clone().acquire_owned().await;
     let answered = tokio::task::spawn_blocking(move || {
         // Held as long as the work lasts: whoever asked may be gone before.
         let _permit = permit;

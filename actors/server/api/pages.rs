@@ -7,11 +7,12 @@ mod home;
 use std::fmt::Write;
 
 use askama::Template;
+use muster::id::TenantId;
 use muster::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Timestamp};
 use serde_json::Value;
 
-use super::Answer;
 use super::problem::Problem;
+use super::{Answer, Api};
 
 pub(super) use device::device;
 pub(super) use home::home;
@@ -19,6 +20,9 @@ pub(super) use home::home;
 /// What a browser may do with a page: show it. No script, no image, nothing from elsewhere, no frame around it.
 pub(super) const SECURITY_POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Tenants that a page leads to.
+const TENANTS_MAX: usize = 100;
 
 fn rendered(page: &impl Template) -> Result<Answer, Problem> {
     let text = page.render().map_err(|error| Problem::internal("page", error.to_string()))?;
@@ -40,6 +44,19 @@ fn time(rfc3339: &str) -> String {
         Some((day, clock)) if clock.len() >= 8 && clock.is_ascii() => format!("{day} {}", &clock[..8]),
         _ => rfc3339.to_owned(),
     }
+}
+
+/// Whose page it is; empty where there is only one tenant.
+fn page_tenant(api: &Api) -> String {
+    let is_one = api.books.tenants.now().count() == 1;
+    if is_one { String::new() } else { api.books.tenant.to_string() }
+}
+
+/// The tenants that a page leads to; of very many the first.
+fn page_tenants(api: &Api) -> Vec<String> {
+    let tenants = api.books.tenants.now();
+    let others = tenants.iter().map(|(tenant, _)| tenant).filter(|tenant| **tenant != api.books.tenant);
+    others.take(TENANTS_MAX).map(TenantId::to_string).collect()
 }
 
 fn shown(at: Timestamp) -> String {

@@ -9,7 +9,6 @@ use muster::id::Guid;
 use muster::model::fact::{FactKey, FactKind};
 use muster::model::stored;
 use muster::model::task::{Status, TaskNumber, TaskOrigin, TaskRun, TaskScope, TaskSubmission};
-use muster::model::tenants::Tenants;
 use muster::roles::batch::{SchedulerAnswer, TaskRequest};
 use muster::time::Timestamp;
 use serde::Deserialize;
@@ -237,8 +236,7 @@ pub(super) async fn post(api: Data<Api>, request: HttpRequest, body: Bytes) -> R
         origin,
         login: body.operator,
     };
-    let tenants = Tenants::one(api.books.tenant.clone());
-    let task = match wanted.check(&tenants) {
+    let task = match wanted.check(&api.books.tenants.now()) {
         Ok(task) => task,
         Err(refusal) => {
             if let Some(scheduler) = api.scheduler.get() {

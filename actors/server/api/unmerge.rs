@@ -30,6 +30,7 @@ pub(super) async fn post(
     body: Bytes,
 ) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
+    let api = api.of_request(&request)?;
     let device = device::id(&Question { id: id.into_inner(), query: String::new() })?;
     let wrong = |why: String| Problem::wrong("records", why);
     let Body { records } = serde_json::from_slice(&body)
@@ -41,7 +42,7 @@ pub(super) async fn post(
     match take_out(&api.books, &api.rules, &api.clock, device, records).await {
         Ok(TakenOut { device, pairs, state }) => {
             if let Some(server) = api.server.get() {
-                let _ = server.send(DevicesChanged(state)).await;
+                let _ = server.send(DevicesChanged(api.books.tenant.clone(), state)).await;
             }
             Ok(HttpResponse::Ok().json(json!({ "device": device.to_string(), "pairs": pairs })))
         }

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use actix::dev::ToEnvelope;
 use actix::{Actor, Handler, Message};
+use muster::id::TenantId;
 use muster::model::fact::{FactKey, FactKind};
 use muster::model::stored;
-use muster::model::task::{
-    GroupName, Parameters, TaskNumber, TaskOrigin, TaskRun, TaskScope, TaskSubmission, TaskType,
-};
+use muster::model::task::{Parameters, TaskNumber, TaskOrigin, TaskRun, TaskScope, TaskSubmission, TaskType};
 use muster::model::tenant::TenantState;
 use muster::roles::batch::{NewTask, Outcome, SchedulerAnswer};
 
@@ -42,12 +41,12 @@ const INTAKE_LOOK: Duration = Duration::from_millis(50);
 const FORGET_MAX: usize = 1_000;
 
 /// Tells how much of a task is done, in percent.
-pub(super) type Progress = Box<dyn Fn(u8) + Send>;
+pub(super) type Progress = Box<dyn Fn(u8) + Send + Sync>;
 
 /// Who does what tasks ask for.
 #[derive(Clone)]
 pub struct TaskDoers {
-    /// Facts and their view.
+    /// Facts and their view; of the server's own tenant, or of the one that is worked for.
     pub books: Books,
     /// Both logs.
     pub logs: Logs,
@@ -73,7 +72,7 @@ pub struct TaskDoers {
     pub files: RuleFiles,
 }
 
-/// What a piece of work leaves: the tenant's counters afterwards, and what it says of itself. Or why it failed.
+/// What a piece of work leaves: its tenant's counters afterwards, and what it says of itself. Or why it failed.
 pub type Worked = Result<(TenantState, String), String>;
 
 impl TaskDoers {
@@ -91,6 +90,41 @@ impl TaskDoers {
     }
 
     async fn work(&self, task: &TaskSubmission, progress: Progress) -> Result<String, String> {
+        let tenants = match &task.scope {
+            TaskScope::System => return self.work_of(task, progress).await,
+            TaskScope::Tenant { tenant, .. } => vec![tenant.clone()],
+            TaskScope::Group(group) => self.books.tenants.now().of_group(group).cloned().collect(),
+        };
+        if let [tenant] = &tenants[..] {
+            return self.of(tenant).work_of(task, progress).await;
+        }
+        if task.task == TaskType::BusinessAdapterImport {
+            return self.work_of(task, progress).await;
+        }
+        // One that fails keeps no other.
+        let (progress, count) = (Arc::new(progress), tenants.len());
+        let (mut outputs, mut failed) = (Vec::with_capacity(count), 0);
+        for (place, tenant) in tenants.iter().enumerate() {
+            let own = progress.clone();
+            let part = Box::new(move |percent: u8| {
+                let done = (place * 100 + usize::from(percent)) / count;
+                own(u8::try_from(done).unwrap_or(100));
+            });
+            let (Ok(told) | Err(told)) = self.of(tenant).work_of(task, part).await.inspect_err(|_| failed += 1);
+            outputs.push(format!("{tenant}: {told}"));
+        }
+        let told = outputs.join("; ");
+        if failed == 0 { Ok(told) } else { Err(format!("{failed} of {count} tenants failed: {told}")) }
+    }
+
+    /// The same for a tenant.
+    fn of(&self, tenant: &TenantId) -> TaskDoers {
+        TaskDoers { books: self.books.of(tenant), ..self.clone() }
+    }
+
+    /// Does a task for the tenant of the books.
+    async fn work_of(&self, task: &TaskSubmission, progress: Progress) -> Result<String, String> {
+        let tenant = || self.books.tenant.clone();
         match task.task {
             TaskType::InventoryIntake | TaskType::InventoryImportReaders => {
                 Ok(self.settle(Duration::MAX, &*progress).await)
@@ -99,16 +133,16 @@ impl TaskDoers {
                 let full = flag(task, "full")?;
                 // Its readers' part: what arrives all the time must not keep it from what is there.
                 let read = self.settle(READERS_WAIT, |percent| progress(percent / 4)).await;
-                let written = self.ask(self.importer.get(), ImportInventory { full }).await?;
+                let written = self.ask(self.importer.get(), ImportInventory { tenant: tenant(), full }).await?;
                 Ok(format!("{read}; {written}"))
             }
             TaskType::InventoryImportWriters => {
                 let full = flag(task, "full")?;
-                self.ask(self.importer.get(), ImportInventory { full }).await
+                self.ask(self.importer.get(), ImportInventory { tenant: tenant(), full }).await
             }
-            TaskType::LicenseReconcile => self.ask(self.reconciler.get(), ReconcileLicences).await,
+            TaskType::LicenseReconcile => self.ask(self.reconciler.get(), ReconcileLicences(tenant())).await,
             TaskType::ServiceNowExport => match &self.exports {
-                Some(exports) => self.ask(exports.get(), ExportDevices).await,
+                Some(exports) => self.ask(exports.get(), ExportDevices(tenant())).await,
                 None => Err("no instance is set: `servicenow.url` of server.toml is empty".into()),
             },
             TaskType::RecognitionLibraryImport => self.import_library(task).await,
@@ -131,7 +165,7 @@ impl TaskDoers {
         let doer = doer.ok_or("its actor is being started anew")?;
         let (state, output) = doer.send(order).await.map_err(|_| "its actor died")??;
         if let Some(server) = self.server.get() {
-            let _ = server.send(DevicesChanged(state)).await;
+            let _ = server.send(DevicesChanged(self.books.tenant.clone(), state)).await;
         }
         Ok(output)
     }
@@ -166,10 +200,11 @@ impl TaskDoers {
         let change =
             imported.await.map_err(|_| "the import did not end")?.map_err(|error| Chain(&error).to_string())?;
         let Some(change) = change else { return Ok("nothing has come in".into()) };
-        if !change.is_none() {
+        let tenants = self.books.tenants.now();
+        for (tenant, registration) in tenants.iter().filter(|_| !change.is_none()) {
             let reconcile = NewTask {
                 task: TaskType::LicenseReconcile,
-                scope: TaskScope::Tenant { tenant: self.books.tenant.clone(), group: GroupName::default_group() },
+                scope: TaskScope::Tenant { tenant: tenant.clone(), group: registration.group.clone() },
                 parameters: Parameters::default(),
                 not_before: None,
                 origin: TaskOrigin::Task,
@@ -184,6 +219,11 @@ impl TaskDoers {
 
     /// Takes a file of contracts or purchases.
     async fn import_business(&self, task: &TaskSubmission, progress: Progress) -> Result<String, String> {
+        if let TaskScope::Group(group) = &task.scope
+            && self.books.tenants.now().of_group(group).count() > 1
+        {
+            return Err(format!("group {group} has several tenants: name the one whose file it is (-t)"));
+        }
         let import = BusinessImport::of(|name| task.parameters.get(name).map(str::to_owned))?;
         import.map.iter().chain([&import.file]).try_for_each(|path| check_file(path))?;
         let (reading, now) = (import.clone(), self.clock.now());

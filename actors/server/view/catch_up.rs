@@ -154,7 +154,7 @@ impl View {
             return Ok(Some(false));
         }
         let position = writing.applied;
-        self.show_in(writing, tenant, &[Shown::Software(&staged, &report.package)], position)?;
+        self.show_in(writing, &[(tenant, Shown::Software(&staged, &report.package))], position)?;
         Ok(Some(true))
     }
 
@@ -162,7 +162,7 @@ impl View {
     fn read(&self, tenant: &TenantId, package: &PackageKey) -> Result<Option<Vec<Installed>>, Unanswered> {
         let held = self.reading.packages.find(&package.encode(tenant));
         match held.map(|held| self.reading.read(held.handle)) {
-            Some(Read::Package(_, Content::Inventory(inventory))) => return Ok(Some(inventory.software)),
+            Some(Read::Package(.., Content::Inventory(inventory))) => return Ok(Some(inventory.software)),
             Some(Read::Failed) => return Err(Unanswered),
             Some(_) => {
                 warn!(package = %package.digest, "a staged report cannot be read any more, its software is not shown");

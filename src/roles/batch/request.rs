@@ -112,6 +112,7 @@ fn scope(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::tenants::Registration;
 
     fn ask(task: &str, tenant: Option<&str>, group: Option<&str>, tenants: &Tenants) -> Result<TaskScope, String> {
         let request = TaskRequest {
@@ -130,7 +131,7 @@ mod tests {
     fn a_scope_is_given_where_it_is_needed_and_nowhere_else() {
         let one = Tenants::one(TenantId::default_tenant());
         let mut two = one.clone();
-        two.put("T1".parse().unwrap(), "G1".parse().unwrap());
+        two.put("T1".parse().unwrap(), Registration::new("G1".parse().unwrap(), Timestamp::default()));
         let tenant = |name: &str, group: &str| {
             Ok(TaskScope::Tenant { tenant: name.parse().unwrap(), group: group.parse().unwrap() })
         };

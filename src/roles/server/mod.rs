@@ -1,7 +1,7 @@
 //! The server's decisions: which packages are loaded when, and when import, reconcile and export run.
 //!
-//! Held packages are loaded oldest first, in batches, a few batches at a time. Import, reconcile and export follow each
-//! other and never run at the same time. What is still to be done follows from counters in the log
+//! Held packages are loaded oldest first, in batches, a few batches at a time. Import, reconcile and export of a tenant
+//! follow each other; those of different tenants run beside each other. What is still to be done follows from counters in the log
 //! ([`TenantState`](crate::model::tenant::TenantState)), so a crash anywhere loses no step and repeats at most one.
 
 mod vocabulary;
@@ -14,6 +14,7 @@ pub mod discovery;
 pub mod dry_run;
 pub mod import;
 pub mod keep;
+mod plan;
 pub mod policy;
 mod setting_ids;
 pub mod settle;

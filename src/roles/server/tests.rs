@@ -1,7 +1,7 @@
 //! The server's core by plain numbers, and packages from their envelope to a device.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -28,13 +28,17 @@ use crate::upload::ledger::{Counts, StreamLedger};
 
 const START: Timestamp = Timestamp(1_750_000_000_000);
 
+fn own() -> TenantId {
+    TenantId::default_tenant()
+}
+
 fn settings(import_on_arrival: bool) -> ServerSettings {
     ServerSettings {
         loaders: 2,
         schedules: vec![(TaskType::InventoryImport, Trigger::every(DAY_MS))],
         zone: TimeZone::UTC,
         import_on_arrival,
-        exports: true,
+        exports: BTreeSet::from([own()]),
         missing_after_ms: DAY_MS,
     }
 }
@@ -54,7 +58,7 @@ impl World {
         let durable = ServerDurable {
             settings: Arc::new(settings),
             waiting: waiting.map(PackageNumber).collect(),
-            state,
+            states: BTreeMap::from([(own(), state)]),
             submitted: BTreeMap::new(),
         };
         let core = ServerCore::recover(durable, RngStream::new(1, 1, 0), START);
@@ -80,6 +84,11 @@ impl World {
         }
     }
 
+    fn import_plan(&self) -> ImportPlan {
+        let [(_, plan)] = self.core.import_plans().collect::<Vec<_>>()[..] else { panic!("one tenant") };
+        plan
+    }
+
     fn tell(&mut self, input: ServerInput) -> Vec<(i64, IntentNumber, ServerIntent)> {
         self.core.on(self.now, input, &mut self.intents);
         self.pass(0)
@@ -93,7 +102,11 @@ impl World {
         state: Option<TenantState>,
     ) -> Vec<(i64, IntentNumber, ServerIntent)> {
         let packages = packages.iter().map(|&n| Loaded { package: PackageNumber(n), outcome }).collect();
-        self.tell(ServerInput::Loaded { intent, packages, state })
+        self.tell(ServerInput::Loaded {
+            intent,
+            packages,
+            states: state.map(|state| (own(), state)).into_iter().collect(),
+        })
     }
 }
 
@@ -164,15 +177,15 @@ fn tasks_follow_each_other_and_end_when_nothing_changed() {
     let mut state = TenantState { staged: 1, ..TenantState::default() };
     let (intent, task) = only(world.loaded(intent, &[0], LoadOutcome::Settled, Some(state.clone())));
     assert_eq!(
-        (task, world.core.running().collect::<Vec<_>>()),
-        (ServerIntent::Run(Task::Import, None), vec![Task::Import])
+        (task, world.core.running(&own()).collect::<Vec<_>>()),
+        (ServerIntent::Run(own(), Task::Import, None), vec![Task::Import])
     );
     (state.imported, state.devices, state.last_import) = (1, 1, Some(world.now));
     let (intent, task) = only(world.tell(ServerInput::Ended { intent, state: Some(state.clone()) }));
-    assert_eq!(task, ServerIntent::Run(Task::Reconcile, None));
+    assert_eq!(task, ServerIntent::Run(own(), Task::Reconcile, None));
     state.reconciled = 1;
     let (intent, task) = only(world.tell(ServerInput::Ended { intent, state: Some(state.clone()) }));
-    assert_eq!(task, ServerIntent::Run(Task::Export, None));
+    assert_eq!(task, ServerIntent::Run(own(), Task::Export, None));
     state.exported = 1;
     assert_eq!(world.tell(ServerInput::Ended { intent, state: Some(state) }), []);
     assert_eq!(world.pass(MINUTE_MS), []);
@@ -184,15 +197,15 @@ fn a_deployed_server_imports_the_first_report_at_once_and_then_once_a_day() {
     let (load, _) = only(world.tell(ServerInput::Arrived(vec![PackageNumber(0)])));
     let state = |staged, imported, last| TenantState { staged, imported, last_import: last, ..TenantState::default() };
     let (import, task) = only(world.loaded(load, &[0], LoadOutcome::Settled, Some(state(1, 0, None))));
-    assert_eq!(task, ServerIntent::Run(Task::Import, None));
+    assert_eq!(task, ServerIntent::Run(own(), Task::Import, None));
     let first = Some(world.now);
     assert_eq!(world.tell(ServerInput::Ended { intent: import, state: Some(state(1, 1, first)) }), []);
-    assert_eq!(world.core.import_plan(), ImportPlan::default());
+    assert_eq!(world.import_plan(), ImportPlan::default());
     let (load, _) = only(world.tell(ServerInput::Arrived(vec![PackageNumber(1)])));
     assert_eq!(world.loaded(load, &[1], LoadOutcome::Settled, Some(state(2, 1, first))), []);
     // Whoever looks for the second machine is told when it comes.
     let plan = ImportPlan { waiting: 1, due: first.map(|first| first.plus_ms(DAY_MS)) };
-    assert_eq!(world.core.import_plan(), plan);
+    assert_eq!(world.import_plan(), plan);
     let wanted = world.pass(DAY_MS);
     assert_eq!(imports(&wanted), [DAY_MS]);
 }
@@ -213,16 +226,20 @@ fn tasks_are_submitted_at_their_times_and_what_was_missed_is_made_up_for_once() 
     let at = |text: &str| Timestamp::from_rfc3339(text).unwrap();
     // It was down for three nights.
     let submitted = BTreeMap::from([(TaskType::SpoolMaintenance, at("2025-06-12T02:00:00Z"))]);
-    let durable =
-        ServerDurable { settings: Arc::new(settings), waiting: Vec::new(), state: TenantState::default(), submitted };
+    let durable = ServerDurable {
+        settings: Arc::new(settings),
+        waiting: Vec::new(),
+        states: BTreeMap::from([(own(), TenantState::default())]),
+        submitted,
+    };
     let mut core = ServerCore::recover(durable, RngStream::new(1, 1, 0), START);
     let (mut now, mut out, mut told) = (START, Intents::default(), Vec::new());
     while now < START.plus_ms(8 * DAY_MS) {
         core.wake(now, &mut out);
         for (intent, wanted) in out.take() {
             match wanted {
-                ServerIntent::Submit(task, due) => told.push((task, due.to_rfc3339(), now.ms_since(due) / 1_000)),
-                ServerIntent::Run(task, due) => {
+                ServerIntent::Submit(_, task, due) => told.push((task, due.to_rfc3339(), now.ms_since(due) / 1_000)),
+                ServerIntent::Run(_, task, due) => {
                     let task =
                         if task == Task::Import { TaskType::InventoryImport } else { TaskType::ServiceNowExport };
                     told.push((task, due.unwrap().to_rfc3339(), 0));
@@ -249,7 +266,8 @@ fn tasks_are_submitted_at_their_times_and_what_was_missed_is_made_up_for_once() 
 fn a_scheduled_import_that_fails_is_tried_again_before_the_next_day() {
     let mut world = World::new(false, 0..0, TenantState { last_import: Some(START), ..TenantState::default() });
     let wanted = world.pass(DAY_MS);
-    let import = wanted.iter().find(|(.., intent)| matches!(intent, ServerIntent::Run(Task::Import, Some(_)))).unwrap();
+    let import =
+        wanted.iter().find(|(.., intent)| matches!(intent, ServerIntent::Run(_, Task::Import, Some(_)))).unwrap();
     world.tell(ServerInput::Ended { intent: import.1, state: None });
     assert_eq!(imports(&world.pass(MINUTE_MS)), [DAY_MS + 10_000]);
 }
@@ -268,15 +286,14 @@ fn a_task_that_fails_waits_longer_each_time_and_does_not_stop_the_loading() {
     let mut waits = Vec::new();
     for _ in 0..9 {
         assert_eq!(world.tell(ServerInput::Ended { intent, state: None }), []);
-        let due = world.core.due(Task::Export);
-        waits.push(due.ms_since(world.now) / 1_000);
-        world.now = due;
-        world.core.wake(due, &mut world.intents);
-        // The daily sweep may have come first.
-        let wanted =
-            world.intents.take().into_iter().find(|(_, wanted)| *wanted == ServerIntent::Run(Task::Export, None));
-        intent = wanted.unwrap().0;
-        assert!(world.core.running().all(|task| task == Task::Export));
+        let told = world.now.ms_since(START);
+        // The daily sweep may be among them.
+        let wanted = world.pass(30 * MINUTE_MS);
+        let is_export = |intent: &ServerIntent| *intent == ServerIntent::Run(own(), Task::Export, None);
+        let (at, number, _) = wanted.into_iter().find(|(.., intent)| is_export(intent)).unwrap();
+        waits.push((at - told) / 1_000);
+        intent = number;
+        assert!(world.core.running(&own()).all(|task| task == Task::Export));
     }
     assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1_280, 1_800]);
     assert_eq!(only(world.tell(ServerInput::Arrived(vec![PackageNumber(9)]))).1, numbers(9..10));
@@ -286,9 +303,9 @@ fn a_task_that_fails_waits_longer_each_time_and_does_not_stop_the_loading() {
 fn a_start_goes_on_where_the_log_stands() {
     let state = TenantState { staged: 5, imported: 5, devices: 2, reconciled: 1, ..TenantState::default() };
     let mut world = World::new(false, 0..0, state.clone());
-    assert_eq!(only(world.pass(0)).1, ServerIntent::Run(Task::Reconcile, None));
+    assert_eq!(only(world.pass(0)).1, ServerIntent::Run(own(), Task::Reconcile, None));
     let mut world = World::new(true, 0..0, TenantState { imported: 4, reconciled: 2, exported: 2, ..state });
-    assert_eq!(only(world.pass(0)).1, ServerIntent::Run(Task::Import, None));
+    assert_eq!(only(world.pass(0)).1, ServerIntent::Run(own(), Task::Import, None));
     let last_import = Some(START.plus_ms(99 * DAY_MS));
     let state = TenantState { staged: 5, imported: 4, last_import, ..TenantState::default() };
     let mut ahead = World::new(false, 0..0, state);
@@ -301,17 +318,17 @@ fn import_and_reconcile_take_turns_and_an_export_that_hangs_stops_neither() {
     let mut world = World::new(true, 0..0, state.clone());
     let wanted = world.pass(0);
     let tasks: Vec<_> = wanted.iter().map(|(.., intent)| intent.clone()).collect();
-    assert_eq!(tasks, [ServerIntent::Run(Task::Import, None), ServerIntent::Run(Task::Export, None)]);
+    assert_eq!(tasks, [ServerIntent::Run(own(), Task::Import, None), ServerIntent::Run(own(), Task::Export, None)]);
     // More was staged while the import ran: the reconcile goes first all the same.
     let mut intent = wanted[0].1;
     for turn in 1..6 {
         (state.staged, state.imported, state.devices) = (2 + turn, 1 + turn, 1 + turn);
         state.last_import = Some(world.now);
         let (reconcile, task) = only(world.tell(ServerInput::Ended { intent, state: Some(state.clone()) }));
-        assert_eq!(task, ServerIntent::Run(Task::Reconcile, None));
+        assert_eq!(task, ServerIntent::Run(own(), Task::Reconcile, None));
         state.reconciled = state.devices;
         let (import, task) = only(world.tell(ServerInput::Ended { intent: reconcile, state: Some(state.clone()) }));
-        assert_eq!(task, ServerIntent::Run(Task::Import, None));
+        assert_eq!(task, ServerIntent::Run(own(), Task::Import, None));
         intent = import;
     }
 }
@@ -321,13 +338,13 @@ fn licences_are_looked_at_again_although_no_device_changes() {
     let state = TenantState { devices: 1, reconciled: 1, exported: 1, ..TenantState::default() };
     let mut world = World::new(false, 0..0, state.clone());
     let runs = |wanted: Vec<(i64, IntentNumber, ServerIntent)>| -> Vec<(i64, IntentNumber)> {
-        let is_reconcile = |intent: &ServerIntent| matches!(intent, ServerIntent::Run(Task::Reconcile, _));
+        let is_reconcile = |intent: &ServerIntent| matches!(intent, ServerIntent::Run(_, Task::Reconcile, _));
         let of_tasks = wanted.into_iter().filter(|(.., intent)| is_reconcile(intent));
         of_tasks.map(|(at, number, _)| (at, number)).collect()
     };
     let [(2_000, first)] = runs(world.pass(DAY_MS))[..] else { panic!("not at the start") };
     let (import, task) = only(world.tell(ServerInput::Ended { intent: first, state: Some(state.clone()) }));
-    assert!(matches!(task, ServerIntent::Run(Task::Import, Some(_))), "its time has come meanwhile");
+    assert!(matches!(task, ServerIntent::Run(_, Task::Import, Some(_))), "its time has come meanwhile");
     world.tell(ServerInput::Ended { intent: import, state: Some(state) });
     let [(again, _)] = runs(world.pass(2 * DAY_MS - 1))[..] else { panic!("not once a day") };
     assert_eq!(again, 2 * DAY_MS);
@@ -695,7 +712,7 @@ fn daily(staged: u64, imported: u64, third_party: u64) -> TenantState {
 }
 
 fn imports(wanted: &[(i64, IntentNumber, ServerIntent)]) -> Vec<i64> {
-    let is_import = |intent: &ServerIntent| matches!(intent, ServerIntent::Run(Task::Import, _));
+    let is_import = |intent: &ServerIntent| matches!(intent, ServerIntent::Run(_, Task::Import, _));
     wanted.iter().filter(|(.., intent)| is_import(intent)).map(|(at, ..)| *at).collect()
 }
 
@@ -708,7 +725,7 @@ fn third_party_inventory_is_imported_at_once_and_what_agents_report_waits_for_it
     assert_eq!(imports(&world.pass(MINUTE_MS)), [0; 0]);
     let (load, _) = only(world.tell(ServerInput::Arrived(vec![PackageNumber(1)])));
     let (import, task) = only(world.loaded(load, &[1], LoadOutcome::Settled, Some(daily(7, 5, 7))));
-    assert_eq!((task, world.now), (ServerIntent::Run(Task::Import, None), START.plus_ms(2 * MINUTE_MS)));
+    assert_eq!((task, world.now), (ServerIntent::Run(own(), Task::Import, None), START.plus_ms(2 * MINUTE_MS)));
     let done = TenantState { last_import: Some(world.now), ..daily(7, 7, 7) };
     assert_eq!(world.tell(ServerInput::Ended { intent: import, state: Some(done.clone()) }), []);
     // The next report of an agent waits again.
@@ -835,4 +852,56 @@ fn third_party_inventory_moves_the_counter_of_its_own_and_an_agents_does_not() {
     facts.settle(&theirs, content("pc", "m"));
     facts.settle(&package("b", 1, -50), content("other", "m"));
     assert_eq!((state().staged, state().third_party), (3, 2));
+}
+
+#[test]
+fn each_tenant_has_its_own_plan_and_one_that_fails_keeps_no_other() {
+    let tenant = |name: &str| name.parse::<TenantId>().unwrap();
+    let settings = ServerSettings { exports: BTreeSet::from([tenant("a")]), ..settings(true) };
+    let staged = TenantState { staged: 1, ..TenantState::default() };
+    let states = BTreeMap::from([(tenant("a"), staged.clone()), (tenant("b"), staged.clone())]);
+    let durable = ServerDurable { settings: Arc::new(settings), waiting: vec![], states, submitted: BTreeMap::new() };
+    let core = ServerCore::recover(durable, RngStream::new(1, 1, 0), START);
+    let mut world = World { core, intents: Intents::default(), now: START };
+    let import = |name: &str| ServerIntent::Run(tenant(name), Task::Import, None);
+    let [(_, of_a, a), (_, of_b, b)] = &world.pass(0)[..] else { panic!("two imports") };
+    assert_eq!((a, b), (&import("a"), &import("b")));
+    assert_eq!(world.tell(ServerInput::Ended { intent: *of_a, state: None }), [], "later");
+    let imported = TenantState { imported: 1, devices: 1, last_import: Some(world.now), ..staged.clone() };
+    let (reconcile, task) = only(world.tell(ServerInput::Ended { intent: *of_b, state: Some(imported.clone()) }));
+    assert_eq!(task, ServerIntent::Run(tenant("b"), Task::Reconcile, None));
+    // There is nowhere to export the devices of b to.
+    let reconciled = TenantState { reconciled: 1, ..imported };
+    assert_eq!(world.tell(ServerInput::Ended { intent: reconcile, state: Some(reconciled) }), []);
+    assert_eq!(only(world.pass(10_000)).1, import("a"));
+    // One that is new while the server runs, and counters of b that are told for a change by hand.
+    assert_eq!(only(world.tell(ServerInput::Counted(tenant("c"), staged))).1, import("c"));
+    let waiting: Vec<u64> = world.core.import_plans().map(|(_, plan)| plan.waiting).collect();
+    assert_eq!(waiting, [1, 0, 1]);
+}
+
+#[test]
+fn a_schedule_is_for_every_tenant_and_what_the_scheduler_did_not_take_is_submitted_again() {
+    let names: Vec<TenantId> = (0..1_000).map(|number| format!("t{number:03}").parse().unwrap()).collect();
+    let states = names.iter().map(|name| (name.clone(), TenantState::default())).collect();
+    let schedules = vec![
+        (TaskType::InventoryImport, Trigger::every(HOUR_MS)),
+        (TaskType::DataWarehouseUpdate, Trigger::every(HOUR_MS)),
+        (TaskType::SpoolMaintenance, Trigger::every(HOUR_MS)),
+    ];
+    let settings = Arc::new(ServerSettings { schedules, ..settings(false) });
+    let durable = ServerDurable { settings, waiting: vec![], states, submitted: BTreeMap::new() };
+    let core = ServerCore::recover(durable, RngStream::new(1, 1, 0), START);
+    let mut world = World { core, intents: Intents::default(), now: START };
+    let wanted = world.pass(HOUR_MS);
+    let count = |is: fn(&ServerIntent) -> bool| wanted.iter().filter(|(.., intent)| is(intent)).count();
+    assert_eq!(count(|intent| matches!(intent, ServerIntent::Run(_, Task::Import, Some(_)))), 1_000);
+    let is_update =
+        |intent: &ServerIntent| matches!(intent, ServerIntent::Submit(Some(_), TaskType::DataWarehouseUpdate, _));
+    assert_eq!(count(is_update), 1_000);
+    assert_eq!(count(|intent| matches!(intent, ServerIntent::Submit(None, TaskType::SpoolMaintenance, _))), 1);
+    let at = START.plus_ms(HOUR_MS);
+    let lost = ServerIntent::Submit(Some(names[7].clone()), TaskType::DataWarehouseUpdate, at);
+    world.tell(ServerInput::NotSubmitted(Some(names[7].clone()), TaskType::DataWarehouseUpdate, at));
+    assert_eq!(only(world.pass(MINUTE_MS)).1, lost);
 }

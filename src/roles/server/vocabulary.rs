@@ -1,10 +1,11 @@
 //! What a server's core is told, what it may want, and what survives of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use crate::id::TenantId;
 use crate::model::task::{TaskType, Trigger};
 use crate::model::tenant::TenantState;
 use crate::roles::IntentNumber;
@@ -25,8 +26,8 @@ pub struct ServerSettings {
     pub zone: TimeZone,
     /// Whether to import as soon as something was loaded, and to export what that changed.
     pub import_on_arrival: bool,
-    /// Whether there is somewhere to export to.
-    pub exports: bool,
+    /// Tenants for which there is somewhere to export to.
+    pub exports: BTreeSet<TenantId>,
     /// What was acknowledged and is not settled after this is missing.
     pub missing_after_ms: i64,
 }
@@ -38,8 +39,8 @@ pub struct ServerDurable {
     pub settings: Arc<ServerSettings>,
     /// Held packages without a final state.
     pub waiting: Vec<PackageNumber>,
-    /// The tenant's counters.
-    pub state: TenantState,
+    /// The counters of every tenant.
+    pub states: BTreeMap<TenantId, TenantState>,
     /// When tasks were submitted by their schedule last.
     pub submitted: BTreeMap<TaskType, Timestamp>,
 }
@@ -53,7 +54,7 @@ pub struct ImportPlan {
     pub due: Option<Timestamp>,
 }
 
-/// The three tasks, in their order.
+/// The three tasks that are planned for a tenant, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Task {
     /// Staged records into devices.
@@ -107,8 +108,8 @@ pub enum ServerInput {
         intent: IntentNumber,
         /// Its packages; one that is missing failed.
         packages: Vec<Loaded>,
-        /// The counters afterwards, as far as they are known.
-        state: Option<TenantState>,
+        /// The counters afterwards of the tenants whose packages they were, as far as they are known.
+        states: Vec<(TenantId, TenantState)>,
     },
     /// A task ended.
     Ended {
@@ -119,10 +120,10 @@ pub enum ServerInput {
     },
     /// Agents can reach another beacon than before: the policy has to say so.
     BeaconsChanged,
-    /// An operator changed devices: the counters afterwards.
-    DevicesChanged(TenantState),
-    /// A task whose time had come was not taken.
-    NotSubmitted(TaskType),
+    /// The counters of a tenant: an operator changed its devices, or it is new here.
+    Counted(TenantId, TenantState),
+    /// A task whose time had come was not taken. With the time of its schedule.
+    NotSubmitted(Option<TenantId>, TaskType, Timestamp),
     /// Nothing follows from it.
     Done,
 }
@@ -132,10 +133,11 @@ pub enum ServerInput {
 pub enum ServerIntent {
     /// Read these packages and settle them; comes back as `Loaded`.
     Load(Vec<PackageNumber>),
-    /// Run a task; comes back as `Ended`. With the time that its schedule has for it, when it is due by that.
-    Run(Task, Option<Timestamp>),
-    /// Submit a task whose time has come; nothing waits for its end. Comes back as `Done`.
-    Submit(TaskType, Timestamp),
+    /// Run a task of a tenant; comes back as `Ended`. With the time that its schedule has for it, when it is due by that.
+    Run(TenantId, Task, Option<Timestamp>),
+    /// Submit a task whose time has come, of a tenant or of the whole server; nothing waits for its end. Comes back as
+    /// `Done`, or as `NotSubmitted`.
+    Submit(Option<TenantId>, TaskType, Timestamp),
     /// Make the policy of agents and beacons anew, where something has changed.
     RenewPolicy,
     /// Look at what was acknowledged and is not settled; comes back as `Done`.

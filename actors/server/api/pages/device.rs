@@ -3,7 +3,7 @@
 use askama::Template;
 use serde_json::Value;
 
-use super::{hops, rendered, shown, text, time};
+use super::{hops, page_tenant, rendered, shown, text, time};
 use crate::server::api::problem::Problem;
 use crate::server::api::{Answer, Api, Question};
 
@@ -85,6 +85,9 @@ struct Address {
 #[template(path = "device.html")]
 struct DevicePage {
     server: String,
+    tenant: String,
+    /// Behind links.
+    end: String,
     now: String,
     id: String,
     name: String,
@@ -111,6 +114,8 @@ pub fn device(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let (id, name) = (text(&device["id"]), text(&device["name"]));
     rendered(&DevicePage {
         server: api.name.clone(),
+        tenant: page_tenant(api),
+        end: api.link_ends().0,
         now: shown(api.clock.now()),
         name: if name.is_empty() { format!("device {id}") } else { name },
         id,

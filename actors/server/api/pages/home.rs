@@ -1,7 +1,6 @@
 //! The first page: how many packages are where, the devices, what is on its way, the beacons, the licence position.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
 use askama::Template;
 use muster::export::{ExitCode, RunReport};
@@ -10,7 +9,7 @@ use muster::roles::server::DeviceRow;
 use muster::time::{SECOND_MS, Timestamp};
 use serde_json::Value;
 
-use super::{rendered, segment, shown, span, text, time};
+use super::{page_tenant, page_tenants, rendered, segment, shown, span, text, time};
 use crate::server::api::problem::Problem;
 use crate::server::api::{Answer, Api, Question, beacons, devices, ledger, licences, packages};
 
@@ -90,6 +89,12 @@ struct Licence {
 #[template(path = "home.html")]
 struct Home {
     server: String,
+    tenant: String,
+    /// The other tenants, when there are several.
+    tenants: Vec<String>,
+    /// Behind links, and behind those that have a parameter.
+    end: String,
+    more: String,
     now: String,
     tiles: Vec<Tile>,
     devices: Vec<Device>,
@@ -121,11 +126,15 @@ pub fn home(api: &Api, question: &Question) -> Result<Answer, Problem> {
         Err(problem) => (Value::Null, problem.to_string()),
     };
     let exports = api.reports.lock().unwrap_or_else(PoisonError::into_inner);
-    let exports = exports.iter().rev().take(EXPORTS_MAX).map(export).collect();
+    let exports = exports.iter().rev().filter(|_| api.is_own()).take(EXPORTS_MAX).map(export).collect();
     rendered(&Home {
         server: api.name.clone(),
+        tenant: page_tenant(api),
+        tenants: page_tenants(api),
+        end: api.link_ends().0,
+        more: api.link_ends().1,
         now: shown(now),
-        tiles: tiles(&summary, devices.total, api.unsettled.load(Ordering::Relaxed)),
+        tiles: tiles(&summary, devices.total, api.in_custody(), &api.link_ends()),
         device_total: usize::try_from(devices.total).unwrap_or(usize::MAX),
         devices: devices.items.into_iter().map(device).collect(),
         view_behind: api.books.view.is_behind(),
@@ -136,25 +145,30 @@ pub fn home(api: &Api, question: &Question) -> Result<Answer, Problem> {
         at_beacons: api.at_beacons().0,
         beacon_total: beacons.total,
         started: shown(api.policy.started()),
-        beacons: beacons.items.into_iter().map(|status| beacon(status, now)).collect(),
-        exporting: api.settings.exports,
+        beacons: beacons.items.into_iter().map(|row| beacon(row.status, now)).collect(),
+        exporting: api.settings.exports.contains(&api.books.tenant),
         exports,
         reconciled: time(&text(&positions["at"])),
-        licences: positions["items"].as_array().into_iter().flatten().map(licence).collect(),
+        licences: positions["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|position| licence(position, &api.link_ends().0))
+            .collect(),
         licences_problem,
     })
 }
 
-fn tiles(summary: &Value, devices: u64, unsettled: usize) -> Vec<Tile> {
+fn tiles(summary: &Value, devices: u64, unsettled: usize, (end, more): &(String, String)) -> Vec<Tile> {
     let plain = |label, number: String, link: &str| Tile { number, label, class: "", link: link.into() };
     let of = |label, name: &str| plain(label, text(&summary[name]), "");
     let alarm = |label, name: &str, class| {
         let is_quiet = summary[name].as_u64() == Some(0);
         Tile { class: if is_quiet { "" } else { class }, ..of(label, name) }
     };
-    let listed = |state: &str, tile: Tile| Tile { link: format!("/api/v1/packages?state={state}"), ..tile };
+    let listed = |state: &str, tile: Tile| Tile { link: format!("/api/v1/packages?state={state}{more}"), ..tile };
     vec![
-        plain("devices", devices.to_string(), "/api/v1/devices"),
+        plain("devices", devices.to_string(), &format!("/api/v1/devices{end}")),
         listed("imported", of("packages imported", "imported")),
         listed(packages::HELD, plain("in custody here", unsettled.to_string(), "")),
         of("held at beacons", "at_beacons"),
@@ -226,7 +240,7 @@ fn export(report: &RunReport) -> Export {
     }
 }
 
-fn licence(position: &Value) -> Licence {
+fn licence(position: &Value, end: &str) -> Licence {
     let (id, status) = (text(&position["id"]), text(&position["status"]));
     let class = match status.as_str() {
         "Compliant" => "good",
@@ -235,7 +249,7 @@ fn licence(position: &Value) -> Licence {
     };
     let available = if position["available"].is_null() { "no limit".to_owned() } else { text(&position["available"]) };
     Licence {
-        link: format!("/api/v1/licenses/{}/consumption", segment(&id)),
+        link: format!("/api/v1/licenses/{}/consumption{end}", segment(&id)),
         id,
         name: text(&position["name"]),
         publisher: text(&position["publisher"]),

@@ -11,4 +11,5 @@ mod questions;
 mod settings;
 mod software;
 mod tasks;
+mod tenants;
 mod unmerge;

@@ -11,7 +11,7 @@ use muster::id::{Digest, Guid};
 use muster::time::Timestamp;
 use serde_json::Value;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, SharedClock, WallClock};
 use crate::node::FolderError;
 use crate::server::run::{RunningServer, ServerError, start};
 
@@ -32,6 +32,7 @@ pub struct Fixture {
     http: reqwest::Client,
     config: ServerConfig,
     folder: tempfile::TempDir,
+    clock: SharedClock,
 }
 
 /// What one agent sends.
@@ -102,10 +103,21 @@ impl Fixture {
         Fixture::importing(false, |_| String::new()).await
     }
 
+    /// The same with a clock that goes, and this in place of that in its file of tasks.
+    pub async fn ticking(that: &str, this: &str) -> Fixture {
+        let tasks = muster::config::tasks::SHIPPED;
+        assert!(tasks.contains(that), "{that}");
+        Fixture::with(&tasks.replace(that, this), false, |_| String::new(), Arc::new(WallClock)).await
+    }
+
     async fn importing(on_arrival: bool, more: impl FnOnce(&Path) -> String) -> Fixture {
+        Fixture::with(muster::config::tasks::SHIPPED, on_arrival, more, Arc::new(StandingClock)).await
+    }
+
+    async fn with(tasks: &str, on_arrival: bool, more: impl FnOnce(&Path) -> String, clock: SharedClock) -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         // Times of day are those of no machine.
-        let tasks = muster::config::tasks::SHIPPED.replace("time_zone = \"\"", "time_zone = \"UTC\"");
+        let tasks = tasks.replace("time_zone = \"\"", "time_zone = \"UTC\"");
         std::fs::write(folder.path().join("tasks.toml"), tasks).unwrap();
         let text = format!(
             "[server]\nname = \"hq\"\ntasks_file = \"{}\"\ndata = \"{}\"\nlisten = \"127.0.0.1:0\"\noperator = \"127.0.0.1:0\"\n\
@@ -115,15 +127,15 @@ impl Fixture {
             more(folder.path())
         );
         let config = ServerConfig::parse(&text, "s.toml", []).unwrap();
-        Fixture::of(config, folder).await
+        Fixture::of(config, folder, clock).await
     }
 
-    async fn of(config: ServerConfig, folder: tempfile::TempDir) -> Fixture {
+    async fn of(config: ServerConfig, folder: tempfile::TempDir, clock: SharedClock) -> Fixture {
         let no_fatal = Arc::new(|reason: &str| panic!("{reason}"));
         // The folder of an earlier life is let go of when its last effect has ended.
         for _ in 0..1_000 {
-            match start(&config, Arc::new(StandingClock), no_fatal.clone()).await {
-                Ok(server) => return Fixture { server, http: reqwest::Client::new(), config, folder },
+            match start(&config, clock.clone(), no_fatal.clone()).await {
+                Ok(server) => return Fixture { server, http: reqwest::Client::new(), config, folder, clock },
                 Err(ServerError::Folder(FolderError::InUse { .. })) => {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
@@ -135,9 +147,9 @@ impl Fixture {
 
     /// The same server after a restart.
     pub async fn restarted(self) -> Fixture {
-        let Fixture { server, config, folder, .. } = self;
+        let Fixture { server, config, folder, clock, .. } = self;
         server.stop().await;
-        Fixture::of(config, folder).await
+        Fixture::of(config, folder, clock).await
     }
 
     /// Where its data and files stand.
@@ -161,11 +173,21 @@ impl Fixture {
 
     /// Uploads, with a receipt; gives the digest.
     pub async fn upload(&self, package: Package) -> String {
+        self.upload_by(package, None).await
+    }
+
+    /// The same as a beacon hands it on that took it first.
+    pub async fn upload_by(&self, package: Package, beacon: Option<u8>) -> String {
         let digest = package.digest();
         let url = format!("http://{}/ManageSoftRL/{}", self.server.upload, package.name);
         let mut request = self.http.put(url).header(header::AGENT, guid(package.agent).to_string());
         if let Some((epoch, number)) = package.sequence {
             request = request.header(header::EPOCH, epoch.to_string()).header(header::SEQUENCE, number.to_string());
+        }
+        if let Some(beacon) = beacon {
+            let via = format!("{};{}", guid(beacon), NOW.0);
+            let origin = guid(package.agent).to_string();
+            request = request.header(header::VIA, via).header(header::SHA256, &digest).header(header::ORIGIN, origin);
         }
         let answer = request.body(package.body).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());

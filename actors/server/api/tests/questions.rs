@@ -527,6 +527,7 @@ async fn beacons_show_what_they_hold_and_name_the_hops_of_packages() {
               },
               "silent": false,
               "site": null,
+              "tenant": "default",
               "version": "0.1.0"
             }
           ],

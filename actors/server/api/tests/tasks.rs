@@ -8,22 +8,22 @@ use super::fixture::{Fixture, report};
 use crate::server::api::openapi;
 
 impl Fixture {
-    async fn submit(&self, body: Value) -> Value {
+    pub async fn submit(&self, body: Value) -> Value {
         let (status, task) = self.post("/api/v1/tasks", &body.to_string()).await;
         assert_eq!(status, 201, "{task}");
         task
     }
 
-    async fn task(&self, task: &Value) -> Value {
+    pub async fn task(&self, task: &Value) -> Value {
         self.get(&format!("/api/v1/tasks/{}", task["id"].as_str().unwrap())).await
     }
 
-    async fn ended(&self, task: &Value, status: &str) -> Value {
+    pub async fn ended(&self, task: &Value, status: &str) -> Value {
         let path = format!("/api/v1/tasks/{}", task["id"].as_str().unwrap());
         self.until(&path, |task| task["status"] == status).await
     }
 
-    async fn why(&self, task: &Value) -> Value {
+    pub async fn why(&self, task: &Value) -> Value {
         self.get(&format!("/api/v1/tasks/{}/why", task["id"].as_str().unwrap())).await
     }
 }

@@ -16,5 +16,6 @@ mod matching;
 mod misdirected;
 mod outage;
 mod support;
+mod tenants;
 mod tidy;
 mod usage;

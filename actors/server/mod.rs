@@ -30,6 +30,7 @@ mod overdue;
 mod policy;
 mod quarantine;
 mod rules;
+mod schedules;
 mod sweep;
 mod unmerge;
 mod unsettled;

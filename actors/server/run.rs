@@ -30,6 +30,7 @@ use super::quarantine::record;
 use super::reading::Reading;
 use super::reconciler::{Reconciler, ReconcilerWorld, RuleFiles, RulesError};
 use super::rules::import_by_new_rules;
+use super::schedules::ScheduleKeeper;
 use super::server::{BeaconsChanged, ImportPlans, Server, ServerWorld, StopServer};
 use super::view::{View, ViewFailure};
 use super::zone::ZoneError;
@@ -187,6 +188,7 @@ pub async fn start_prepared(
         exports: export.iter().map(|_| config.tenant.clone()).collect(),
         missing_after_ms: config.missing_after_ms,
     });
+    let schedules = ScheduleKeeper::new(books.clone(), tasks.schedules.clone());
     let effects = Effects::start(
         config,
         &books,
@@ -217,6 +219,7 @@ pub async fn start_prepared(
         books: books.clone(),
         clock: clock.clone(),
         settings: settings.clone(),
+        schedules: schedules.clone(),
         loader: effects.loader.directory().clone(),
         scheduler: effects.scheduler.directory().clone(),
         overview: overview.clone(),
@@ -263,6 +266,7 @@ pub async fn start_prepared(
         rules,
         files,
         policy,
+        schedules,
         statuses: below.clone().into_inner(),
         gaps: gap_reports.clone().into_inner(),
         intake: intake.clone(),

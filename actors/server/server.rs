@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::{Context, Handler, Message};
 use muster::id::TenantId;
-use muster::model::task::{GroupName, Parameters, TaskOrigin, TaskScope, TaskType};
+use muster::model::task::{GroupName, Parameters, TaskOrigin, TaskScope, TaskType, Trigger};
 use muster::model::tenant::TenantState;
 use muster::rng::{RngStream, mix};
 use muster::roles::batch::{NewTask, SchedulerAnswer};
@@ -25,6 +25,7 @@ use super::gaps::GapKeeper;
 use super::loader::{Load, Loader};
 use super::overdue::Overdue;
 use super::policy::PolicyKeeper;
+use super::schedules::ScheduleKeeper;
 use super::sweep::{Swept, sweep};
 use crate::clock::SharedClock;
 use crate::errors::Chain;
@@ -51,6 +52,8 @@ pub struct ServerWorld {
     pub clock: SharedClock,
     /// What it is set to.
     pub settings: Arc<ServerSettings>,
+    /// When tasks are submitted by themselves.
+    pub schedules: ScheduleKeeper,
     /// What agents and beacons are told.
     pub policy: PolicyKeeper,
     /// What was acknowledged and is not settled.
@@ -83,6 +86,11 @@ pub struct BeaconsChanged;
 #[rtype(result = "()")]
 pub struct DevicesChanged(pub TenantId, pub TenantState);
 
+/// An operator has set other times for tasks: all that are in force.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct SchedulesChanged(pub Vec<(TaskType, Trigger)>);
+
 /// Begins nothing any more: the node is about to end.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
@@ -114,16 +122,17 @@ impl Server {
         };
         let tenants = world.books.tenants.now();
         let states = tenants.iter().map(|(tenant, _)| (tenant.clone(), state(tenant))).collect();
+        let settings = ServerSettings { schedules: world.schedules.in_force(), ..(*world.settings).clone() };
         let submitted = {
             let overview = world.overview.lock().unwrap_or_else(PoisonError::into_inner);
             let mut submitted = overview.scheduled.clone();
             // One that was never submitted counts from the first start.
-            for (task, _) in &world.settings.schedules {
+            for (task, _) in &settings.schedules {
                 submitted.entry(*task).or_insert(overview.since);
             }
             submitted
         };
-        let durable = ServerDurable { settings: world.settings.clone(), waiting: numbers(waiting), states, submitted };
+        let durable = ServerDurable { settings: Arc::new(settings), waiting: numbers(waiting), states, submitted };
         let core = ServerCore::recover(durable, rng, now);
         Role::new(core, ServerHands { world, seen, overdue: Overdue::default() }, Some(watch))
     }
@@ -302,6 +311,14 @@ impl Handler<DevicesChanged> for Server {
 
     fn handle(&mut self, DevicesChanged(tenant, state): DevicesChanged, ctx: &mut Context<Server>) {
         self.tell(ServerInput::Counted(tenant, state), ctx);
+    }
+}
+
+impl Handler<SchedulesChanged> for Server {
+    type Result = ();
+
+    fn handle(&mut self, SchedulesChanged(schedules): SchedulesChanged, ctx: &mut Context<Server>) {
+        self.tell(ServerInput::SchedulesChanged(schedules), ctx);
     }
 }
 

@@ -6,6 +6,7 @@
 mod listing;
 mod problem;
 mod remembered;
+mod shared;
 
 pub mod device;
 mod devices;
@@ -59,11 +60,13 @@ use tokio::sync::Semaphore;
 
 use self::listing::take_parameter;
 use self::problem::Problem;
+use self::shared::Kept;
 use super::batch::{BatchOverview, BatchScheduler};
 use super::books::Books;
 use super::exports::Reports;
 use super::policy::PolicyKeeper;
 use super::reconciler::RuleFiles;
+use super::schedules::ScheduleKeeper;
 use super::server::{ImportPlans, Server};
 use super::unsettled::SettledTo;
 use crate::clock::SharedClock;
@@ -72,9 +75,6 @@ use crate::intake::Intake;
 use crate::log::Held;
 use crate::node::Logs;
 use crate::supervision::Directory;
-
-/// Questions that are worked on at once; further ones wait. Each may read a whole list once.
-const QUESTIONS_MAX: usize = 8;
 
 /// Tenants whose answers are remembered at once.
 const KEPT_MAX: usize = 64;
@@ -87,76 +87,6 @@ pub struct Api {
     /// What is the same for all tenants.
     shared: Arc<Shared>,
     kept: Arc<Kept>,
-}
-
-/// What answers are made of, whichever tenant they are for.
-pub struct Shared {
-    /// Name of the server.
-    pub name: String,
-    /// Its data folder.
-    pub data: PathBuf,
-    /// What is held.
-    pub logs: Logs,
-    /// What the server is set to.
-    pub settings: Arc<ServerSettings>,
-    /// How records are matched.
-    pub rules: Arc<ImportRules>,
-    /// Where recognition rules and licences stand.
-    pub files: RuleFiles,
-    /// What agents and beacons are told.
-    pub policy: PolicyKeeper,
-    /// The beacons below.
-    pub statuses: Arc<Statuses>,
-    /// What agents tell of acknowledged packages.
-    pub gaps: Arc<Gaps>,
-    /// Counters of the upload listener.
-    pub intake: Arc<Intake>,
-    /// The last exports.
-    pub reports: Reports,
-    /// Packages without a final state.
-    pub unsettled: Arc<AtomicUsize>,
-    /// What waits for the next import of each tenant.
-    pub import_plans: ImportPlans,
-    /// Where the server's actor is.
-    pub server: Directory<Server>,
-    /// Where the batch scheduler is.
-    pub scheduler: Directory<BatchScheduler>,
-    /// What it shows without being asked.
-    pub overview: Arc<Mutex<BatchOverview>>,
-    /// The present.
-    pub clock: SharedClock,
-    /// How much is worked on.
-    pub load: Load,
-}
-
-/// How much is worked on at once, for all tenants together.
-pub struct Load {
-    kept: Mutex<BTreeMap<TenantId, Arc<Kept>>>,
-    settled_to: SettledTo,
-    questions: Arc<Semaphore>,
-    whole_fleet: Mutex<()>,
-    dry_run: Mutex<()>,
-}
-
-impl Default for Load {
-    fn default() -> Load {
-        Load {
-            kept: Mutex::default(),
-            settled_to: Default::default(),
-            questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
-            whole_fleet: Mutex::default(),
-            dry_run: Mutex::default(),
-        }
-    }
-}
-
-/// Answers for a tenant that are made again only when they have changed.
-#[derive(Default)]
-struct Kept {
-    devices: devices::DeviceCount,
-    ledger: ledger::Sums,
-    recognition: recognition::Recognitions,
-    reconciled: licences::Last,
 }
 
 impl Deref for Api {
@@ -252,6 +182,8 @@ impl Api {
         self.logs.facts.stats().groups.load(Ordering::Acquire)
     }
 }
+
+pub use shared::{Load, Shared};
 
 /// What was asked.
 #[derive(Debug)]

@@ -1,4 +1,5 @@
-//! `GET /settings`, `GET /settings/{id}` and `PUT /settings/{id}`: what an operator sets for agents and beacons.
+//! `GET /settings`, `GET /settings/{id}` and `PUT /settings/{id}`: what an operator sets for agents and beacons, and for the
+//! times of tasks.
 
 use std::net::IpAddr;
 
@@ -12,6 +13,8 @@ use super::problem::{Problem, shorten};
 use super::{Answer, Api, Question};
 use crate::errors::Chain;
 use crate::server::policy::PolicyError;
+use crate::server::schedules::{SetError, TASK_SCHEDULES};
+use crate::server::server::SchedulesChanged;
 
 /// Most bytes of one setting.
 pub(super) const SETTING_BYTES_MAX: usize = 4 << 20;
@@ -20,11 +23,15 @@ pub(super) fn list(api: &Api, question: &Question) -> Result<Answer, Problem> {
     question.takes_no_parameters()?;
     let settings = api.policy.settings().map_err(unreadable)?;
     let all = SettingName::ALL.map(|name| (name.as_str().to_owned(), settings.get(name)));
-    Ok(Answer::Json(Value::Object(Map::from_iter(all))))
+    let schedules = (TASK_SCHEDULES.to_owned(), api.schedules.set_ones().map_err(unreadable)?.value());
+    Ok(Answer::Json(Value::Object(Map::from_iter(all.into_iter().chain([schedules])))))
 }
 
 pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
     question.takes_no_parameters()?;
+    if question.id == TASK_SCHEDULES {
+        return Ok(Answer::Json(api.schedules.set_ones().map_err(unreadable)?.value()));
+    }
     let name = named(&question.id)?;
     Ok(Answer::Json(api.policy.settings().map_err(unreadable)?.get(name)))
 }
@@ -36,9 +43,13 @@ pub(super) async fn put(
     body: Bytes,
 ) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
-    let name = named(&id)?;
-    let value: Value = serde_json::from_slice(&body)
-        .map_err(|error| Problem::wrong("json", format!("the body is no JSON: {error}")))?;
+    let value = || -> Result<Value, Problem> {
+        serde_json::from_slice(&body).map_err(|error| Problem::wrong("json", format!("the body is no JSON: {error}")))
+    };
+    if *id == TASK_SCHEDULES {
+        return put_schedules(&api, &value()?).await;
+    }
+    let (name, value) = (named(&id)?, value()?);
     match api.policy.set(name, value).await {
         Ok((value, revision)) => {
             Ok(HttpResponse::Ok().json(json!({ "value": value, "policy_revision": revision.to_string() })))
@@ -47,6 +58,22 @@ pub(super) async fn put(
             Err(Problem::wrong("setting", format!("`{}` is not taken: {}", name.as_str(), Chain(&error))))
         }
         Err(error @ (PolicyError::Turn(_) | PolicyError::Stored(..) | PolicyError::Work(_))) => Err(unreadable(error)),
+    }
+}
+
+/// Sets the times of tasks: no part of any policy.
+async fn put_schedules(api: &Api, value: &Value) -> Result<HttpResponse, Problem> {
+    match api.schedules.set(value).await {
+        Ok((value, schedules)) => {
+            if let Some(server) = api.server.get() {
+                let _ = server.send(SchedulesChanged(schedules)).await;
+            }
+            Ok(HttpResponse::Ok().json(json!({ "value": value, "policy_revision": null })))
+        }
+        Err(SetError::Wrong(error)) => {
+            Err(Problem::wrong("setting", format!("`{TASK_SCHEDULES}` is not taken: {}", Chain(&error))))
+        }
+        Err(SetError::Turn(error)) => Err(unreadable(error)),
     }
 }
 
@@ -76,7 +103,7 @@ pub(super) fn is_address(host: &str) -> bool {
 }
 
 fn named(id: &str) -> Result<SettingName, Problem> {
-    let names = || SettingName::ALL.map(SettingName::as_str).join(", ");
+    let names = || format!("{}, {TASK_SCHEDULES}", SettingName::ALL.map(SettingName::as_str).join(", "));
     let unknown = || Problem::missing(format!("there is no setting `{}`: there are {}", shorten(id), names()));
     SettingName::of(id).ok_or_else(unknown)
 }

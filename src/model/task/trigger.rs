@@ -18,6 +18,10 @@ enum Form {
 
 /// Minutes of a day.
 const MINUTES: u16 = 24 * 60;
+/// Their names, from Monday on.
+const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+/// Most seconds between two times: a century.
+const SECS_MAX: i64 = 100 * 366 * 86_400;
 /// All days of a week.
 const EVERY_DAY: u8 = 0x7f;
 
@@ -42,6 +46,25 @@ impl Trigger {
         };
         let (hour, minute) = (number(hour)?, number(minute)?);
         if hour < 24 && minute < 60 { Trigger::daily(hour * 60 + minute, EVERY_DAY) } else { None }
+    }
+
+    /// Reads what is printed: `03:00`, `03:00 monday friday` or `every 3600 s`.
+    pub fn read(text: &str) -> Option<Trigger> {
+        if let Some(secs) = text.strip_prefix("every ").and_then(|rest| rest.strip_suffix(" s")) {
+            let secs: i64 = secs.parse().ok().filter(|secs| (1..=SECS_MAX).contains(secs))?;
+            return Some(Trigger::every(secs * SECOND_MS));
+        }
+        let mut words = text.split(' ');
+        let trigger = Trigger::parse(words.next()?)?;
+        let mut days = 0_u8;
+        for word in words {
+            let day = 1 << DAYS.iter().position(|day| *day == word)?;
+            if days & day != 0 {
+                return None;
+            }
+            days |= day;
+        }
+        if days == 0 { Some(trigger) } else { trigger.on(days) }
     }
 
     /// The same time of day on these days alone.
@@ -88,9 +111,8 @@ impl std::fmt::Display for Trigger {
             Form::Daily { minute, days } => (minute, days),
             Form::Every { ms } => return write!(f, "every {} s", ms / SECOND_MS),
         };
-        let names = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
         write!(f, "{:02}:{:02}", minute / 60, minute % 60)?;
-        let mut on = names.iter().enumerate().filter(|(day, _)| days != EVERY_DAY && days & (1 << day) != 0);
+        let mut on = DAYS.iter().enumerate().filter(|(day, _)| days != EVERY_DAY && days & (1 << day) != 0);
         on.try_for_each(|(_, name)| write!(f, " {name}"))
     }
 }

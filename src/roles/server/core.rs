@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::plan::{Common, TenantPlan};
 use super::vocabulary::*;
 use crate::id::TenantId;
-use crate::model::task::{ScopeKind, TaskType};
+use crate::model::task::{ScopeKind, TaskType, Trigger};
 use crate::model::tenant::TenantState;
 use crate::rng::RngStream;
 use crate::roles::{Core, IntentNumber, Sink};
@@ -37,8 +37,8 @@ pub struct ServerCore {
     /// Held without a reader.
     unread: BTreeSet<PackageNumber>,
     plans: BTreeMap<TenantId, TenantPlan>,
-    /// When each schedule is due next, in the order of the settings.
-    triggers: Vec<(TaskType, Timestamp)>,
+    /// The schedules, and when each is due next.
+    triggers: Vec<(TaskType, Trigger, Timestamp)>,
     /// What was not taken by the scheduler: when it is submitted again, and the time of its schedule.
     resubmit: BTreeMap<(TaskType, Option<TenantId>), (Timestamp, Timestamp)>,
     sweep_due: Timestamp,
@@ -82,7 +82,7 @@ impl ServerCore {
 
     /// When the schedule of `task` is due next.
     fn trigger_due(&self, task: TaskType) -> Timestamp {
-        self.triggers.iter().filter(|(of, _)| *of == task).map(|(_, due)| *due).min().unwrap_or(Timestamp::NEVER)
+        self.triggers.iter().filter(|(of, ..)| *of == task).map(|(.., due)| *due).min().unwrap_or(Timestamp::NEVER)
     }
 
     /// Submits what is due by its schedule.
@@ -92,7 +92,7 @@ impl ServerCore {
         for ((task, tenant), (_, at)) in due_again {
             out.intend(ServerIntent::Submit(tenant, task, at));
         }
-        for ((task, due), (_, trigger)) in self.triggers.iter_mut().zip(&settings.schedules) {
+        for (task, trigger, due) in &mut self.triggers {
             if *due > now {
                 continue;
             }
@@ -150,7 +150,7 @@ impl ServerCore {
         (self.sweep_due, self.started) = (back(self.sweep_due), back(self.started));
         (self.policy_due, self.gaps_due) = (back(self.policy_due), back(self.gaps_due));
         // Times of day stay what they are by the clock.
-        for ((_, due), (_, trigger)) in self.triggers.iter_mut().zip(&self.settings.schedules) {
+        for (_, trigger, due) in &mut self.triggers {
             *due = (*due).min(trigger.next_after(now, &self.settings.zone));
         }
     }
@@ -195,7 +195,7 @@ impl Core for ServerCore {
         let triggers = settings.schedules.iter().map(|(task, trigger)| {
             let last = submitted.get(task).copied();
             let last = if *task == TaskType::InventoryImport { last.max(imported) } else { last };
-            (*task, trigger.next_after(last.unwrap_or(now).min(now), &settings.zone))
+            (*task, *trigger, trigger.next_after(last.unwrap_or(now).min(now), &settings.zone))
         });
         let triggers = triggers.collect();
         let plans = states.into_iter().map(|(tenant, state)| {
@@ -228,7 +228,7 @@ impl Core for ServerCore {
         let failed = self.failed.first_key_value().map_or(Timestamp::NEVER, |((due, _), ())| *due);
         let common = self.common();
         let planned = self.plans.values().map(|plan| plan.next_due(&common, self.seen)).min();
-        let trigger = self.triggers.iter().map(|(_, due)| *due).min();
+        let trigger = self.triggers.iter().map(|(.., due)| *due).min();
         let again = self.resubmit.values().map(|(due, _)| *due).min();
         let tasks = [planned, trigger, again].into_iter().flatten().min().unwrap_or(Timestamp::NEVER);
         failed.min(tasks).min(self.sweep_due).min(self.policy_due).min(self.gaps_due)
@@ -276,6 +276,16 @@ impl Core for ServerCore {
                 self.policy_due = self.policy_due.min(soonest.max(now));
             }
             ServerInput::Counted(tenant, state) => self.note(now, tenant, state),
+            // One that stays as it is stays due when it is; a new one has no past that is made up for.
+            ServerInput::SchedulesChanged(schedules) => {
+                let before = std::mem::take(&mut self.triggers);
+                let due = |(task, trigger): (TaskType, Trigger)| {
+                    let same = before.iter().find(|(of, known, _)| (*of, *known) == (task, trigger));
+                    let due = same.map_or_else(|| trigger.next_after(now, &self.settings.zone), |(.., due)| *due);
+                    (task, trigger, due)
+                };
+                self.triggers = schedules.into_iter().map(due).collect();
+            }
             ServerInput::NotSubmitted(tenant, task, at) => {
                 self.resubmit.insert((task, tenant), (now.plus_ms(MINUTE_MS), at));
             }

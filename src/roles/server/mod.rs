@@ -16,6 +16,7 @@ pub mod import;
 pub mod keep;
 mod plan;
 pub mod policy;
+mod schedules;
 mod setting_ids;
 pub mod settle;
 pub mod view;
@@ -29,6 +30,7 @@ pub use dry_run::{DryRun, EmptiedDevice, Listed, MergedDevices, SplitDevice, dry
 pub use import::{HeldDevices, ImportEnded, ImportRules, Imported, REPORTS_KEPT, import};
 pub use keep::{KEPT_MS, Keep, keep};
 pub use policy::{PolicySettings, SettingError, SettingName};
+pub use schedules::{ScheduleError, SetSchedules};
 pub use settle::{Content, Ended, Staged, settle};
 pub use view::{DeviceRow, Shown, SoftwareHead, ViewError, ViewWrite, apply};
 pub use vocabulary::*;

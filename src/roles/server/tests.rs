@@ -905,3 +905,20 @@ fn a_schedule_is_for_every_tenant_and_what_the_scheduler_did_not_take_is_submitt
     world.tell(ServerInput::NotSubmitted(Some(names[7].clone()), TaskType::DataWarehouseUpdate, at));
     assert_eq!(only(world.pass(MINUTE_MS)).1, lost);
 }
+
+#[test]
+fn other_times_count_from_now_and_those_that_stay_keep_their_turn() {
+    let hourly = Trigger::every(HOUR_MS);
+    let schedules = vec![(TaskType::SpoolMaintenance, hourly), (TaskType::ActivityHistoryPurge, hourly)];
+    let settings = ServerSettings { schedules, ..settings(false) };
+    let mut world = World::with(settings, 0..0, TenantState::default());
+    assert_eq!(world.pass(30 * MINUTE_MS), []);
+    let others = vec![(TaskType::SpoolMaintenance, hourly), (TaskType::RecognitionLibraryImport, hourly)];
+    world.tell(ServerInput::SchedulesChanged(others));
+    let wanted: Vec<_> =
+        world.pass(HOUR_MS).into_iter().filter(|(.., intent)| *intent != ServerIntent::Sweep).collect();
+    let submit = |task, at| ServerIntent::Submit(None, task, START.plus_ms(at));
+    let [(_, _, first), (_, _, second)] = &wanted[..] else { panic!("{wanted:?}") };
+    assert_eq!(*first, submit(TaskType::SpoolMaintenance, HOUR_MS));
+    assert_eq!(*second, submit(TaskType::RecognitionLibraryImport, 90 * MINUTE_MS));
+}

@@ -122,6 +122,8 @@ pub enum ServerInput {
     BeaconsChanged,
     /// The counters of a tenant: an operator changed its devices, or it is new here.
     Counted(TenantId, TenantState),
+    /// An operator has set other times for tasks: all that are in force.
+    SchedulesChanged(Vec<(TaskType, Trigger)>),
     /// A task whose time had come was not taken. With the time of its schedule.
     NotSubmitted(Option<TenantId>, TaskType, Timestamp),
     /// Nothing follows from it.

@@ -99,3 +99,21 @@ async fn a_stored_setting_that_is_not_understood_keeps_the_policy_as_it_is() {
     assert_eq!((given.content.configuration.is_empty(), given.content.targets), (false, Some([guid(1)].into())));
     again.stop().await;
 }
+
+#[actix::test]
+async fn the_times_of_tasks_are_set_at_once_and_for_good() {
+    let fixture = Fixture::ticking("[schedules.SpoolMaintenance]", "[schedules.SpoolMaintenance]").await;
+    assert_eq!(fixture.get("/api/v1/settings/task-schedules").await, json!({}), "as the file says");
+    let (status, answer) = put(&fixture, "task-schedules", &json!({ "SpoolMaintenance": "yearly" })).await;
+    assert_eq!(status, 400);
+    assert!(answer["error"]["message"].as_str().unwrap().contains("`yearly` is no time of a task"), "{answer}");
+    let value = json!({ "SpoolMaintenance": "every 1 s", "InventoryImport": null });
+    let (status, answer) = put(&fixture, "task-schedules", &value).await;
+    assert_eq!((status, &answer["value"]), (200, &value));
+    fixture.until("/api/v1/tasks?type=SpoolMaintenance&status=Success", |list| list["total"].as_u64() > Some(1)).await;
+    let fixture = fixture.restarted().await;
+    assert_eq!(fixture.get("/api/v1/settings").await["task-schedules"], value);
+    let count = fixture.get("/api/v1/tasks?type=SpoolMaintenance&limit=1").await["total"].as_u64();
+    fixture.until("/api/v1/tasks?type=SpoolMaintenance&limit=1", |list| list["total"].as_u64() > count).await;
+    fixture.stop().await;
+}

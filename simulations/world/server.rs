@@ -385,11 +385,10 @@ impl Hands for ServerHands {
     fn carry_out(&mut self, at: &Place, now: Timestamp, wanted: Wanted<'_, ServerCore>, stage: &mut Stage) {
         let Wanted { number: IntentNumber(number), intent, .. } = wanted;
         let drawn = |what| stage.draw(at.id, at.life, number, what);
-        let slow = if at.is_slow() { 100 } else { 1 };
         let (work, ms) = match intent {
             ServerIntent::Load(packages) => {
-                let ms = stage.scenario.server.load_ms.pick(drawn(21)) * packages.len() as i64 * slow;
-                (Work::Load(packages), ms)
+                let ms = stage.scenario.server.load_ms.pick(drawn(21)) * packages.len() as i64;
+                (Work::Load(packages), if at.is_slow() { ms * 100 } else { ms })
             }
             ServerIntent::Run(_, task, _) => (Work::Run(task), stage.scenario.server.task_ms.pick(drawn(22))),
             // Only imports have a schedule here.

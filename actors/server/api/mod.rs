@@ -41,11 +41,9 @@ mod metrics;
 mod openapi;
 mod pages;
 
-use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Deref};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use actix_web::http::header::{self, ContentDisposition, DispositionParam, DispositionType};
 use actix_web::web::{self, Data, PathConfig, ServiceConfig};
@@ -54,27 +52,15 @@ use bytes::Bytes;
 use muster::formats::matcher_xml::FILE_BYTES_MAX;
 use muster::id::TenantId;
 use muster::model::package::PackageKey;
-use muster::roles::server::{ImportRules, ServerSettings};
 use serde_json::Value;
-use tokio::sync::Semaphore;
 
 use self::listing::take_parameter;
 use self::problem::Problem;
 use self::shared::Kept;
-use super::batch::{BatchOverview, BatchScheduler};
+pub use self::shared::{Load, Shared};
+use super::batch::BatchOverview;
 use super::books::Books;
-use super::exports::Reports;
-use super::policy::PolicyKeeper;
-use super::reconciler::RuleFiles;
-use super::schedules::ScheduleKeeper;
-use super::server::{ImportPlans, Server};
-use super::unsettled::SettledTo;
-use crate::clock::SharedClock;
-use crate::hierarchy::{Gaps, Statuses};
-use crate::intake::Intake;
 use crate::log::Held;
-use crate::node::Logs;
-use crate::supervision::Directory;
 
 /// Tenants whose answers are remembered at once.
 const KEPT_MAX: usize = 64;
@@ -182,8 +168,6 @@ impl Api {
         self.logs.facts.stats().groups.load(Ordering::Acquire)
     }
 }
-
-pub use shared::{Load, Shared};
 
 /// What was asked.
 #[derive(Debug)]

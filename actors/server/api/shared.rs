@@ -80,7 +80,7 @@ pub struct Load {
 impl Default for Load {
     fn default() -> Load {
         Load {
-            pub(super) kept: Mutex::default(),
+            kept: Mutex::default(),
             settled_to: Default::default(),
             questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
             whole_fleet: Mutex::default(),

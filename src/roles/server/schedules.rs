@@ -84,8 +84,8 @@ mod tests {
     fn what_is_set_takes_the_place_of_what_the_file_says_and_null_is_never() {
         let file = [
             (TaskType::InventoryImport, Trigger::read("00:00").unwrap()),
-            (TaskType::SpoolMaintenance, Trigger::read("04:00").unwrap()),
             (TaskType::DataWarehouseUpdate, Trigger::read("06:00 sunday").unwrap()),
+            (TaskType::SpoolMaintenance, Trigger::read("04:00").unwrap()),
         ];
         let value = json!({ "InventoryImport": "02:30 monday friday", "DataWarehouseUpdate": null,
             "LicenseReconcile": "every 3600 s" });

@@ -9,8 +9,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use bytes::Bytes;
-use muster::config::Document;
 use muster::config::column_map::read_column_map;
+use muster::config::{ConfigError, Document};
 use muster::formats::gzip::{Inflate, compress_at};
 use muster::formats::wire::BODY_BYTES_MAX;
 use muster::model::business::{BusinessError, BusinessKind, BusinessReader, BusinessWriter, RowError, Spelling, check};
@@ -42,7 +42,7 @@ pub(crate) struct BadRows {
 }
 
 impl BadRows {
-    fn add(&mut self, error: RowError) {
+    pub fn add(&mut self, error: RowError) {
         self.count += 1;
         if self.first.len() < TOLD_MAX {
             self.first.push(error);
@@ -63,6 +63,14 @@ impl BadRows {
 /// The spelling that the column map `map` tells; without one the canonical form is expected.
 pub(crate) fn spelling(map: Option<&Path>, kind: BusinessKind) -> Result<Spelling, Failure> {
     let Some(path) = map else { return Ok(Spelling::canonical()) };
+    spelling_by(path, |file| read_column_map(file, kind))
+}
+
+/// The spelling that the column map at `path` tells, as `read` reads it.
+pub(crate) fn spelling_by(
+    path: &Path,
+    read: impl FnOnce(&Document<'_>) -> Result<Spelling, ConfigError>,
+) -> Result<Spelling, Failure> {
     let usage = |text: String| Failure { text, exit: 2 };
     let name = path.display().to_string();
     let cannot = |error: std::io::Error| usage(format!("cannot read the column map `{name}` (--map): {error}"));
@@ -71,17 +79,20 @@ pub(crate) fn spelling(map: Option<&Path>, kind: BusinessKind) -> Result<Spellin
     if text.len() as u64 > MAP_BYTES_MAX {
         return Err(usage(format!("the column map `{name}` (--map) has more than {MAP_BYTES_MAX} bytes")));
     }
-    read_column_map(&Document { text: &text, file: &name }, kind).map_err(|error| usage(error.to_string()))
+    read(&Document { text: &text, file: &name }).map_err(|error| usage(error.to_string()))
+}
+
+/// A CSV file, inflated where it is gzip.
+pub(crate) fn open_csv(file: &Path) -> std::io::Result<Box<dyn BufRead + Send>> {
+    let mut bytes = BufReader::new(File::open(file)?);
+    let is_compressed = bytes.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+    Ok(if is_compressed { Box::new(BufReader::new(Inflate::new(bytes))) } else { Box::new(bytes) })
 }
 
 /// Reads a file and writes it anew. `at` is put into it, so that a file that is sent again on purpose counts again.
 pub(crate) fn prepare(file: &Path, kind: BusinessKind, spelling: Spelling, at: Timestamp) -> Result<Prepared, String> {
-    let cannot = |error: std::io::Error| format!("cannot be read: {error}");
-    let mut bytes = BufReader::new(File::open(file).map_err(cannot)?);
-    let is_compressed = bytes.fill_buf().map_err(cannot)?.starts_with(&[0x1f, 0x8b]);
+    let source = open_csv(file).map_err(|error| format!("cannot be read: {error}"))?;
     let told = |error: BusinessError| Chain(&error).to_string();
-    let source: Box<dyn BufRead> =
-        if is_compressed { Box::new(BufReader::new(Inflate::new(bytes))) } else { Box::new(bytes) };
     let mut reader = BusinessReader::open(source, Some(kind), spelling).map_err(told)?;
     let (mut writer, mut rows, mut bad) = (BusinessWriter::new(kind), 0, BadRows::default());
     while let Some(row) = reader.next_row().map_err(told)? {

@@ -19,6 +19,7 @@ use super::books::{Books, News, TurnError};
 use super::counters::tenant_state;
 use super::fleet::FleetError;
 use super::rules::in_force;
+use super::sources::forget_gone;
 use crate::clock::SharedClock;
 use crate::errors::{Chain, Hex};
 use crate::log::{FactIndex, Position, ReadError};
@@ -139,8 +140,9 @@ async fn run(world: ImporterWorld, full: bool) -> Result<(TenantState, String), 
     let (held, started) = (world.held(), clock.now());
     let deciding = clock.clone();
     let decided = tokio::task::spawn_blocking(move || decide(&facts, &tenant, &rules, &held, &deciding, full));
-    let (Imported { devices, state, report }, seen) = decided.await.map_err(|_| ImportError::Panicked)??;
+    let (Imported { devices, state, report }, seen, gone) = decided.await.map_err(|_| ImportError::Panicked)??;
     let changed = devices.len() as u64;
+    let ended = devices.iter().filter(|fact| fact.device.has_ended()).count();
     let number = state.imports;
     // First the counters, so that no number of a device is ever given twice, whatever is cut short behind them.
     if changed > 0 {
@@ -165,16 +167,18 @@ async fn run(world: ImporterWorld, full: bool) -> Result<(TenantState, String), 
         });
         committed.await?;
     }
-    let ended = ImportEnded { number, started, finished: clock.now(), changed, report };
-    let state = commit_state(&books, &state, Some((ended.clone(), seen))).await?;
-    let report = ended.report;
+    forget_gone(&books, gone).await?;
+    let whole = ImportEnded { number, started, finished: clock.now(), changed, report };
+    let state = commit_state(&books, &state, Some((whole.clone(), seen))).await?;
+    let report = whole.report;
     let (records, created, merged) = (report.records, report.created, report.merged);
     info!(tenant = %books.tenant, records, created, changed, merged, "inventory imported");
     if report.clones > 0 {
         let samples = &report.clone_samples;
         warn!(records = report.clones, ?samples, "several machines report under one name, by turns: clones");
     }
-    let output = format!("{records} records: {created} devices new, {changed} changed, {merged} merged");
+    let ended = if ended > 0 { format!(", {ended} ended") } else { String::new() };
+    let output = format!("{records} records: {created} devices new, {changed} changed, {merged} merged{ended}");
     Ok((state, output))
 }
 
@@ -209,6 +213,8 @@ async fn commit_state(
 
 /// What an import has seen: the place in the log, and the fingerprint of the rules.
 type Seen = ((u64, u32), u64);
+/// What is decided, what it has seen, and the records that are gone.
+type Decided = (Imported, Seen, Vec<RecordKey>);
 
 /// Reads what changed and the devices it may meet, and decides.
 fn decide(
@@ -218,7 +224,7 @@ fn decide(
     held: &Mutex<Held>,
     clock: &SharedClock,
     full: bool,
-) -> Result<(Imported, Seen), ImportError> {
+) -> Result<Decided, ImportError> {
     // The counters first: what is staged meanwhile is seen by the next import.
     let state = tenant_state(facts, tenant).map_err(ImportError::State)?;
     let through = facts.newest();
@@ -244,7 +250,8 @@ fn decide(
     let met: Vec<Box<[u8]>> = met.into_iter().map(|id| FactKey::Device(tenant.clone(), id).encode().into()).collect();
     let devices = devices_of(facts, &met)?;
     let imported = import(rules, &records, &devices, &state, clock.now());
-    Ok((imported, ((through.segment, through.offset), fingerprint)))
+    let gone = records.into_iter().filter(|(_, staged)| staged.is_gone()).map(|(key, _)| key).collect();
+    Ok((imported, ((through.segment, through.offset), fingerprint), gone))
 }
 
 /// The facts of these keys, in their order; `part` takes out of a key what is wanted. One whose bytes have rotted is left
@@ -288,9 +295,12 @@ fn devices_of(facts: &FactIndex, keys: &[Box<[u8]>]) -> Result<Vec<DeviceFact>, 
     Ok(devices.into_iter().map(|(_, device)| device).collect())
 }
 
-/// All staged records, ascending by key.
+/// All staged records, ascending by key; without those that are gone.
 pub fn staged(facts: &FactIndex, tenant: &TenantId) -> Result<Vec<(RecordKey, StagedRecord)>, ImportError> {
-    read(facts, &facts.put_since(&FactKind::Record.prefix(Some(tenant)), Position::default()), record_key)
+    let keys = facts.put_since(&FactKind::Record.prefix(Some(tenant)), Position::default());
+    let mut records = read(facts, &keys, record_key)?;
+    records.retain(|(_, staged): &(RecordKey, StagedRecord)| !staged.is_gone());
+    Ok(records)
 }
 
 /// All stored devices, ascending, aliases among them.

@@ -13,6 +13,7 @@ use muster::roles::server::ImportRules;
 use super::exporter::{Credentials, Target};
 use super::reconciler::RuleFiles;
 use super::run::ServerError;
+use super::source_files::sources_of;
 use super::zone::zone;
 
 /// Path of the integration endpoint below an instance. Source: servicenow reference, section 3.
@@ -45,6 +46,9 @@ impl Prepared {
             imported: config.data.join("libraries/recognition.toml"),
         };
         files.read()?;
+        if let Some(path) = &config.sources_file {
+            sources_of(path).map_err(ServerError::Sources)?;
+        }
         let export = config.servicenow.as_ref().map(export_target).transpose()?;
         let tasks = tasks(config)?;
         let zone = zone(tasks.time_zone.as_deref())?;

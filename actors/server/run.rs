@@ -84,6 +84,9 @@ pub enum ServerError {
     /// The file of batch tasks.
     #[error(transparent)]
     Tasks(#[from] ConfigError),
+    /// The file of sources.
+    #[error("{0}")]
+    Sources(String),
     /// The zone of its times.
     #[error(transparent)]
     Zone(#[from] ZoneError),
@@ -104,6 +107,7 @@ impl ServerError {
                 | ServerError::Matchers { .. }
                 | ServerError::Rules(_)
                 | ServerError::Tasks(_)
+                | ServerError::Sources(_)
                 | ServerError::Zone(_)
                 | ServerError::Listen(ListenError::Plain { .. })
         )
@@ -241,6 +245,7 @@ pub async fn start_prepared(
         history_ms: tasks.history_ms,
         data: path.clone(),
         files: files.clone(),
+        sources: config.sources_file.clone(),
     };
     let instance = overview.lock().unwrap_or_else(PoisonError::into_inner).instance;
     let processor = start_processor(&tasks, doers, &path, instance, give_up);

@@ -121,6 +121,7 @@ fn server_config(places: &Places) -> ServerConfig {
         matchers_file: None,
         recognition_file: None,
         licences_file: None,
+        sources_file: None,
         missing_after_ms: muster::time::DAY_MS,
         servicenow: None,
         limits: LimitsSection::default(),

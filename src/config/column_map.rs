@@ -1,4 +1,5 @@
-//! How another program's CSV is read as contracts or purchases: the file of `muster import --map`.
+//! How another program's CSV is read as contracts, purchases or computers: the file of `muster import --map`, and of the
+//! parameter `map` of tasks.
 //!
 //! ```toml
 //! delimiter = ";"
@@ -10,7 +11,7 @@
 //! product = "Item"
 //! ```
 //!
-//! Every option is shown in `config/imports/purchases.toml`.
+//! Every option is shown in `config/imports/purchases.toml`; `config/imports/computers.toml` is one for computers.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,7 @@ use toml::Spanned;
 use super::{ConfigError, Document, nearest};
 use crate::id::shorten;
 use crate::model::business::{BusinessKind, DateFormError, Spelling};
+use crate::model::sheet;
 
 /// Bytes of the name of a column at most.
 const NAME_BYTES_MAX: usize = 200;
@@ -37,6 +39,18 @@ struct MapFile {
 /// Reads the column map of a file of this kind. Columns that it does not name have our names; columns of the file that
 /// are neither are passed over.
 pub fn read_column_map(file: &Document<'_>, kind: BusinessKind) -> Result<Spelling, ConfigError> {
+    let names: Vec<&str> = kind.columns().iter().map(|column| column.name).collect();
+    read_map(file, kind.as_str(), &names)
+}
+
+/// The same for a file of computers.
+pub fn read_computers_map(file: &Document<'_>) -> Result<Spelling, ConfigError> {
+    let names: Vec<&str> = sheet::columns().collect();
+    read_map(file, "computers", &names)
+}
+
+/// Reads the column map of a file of `what`, whose columns have these names.
+fn read_map(file: &Document<'_>, what: &str, names: &[&str]) -> Result<Spelling, ConfigError> {
     let written: MapFile = file.read()?;
     let canonical = Spelling::canonical();
     let delimiter = match &written.delimiter {
@@ -60,11 +74,10 @@ pub fn read_column_map(file: &Document<'_>, kind: BusinessKind) -> Result<Spelli
     };
     let mut columns = BTreeMap::new();
     for (ours, theirs) in &written.columns {
-        let known = || kind.columns().iter().map(|column| column.name);
-        if !known().any(|name| name == ours.get_ref()) {
-            let problem = match nearest(ours.get_ref(), known()) {
-                Some(meant) => format!("is no column of {kind}, did you mean `{meant}`?"),
-                None => format!("is no column of {kind}; known: {}", known().collect::<Vec<_>>().join(", ")),
+        if !names.iter().any(|name| name == ours.get_ref()) {
+            let problem = match nearest(ours.get_ref(), names.iter().copied()) {
+                Some(meant) => format!("is no column of {what}, did you mean `{meant}`?"),
+                None => format!("is no column of {what}; known: {}", names.join(", ")),
             };
             return Err(file.error_at(ours, problem));
         }
@@ -99,6 +112,18 @@ mod tests {
         assert_eq!(row.unit_price.unwrap().to_string(), "19.90");
         assert_eq!(row.expiry.unwrap().to_string(), "2027-01-31");
         assert_eq!((&*row.contract, &*row.publisher), ("C-7", "Example"));
+    }
+
+    #[test]
+    fn the_shipped_map_of_computers_reads_the_file_it_speaks_of() {
+        let text = include_str!("../../config/imports/computers.toml");
+        let spelling = read_computers_map(&Document { text, file: "m.toml" }).unwrap();
+        let text = "Asset;Hostname;Domain;Make;Model;Serial;BIOS UUID;OS;Last Seen;Room\n\
+                    A-1;pc-1;lab.example;Dell;R640;S1;u-1;Debian;14.06.2025;7\n";
+        let mut reader = sheet::SheetReader::open(text.as_bytes(), spelling, crate::time::Timestamp::NEVER).unwrap();
+        let row = reader.next_row().unwrap().unwrap().unwrap();
+        assert_eq!((&*row.external_id, row.values.iter().count()), ("A-1", 7));
+        assert_eq!(row.collected_at.unwrap().to_rfc3339(), "2025-06-14T00:00:00.000Z");
     }
 
     #[test]

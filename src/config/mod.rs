@@ -19,6 +19,8 @@ pub mod server;
 
 pub mod tasks;
 
+pub mod sources;
+
 pub mod library;
 pub mod licences;
 

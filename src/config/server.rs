@@ -59,6 +59,7 @@ struct ImportSection {
     matchers_file: String,
     recognition_file: String,
     licences_file: String,
+    sources_file: String,
 }
 
 impl Default for ImportSection {
@@ -69,6 +70,7 @@ impl Default for ImportSection {
             matchers_file: String::new(),
             recognition_file: String::new(),
             licences_file: String::new(),
+            sources_file: String::new(),
         }
     }
 }
@@ -151,6 +153,8 @@ pub struct ServerConfig {
     pub recognition_file: Option<PathBuf>,
     /// Licences.
     pub licences_file: Option<PathBuf>,
+    /// Files of other programs whose computers are imported.
+    pub sources_file: Option<PathBuf>,
     /// What a node took and this server has not settled after this is missing, in milliseconds.
     pub missing_after_ms: i64,
     /// Where the export goes; `None`: nowhere.
@@ -198,6 +202,7 @@ impl ServerConfig {
             matchers_file: path(import.matchers_file),
             recognition_file: path(import.recognition_file),
             licences_file: path(import.licences_file),
+            sources_file: path(import.sources_file),
             missing_after_ms: milliseconds(custody.missing_after_secs, 1, file, "custody.missing_after_secs")?,
             limits,
             disk,

@@ -42,6 +42,7 @@ pub mod phase2;
 
 pub mod fillers;
 
+pub mod gone;
 pub mod merge;
 pub mod unmerge;
 pub mod update;
@@ -55,6 +56,7 @@ pub use explain::{Explanation, Tie, explain_pair};
 pub use explain_record::{RecordExplanation, explain_record};
 pub use fillers::{Filler, fillers};
 pub use forbidden::Forbidden;
+pub use gone::without_gone;
 pub use held::HeldKeys;
 pub use import_report::{ImportReport, MatcherReport, PlaceholderCounts};
 pub use keys::Keys;

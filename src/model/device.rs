@@ -194,8 +194,27 @@ pub struct Device {
     pub values: DeviceValues,
     /// The records merged into it, ascending by record key.
     pub bindings: Vec<Binding>,
-    /// Set when this id is only an alias of the device it was merged into; it then has no values and no bindings.
+    /// Set when this id is only an alias of the device it was merged into; it then has no values and no bindings. A device
+    /// that has ended is an alias of itself: nothing lists it, nothing matches it, and its number is not given again.
     pub merged_into: Option<DeviceId>,
+}
+
+impl Device {
+    /// What is left of it when the sources of all its records have taken them away.
+    pub fn ended(&self) -> Device {
+        Device {
+            id: self.id,
+            inventory_date: self.inventory_date,
+            values: DeviceValues::default(),
+            bindings: Vec::new(),
+            merged_into: Some(self.id),
+        }
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.merged_into == Some(self.id)
+    }
 }
 
 #[cfg(test)]

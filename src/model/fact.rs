@@ -13,6 +13,7 @@ use crate::id::{DeviceId, Guid, TenantId};
 use crate::model::business::BusinessKey;
 use crate::model::device::RecordKey;
 use crate::model::package::{Origin, PackageKey, Stream};
+use crate::model::source::PartKey;
 use crate::model::task::TaskNumber;
 
 /// Most bytes of an encoded key; the parts have their own, smaller bounds.
@@ -67,6 +68,10 @@ pub enum FactKey {
     Batch,
     /// What an operator registered of a tenant: `Registration`.
     Registration(TenantId),
+    /// Which file of a source is in force: `SourceState`.
+    Source(TenantId, Arc<str>),
+    /// Changes that a file of a source makes and that are not staged yet: a list of `RowChange`.
+    SourcePart(TenantId, PartKey),
 }
 
 /// The kinds of [`FactKey`], for scans.
@@ -119,10 +124,14 @@ pub enum FactKind {
     Batch = 23,
     /// [`FactKey::Registration`].
     Registration = 24,
+    /// [`FactKey::Source`].
+    Source = 30,
+    /// [`FactKey::SourcePart`].
+    SourcePart = 31,
 }
 
 impl FactKind {
-    const ALL: [FactKind; 23] = [
+    const ALL: [FactKind; 25] = [
         FactKind::Node,
         FactKind::Setting,
         FactKind::Ledger,
@@ -146,6 +155,8 @@ impl FactKind {
         FactKind::TaskRun,
         FactKind::Batch,
         FactKind::Registration,
+        FactKind::Source,
+        FactKind::SourcePart,
     ];
 
     /// What every key of this kind begins with, of all tenants or of one.
@@ -221,6 +232,8 @@ impl FactKey {
             FactKey::TaskRun(_) => FactKind::TaskRun,
             FactKey::Batch => FactKind::Batch,
             FactKey::Registration(_) => FactKind::Registration,
+            FactKey::Source(..) => FactKind::Source,
+            FactKey::SourcePart(..) => FactKind::SourcePart,
         }
     }
 
@@ -228,6 +241,20 @@ impl FactKey {
     pub fn ledgers_prefix(tenant: &TenantId, origin: &Origin) -> Vec<u8> {
         let mut out = FactKind::Ledger.prefix(Some(tenant));
         put(&mut out, origin.as_str());
+        out
+    }
+
+    /// What the keys of all records of `source` begin with.
+    pub fn records_prefix(tenant: &TenantId, source: &str) -> Vec<u8> {
+        let mut out = FactKind::Record.prefix(Some(tenant));
+        put(&mut out, source);
+        out
+    }
+
+    /// What the keys of all parts of files of `source` begin with.
+    pub fn parts_prefix(tenant: &TenantId, source: &str) -> Vec<u8> {
+        let mut out = FactKind::SourcePart.prefix(Some(tenant));
+        put(&mut out, source);
         out
     }
 
@@ -269,9 +296,14 @@ impl FactKey {
             FactKey::Tenant(tenant) | FactKey::Reconciled(tenant) | FactKey::Registration(tenant) => {
                 put(&mut out, tenant.as_str());
             }
-            FactKey::Export(tenant, text) | FactKey::Filler(tenant, text) => {
+            FactKey::Export(tenant, text) | FactKey::Filler(tenant, text) | FactKey::Source(tenant, text) => {
                 put(&mut out, tenant.as_str());
                 put(&mut out, text);
+            }
+            FactKey::SourcePart(tenant, PartKey { source, number }) => {
+                put(&mut out, tenant.as_str());
+                put(&mut out, source);
+                out.extend_from_slice(&number.to_be_bytes());
             }
             FactKey::Import(tenant, place) => {
                 put(&mut out, tenant.as_str());
@@ -343,6 +375,12 @@ impl FactKey {
             }
             FactKind::Apart => FactKey::Apart(reader.tenant()?, reader.record()?, reader.record()?),
             FactKind::Filler => FactKey::Filler(reader.tenant()?, reader.text()?.into()),
+            FactKind::Source => FactKey::Source(reader.tenant()?, reader.text()?.into()),
+            FactKind::SourcePart => {
+                let (tenant, source) = (reader.tenant()?, reader.text()?.into());
+                let number = u32::from_be_bytes(std::mem::take(&mut reader.0).try_into().ok()?);
+                FactKey::SourcePart(tenant, PartKey { source, number })
+            }
             FactKind::Import => {
                 let tenant = reader.tenant()?;
                 let [place] = std::mem::take(&mut reader.0).try_into().ok()?;
@@ -393,6 +431,8 @@ mod tests {
             FactKey::TaskRun(TaskNumber(u64::MAX)),
             FactKey::Batch,
             FactKey::Registration(tenant.clone()),
+            FactKey::Source(tenant.clone(), "cmdb".into()),
+            FactKey::SourcePart(tenant.clone(), PartKey { source: "cmdb".into(), number: 7 }),
         ];
         assert_eq!(keys.len(), FactKind::ALL.len());
         for (key, kind) in keys.iter().zip(FactKind::ALL) {

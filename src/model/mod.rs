@@ -42,6 +42,9 @@ pub mod tenant;
 
 pub mod business;
 
+pub mod sheet;
+pub mod source;
+
 pub mod recognition;
 
 pub mod warehouse;

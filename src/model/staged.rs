@@ -95,6 +95,16 @@ impl StagedRecord {
         }
     }
 
+    /// Takes the report of `stream` away; whether there was one.
+    pub fn unstage(&mut self, stream: &Stream) -> bool {
+        self.place(stream).map(|place| self.reports.remove(place)).is_ok()
+    }
+
+    /// Whether nobody reports of it any more. It is kept until an import has taken it off its device.
+    pub fn is_gone(&self) -> bool {
+        self.reports.is_empty()
+    }
+
     fn place(&self, stream: &Stream) -> Result<usize, usize> {
         self.reports.binary_search_by(|report| report.stream.cmp(stream))
     }
@@ -201,6 +211,16 @@ mod tests {
         let computer = record.computer(&key());
         assert_eq!((computer.inventory_date, computer.values.get(Property::ModelNo)), (90, Some("b")));
         assert_eq!(record.report(&after.stream).unwrap().package, after.package);
+    }
+
+    #[test]
+    fn a_record_is_gone_when_its_last_report_is_taken_away() {
+        let of = |account| report(account, ReportType::Hardware, 1, &[]);
+        let mut record = staged(&[of("a"), of("b")]);
+        assert!(record.unstage(&of("a").stream) && !record.unstage(&of("a").stream) && !record.is_gone());
+        assert!(record.unstage(&of("b").stream) && record.is_gone());
+        record.stage(of("a"));
+        assert_eq!((record.is_gone(), record.number), (false, 7));
     }
 
     #[test]

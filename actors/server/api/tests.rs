@@ -10,6 +10,7 @@ mod pages;
 mod questions;
 mod settings;
 mod software;
+mod sources;
 mod tasks;
 mod tenants;
 mod unmerge;

@@ -28,6 +28,8 @@ use crate::server::library::import_library;
 use crate::server::maintenance::maintain;
 use crate::server::reconciler::{ReconcileLicences, Reconciler, RuleFiles, when_caught_up};
 use crate::server::server::{DevicesChanged, Server};
+use crate::server::source_files::read_configured;
+use crate::server::sources::{SourceImport, finish, take_file};
 use crate::server::warehouse::update;
 use crate::supervision::Directory;
 
@@ -70,6 +72,8 @@ pub struct TaskDoers {
     pub data: PathBuf,
     /// Where recognition rules stand.
     pub files: RuleFiles,
+    /// The file that names sources.
+    pub sources: Option<PathBuf>,
 }
 
 /// What a piece of work leaves: its tenant's counters afterwards, and what it says of itself. Or why it failed.
@@ -126,18 +130,22 @@ impl TaskDoers {
     async fn work_of(&self, task: &TaskSubmission, progress: Progress) -> Result<String, String> {
         let tenant = || self.books.tenant.clone();
         match task.task {
-            TaskType::InventoryIntake | TaskType::InventoryImportReaders => {
-                Ok(self.settle(Duration::MAX, &*progress).await)
+            TaskType::InventoryIntake => Ok(self.settle(Duration::MAX, &*progress).await),
+            TaskType::InventoryImportReaders => {
+                let settled = self.settle(Duration::MAX, |percent| progress(percent / 2)).await;
+                Ok(format!("{settled}{}", self.read_sources().await?))
             }
             TaskType::InventoryImport => {
                 let full = flag(task, "full")?;
                 // Its readers' part: what arrives all the time must not keep it from what is there.
                 let read = self.settle(READERS_WAIT, |percent| progress(percent / 4)).await;
+                let sources = self.read_sources().await?;
                 let written = self.ask(self.importer.get(), ImportInventory { tenant: tenant(), full }).await?;
-                Ok(format!("{read}; {written}"))
+                Ok(format!("{read}{sources}; {written}"))
             }
             TaskType::InventoryImportWriters => {
                 let full = flag(task, "full")?;
+                finish(&self.books).await?;
                 self.ask(self.importer.get(), ImportInventory { tenant: tenant(), full }).await
             }
             TaskType::LicenseReconcile => self.ask(self.reconciler.get(), ReconcileLicences(tenant())).await,
@@ -150,9 +158,8 @@ impl TaskDoers {
             TaskType::ActivityHistoryPurge => self.purge(&*progress).await,
             TaskType::SpoolMaintenance => maintain(&self.books, &self.logs, &self.clock, &self.data, progress).await,
             TaskType::BusinessAdapterImport => self.import_business(task, progress).await,
-            TaskType::InventoryImportSpreadsheet | TaskType::ActiveDirectoryImport => {
-                Err(format!("this version cannot do {} yet", task.task))
-            }
+            TaskType::InventoryImportSpreadsheet => self.import_spreadsheet(task, progress).await,
+            TaskType::ActiveDirectoryImport => Err(format!("this version cannot do {} yet", task.task)),
         }
     }
 
@@ -215,6 +222,23 @@ impl TaskDoers {
             let _ = scheduler.send(AskScheduler::Submit(reconcile)).await;
         }
         Ok(change.to_string())
+    }
+
+    /// Stages the sources that are configured and have changed; says what became of each.
+    async fn read_sources(&self) -> Result<String, String> {
+        finish(&self.books).await?;
+        let Some(path) = &self.sources else { return Ok(String::new()) };
+        let told = read_configured(&self.books, path, self.clock.now()).await;
+        Ok(told.into_iter().map(|sentence| format!("; {sentence}")).collect())
+    }
+
+    /// Takes a file of computers, and matches what it changes.
+    async fn import_spreadsheet(&self, task: &TaskSubmission, progress: Progress) -> Result<String, String> {
+        let import = SourceImport::of(|name| task.parameters.get(name).map(str::to_owned))?;
+        let taken = take_file(&self.books, &import, self.clock.now()).await?;
+        progress(50);
+        let written = self.ask(self.importer.get(), ImportInventory { tenant: self.books.tenant.clone(), full: false }).await?;
+        Ok(format!("{}; {written}", import.told(&taken)))
     }
 
     /// Takes a file of contracts or purchases.
@@ -290,6 +314,7 @@ fn unknown_parameters(task: &TaskSubmission) -> String {
         TaskType::InventoryImport | TaskType::InventoryImportWriters => &["full"],
         TaskType::RecognitionLibraryImport => &["file", "sha256"],
         TaskType::BusinessAdapterImport => &["file", "kind", "source", "map", "good_rows"],
+        TaskType::InventoryImportSpreadsheet => &["file", "source", "map", "good_rows"],
         _ => &[],
     };
     let names: Vec<&str> = task.parameters.iter().map(|(name, _)| name).filter(|name| !known.contains(name)).collect();

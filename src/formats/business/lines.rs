@@ -2,8 +2,8 @@
 
 use std::io::{self, BufRead, Read};
 
+use super::ROW_BYTES_MAX;
 use super::read::TableError;
-use super::{ROW_BYTES_MAX, TABLE_BYTES_MAX};
 
 /// Each [`Read::read`] gives one line or a part of one, never the beginning of the next. The CSV reader asks only when it
 /// has used up what it got, so at the end of a row the lines given are the lines read.
@@ -15,11 +15,12 @@ pub(super) struct Lines<R> {
     /// Bytes given since the row began.
     pub row_bytes: u64,
     bytes: u64,
+    bytes_max: u64,
 }
 
 impl<R: BufRead> Lines<R> {
-    pub fn new(inner: R) -> Lines<R> {
-        Lines { inner, line: 0, is_between: true, row_bytes: 0, bytes: 0 }
+    pub fn new(inner: R, bytes_max: u64) -> Lines<R> {
+        Lines { inner, line: 0, is_between: true, row_bytes: 0, bytes: 0, bytes_max }
     }
 }
 
@@ -41,8 +42,8 @@ impl<R: BufRead> Read for Lines<R> {
         if self.row_bytes > ROW_BYTES_MAX {
             return Err(io::Error::other(TableError::RowBytes { line: self.line }));
         }
-        if self.bytes > TABLE_BYTES_MAX {
-            return Err(io::Error::other(TableError::Bytes));
+        if self.bytes > self.bytes_max {
+            return Err(io::Error::other(TableError::Bytes { most: self.bytes_max }));
         }
         Ok(bytes)
     }

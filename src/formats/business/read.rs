@@ -6,7 +6,7 @@ use std::str::Utf8Error;
 use csv::ByteRecord;
 
 use super::lines::Lines;
-use super::{COLUMNS_MAX, ROW_BYTES_MAX, ROWS_MAX, TABLE_BYTES_MAX};
+use super::{BUSINESS_LIMITS, COLUMNS_MAX, ROW_BYTES_MAX, TableLimits};
 
 /// Delimiters that are looked for where the given one is not found.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
@@ -22,7 +22,7 @@ pub enum TableError {
     NotText,
     /// All in one column, and another delimiter is in it.
     #[error(
-        "line 1: `{}` separates no columns here, but `{}` would: write `delimiter = \"{}\"` into the column map (--map)",
+        "line 1: `{}` separates no columns here, but `{}` would: write `delimiter = \"{}\"` into a column map (--map, or map= of a task)",
         shown(*.given), shown(*.found), shown(*.found)
     )]
     Delimiter {
@@ -41,11 +41,16 @@ pub enum TableError {
         line: u64,
     },
     /// Too many bytes.
-    #[error("the table has more than {TABLE_BYTES_MAX} bytes: part it by source")]
-    Bytes,
+    #[error("the table has more than {most} bytes: part it by source")]
+    Bytes {
+        /// Bytes it may have.
+        most: u64,
+    },
     /// Too many rows.
-    #[error("line {line}: more than {ROWS_MAX} rows: part the file by source")]
+    #[error("line {line}: more than {most} rows: part the file by source")]
     Rows {
+        /// Rows it may have.
+        most: u32,
         /// The first one too many.
         line: u64,
     },
@@ -75,18 +80,25 @@ pub struct Table<R> {
     header: Vec<String>,
     record: ByteRecord,
     rows: u32,
+    rows_max: u32,
 }
 
 impl<R: BufRead> Table<R> {
-    /// Reads the header.
+    /// Reads the header of a table of the business.
     pub fn open(source: R, delimiter: u8) -> Result<Table<R>, TableError> {
+        Table::open_within(source, delimiter, BUSINESS_LIMITS)
+    }
+
+    /// Reads the header of a table that may hold so much.
+    pub fn open_within(source: R, delimiter: u8, limits: TableLimits) -> Result<Table<R>, TableError> {
         let mut form = csv::ReaderBuilder::new();
         form.delimiter(delimiter).has_headers(false).flexible(true);
         let mut table = Table {
-            reader: form.from_reader(Lines::new(source)),
+            reader: form.from_reader(Lines::new(source, limits.bytes)),
             header: Vec::new(),
             record: ByteRecord::new(),
             rows: 0,
+            rows_max: limits.rows,
         };
         if !table.read()? {
             return Err(TableError::Empty);
@@ -133,8 +145,8 @@ impl<R: BufRead> Table<R> {
         }
         let breaks = self.record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
         let line = self.reader.get_ref().line.saturating_sub(breaks);
-        if self.rows == ROWS_MAX {
-            return Err(TableError::Rows { line });
+        if self.rows == self.rows_max {
+            return Err(TableError::Rows { most: self.rows_max, line });
         }
         self.rows += 1;
         Ok(Some(TableRow { line, record: &self.record }))

@@ -67,13 +67,17 @@ fn a_table_that_is_too_large_in_any_way_ends_early_in_little_memory() {
     assert!(matches!(table.next_row(), Err(TableError::RowBytes { line: 3 })));
     let fits = format!("a,b\n{},\n", "x".repeat(ROW_BYTES_MAX as usize - 2));
     assert_eq!(lines(&fits), [2]);
-    let many = format!("a\n{}", "x\n".repeat(ROWS_MAX as usize + 1));
-    assert!(matches!(rows(many.as_bytes(), b','), Err(TableError::Rows { line: 200_002 })));
+    let many = format!("a\n{}", "x\n".repeat(BUSINESS_LIMITS.rows as usize + 1));
+    assert!(matches!(rows(many.as_bytes(), b','), Err(TableError::Rows { most: 200_000, line: 200_002 })));
     let blanks = std::io::BufReader::new((&b"a,b\n"[..]).chain(std::io::repeat(b'\n')));
     assert!(matches!(
         Table::open(blanks, b',').unwrap().next_row(),
-        Err(TableError::RowBytes { .. } | TableError::Bytes)
+        Err(TableError::RowBytes { .. } | TableError::Bytes { .. })
     ));
+    let few = TableLimits { rows: 2, bytes: 20 };
+    let mut table = Table::open_within(&b"a\n1\n2\n3\n"[..], b',', few).unwrap();
+    assert!(table.next_row().unwrap().is_some() && table.next_row().unwrap().is_some());
+    assert!(matches!(table.next_row(), Err(TableError::Rows { most: 2, line: 4 })));
 }
 
 proptest! {

@@ -2,7 +2,7 @@
 
 use super::spelling::Spelling;
 use super::{Amount, Contract, Purchase, TEXT_BYTES_MAX};
-use crate::formats::business::TableRow;
+use crate::formats::business::{TableRow, unsuitable};
 use crate::id::shorten;
 use crate::model::day::Day;
 
@@ -29,37 +29,13 @@ fn wrong(ours: &'static str, problem: impl Into<String>) -> CellError {
     CellError { ours, problem: problem.into() }
 }
 
-/// What a spreadsheet would take for a formula, and run, when somebody opens an answer of ours in it.
-fn is_formula(text: &str) -> bool {
-    let is_number = |rest: &str| {
-        rest.bytes().any(|byte| byte.is_ascii_digit())
-            && rest.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','))
-    };
-    match text.as_bytes().first() {
-        Some(b'=' | b'@') => true,
-        Some(b'+' | b'-') => !is_number(&text[1..]),
-        _ => false,
-    }
-}
-
 impl Cells<'_> {
     /// A text, empty where there is none.
     fn text(&self, ours: &'static str) -> Result<String, CellError> {
         let place = self.places.iter().find(|(name, _)| *name == ours).and_then(|(_, place)| *place);
         let Some(place) = place else { return Ok(String::new()) };
         let text = self.row.cell(place).map_err(|_| wrong(ours, "is not UTF-8, save the file as CSV in UTF-8"))?;
-        if text.len() > TEXT_BYTES_MAX {
-            return Err(wrong(ours, format!("has {} bytes, write at most {TEXT_BYTES_MAX}", text.len())));
-        }
-        if text.chars().any(char::is_control) {
-            let problem = format!("`{}` holds a line break or another control character, leave it out", shorten(text));
-            return Err(wrong(ours, problem));
-        }
-        if is_formula(text) {
-            let problem = format!(
-                "`{}` would be a formula in a spreadsheet, write it without its first character",
-                shorten(text)
-            );
+        if let Some(problem) = unsuitable(text, TEXT_BYTES_MAX) {
             return Err(wrong(ours, problem));
         }
         Ok(text.to_owned())

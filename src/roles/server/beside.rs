@@ -14,12 +14,11 @@ use crate::model::draft::{Draft, DraftError};
 use crate::model::fact::FactKey;
 use crate::model::package::{Envelope, Origin, Stream};
 use crate::model::settlement::FinalState;
+use crate::model::source::{AGENT_SOURCE, is_source_name};
 use crate::model::tenant::TenantState;
 use crate::model::usage_periods::{PlacedFile, UsagePeriods};
 use crate::time::Timestamp;
 
-/// The name of the agents among the inventory sources.
-pub const AGENT_SOURCE: &str = "agent";
 /// What the origins of senders without identity begin with.
 const ANONYMOUS: &str = "anon/";
 
@@ -61,18 +60,6 @@ pub(super) fn record_key(origin: &Origin, machine_id: Option<Guid>, full_name: &
 
 /// Name of the source of files of other tools that name none.
 const THIRD_PARTY_SOURCE: &str = "third-party";
-/// Most bytes of the name of a source.
-const SOURCE_BYTES_MAX: usize = 100;
-
-/// Whether `name` can be the source of files of other tools: agents' reports are theirs alone.
-pub fn is_source_name(name: &str) -> bool {
-    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
-    (1..=SOURCE_BYTES_MAX).contains(&name.len())
-        && name.chars().all(is_plain)
-        && name.trim() == name
-        && !name.eq_ignore_ascii_case(AGENT_SOURCE)
-}
-
 /// The source that a file of another tool says it comes from: the account of its stream. Error: why it is none.
 pub(super) fn source_of(stream: &Stream) -> Result<&str, String> {
     match stream.as_str().split('/').nth(1).unwrap_or_default() {

@@ -5,13 +5,15 @@
 //! because that begins where the last whole one began. When the rules have changed, all records are imported again.
 //! Source: Identifying Related Inventory; matching reference, sections 5 to 8.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{DeviceId, Digest};
 use crate::matching::import_report::SAMPLES_MAX;
 use crate::matching::{
     Devices, Forbidden, HeldKeys, ImportReport, Keys, Matchers, PlaceholderCounts, Placeholders, Plan, Record, Records,
-    Stored, phase1, phase2, slots_of, updated_devices,
+    Stored, phase1, phase2, slots_of, updated_devices, without_gone,
 };
 use crate::model::device::{Device, DeviceFact, RecordKey};
 use crate::model::staged::StagedRecord;
@@ -62,6 +64,7 @@ impl HeldDevices {
 
     /// The devices that an import of `records` has to read, ascending.
     pub fn met_by(&self, rules: &ImportRules, records: &[(RecordKey, StagedRecord)]) -> Vec<DeviceId> {
+        // With those that are gone: their devices lose them.
         let (ready, _) = ready(rules, records);
         let rows = Records::new(&ready);
         let keys = Keys::new(&self.plan, &rows, &rules.placeholders);
@@ -70,9 +73,13 @@ impl HeldDevices {
 }
 
 /// The records, normalised, and how many of their values say nothing.
-pub(super) fn ready(rules: &ImportRules, records: &[(RecordKey, StagedRecord)]) -> (Vec<Record>, PlaceholderCounts) {
+pub(super) fn ready<'r>(
+    rules: &ImportRules,
+    records: impl IntoIterator<Item = &'r (RecordKey, StagedRecord)>,
+) -> (Vec<Record>, PlaceholderCounts) {
+    let records = records.into_iter();
     let mut counts = PlaceholderCounts::default();
-    let mut ready = Vec::with_capacity(records.len());
+    let mut ready = Vec::with_capacity(records.size_hint().0);
     for (key, staged) in records {
         let computer = staged.computer(key);
         counts.count(&slots_of(&computer.values), &rules.placeholders);
@@ -111,7 +118,8 @@ pub struct Imported {
 }
 
 /// Imports `records` into `devices`, ascending: all of them, or those that the records meet. `state` are the counters when
-/// both were read; the result names its `staged` as seen.
+/// both were read; the result names its `staged` as seen. Records that are gone are matched with nothing and leave their
+/// devices.
 pub fn import(
     rules: &ImportRules,
     records: &[(RecordKey, StagedRecord)],
@@ -119,7 +127,10 @@ pub fn import(
     state: &TenantState,
     now: Timestamp,
 ) -> Imported {
-    let (ready, placeholders) = ready(rules, records);
+    let is_live = |record: &&(RecordKey, StagedRecord)| !record.1.is_gone();
+    let gone: BTreeSet<RecordKey> =
+        records.iter().filter(|record| !is_live(record)).map(|(key, _)| key.clone()).collect();
+    let (ready, placeholders) = ready(rules, records.iter().filter(is_live));
     let stored: Vec<Device> = devices.iter().map(|fact| fact.device.clone()).collect();
     let (plan, rows) = (Plan::new(&rules.matchers), Records::new(&ready));
     let keys = Keys::new(&plan, &rows, &rules.placeholders);
@@ -132,7 +143,8 @@ pub fn import(
     report.clones = cloned().count() as u64;
     report.clone_samples = cloned().map(|(_, staged)| staged.number).take(SAMPLES_MAX).collect();
     let next_device = outcome.number_new_devices(state.next_device);
-    let mut changed = updated_devices(&rows, &sets, &stored, &outcome, rules.primary.as_deref());
+    let changed = updated_devices(&rows, &sets, &stored, &outcome, rules.primary.as_deref());
+    let mut changed = without_gone(&gone, &stored, changed);
     changed.retain(|device| {
         let known = stored.binary_search_by_key(&device.id, |known| known.id);
         known.map_or(true, |place| stored[place] != *device)
@@ -248,6 +260,31 @@ mod tests {
         assert_eq!((second.devices[0].changed, state.last_change), (Timestamp(1_001), Timestamp(1_001)));
         run(&[of(9_000, "b")], &mut devices, &mut state, 5_000);
         assert_eq!(state.last_change, Timestamp(1_001), "nothing changed");
+    }
+
+    #[test]
+    fn a_record_that_is_gone_leaves_its_device_and_the_last_one_ends_it_also_when_only_it_is_read() {
+        let serial = [(Property::SerialNo, "S1"), (Property::ComputerName, "pc")];
+        let records =
+            [record(1, 5_000, &serial), record(2, 6_000, &serial), record(3, 7_000, &[(Property::UUID, "u")])];
+        let (mut devices, mut state) = (vec![], TenantState::default());
+        run(&records, &mut devices, &mut state, 10);
+        let gone = |n: usize| (records[n].0.clone(), StagedRecord::new(records[n].1.number));
+        let second = run(&[gone(0), gone(2)], &mut devices, &mut state, 20);
+        let shown: Vec<(u64, usize, bool)> = second
+            .devices
+            .iter()
+            .map(|fact| (fact.device.id.0, fact.device.bindings.len(), fact.device.has_ended()))
+            .collect();
+        assert_eq!((shown, second.report.records), (vec![(1, 1, false), (2, 0, true)], 0));
+        assert_eq!(run(&[gone(0), gone(2)], &mut devices, &mut state, 30).devices, []);
+        // Listed again it is a new device: a number is never given twice.
+        let again = run(&records[2..], &mut devices, &mut state, 40);
+        assert_eq!((again.devices[0].device.id, again.report.created), (DeviceId(3), 1));
+
+        let mut held = HeldDevices::new(&rules());
+        held.put(&rules(), &[devices[0].device.clone(), devices[1].device.clone(), devices[2].device.clone()]);
+        assert_eq!(held.met_by(&rules(), &[gone(1)]), [DeviceId(1)], "it is found by the record that it loses");
     }
 
     #[test]

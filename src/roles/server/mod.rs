@@ -19,10 +19,11 @@ pub mod policy;
 mod schedules;
 mod setting_ids;
 pub mod settle;
+pub mod sources;
 pub mod view;
 
-pub use self::beside::{AGENT_SOURCE, is_source_name};
 pub use self::core::{BATCH_MAX, ServerCore};
+pub use crate::model::source::{AGENT_SOURCE, is_source_name};
 pub use client_settings::ClientSettings;
 pub use device::{details, unite};
 pub use discovery::{ShownAddress, ShownDiscovery, ShownService, discovery};

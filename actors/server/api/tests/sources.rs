@@ -1,0 +1,237 @@
+//! Files of computers that other programs write, by the real actors and a real log.
+
+use std::path::{Path, PathBuf};
+
+use muster::model::computer::Property;
+use muster::model::fact::{FactKey, FactKind};
+use muster::model::source::{PartKey, RowChange, SourceState};
+use serde_json::{Value, json};
+
+use super::fixture::{Fixture, NOW, report};
+use crate::server::books::News;
+
+impl Fixture {
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder().join(name);
+        // As a careful program does it: never half written.
+        std::fs::write(path.with_extension("new"), text).unwrap();
+        std::fs::rename(path.with_extension("new"), &path).unwrap();
+        path
+    }
+
+    /// Runs a task to its end; its status and output.
+    async fn ran(&self, task: &str, parameters: Value) -> (String, String) {
+        let body = json!({ "type": task, "parameters": parameters });
+        let (status, task) = self.post("/api/v1/tasks", &body.to_string()).await;
+        assert_eq!(status, 201, "{task}");
+        let path = format!("/api/v1/tasks/{}", task["id"].as_str().unwrap());
+        let ended = self.until(&path, |task| task["status"] == "Success" || task["status"] == "Error").await;
+        (ended["status"].as_str().unwrap().into(), ended["output"].as_str().unwrap().into())
+    }
+
+    async fn spreadsheet(&self, path: &Path, more: &[(&str, &str)]) -> (String, String) {
+        let mut parameters = json!({ "file": path, "source": "cmdb" });
+        for (name, value) in more {
+            parameters[*name] = json!(value);
+        }
+        self.ran("InventoryImportSpreadsheet", parameters).await
+    }
+
+    /// Name, sources and count of records of each device that is listed, ascending by id.
+    async fn names(&self) -> Vec<String> {
+        let list = self.get("/api/v1/devices?sort=id").await;
+        let shown = |device: &Value| {
+            let sources: Vec<&str> = device["sources"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            let text = |name: &str| device[name].as_str().unwrap().to_owned();
+            format!("{} {} {}", text("id"), text("name"), sources.join("+"))
+        };
+        list["items"].as_array().unwrap().iter().map(shown).collect()
+    }
+
+    fn facts(&self, kind: FactKind) -> u64 {
+        self.server.books.facts.count(&kind.prefix(None))
+    }
+}
+
+#[actix::test]
+async fn a_file_of_computers_replaces_the_one_before_and_devices_without_records_end() {
+    let fixture = Fixture::daily().await;
+    fixture.settle(report(1, 1, &[("MachineID", "m-1"), ("SerialNumber", "S1")], &[])).await;
+    fixture.ran("InventoryImport", json!({})).await;
+    let text = "ComputerName,SerialNo,UUID\nh1,S1,\npc-2,S2,u-2\npc-3,S3,u-3\n";
+    let file = fixture.file("computers.csv", text);
+    let (status, output) = fixture.spreadsheet(&file, &[]).await;
+    assert_eq!(status, "Success", "{output}");
+    assert!(output.starts_with("3 rows of `cmdb`: 3 added, 0 changed, 0 removed; 3 records: "), "{output}");
+    let names = fixture.names().await;
+    assert_eq!(
+        names[1..].iter().map(|name| &name[2..]).collect::<Vec<_>>()[names.len() - 3..],
+        ["pc-2 cmdb", "pc-3 cmdb"]
+    );
+
+    // The same again changes nothing.
+    let newest = fixture.get("/api/v1/devices?sort=-id").await;
+    let (_, output) = fixture.spreadsheet(&file, &[]).await;
+    assert!(
+        output.starts_with("3 rows of `cmdb`: 0 added, 0 changed, 0 removed; 0 records: 0 devices new, 0 changed"),
+        "{output}"
+    );
+    assert_eq!(fixture.get("/api/v1/devices?sort=-id").await, newest);
+
+    // A row that is gone takes its record away, and the device that had no other.
+    let file = fixture.file("computers.csv", "ComputerName,SerialNo,UUID\npc-2,S2,u-2\npc-4,S4,u-4\n");
+    let (_, output) = fixture.spreadsheet(&file, &[]).await;
+    assert!(output.starts_with("2 rows of `cmdb`: 1 added, 0 changed, 2 removed; 1 records: "), "{output}");
+    assert!(output.ends_with(" ended"), "{output}");
+    let after = fixture.names().await;
+    assert!(after.iter().all(|name| !name.contains("pc-3")), "{after:?}");
+    assert!(after.iter().any(|name| name.ends_with("h1 agent")), "{after:?}");
+    assert_eq!(fixture.facts(FactKind::Record), 3, "no orphan is left");
+    assert_eq!(fixture.facts(FactKind::SourcePart), 0);
+    let fixture = fixture.restarted().await;
+    assert_eq!(fixture.names().await, after);
+    let id: u64 = names.iter().find(|name| name.contains("pc-3")).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert_eq!(fixture.refused(&format!("/api/v1/devices/{id}")).await.0, 404);
+
+    // A header alone takes the source away.
+    let file = fixture.file("computers.csv", "ComputerName\n");
+    fixture.spreadsheet(&file, &[]).await;
+    assert_eq!(fixture.names().await.len(), 1);
+    fixture.stop().await;
+}
+
+#[actix::test]
+async fn nothing_is_taken_of_a_file_with_a_bad_row_unless_the_good_ones_are_asked_for() {
+    let fixture = Fixture::daily().await;
+    let good = fixture.file("good.csv", "ComputerName,SerialNo\npc-1,S1\npc-2,S2\n");
+    fixture.spreadsheet(&good, &[]).await;
+    let text = "ComputerName,SerialNo\npc-1,=1+1\npc-3,S3\npc-3,S4\n";
+    let bad = fixture.file("bad.csv", text);
+    let (status, output) = fixture.spreadsheet(&bad, &[]).await;
+    assert_eq!(status, "Error");
+    assert!(
+        output.starts_with("2 of 3 rows are bad, nothing is taken: mend them, or give good_rows=true; "),
+        "{output}"
+    );
+    assert!(output.contains("bad.csv: line 2, column `SerialNo`: `=1+1` would be a formula"), "{output}");
+    assert!(output.contains("line 4, column `ComputerName`: `pc-3` stands on line 3 too"), "{output}");
+    assert_eq!((fixture.names().await.len(), fixture.facts(FactKind::SourcePart)), (2, 0));
+    let (status, output) = fixture.spreadsheet(&bad, &[("good_rows", "true")]).await;
+    assert_eq!(status, "Success", "{output}");
+    // pc-1 has a bad row and stays as it was.
+    assert!(output.starts_with("1 rows of `cmdb`: 1 added, 0 changed, 1 removed; 2 bad rows left out: "), "{output}");
+    let names = fixture.names().await;
+    assert_eq!(names.iter().map(|name| name[2..].to_owned()).collect::<Vec<_>>(), ["pc-1 cmdb", "pc-3 cmdb"]);
+
+    for (text, part) in [
+        ("ComputerName;SerialNo\npc;S\n", "`,` separates no columns here, but `;` would"),
+        ("Room\n7\n", "no column that Matchers read"),
+        ("\u{0}\u{1}\u{2}\n", "save it as CSV in UTF-8"),
+    ] {
+        let file = fixture.file("other.csv", text);
+        let (status, output) = fixture.spreadsheet(&file, &[]).await;
+        assert!(status == "Error" && output.contains("other.csv`: ") && output.contains(part), "{output}");
+    }
+    // Ten gigabytes without a line end; the file is sparse.
+    let huge = fixture.folder().join("huge.csv");
+    std::fs::write(&huge, "ComputerName\n").unwrap();
+    std::fs::OpenOptions::new().write(true).open(&huge).unwrap().set_len(10 << 30).unwrap();
+    let (status, output) = fixture.spreadsheet(&huge, &[]).await;
+    assert!(status == "Error" && output.contains("line 2: a row of more than 65536 bytes"), "{output}");
+    for (parameters, part) in [
+        (json!({}), "name the file"),
+        (json!({ "file": good }), "name the source"),
+        (json!({ "file": good, "source": "Agent" }), "and not `agent`"),
+        (json!({ "file": "computers.csv", "source": "cmdb" }), "write the whole path, from /"),
+        (json!({ "file": fixture.folder(), "source": "cmdb" }), "is no plain file"),
+        (json!({ "file": good, "source": "cmdb", "good_rows": "yes" }), "write true or false"),
+    ] {
+        let (status, output) = fixture.ran("InventoryImportSpreadsheet", parameters).await;
+        assert!(status == "Error" && output.contains(part), "{output}");
+    }
+    assert_eq!(fixture.names().await, names);
+    fixture.stop().await;
+}
+
+#[actix::test]
+async fn sources_are_read_in_every_import_when_their_file_has_changed() {
+    let fixture = Fixture::start(|folder| {
+        let one = |name: &str| {
+            format!("[[source]]\nname = \"{name}\"\nfile = \"{}\"\n", folder.join(format!("{name}.csv")).display())
+        };
+        std::fs::write(folder.join("sources.toml"), one("cmdb") + &one("sccm") + &one("vmware")).unwrap();
+        format!("sources_file = \"{}\"\n", folder.join("sources.toml").display())
+    })
+    .await;
+    fixture.file("cmdb.csv", "ComputerName,SerialNo\npc-1,S1\n");
+    fixture.file("vmware.csv", "ComputerName,SerialNo\npc-2,S2\n");
+    let (status, output) = fixture.ran("InventoryImport", json!({})).await;
+    assert_eq!(status, "Success");
+    assert!(output.contains("1 rows of `cmdb`: 1 added") && output.contains("1 rows of `vmware`: 1 added"), "{output}");
+    assert!(output.contains("`sccm` is not read, what was staged of it stays: `"), "{output}");
+    assert_eq!(fixture.names().await.len(), 2);
+    fixture.file("sccm.csv", "ComputerName,SerialNo\npc-3,S3\n");
+    fixture.file("vmware.csv", "ComputerName,SerialNo\n");
+    let (_, output) = fixture.ran("InventoryImportReaders", json!({})).await;
+    assert!(!output.contains("cmdb") && output.contains("1 rows of `sccm`: 1 added"), "{output}");
+    assert!(output.contains("vmware.csv` has no rows, nothing is taken"), "{output}");
+    let (_, output) = fixture.ran("InventoryImportWriters", json!({})).await;
+    assert!(output.contains("records: "), "{output}");
+    fixture.until("/api/v1/devices", |list| list["total"] == 3).await;
+    // The file of sources itself is read anew.
+    std::fs::write(fixture.folder().join("sources.toml"), "[[sources]]\n").unwrap();
+    let (status, output) = fixture.ran("InventoryImport", json!({})).await;
+    assert!(
+        status == "Success" && output.contains("no source is read: ") && output.contains("did you mean"),
+        "{output}"
+    );
+    assert_eq!(fixture.names().await.len(), 3);
+    fixture.stop().await;
+}
+
+#[actix::test]
+async fn a_file_that_was_cut_short_is_in_force_whole_or_not_at_all() {
+    let fixture = Fixture::daily().await;
+    let file = fixture.file("computers.csv", "ComputerName,SerialNo\npc-1,S1\n");
+    fixture.spreadsheet(&file, &[]).await;
+    // A run that ended before its switch: its part is in the log, and nobody has put it in force.
+    let put = |name: &str| RowChange::Put {
+        external_id: name.into(),
+        collected_at: None,
+        values: [(Property::ComputerName, name), (Property::SerialNo, name)].into_iter().collect(),
+    };
+    let part =
+        |number| FactKey::SourcePart(fixture.server.books.tenant.clone(), PartKey { source: "cmdb".into(), number });
+    let (key, changes) = (part(0), vec![put("pc-2")]);
+    let write = fixture.server.books.turn(move |draft| {
+        draft.write(&key, &changes);
+        Ok(((), News::default()))
+    });
+    write.await.unwrap();
+    let fixture = fixture.restarted().await;
+    fixture.ran("InventoryImport", json!({})).await;
+    assert_eq!(fixture.names().await.len(), 1, "what was in force still is");
+
+    // One that ended behind its switch: two parts are in force, and one was staged.
+    let books = fixture.server.books.clone();
+    let source = FactKey::Source(books.tenant.clone(), "cmdb".into());
+    let state = SourceState { rows: 2, taken: NOW, file: None, next: 1, end: 3 };
+    let key = |number| FactKey::SourcePart(books.tenant.clone(), PartKey { source: "cmdb".into(), number });
+    let parts = [(key(1), vec![put("pc-3")]), (key(2), vec![RowChange::Gone { external_id: "pc-1".into() }])];
+    let write = books.turn(move |draft| {
+        draft.write(&source, &state);
+        parts.iter().for_each(|(key, changes)| draft.write(key, changes));
+        Ok(((), News::default()))
+    });
+    write.await.unwrap();
+    drop(books);
+    let fixture = fixture.restarted().await;
+    fixture.ran("InventoryImport", json!({})).await;
+    let names = fixture.names().await;
+    assert!(names.len() == 1 && names[0].ends_with(" pc-3 cmdb"), "{names:?}");
+    // And what the first one left is gone.
+    let (_, output) = fixture.spreadsheet(&file, &[]).await;
+    assert!(output.starts_with("1 rows of `cmdb`: 1 added, 0 changed, 1 removed; "), "{output}");
+    assert_eq!(fixture.facts(FactKind::SourcePart), 0);
+    fixture.stop().await;
+}

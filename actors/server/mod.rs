@@ -22,6 +22,7 @@ pub mod exports;
 pub mod batch;
 
 mod business_import;
+mod directory;
 mod fillers;
 mod gaps;
 mod library;

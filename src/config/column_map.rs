@@ -21,6 +21,7 @@ use toml::Spanned;
 use super::{ConfigError, Document, nearest};
 use crate::id::shorten;
 use crate::model::business::{BusinessKind, DateFormError, Spelling};
+use crate::model::directory::DirectoryKind;
 use crate::model::sheet;
 
 /// Bytes of the name of a column at most.
@@ -47,6 +48,12 @@ pub fn read_column_map(file: &Document<'_>, kind: BusinessKind) -> Result<Spelli
 pub fn read_computers_map(file: &Document<'_>) -> Result<Spelling, ConfigError> {
     let names: Vec<&str> = sheet::columns().collect();
     read_map(file, "computers", &names)
+}
+
+/// The same for a file of a directory service.
+pub fn read_directory_map(file: &Document<'_>, kind: DirectoryKind) -> Result<Spelling, ConfigError> {
+    let names: Vec<&str> = kind.columns().iter().map(|column| column.name).collect();
+    read_map(file, kind.as_str(), &names)
 }
 
 /// Reads the column map of a file of `what`, whose columns have these names.

@@ -12,9 +12,12 @@ use std::sync::Arc;
 use crate::id::{DeviceId, Guid, TenantId};
 use crate::model::business::BusinessKey;
 use crate::model::device::RecordKey;
+use crate::model::directory::{DirectoryKind, DirectoryPart};
 use crate::model::package::{Origin, PackageKey, Stream};
 use crate::model::source::PartKey;
 use crate::model::task::TaskNumber;
+
+use super::fact_text::{Reader, put};
 
 /// Most bytes of an encoded key; the parts have their own, smaller bounds.
 pub const FACT_KEY_BYTES_MAX: usize = 4 << 10;
@@ -72,6 +75,10 @@ pub enum FactKey {
     Source(TenantId, Arc<str>),
     /// Changes that a file of a source makes and that are not staged yet: a list of `RowChange`.
     SourcePart(TenantId, PartKey),
+    /// Which sites, subnets, domains or users are in force: `DirectoryState`.
+    Directory(TenantId, DirectoryKind),
+    /// Some of them: a list of `DirectoryEntry`.
+    DirectoryPart(TenantId, DirectoryPart),
 }
 
 /// The kinds of [`FactKey`], for scans.
@@ -128,10 +135,14 @@ pub enum FactKind {
     Source = 30,
     /// [`FactKey::SourcePart`].
     SourcePart = 31,
+    /// [`FactKey::Directory`].
+    Directory = 32,
+    /// [`FactKey::DirectoryPart`].
+    DirectoryPart = 33,
 }
 
 impl FactKind {
-    const ALL: [FactKind; 25] = [
+    const ALL: [FactKind; 27] = [
         FactKind::Node,
         FactKind::Setting,
         FactKind::Ledger,
@@ -157,6 +168,8 @@ impl FactKind {
         FactKind::Registration,
         FactKind::Source,
         FactKind::SourcePart,
+        FactKind::Directory,
+        FactKind::DirectoryPart,
     ];
 
     /// What every key of this kind begins with, of all tenants or of one.
@@ -166,42 +179,6 @@ impl FactKind {
             put(&mut out, tenant.as_str());
         }
         out
-    }
-}
-
-/// A text behind its length; ours are all shorter than 64 KiB.
-fn put(out: &mut Vec<u8>, text: &str) {
-    let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
-    out.extend_from_slice(&length.to_be_bytes());
-    out.extend_from_slice(&text.as_bytes()[..usize::from(length)]);
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn text(&mut self) -> Option<&'a str> {
-        let (length, rest) = self.0.split_first_chunk::<2>()?;
-        let (text, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        self.0 = rest;
-        std::str::from_utf8(text).ok()
-    }
-
-    fn tenant(&mut self) -> Option<TenantId> {
-        self.text()?.parse().ok()
-    }
-
-    /// The empty tenant.
-    fn of_node(&mut self) -> Option<()> {
-        self.text()?.is_empty().then_some(())
-    }
-
-    /// All that is left, as a number.
-    fn number(&mut self) -> Option<u64> {
-        std::mem::take(&mut self.0).try_into().ok().map(u64::from_be_bytes)
-    }
-
-    fn record(&mut self) -> Option<RecordKey> {
-        Some(RecordKey { source: self.text()?.into(), external_id: self.text()?.into() })
     }
 }
 
@@ -234,28 +211,9 @@ impl FactKey {
             FactKey::Registration(_) => FactKind::Registration,
             FactKey::Source(..) => FactKind::Source,
             FactKey::SourcePart(..) => FactKind::SourcePart,
+            FactKey::Directory(..) => FactKind::Directory,
+            FactKey::DirectoryPart(..) => FactKind::DirectoryPart,
         }
-    }
-
-    /// What the keys of all ledgers of `origin` begin with.
-    pub fn ledgers_prefix(tenant: &TenantId, origin: &Origin) -> Vec<u8> {
-        let mut out = FactKind::Ledger.prefix(Some(tenant));
-        put(&mut out, origin.as_str());
-        out
-    }
-
-    /// What the keys of all records of `source` begin with.
-    pub fn records_prefix(tenant: &TenantId, source: &str) -> Vec<u8> {
-        let mut out = FactKind::Record.prefix(Some(tenant));
-        put(&mut out, source);
-        out
-    }
-
-    /// What the keys of all parts of files of `source` begin with.
-    pub fn parts_prefix(tenant: &TenantId, source: &str) -> Vec<u8> {
-        let mut out = FactKind::SourcePart.prefix(Some(tenant));
-        put(&mut out, source);
-        out
     }
 
     /// The key as the log holds it.
@@ -303,6 +261,16 @@ impl FactKey {
             FactKey::SourcePart(tenant, PartKey { source, number }) => {
                 put(&mut out, tenant.as_str());
                 put(&mut out, source);
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+            FactKey::Directory(tenant, kind) => {
+                put(&mut out, tenant.as_str());
+                put(&mut out, kind.as_str());
+            }
+            FactKey::DirectoryPart(tenant, DirectoryPart { kind, generation, number }) => {
+                put(&mut out, tenant.as_str());
+                put(&mut out, kind.as_str());
+                out.extend_from_slice(&generation.to_be_bytes());
                 out.extend_from_slice(&number.to_be_bytes());
             }
             FactKey::Import(tenant, place) => {
@@ -381,6 +349,13 @@ impl FactKey {
                 let number = u32::from_be_bytes(std::mem::take(&mut reader.0).try_into().ok()?);
                 FactKey::SourcePart(tenant, PartKey { source, number })
             }
+            FactKind::Directory => FactKey::Directory(reader.tenant()?, reader.text()?.parse().ok()?),
+            FactKind::DirectoryPart => {
+                let (tenant, kind) = (reader.tenant()?, reader.text()?.parse().ok()?);
+                let numbers = reader.number()?;
+                let (generation, number) = ((numbers >> 32) as u32, numbers as u32);
+                FactKey::DirectoryPart(tenant, DirectoryPart { kind, generation, number })
+            }
             FactKind::Import => {
                 let tenant = reader.tenant()?;
                 let [place] = std::mem::take(&mut reader.0).try_into().ok()?;
@@ -433,6 +408,11 @@ mod tests {
             FactKey::Registration(tenant.clone()),
             FactKey::Source(tenant.clone(), "cmdb".into()),
             FactKey::SourcePart(tenant.clone(), PartKey { source: "cmdb".into(), number: 7 }),
+            FactKey::Directory(tenant.clone(), DirectoryKind::Subnets),
+            FactKey::DirectoryPart(
+                tenant.clone(),
+                DirectoryPart { kind: DirectoryKind::Users, generation: 2, number: u32::MAX },
+            ),
         ];
         assert_eq!(keys.len(), FactKind::ALL.len());
         for (key, kind) in keys.iter().zip(FactKind::ALL) {

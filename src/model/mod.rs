@@ -38,10 +38,13 @@ pub mod tenants;
 
 pub mod draft;
 pub mod fact;
+mod fact_prefix;
+mod fact_text;
 pub mod tenant;
 
 pub mod business;
 
+pub mod directory;
 pub mod sheet;
 pub mod source;
 

@@ -65,6 +65,22 @@ pub struct SheetReader<R> {
     seen: HashMap<[u8; 16], u64>,
 }
 
+/// Where our column `ours` stands in a file, if it does; case does not matter.
+pub(super) fn find_column(header: &[String], spelling: &Spelling, ours: &str) -> Result<Option<usize>, BusinessError> {
+    let theirs = spelling.theirs(ours);
+    let mut found = header.iter().enumerate().filter(|(_, name)| name.eq_ignore_ascii_case(theirs));
+    let place = found.next().map(|(place, _)| place);
+    if found.next().is_some() {
+        return Err(BusinessError::Header(format!("two columns `{}`: rename one", shorten(theirs))));
+    }
+    if place.is_none() && spelling.columns.contains_key(ours) {
+        let theirs = shorten(theirs);
+        let problem = format!("no column `{theirs}`, which the column map names for `{ours}`: mend either");
+        return Err(BusinessError::Header(problem));
+    }
+    Ok(place)
+}
+
 /// What stands in place of an external id, to be compared.
 fn mark(external_id: &str) -> [u8; 16] {
     let Digest(bytes) = Digest::of(external_id.as_bytes());
@@ -77,20 +93,7 @@ impl<R: BufRead> SheetReader<R> {
     pub fn open(source: R, spelling: Spelling, now: Timestamp) -> Result<SheetReader<R>, BusinessError> {
         let table = Table::open_within(source, spelling.delimiter, STREAM_LIMITS)?;
         let header = table.header();
-        let find = |ours: &str| -> Result<Option<usize>, BusinessError> {
-            let theirs = spelling.theirs(ours);
-            let mut found = header.iter().enumerate().filter(|(_, name)| name.eq_ignore_ascii_case(theirs));
-            let place = found.next().map(|(place, _)| place);
-            if found.next().is_some() {
-                return Err(BusinessError::Header(format!("two columns `{}`: rename one", shorten(theirs))));
-            }
-            if place.is_none() && spelling.columns.contains_key(ours) {
-                let theirs = shorten(theirs);
-                let problem = format!("no column `{theirs}`, which the column map names for `{ours}`: mend either");
-                return Err(BusinessError::Header(problem));
-            }
-            Ok(place)
-        };
+        let find = |ours: &str| find_column(header, &spelling, ours);
         let (external_id, date) = (find(EXTERNAL_ID)?, find(DATE)?);
         let mut properties = Vec::new();
         for property in Property::ALL.into_iter().filter(|property| *property != Property::ObjectType) {

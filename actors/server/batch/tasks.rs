@@ -22,6 +22,7 @@ use crate::intake::hint;
 use crate::node::Logs;
 use crate::server::books::Books;
 use crate::server::business_import::{BusinessImport, check_file, take};
+use crate::server::directory::{DirectoryImport, take_directory};
 use crate::server::exports::{ExportDevices, Exports};
 use crate::server::importer::{ImportInventory, Importer};
 use crate::server::library::import_library;
@@ -159,7 +160,10 @@ impl TaskDoers {
             TaskType::SpoolMaintenance => maintain(&self.books, &self.logs, &self.clock, &self.data, progress).await,
             TaskType::BusinessAdapterImport => self.import_business(task, progress).await,
             TaskType::InventoryImportSpreadsheet => self.import_spreadsheet(task, progress).await,
-            TaskType::ActiveDirectoryImport => Err(format!("this version cannot do {} yet", task.task)),
+            TaskType::ActiveDirectoryImport => {
+                let import = DirectoryImport::of(|name| task.parameters.get(name).map(str::to_owned))?;
+                take_directory(&self.books, &import, self.clock.now()).await
+            }
         }
     }
 
@@ -315,6 +319,7 @@ fn unknown_parameters(task: &TaskSubmission) -> String {
         TaskType::RecognitionLibraryImport => &["file", "sha256"],
         TaskType::BusinessAdapterImport => &["file", "kind", "source", "map", "good_rows"],
         TaskType::InventoryImportSpreadsheet => &["file", "source", "map", "good_rows"],
+        TaskType::ActiveDirectoryImport => &["file", "kind", "map", "good_rows"],
         _ => &[],
     };
     let names: Vec<&str> = task.parameters.iter().map(|(name, _)| name).filter(|name| !known.contains(name)).collect();

@@ -235,3 +235,39 @@ async fn a_file_that_was_cut_short_is_in_force_whole_or_not_at_all() {
     assert_eq!(fixture.facts(FactKind::SourcePart), 0);
     fixture.stop().await;
 }
+
+#[actix::test]
+async fn a_file_of_a_directory_replaces_the_one_before_of_its_kind() {
+    let fixture = Fixture::daily().await;
+    let import = async |name: &str, kind: &str, text: &str, good_rows: &str| {
+        let file = fixture.file(name, text);
+        fixture.ran("ActiveDirectoryImport", json!({ "file": file, "kind": kind, "good_rows": good_rows })).await
+    };
+    let said = |output: &str| ("Success".to_owned(), output.to_owned());
+    let sites = "site,description\nBerlin,\nBonn,\n";
+    assert_eq!(import("s.csv", "sites", sites, "false").await, said("2 sites: 2 added, 0 changed, 0 removed"));
+    let subnets = "subnet,site\n10.1.0.0/16,Berlin\n10.2.0.0/16,Bonn\n";
+    assert_eq!(import("n.csv", "subnets", subnets, "false").await, said("2 subnets: 2 added, 0 changed, 0 removed"));
+    assert_eq!(import("n.csv", "subnets", subnets, "true").await, said("2 subnets: 0 added, 0 changed, 0 removed"));
+    let next = "subnet,site\n10.1.0.0/16,Bonn\n10.3.0.0/16,Bonn\n";
+    assert_eq!(import("n.csv", "subnets", next, "false").await, said("2 subnets: 1 added, 1 changed, 1 removed"));
+    let bad = "subnet,site\n10.1.2.3/16,Bonn\n10.3.0.0/16,Bonn\n";
+    let (status, output) = import("n.csv", "subnets", bad, "false").await;
+    assert_eq!(status, "Error");
+    assert!(output.starts_with("1 of 2 rows are bad, nothing is taken: "), "{output}");
+    assert!(output.contains("write the subnet as 10.1.0.0/16"), "{output}");
+    let (status, output) = import("n.csv", "subnets", bad, "true").await;
+    assert!(status == "Success" && output.starts_with("1 subnets: 0 added, 0 changed, 1 removed; 1 bad rows left out"));
+    let users: String = (0..3_000).map(|n| format!("user{n},LAB\n")).collect();
+    let users = format!("user,domain\n{users}");
+    assert_eq!(import("u.csv", "users", &users, "false").await, said("3000 users: 3000 added, 0 changed, 0 removed"));
+    let fixture = fixture.restarted().await;
+    let parts = fixture.facts(FactKind::DirectoryPart);
+    let file = fixture.file("u.csv", &users.replace("user7,LAB", "user7,OTHER"));
+    let ran = fixture.ran("ActiveDirectoryImport", json!({ "file": file, "kind": "Users" })).await;
+    assert_eq!(ran, said("3000 users: 1 added, 0 changed, 1 removed"));
+    assert_eq!(fixture.facts(FactKind::DirectoryPart), parts, "the parts before are gone");
+    let (status, output) = fixture.ran("ActiveDirectoryImport", json!({ "file": file, "kind": "groups" })).await;
+    assert!(status == "Error" && output.contains("write kind=sites"), "{output}");
+    fixture.stop().await;
+}

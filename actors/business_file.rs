@@ -4,6 +4,7 @@
 //! The file is checked whole before anything is taken. A bad row stops it, unless whoever imports says that the good ones
 //! are enough: a server takes no part of a file by itself.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -13,7 +14,10 @@ use muster::config::column_map::read_column_map;
 use muster::config::{ConfigError, Document};
 use muster::formats::gzip::{Inflate, compress_at};
 use muster::formats::wire::BODY_BYTES_MAX;
-use muster::model::business::{BusinessError, BusinessKind, BusinessReader, BusinessWriter, RowError, Spelling, check};
+use muster::id::TenantId;
+use muster::model::business::{
+    BusinessError, BusinessKind, BusinessReader, BusinessWriter, Owners, RowError, Spelling, check,
+};
 use muster::time::Timestamp;
 
 use crate::command::Failure;
@@ -89,6 +93,69 @@ pub(crate) fn open_csv(file: &Path) -> std::io::Result<Box<dyn BufRead + Send>> 
     Ok(if is_compressed { Box::new(BufReader::new(Inflate::new(bytes))) } else { Box::new(bytes) })
 }
 
+/// A file of several tenants: the rows of each as they travel.
+#[derive(Debug)]
+pub(crate) struct PreparedParts {
+    /// Of each tenant, ascending: the body and its rows.
+    pub parts: BTreeMap<TenantId, (Bytes, u32)>,
+    pub bad: BadRows,
+}
+
+/// The same as [`prepare`], for each tenant that the file is of. One whose rows are all gone from the file gets a body without
+/// rows when `has_file` says that a file of it is in force.
+pub(crate) fn prepare_parts(
+    file: &Path,
+    kind: BusinessKind,
+    spelling: Spelling,
+    at: Timestamp,
+    owners: &Owners,
+    has_file: impl Fn(&TenantId) -> bool,
+) -> Result<PreparedParts, String> {
+    let source = open_csv(file).map_err(|error| format!("cannot be read: {error}"))?;
+    let told = |error: BusinessError| Chain(&error).to_string();
+    let mut reader = BusinessReader::open_of_tenants(source, Some(kind), spelling).map_err(told)?;
+    let only = if reader.names_tenants() { None } else { Some(owners.only()?) };
+    let mut writers: BTreeMap<&TenantId, (BusinessWriter, u32)> = BTreeMap::new();
+    writers.extend(only.map(|only| (only, (BusinessWriter::new(kind), 0))));
+    let (mut bad, mut spoiled) = (BadRows::default(), BTreeSet::new());
+    while let Some(row) = reader.next_row().map_err(told)? {
+        let owner = only.map_or_else(|| owners.named(reader.tenant().unwrap_or_default()), Ok);
+        match (row, owner) {
+            (Ok(row), Ok(owner)) => {
+                let (writer, rows) = writers.entry(owner).or_insert_with(|| (BusinessWriter::new(kind), 0));
+                writer.row(&row);
+                *rows += 1;
+            }
+            (Ok(_), Err(problem)) => bad.add(reader.wrong_tenant(problem)),
+            (Err(error), owner) => {
+                bad.add(error);
+                spoiled.extend(owner.ok());
+            }
+        }
+    }
+    // Of a tenant whose rows are all bad, what is in force stays.
+    let is_emptied =
+        |tenant: &&TenantId| !spoiled.contains(tenant) && !writers.contains_key(tenant) && has_file(tenant);
+    let emptied: Vec<&TenantId> = owners.all().iter().filter(is_emptied).collect();
+    writers.extend(emptied.into_iter().map(|tenant| (tenant, (BusinessWriter::new(kind), 0))));
+    let mut parts = BTreeMap::new();
+    for (tenant, (writer, rows)) in writers {
+        parts.insert(tenant.clone(), (body(writer, at)?, rows));
+    }
+    Ok(PreparedParts { parts, bad })
+}
+
+/// A table as it travels.
+fn body(writer: BusinessWriter, at: Timestamp) -> Result<Bytes, String> {
+    let body = compress_at(&writer.finish(), at);
+    if body.len() as u64 > BODY_BYTES_MAX {
+        return Err(format!("has {} bytes compressed, at most {BODY_BYTES_MAX} are taken", body.len()));
+    }
+    // Read as the server will: what it would set aside never leaves.
+    check(BufReader::new(Inflate::new(&body[..]))).map_err(|error| Chain(&error).to_string())?;
+    Ok(body.into())
+}
+
 /// Reads a file and writes it anew. `at` is put into it, so that a file that is sent again on purpose counts again.
 pub(crate) fn prepare(file: &Path, kind: BusinessKind, spelling: Spelling, at: Timestamp) -> Result<Prepared, String> {
     let source = open_csv(file).map_err(|error| format!("cannot be read: {error}"))?;
@@ -104,11 +171,5 @@ pub(crate) fn prepare(file: &Path, kind: BusinessKind, spelling: Spelling, at: T
             Err(error) => bad.add(error),
         }
     }
-    let body = compress_at(&writer.finish(), at);
-    if body.len() as u64 > BODY_BYTES_MAX {
-        return Err(format!("has {} bytes compressed, at most {BODY_BYTES_MAX} are taken", body.len()));
-    }
-    // Read as the server will: what it would set aside never leaves.
-    check(BufReader::new(Inflate::new(&body[..]))).map_err(told)?;
-    Ok(Prepared { body: body.into(), rows, bad })
+    Ok(Prepared { body: body(writer, at)?, rows, bad })
 }

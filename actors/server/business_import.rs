@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use muster::formats::wire::{UploadHead, percent_encode, upload_name};
-use muster::id::Digest;
-use muster::model::business::BusinessKind;
+use muster::id::{Digest, TenantId};
+use muster::model::business::{BusinessKey, BusinessKind, Owners};
 use muster::model::fact::FactKey;
 use muster::model::package::{Kind, Stream};
 use muster::model::settlement::{FinalState, Settlement};
@@ -18,7 +18,7 @@ use muster::upload::admission;
 
 use super::books::Books;
 use super::fleet::Fleet;
-use crate::business_file::{Prepared, prepare, spelling};
+use crate::business_file::{PreparedParts, prepare_parts, spelling};
 use crate::errors::Chain;
 use crate::log::PackageRequest;
 use crate::node::Logs;
@@ -61,12 +61,16 @@ impl BusinessImport {
         Ok(BusinessImport { file: file.into(), kind, source, map: parameter("map").map(PathBuf::from), good_rows })
     }
 
-    /// Reads the file. Bad rows are told with their lines.
-    pub fn prepare(&self, now: Timestamp) -> Result<Prepared, String> {
+    /// Reads the file, and parts it by tenant. Bad rows are told with their lines.
+    pub fn prepare(&self, books: &Books, owners: &Owners, now: Timestamp) -> Result<PreparedParts, String> {
         let shown = self.file.display();
         let spelling = spelling(self.map.as_deref(), self.kind).map_err(|failure| failure.text)?;
-        let prepared = prepare(&self.file, self.kind, spelling, now).map_err(|why| format!("`{shown}`: {why}"))?;
-        let (rows, bad) = (prepared.rows, prepared.bad.count);
+        let business = BusinessKey { source: self.source.as_str().into(), kind: self.kind };
+        let has_file =
+            |tenant: &TenantId| books.facts.contains(&FactKey::Business(tenant.clone(), business.clone()).encode());
+        let prepared = prepare_parts(&self.file, self.kind, spelling, now, owners, has_file);
+        let prepared = prepared.map_err(|why| format!("`{shown}`: {why}"))?;
+        let (rows, bad) = (rows_of(&prepared), prepared.bad.count);
         if bad > 0 && (!self.good_rows || rows == 0) {
             let lines = prepared.bad.lines(&self.file).join("; ");
             return Err(format!(
@@ -78,13 +82,20 @@ impl BusinessImport {
     }
 
     /// What its rows are, for the output of a task.
-    pub fn told(&self, prepared: &Prepared) -> String {
+    pub fn told(&self, prepared: &PreparedParts) -> String {
         let bad = match prepared.bad.count {
             0 => String::new(),
             count => format!("; {count} bad rows left out: {}", prepared.bad.lines(&self.file).join("; ")),
         };
         let kind = self.kind.as_str().to_ascii_lowercase();
-        format!("{} rows of {kind} from `{}`{bad}", prepared.rows, self.source)
+        let of_each = match prepared.parts.len() {
+            0 | 1 => String::new(),
+            _ => {
+                let each = prepared.parts.iter().map(|(tenant, (_, rows))| format!("{tenant} {rows}"));
+                format!(" ({})", each.collect::<Vec<String>>().join(", "))
+            }
+        };
+        format!("{} rows of {kind} from `{}`{of_each}{bad}", rows_of(prepared), self.source)
     }
 
     /// The name that its package has.
@@ -92,6 +103,10 @@ impl BusinessImport {
         let name = self.file.file_name().and_then(|name| name.to_str()).unwrap_or("business.csv");
         if name.to_ascii_lowercase().ends_with(".gz") { name.to_owned() } else { format!("{name}.gz") }
     }
+}
+
+fn rows_of(prepared: &PreparedParts) -> u32 {
+    prepared.parts.values().map(|(_, rows)| rows).sum()
 }
 
 /// Takes the file into custody and waits for its final state.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use actix::dev::ToEnvelope;
 use actix::{Actor, Handler, Message};
 use muster::id::TenantId;
+use muster::model::business::Owners;
 use muster::model::fact::{FactKey, FactKind};
 use muster::model::stored;
 use muster::model::task::{Parameters, TaskNumber, TaskOrigin, TaskRun, TaskScope, TaskSubmission, TaskType};
@@ -161,6 +162,7 @@ impl TaskDoers {
             TaskType::BusinessAdapterImport => self.import_business(task, progress).await,
             TaskType::InventoryImportSpreadsheet => self.import_spreadsheet(task, progress).await,
             TaskType::ActiveDirectoryImport => {
+                self.refuse_group(task)?;
                 let import = DirectoryImport::of(|name| task.parameters.get(name).map(str::to_owned))?;
                 take_directory(&self.books, &import, self.clock.now()).await
             }
@@ -236,30 +238,42 @@ impl TaskDoers {
         Ok(told.into_iter().map(|sentence| format!("; {sentence}")).collect())
     }
 
+    /// A file is that of one tenant: for a group it would be taken by each.
+    fn refuse_group(&self, task: &TaskSubmission) -> Result<(), String> {
+        match &task.scope {
+            TaskScope::Group(group) if self.books.tenants.now().of_group(group).count() > 1 => {
+                Err(format!("group {group} has several tenants: name the one whose file it is (-t)"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Takes a file of computers, and matches what it changes.
     async fn import_spreadsheet(&self, task: &TaskSubmission, progress: Progress) -> Result<String, String> {
+        self.refuse_group(task)?;
         let import = SourceImport::of(|name| task.parameters.get(name).map(str::to_owned))?;
         let taken = take_file(&self.books, &import, self.clock.now()).await?;
         progress(50);
-        let written = self.ask(self.importer.get(), ImportInventory { tenant: self.books.tenant.clone(), full: false }).await?;
+        let written =
+            self.ask(self.importer.get(), ImportInventory { tenant: self.books.tenant.clone(), full: false }).await?;
         Ok(format!("{}; {written}", import.told(&taken)))
     }
 
     /// Takes a file of contracts or purchases.
     async fn import_business(&self, task: &TaskSubmission, progress: Progress) -> Result<String, String> {
-        if let TaskScope::Group(group) = &task.scope
-            && self.books.tenants.now().of_group(group).count() > 1
-        {
-            return Err(format!("group {group} has several tenants: name the one whose file it is (-t)"));
-        }
         let import = BusinessImport::of(|name| task.parameters.get(name).map(str::to_owned))?;
         import.map.iter().chain([&import.file]).try_for_each(|path| check_file(path))?;
-        let (reading, now) = (import.clone(), self.clock.now());
-        let prepared = tokio::task::spawn_blocking(move || reading.prepare(now));
+        let (reading, books, now) = (import.clone(), self.books.clone(), self.clock.now());
+        let owners = Owners::of(&task.scope, &self.books.tenants.now());
+        let prepared = tokio::task::spawn_blocking(move || reading.prepare(&books, &owners, now));
         let prepared = prepared.await.map_err(|_| "the file was not read")??;
         progress(50);
         let arrived = hint(self.server.clone());
-        take(&self.books, &self.logs, &import, prepared.body.clone(), now, &*arrived).await?;
+        for (tenant, (body, _)) in &prepared.parts {
+            let books = self.books.of(tenant);
+            let taken = take(&books, &self.logs, &import, body.clone(), now, &*arrived).await;
+            taken.map_err(|why| if prepared.parts.len() > 1 { format!("tenant {tenant}: {why}") } else { why })?;
+        }
         Ok(import.told(&prepared))
     }
 

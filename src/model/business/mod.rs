@@ -6,6 +6,7 @@
 
 mod amount;
 mod cells;
+mod owners;
 mod read;
 mod spelling;
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use amount::{Amount, AmountError};
+pub use owners::Owners;
 pub use read::{BusinessError, BusinessReader, RowError, check};
 pub use spelling::{DateForm, DateFormError, Spelling};
 

@@ -50,20 +50,51 @@ impl fmt::Display for RowError {
 
 impl std::error::Error for RowError {}
 
+/// Names that the column of a row's tenant may have, in any case.
+const TENANT: [&str; 2] = ["tenant", "TenantUID"];
+
 /// A business file that is being read. Memory: the ids of its rows, so that none stands there twice.
 pub struct BusinessReader<R> {
     table: Table<R>,
+    /// Where the tenant of a row stands.
+    tenant: Option<usize>,
+    /// The line of the last row, and the tenant that it names.
+    last: (u64, Option<String>),
     kind: BusinessKind,
     spelling: Spelling,
     places: Vec<(&'static str, Option<usize>)>,
-    ids: HashSet<(String, String)>,
+    ids: HashSet<(Option<String>, String, String)>,
 }
 
 impl<R: BufRead> BusinessReader<R> {
-    /// Reads the header of a file of this kind; without a kind its columns tell which it is.
+    /// Reads the header of a file of one tenant and of this kind; without a kind its columns tell which it is.
     pub fn open(source: R, kind: Option<BusinessKind>, spelling: Spelling) -> Result<BusinessReader<R>, BusinessError> {
+        let reader = BusinessReader::open_of_tenants(source, kind, spelling)?;
+        if let Some(place) = reader.tenant {
+            let name = shorten(&reader.table.header()[place]);
+            let problem = format!(
+                "the column `{name}` says that the rows are those of tenants: import it at the server by the task \
+                 BusinessAdapterImport, or leave the column out"
+            );
+            return Err(BusinessError::Header(problem));
+        }
+        Ok(reader)
+    }
+
+    /// The same for a file of which a column `tenant` or `TenantUID` may say whose each row is.
+    pub fn open_of_tenants(
+        source: R,
+        kind: Option<BusinessKind>,
+        spelling: Spelling,
+    ) -> Result<BusinessReader<R>, BusinessError> {
         let table = Table::open(source, spelling.delimiter)?;
         let header = table.header();
+        let is_tenant = |name: &String| TENANT.iter().any(|tenant| tenant.eq_ignore_ascii_case(name));
+        let mut tenants = header.iter().enumerate().filter(|(_, name)| is_tenant(name)).map(|(place, _)| place);
+        let tenant = tenants.next();
+        if tenants.next().is_some() {
+            return Err(BusinessError::Header("two columns of tenants: leave one".into()));
+        }
         let kind = match kind {
             Some(kind) => kind,
             None => kind_of(header)?,
@@ -83,7 +114,7 @@ impl<R: BufRead> BusinessReader<R> {
             places.push((column.name, place));
         }
         if !spelling.has_others {
-            let is_ours = |place: usize| places.iter().any(|(_, ours)| *ours == Some(place));
+            let is_ours = |place: usize| Some(place) == tenant || places.iter().any(|(_, ours)| *ours == Some(place));
             if let Some((_, other)) = header.iter().enumerate().find(|(place, _)| !is_ours(*place)) {
                 let known: Vec<&str> = kind.columns().iter().map(|column| column.name).collect();
                 let (other, known) = (shorten(other), known.join(", "));
@@ -93,7 +124,7 @@ impl<R: BufRead> BusinessReader<R> {
                 return Err(BusinessError::Header(problem));
             }
         }
-        Ok(BusinessReader { table, kind, spelling, places, ids: HashSet::new() })
+        Ok(BusinessReader { table, tenant, last: (1, None), kind, spelling, places, ids: HashSet::new() })
     }
 
     /// What the file tells of.
@@ -106,11 +137,28 @@ impl<R: BufRead> BusinessReader<R> {
         self.table.rows()
     }
 
+    /// Whether a column says whose each row is.
+    pub fn names_tenants(&self) -> bool {
+        self.tenant.is_some()
+    }
+
+    /// The tenant that the last row names, good or bad; `None` when there is no such column, or its cell is no text.
+    pub fn tenant(&self) -> Option<&str> {
+        self.last.1.as_deref()
+    }
+
+    /// What is wrong with the last row, as to its tenant.
+    pub fn wrong_tenant(&self, problem: String) -> RowError {
+        let column = self.tenant.map(|place| shorten(&self.table.header()[place]));
+        RowError { line: self.last.0, column, problem }
+    }
+
     /// The next row, or what is wrong with it; `None` at the end. An error is final.
     pub fn next_row(&mut self) -> Result<Option<Result<BusinessRow, RowError>>, BusinessError> {
         let columns = self.table.header().len();
         let Some(row) = self.table.next_row()? else { return Ok(None) };
         let line = row.line;
+        self.last = (line, self.tenant.and_then(|place| row.cell(place).ok()).map(str::to_owned));
         let bad = |column: Option<String>, problem: String| Ok(Some(Err(RowError { line, column, problem })));
         if row.cells() != columns {
             let problem = format!(
@@ -129,7 +177,7 @@ impl<R: BufRead> BusinessReader<R> {
             Err(CellError { ours, problem }) => return bad(Some(shorten(self.spelling.theirs(ours))), problem),
         };
         let (id, part) = row.id();
-        if !self.ids.insert((id.to_owned(), part.to_owned())) {
+        if !self.ids.insert((self.last.1.clone(), id.to_owned(), part.to_owned())) {
             let of = if part.is_empty() { String::new() } else { format!(" with line `{}`", shorten(part)) };
             let problem = format!("`{}`{of} stands in an earlier row, remove one of them", shorten(id));
             let ours = self.kind.columns()[0].name;

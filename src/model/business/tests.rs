@@ -185,3 +185,22 @@ proptest! {
         let _ = canonical(&text);
     }
 }
+
+#[test]
+fn rows_of_several_tenants_are_told_apart_and_refused_where_only_one_may_be() {
+    let text = "TenantUID,contract\nT1,C-1\nT2,C-1\nT1,C-1\n,C-2\n";
+    let open = BusinessReader::open(text.as_bytes(), None, Spelling::canonical()).map(drop);
+    assert!(open.unwrap_err().to_string().contains("the column `TenantUID` says that the rows are those of tenants"));
+    let mut reader = BusinessReader::open_of_tenants(text.as_bytes(), None, Spelling::canonical()).unwrap();
+    assert!(reader.names_tenants());
+    let mut seen = Vec::new();
+    while let Some(row) = reader.next_row().unwrap() {
+        seen.push((reader.tenant().map(str::to_owned), row.is_ok()));
+    }
+    let of = |tenant: &str, is_good| (Some(tenant.to_owned()), is_good);
+    assert_eq!(seen, [of("T1", true), of("T2", true), of("T1", false), of("", true)]);
+    let error = reader.wrong_tenant("is empty".into());
+    assert_eq!(error.to_string(), "line 5, column `TenantUID`: is empty");
+    let text = "tenant,contract,tenantuid\n";
+    assert!(BusinessReader::open_of_tenants(text.as_bytes(), None, Spelling::canonical()).is_err());
+}

@@ -21,7 +21,10 @@ impl Fixture {
 
     /// Runs a task to its end; its status and output.
     async fn ran(&self, task: &str, parameters: Value) -> (String, String) {
-        let body = json!({ "type": task, "parameters": parameters });
+        self.ended_with(json!({ "type": task, "parameters": parameters })).await
+    }
+
+    async fn ended_with(&self, body: Value) -> (String, String) {
         let (status, task) = self.post("/api/v1/tasks", &body.to_string()).await;
         assert_eq!(status, 201, "{task}");
         let path = format!("/api/v1/tasks/{}", task["id"].as_str().unwrap());
@@ -269,5 +272,90 @@ async fn a_file_of_a_directory_replaces_the_one_before_of_its_kind() {
     assert_eq!(fixture.facts(FactKind::DirectoryPart), parts, "the parts before are gone");
     let (status, output) = fixture.ran("ActiveDirectoryImport", json!({ "file": file, "kind": "groups" })).await;
     assert!(status == "Error" && output.contains("write kind=sites"), "{output}");
+    fixture.stop().await;
+}
+
+#[actix::test]
+async fn rows_of_a_business_file_go_to_the_tenants_that_they_name() {
+    // A clock that stands would not tell which of two files of a source is the later one.
+    let fixture = Fixture::ticking("slots = 0", "slots = 0").await;
+    for (tenant, group) in [("acme", "emea"), ("zeta", "emea"), ("else", "apac")] {
+        fixture.register(tenant, group, &[]).await;
+    }
+    let run = async |text: &str, scope: (&str, &str), good_rows: &str| {
+        let file = fixture.file("contracts.csv", text);
+        let parameters = json!({ "file": file, "kind": "contracts", "source": "erp", "good_rows": good_rows });
+        let mut body = json!({ "type": "BusinessAdapterImport", "parameters": parameters });
+        body[scope.0] = json!(scope.1);
+        fixture.ended_with(body).await
+    };
+    let listed = async || {
+        let mut all = Vec::new();
+        for tenant in ["acme", "zeta", "else", "default"] {
+            let list = fixture.get(&format!("/api/v1/contracts?tenant={tenant}")).await;
+            let items = list["items"].as_array().unwrap().clone();
+            all.push(
+                items.iter().map(|row| row["contract"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" "),
+            );
+        }
+        all
+    };
+    let emea = ("group", "emea");
+    let ran = run("tenant,contract\nacme,C-1\nzeta,C-1\nacme,C-2\n", emea, "false").await;
+    assert_eq!(ran, ("Success".into(), "3 rows of contracts from `erp` (acme 2, zeta 1)".into()));
+    assert_eq!(listed().await, ["C-1 C-2", "C-1", "", ""]);
+    // A row of a tenant that is not of the group, and one of nobody.
+    let text = "tenant,contract\nacme,C-3\nelse,C-4\n,C-5\n";
+    let (status, output) = run(text, emea, "false").await;
+    assert!(status == "Error" && output.starts_with("2 of 3 rows are bad, nothing is taken"), "{output}");
+    assert!(
+        output.contains("line 3, column `tenant`: `else` is no tenant of this task, which is for group emea"),
+        "{output}"
+    );
+    // A tenant with no row any more has no contract any more.
+    let (status, output) = run(text, emea, "true").await;
+    assert!(
+        status == "Success" && output.starts_with("1 rows of contracts from `erp` (acme 1, zeta 0); 2 bad"),
+        "{output}"
+    );
+    assert_eq!(listed().await, ["C-3", "", "", ""]);
+    // Without the column it is the file of the only tenant.
+    let (status, output) = run("contract\nC-6\n", emea, "false").await;
+    assert!(status == "Error" && output.contains("group emea has 2 tenants: add the column"), "{output}");
+    assert_eq!(run("contract\nC-6\n", ("group", "apac"), "false").await.0, "Success");
+    assert_eq!(run("contract\nC-7\n", ("tenant", "zeta"), "false").await.0, "Success");
+    assert_eq!(listed().await, ["C-3", "C-7", "C-6", ""]);
+    fixture.stop().await;
+}
+
+#[actix::test]
+async fn computers_of_a_file_are_those_of_the_tenant_that_is_named() {
+    let fixture = Fixture::start(|folder| {
+        let source = format!("[[source]]\nname = \"cmdb\"\nfile = \"{}\"\n", folder.join("cmdb.csv").display());
+        std::fs::write(folder.join("sources.toml"), format!("{source}tenant = \"acme\"\n")).unwrap();
+        format!("sources_file = \"{}\"\n", folder.join("sources.toml").display())
+    })
+    .await;
+    for tenant in ["acme", "zeta"] {
+        fixture.register(tenant, "emea", &[]).await;
+    }
+    let file = fixture.file("cmdb.csv", "ComputerName,SerialNo\npc-1,S1\n");
+    let (_, output) = fixture.ended_with(json!({ "type": "InventoryImport", "group": "emea" })).await;
+    assert!(output.contains("acme: 0 packages settled; 1 rows of `cmdb`: 1 added"), "{output}");
+    assert!(!output[output.find("zeta").unwrap()..].contains("cmdb"), "{output}");
+    let total = async |tenant: &str| fixture.get(&format!("/api/v1/devices?tenant={tenant}")).await["total"].clone();
+    assert_eq!((total("acme").await, total("zeta").await, total("default").await), (json!(1), json!(0), json!(0)));
+    for (task, parameters) in [
+        ("InventoryImportSpreadsheet", json!({ "file": file, "source": "other" })),
+        ("ActiveDirectoryImport", json!({ "file": file, "kind": "sites" })),
+    ] {
+        let body = json!({ "type": task, "group": "emea", "parameters": parameters });
+        let (status, output) = fixture.ended_with(body).await;
+        assert!(status == "Error" && output.contains("name the one whose file it is (-t)"), "{output}");
+    }
+    let parameters = json!({ "file": file, "source": "other" });
+    let body = json!({ "type": "InventoryImportSpreadsheet", "tenant": "zeta", "parameters": parameters });
+    assert_eq!(fixture.ended_with(body).await.0, "Success");
+    assert_eq!((total("acme").await, total("zeta").await), (json!(1), json!(1)));
     fixture.stop().await;
 }

@@ -13,7 +13,7 @@ use super::fixture::{Fixture, NOW, guid, report};
 use crate::server::books::News;
 
 impl Fixture {
-    async fn register(&self, tenant: &str, group: &str, beacons: &[u8]) -> Value {
+    pub async fn register(&self, tenant: &str, group: &str, beacons: &[u8]) -> Value {
         let beacons: Vec<String> = beacons.iter().map(|number| guid(*number).to_string()).collect();
         let body = json!({ "tenant": tenant, "group": group, "beacons": beacons });
         let (status, answer) = self.post("/api/v1/tenants", &body.to_string()).await;

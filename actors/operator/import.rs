@@ -1,4 +1,4 @@
-//! `muster import`: hands third-party inventory, contracts or purchases to a beacon or a server, and waits until it has
+//! `muster import`: hands third-party inventory or business files to a beacon or a server, and waits until it has
 //! custody.
 
 #[cfg(test)]
@@ -39,7 +39,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Options of `muster import`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ImportArgs {
-    /// Inventory files: `.ndi`, or `.ndi.gz` as it is; contracts or purchases: one file `.csv` or `.csv.gz`
+    /// Inventory files: `.ndi`, or `.ndi.gz` as it is; contracts, purchases or entitlements: one file `.csv` or `.csv.gz`
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// What they hold
@@ -77,6 +77,8 @@ pub enum ImportKind {
     Contracts,
     /// Lines of purchase orders of the business.
     Purchases,
+    /// What the business may use of its licences.
+    Entitlements,
 }
 
 /// A file that may leave.
@@ -160,12 +162,15 @@ fn outgoing(args: &ImportArgs) -> Result<Vec<Outgoing>, Failure> {
         ImportKind::Inventory => inventories(args),
         ImportKind::Contracts => business_file(args, BusinessKind::Contracts),
         ImportKind::Purchases => business_file(args, BusinessKind::Purchases),
+        ImportKind::Entitlements => business_file(args, BusinessKind::Entitlements),
     }
 }
 
 fn inventories(args: &ImportArgs) -> Result<Vec<Outgoing>, Failure> {
     if args.map.is_some() || args.good_rows {
-        return Err(usage("--map and --good-rows are for --kind contracts and purchases: leave them out"));
+        return Err(usage(
+            "--map and --good-rows are for --kind contracts, purchases and entitlements: leave them out",
+        ));
     }
     let stream = Stream::new(Kind::IntermediateData, &args.source, "Full");
     let one = |file: &PathBuf| {

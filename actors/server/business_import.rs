@@ -1,4 +1,4 @@
-//! Files of contracts and purchases that lie on the server: into the server's own custody like an upload, and from there the
+//! Files of contracts, purchases and entitlements that lie on the server: into the server's own custody like an upload, and from there the
 //! same way.
 
 use std::path::{Path, PathBuf};
@@ -43,10 +43,12 @@ impl BusinessImport {
     /// Reads the parameters of a task.
     pub fn of(parameter: impl Fn(&str) -> Option<String>) -> Result<BusinessImport, String> {
         let file = parameter("file").ok_or("name the file: file=/path/of/purchases.csv")?;
-        let kind = parameter("kind").ok_or("say what the file holds: kind=contracts or kind=purchases")?;
-        let known = BusinessKind::ALL.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(&kind));
         let kind =
-            known.ok_or_else(|| format!("`{kind}` is no kind of business file: write contracts or purchases"))?;
+            parameter("kind").ok_or("say what the file holds: kind=contracts, kind=purchases or kind=entitlements")?;
+        let known = BusinessKind::ALL.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(&kind));
+        let kind = known.ok_or_else(|| {
+            format!("`{kind}` is no kind of business file: write contracts, purchases or entitlements")
+        })?;
         let source = parameter("source").unwrap_or_else(|| "third-party".into());
         if !is_source_name(&source) {
             return Err(format!(

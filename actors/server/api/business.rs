@@ -1,4 +1,4 @@
-//! `GET /contracts` and `GET /purchases`: the rows of the business files in force, with the source of each.
+//! `GET /contracts`, `GET /purchases` and `GET /entitlements`: the rows of the business files in force, with the source of each.
 //!
 //! The rows stand in the packages that the facts name, and are read through for each question: memory is that of one
 //! package and one page, whatever the sources are. A source whose package cannot be read is named, and leaves the others.
@@ -44,6 +44,11 @@ const PURCHASES: Form = Form {
     parameters: &["source", "contract"],
 };
 
+const ENTITLEMENTS: Form = Form {
+    fields: &["source", "license", "line", "quantity", "effective", "expiry", "retired"],
+    parameters: &["source"],
+};
+
 /// A row and whose it is.
 struct Row<'s> {
     source: &'s str,
@@ -82,6 +87,15 @@ impl Fields for Row<'_> {
                 "expiry" => day(row.expiry),
                 _ => Cell::Null,
             },
+            (BusinessRow::Entitlement(row), field) => match field {
+                "license" => Cell::text(&row.license),
+                "line" => Cell::text(&row.line),
+                "quantity" => row.quantity.map_or(Cell::Null, Cell::count),
+                "effective" => day(row.effective),
+                "expiry" => day(row.expiry),
+                "retired" => Cell::text(if row.retired { "true" } else { "false" }),
+                _ => Cell::Null,
+            },
         }
     }
 }
@@ -92,6 +106,10 @@ pub(super) fn contracts(api: &Api, question: &Question) -> Result<Answer, Proble
 
 pub(super) fn purchases(api: &Api, question: &Question) -> Result<Answer, Problem> {
     list(api, &Asked::of(&question.query, &PURCHASES)?, BusinessKind::Purchases)
+}
+
+pub(super) fn entitlements(api: &Api, question: &Question) -> Result<Answer, Problem> {
+    list(api, &Asked::of(&question.query, &ENTITLEMENTS)?, BusinessKind::Entitlements)
 }
 
 fn list(api: &Api, asked: &Asked, kind: BusinessKind) -> Result<Answer, Problem> {
@@ -188,6 +206,15 @@ fn item(Row { source, row }: Row<'_>) -> Value {
             "contract": row.contract,
             "effective": day(row.effective),
             "expiry": day(row.expiry),
+        }),
+        BusinessRow::Entitlement(row) => json!({
+            "source": source,
+            "license": row.license,
+            "line": row.line,
+            "quantity": row.quantity,
+            "effective": day(row.effective),
+            "expiry": day(row.expiry),
+            "retired": row.retired,
         }),
     }
 }

@@ -202,7 +202,7 @@ enum Answer {
 type Handler = fn(&Api, &Question) -> Result<Answer, Problem>;
 
 /// Every address of this listener beside `/health`, and who answers there.
-const ROUTES: [(&str, Handler); 27] = [
+const ROUTES: [(&str, Handler); 28] = [
     ("/", pages::home),
     ("/devices/{id}", pages::device),
     ("/api/v1/devices", devices::list),
@@ -220,6 +220,7 @@ const ROUTES: [(&str, Handler); 27] = [
     ("/api/v1/licenses/{id}/consumption", licences::consumption),
     ("/api/v1/contracts", business::contracts),
     ("/api/v1/purchases", business::purchases),
+    ("/api/v1/entitlements", business::entitlements),
     ("/api/v1/exports", exports::list),
     ("/api/v1/fillers", fillers::list),
     ("/api/v1/imports", imports::list),

@@ -1,7 +1,7 @@
 //! The cells of one row as values; what is wrong with one is told with its column and what to write.
 
 use super::spelling::Spelling;
-use super::{Amount, Contract, Purchase, TEXT_BYTES_MAX};
+use super::{Amount, Contract, Entitlement, Purchase, TEXT_BYTES_MAX, UNLIMITED};
 use crate::formats::business::{TableRow, unsuitable};
 use crate::id::shorten;
 use crate::model::day::Day;
@@ -27,6 +27,11 @@ pub(super) struct Cells<'c> {
 
 fn wrong(ours: &'static str, problem: impl Into<String>) -> CellError {
     CellError { ours, problem: problem.into() }
+}
+
+/// Digits only: what else a number parser takes, nobody means.
+fn count(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 impl Cells<'_> {
@@ -101,11 +106,32 @@ impl Cells<'_> {
         })
     }
 
+    pub fn entitlement(&self) -> Result<Entitlement, CellError> {
+        let (effective, expiry) = self.term("effective", "expiry")?;
+        self.needed("quantity")?;
+        let quantity = self.value("quantity", |text| match count(text) {
+            Some(count) => Ok(Some(count)),
+            None if text.eq_ignore_ascii_case(UNLIMITED) => Ok(None),
+            None => Err(format!("is no whole number, write digits such as 25, or {UNLIMITED}")),
+        })?;
+        let retired = self.value("retired", |text| match text {
+            _ if text.eq_ignore_ascii_case("yes") => Ok(true),
+            _ if text.eq_ignore_ascii_case("no") => Ok(false),
+            _ => Err("is neither yes nor no".into()),
+        })?;
+        Ok(Entitlement {
+            license: self.needed("license")?,
+            line: self.text("line")?,
+            quantity: quantity.flatten(),
+            effective,
+            expiry,
+            retired: retired.unwrap_or_default(),
+        })
+    }
+
     pub fn purchase(&self) -> Result<Purchase, CellError> {
         let (effective, expiry) = self.term("effective", "expiry")?;
         self.needed("quantity")?;
-        // Digits only: what else a number parser takes, nobody means.
-        let count = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
         let quantity =
             self.value("quantity", |text| count(text).ok_or("is no whole number, write digits such as 25".into()))?;
         Ok(Purchase {

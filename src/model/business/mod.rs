@@ -1,4 +1,4 @@
-//! What the business knows of software: contracts, and purchases with what they entitle to.
+//! What the business knows of software: contracts, purchases, and what these entitle to.
 //!
 //! A file in canonical form is gzip CSV with commas, in UTF-8, whose header names our columns ([`BusinessKind::columns`]),
 //! days as `YYYY-MM-DD` and amounts with a point. Files of other spellings are read by a [`Spelling`] and written anew
@@ -32,6 +32,9 @@ pub const SOURCES_MAX: u32 = 64;
 /// Bytes of a text in a cell at most.
 pub const TEXT_BYTES_MAX: usize = 500;
 
+/// A quantity without limit, as files write it.
+const UNLIMITED: &str = "unlimited";
+
 /// What a business file tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum BusinessKind {
@@ -39,6 +42,8 @@ pub enum BusinessKind {
     Contracts,
     /// Lines of purchase orders.
     Purchases,
+    /// What may be used of a licence.
+    Entitlements,
 }
 
 /// A column of a canonical file.
@@ -84,15 +89,25 @@ const PURCHASES: [Column; 12] = [
     optional("expiry"),
 ];
 
+const ENTITLEMENTS: [Column; 6] = [
+    required("license"),
+    optional("line"),
+    required("quantity"),
+    optional("effective"),
+    optional("expiry"),
+    optional("retired"),
+];
+
 impl BusinessKind {
     /// Every kind.
-    pub const ALL: [BusinessKind; 2] = [BusinessKind::Contracts, BusinessKind::Purchases];
+    pub const ALL: [BusinessKind; 3] = [BusinessKind::Contracts, BusinessKind::Purchases, BusinessKind::Entitlements];
 
     /// The word in streams.
     pub fn as_str(self) -> &'static str {
         match self {
             BusinessKind::Contracts => "Contracts",
             BusinessKind::Purchases => "Purchases",
+            BusinessKind::Entitlements => "Entitlements",
         }
     }
 
@@ -102,6 +117,7 @@ impl BusinessKind {
         match self {
             BusinessKind::Contracts => &CONTRACTS,
             BusinessKind::Purchases => &PURCHASES,
+            BusinessKind::Entitlements => &ENTITLEMENTS,
         }
     }
 }
@@ -169,6 +185,23 @@ pub struct Purchase {
     pub expiry: Option<Day>,
 }
 
+/// What may be used of a licence, for a while. Source: reconcile-files reference, entitlements.csv.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entitlement {
+    /// The licence.
+    pub license: String,
+    /// Tells entitlements of one licence apart; with it unique in its file.
+    pub line: String,
+    /// How many; `None`: without limit.
+    pub quantity: Option<u64>,
+    /// First day.
+    pub effective: Option<Day>,
+    /// Last day.
+    pub expiry: Option<Day>,
+    /// Whether it was given up.
+    pub retired: bool,
+}
+
 /// A row of a business file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BusinessRow {
@@ -176,6 +209,8 @@ pub enum BusinessRow {
     Contract(Contract),
     /// Of a file of purchases.
     Purchase(Purchase),
+    /// Of a file of entitlements.
+    Entitlement(Entitlement),
 }
 
 impl BusinessRow {
@@ -184,6 +219,7 @@ impl BusinessRow {
         match self {
             BusinessRow::Contract(row) => (&row.contract, ""),
             BusinessRow::Purchase(row) => (&row.purchase, &row.line),
+            BusinessRow::Entitlement(row) => (&row.license, &row.line),
         }
     }
 
@@ -219,6 +255,14 @@ impl BusinessRow {
                 text(&row.contract),
                 shown(&row.effective),
                 shown(&row.expiry),
+            ],
+            BusinessRow::Entitlement(row) => vec![
+                text(&row.license),
+                text(&row.line),
+                row.quantity.map_or(UNLIMITED.into(), |quantity| quantity.to_string().into()),
+                shown(&row.effective),
+                shown(&row.expiry),
+                text(if row.retired { "yes" } else { "no" }),
             ],
         }
     }

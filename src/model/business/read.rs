@@ -171,6 +171,7 @@ impl<R: BufRead> BusinessReader<R> {
         let read = match self.kind {
             BusinessKind::Contracts => cells.contract().map(BusinessRow::Contract),
             BusinessKind::Purchases => cells.purchase().map(BusinessRow::Purchase),
+            BusinessKind::Entitlements => cells.entitlement().map(BusinessRow::Entitlement),
         };
         let row = match read {
             Ok(row) => row,
@@ -194,9 +195,10 @@ fn kind_of(header: &[String]) -> Result<BusinessKind, BusinessError> {
     match (has(BusinessKind::Purchases), has(BusinessKind::Contracts)) {
         (true, _) => Ok(BusinessKind::Purchases),
         (false, true) => Ok(BusinessKind::Contracts),
+        (false, false) if has(BusinessKind::Entitlements) => Ok(BusinessKind::Entitlements),
         (false, false) => {
             let problem = format!(
-                "no column `contract` or `purchase` (columns: {}): send other forms by `muster import` with a column map",
+                "no column `contract`, `purchase` or `license` (columns: {}): send other forms by `muster import` with a column map",
                 listed(header)
             );
             Err(BusinessError::Header(problem))

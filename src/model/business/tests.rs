@@ -32,7 +32,7 @@ fn a_canonical_file_is_known_by_its_columns() {
     assert_eq!(canonical("contract\n"), head(BusinessKind::Contracts, 0));
     for (text, part) in [
         ("Contract No;Name\n", "write `delimiter = \";\"`"),
-        ("Contract No,Name\n", "no column `contract` or `purchase` (columns: `Contract No`, `Name`)"),
+        ("Contract No,Name\n", "no column `contract`, `purchase` or `license` (columns: `Contract No`, `Name`)"),
         ("purchase,quantity\n", "no column `product`"),
         ("contract,nmae\n", "`nmae` is no column of Contracts"),
         ("contract,name,name\n", "two columns `name`"),
@@ -203,4 +203,32 @@ fn rows_of_several_tenants_are_told_apart_and_refused_where_only_one_may_be() {
     assert_eq!(error.to_string(), "line 5, column `TenantUID`: is empty");
     let text = "tenant,contract,tenantuid\n";
     assert!(BusinessReader::open_of_tenants(text.as_bytes(), None, Spelling::canonical()).is_err());
+}
+
+#[test]
+fn entitlements_are_read_and_written_in_one_form() {
+    let text = "license,line,quantity,effective,expiry,retired\nL-1,1,25,2026-01-01,2026-12-31,\nL-1,2,Unlimited,,,YES\nL-1,1,3,,,\n\
+                L-2,,many,,,\nL-2,,1,,,perhaps\n";
+    let mut reader = BusinessReader::open(text.as_bytes(), None, Spelling::canonical()).unwrap();
+    assert_eq!(reader.kind(), BusinessKind::Entitlements);
+    let (mut writer, mut problems) = (BusinessWriter::new(BusinessKind::Entitlements), Vec::new());
+    while let Some(row) = reader.next_row().unwrap() {
+        match row {
+            Ok(row) => writer.row(&row),
+            Err(error) => problems.push(error.to_string()),
+        }
+    }
+    let written = String::from_utf8(writer.finish()).unwrap();
+    assert_eq!(
+        written,
+        "license,line,quantity,effective,expiry,retired\nL-1,1,25,2026-01-01,2026-12-31,no\nL-1,2,unlimited,,,yes\n"
+    );
+    for (problem, part) in problems.iter().zip([
+        "line 4, column `license`: `L-1` with line `1` stands in an earlier row",
+        "line 5, column `quantity`: `many` is no whole number, write digits such as 25, or unlimited",
+        "line 6, column `retired`: `perhaps` is neither yes nor no",
+    ]) {
+        assert!(problem.contains(part), "{problem}");
+    }
+    assert_eq!(problems.len(), 3);
 }

@@ -116,9 +116,17 @@ async fn purchases_are_listed_and_rows_have_the_fields_that_the_document_names()
     assert_eq!((&list["total"], &row["quantity"], &row["unit_price"]), (&json!(1), &json!(25), &json!("19.99")));
     let most = fixture.get("/api/v1/purchases?sort=-quantity&filter=product:e").await;
     assert_eq!([&most["items"][0]["line"], &most["items"][1]["line"]], ["1", "2"]);
+    let text = "license,line,quantity,expiry,retired\nL-1,1,5,2027-01-31,\nL-1,2,unlimited,,yes\n";
+    fixture.settle(file("erp", "Entitlements", 1, text)).await;
+    let list = fixture.get("/api/v1/entitlements?sort=-quantity").await;
+    let shown = |row: &Value| (row["line"].clone(), row["quantity"].clone(), row["retired"].clone());
+    let rows: Vec<_> = list["items"].as_array().unwrap().iter().map(shown).collect();
+    assert!(
+        rows.contains(&(json!("1"), json!(5), json!(false))) && rows.contains(&(json!("2"), Value::Null, json!(true)))
+    );
     let document: Value = serde_json::from_str(openapi::DOCUMENT).unwrap();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<String>>();
-    for (path, schema) in [("contracts", "Contract"), ("purchases", "Purchase")] {
+    for (path, schema) in [("contracts", "Contract"), ("purchases", "Purchase"), ("entitlements", "Entitlement")] {
         let described = &document["components"]["schemas"][schema]["properties"];
         assert_eq!(keys(&fixture.get(&format!("/api/v1/{path}")).await["items"][0]), keys(described));
     }

@@ -2,6 +2,7 @@
 //! `POST /tasks/resume`: the batch tasks of the server.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
@@ -11,7 +12,8 @@ use muster::model::stored;
 use muster::model::task::{Status, TaskNumber, TaskOrigin, TaskRun, TaskScope, TaskSubmission};
 use muster::roles::batch::{SchedulerAnswer, TaskRequest};
 use muster::time::Timestamp;
-use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::listing::{Asked, Cell, Fields, Form, Page, Window};
@@ -193,11 +195,37 @@ struct Body {
     tenant: Option<String>,
     group: Option<String>,
     #[serde(default)]
-    parameters: BTreeMap<String, String>,
+    parameters: Pairs,
     not_before: Option<String>,
     #[serde(default)]
     origin: Option<TaskOrigin>,
     operator: Option<String>,
+}
+
+/// An object's names and values, also those that are given twice: that is for the check of parameters to say.
+#[derive(Default)]
+struct Pairs(Vec<(Box<str>, Box<str>)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pairs, D::Error> {
+        struct OfObject;
+        impl<'de> Visitor<'de> for OfObject {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of texts")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = object.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(OfObject)
+    }
 }
 
 /// What was answered by the scheduler, which may be between two lives.
@@ -231,7 +259,7 @@ pub(super) async fn post(api: Data<Api>, request: HttpRequest, body: Bytes) -> R
         task: body.r#type,
         tenant: body.tenant,
         group: body.group,
-        parameters: body.parameters.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        parameters: body.parameters.0,
         not_before: not_before.transpose()?,
         origin,
         login: body.operator,

@@ -67,6 +67,8 @@ enum Then {
     Enter(u128),
     /// Answers.
     Answer(Vec<(Ask, SchedulerAnswer)>),
+    /// This one was taken back, and answers.
+    Cancelled(TaskNumber, Vec<(Ask, SchedulerAnswer)>),
     /// These are sent.
     Send(Vec<TaskNumber>),
     /// This one has ended.

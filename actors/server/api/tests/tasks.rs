@@ -86,6 +86,9 @@ async fn a_pause_outlives_a_restart_and_then_the_oldest_goes_first() {
         fixture.post(&format!("/api/v1/tasks/{}/cancel", tasks[2]["id"].as_str().unwrap()), "").await;
     assert_eq!((status, &cancelled["status"]), (200, &json!("Error")));
     assert_eq!(cancelled["output"], "cancelled by an operator");
+    let metrics = fixture.text("/metrics").await;
+    let counted = "muster_tasks_ended_total{type=\"LicenseReconcile\",status=\"Error\"} 1";
+    assert!(metrics.contains(counted), "what was cancelled has ended: {metrics}");
 
     // Newest first, page by page.
     let (mut listed, mut after) = (Vec::new(), String::new());
@@ -161,6 +164,9 @@ async fn what_is_wrong_is_refused_told_and_logged() {
         let message = answer["error"]["message"].as_str().unwrap();
         assert!(message.contains(part), "{body}: {message}");
     }
+    let twice = r#"{"type": "InventoryImport", "parameters": {"full": "true", "full": "false"}}"#;
+    let (status, answer) = fixture.post("/api/v1/tasks", twice).await;
+    assert_eq!((status, &answer["error"]["message"]), (400, &json!("parameter `full` is given twice")));
     assert_eq!(fixture.get("/api/v1/tasks").await["total"], 0, "nothing was taken");
     let log = std::fs::read_to_string(fixture.folder().join("data/logs/batch-scheduler.log")).unwrap();
     assert!(log.contains("Message refused: `NoSuchTask` is no task"), "{log}");

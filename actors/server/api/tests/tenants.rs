@@ -262,7 +262,5 @@ async fn a_library_import_starts_although_a_thousand_tenants_import_all_the_time
     // A pass a second, and a busy machine.
     assert!(waited <= LIMIT_SECS + longest + 3.0, "{waited} s, the longest import {longest} s");
     assert!(ended["total"].as_u64().unwrap() > 0, "imports ran before");
-    let waiting = fixture.get("/api/v1/tasks?status=Submitted&type=InventoryImport&limit=1").await;
-    assert!(waiting["total"].as_u64().unwrap() > 0, "and others waited meanwhile");
     fixture.stop().await;
 }

@@ -86,11 +86,10 @@ impl SchedulerCore {
                     self.submit(now, ask, new, out);
                 }
             }
-            Then::Answer(answers) => {
-                for (ask, answer) in answers {
-                    let answer = if is_durable { answer } else { SchedulerAnswer::NotStored };
-                    out.intend(SchedulerIntent::Answer(ask, answer));
-                }
+            Then::Answer(answers) => answer_all(answers, is_durable, out),
+            Then::Cancelled(number, answers) => {
+                self.tasks.remove(&number);
+                answer_all(answers, is_durable, out);
             }
             Then::Send(numbers) => {
                 for number in &numbers {
@@ -148,7 +147,6 @@ impl SchedulerCore {
             out.intend(SchedulerIntent::Answer(ask, answer));
             return;
         };
-        self.tasks.remove(&number);
         self.counts[known.task.index()] -= 1;
         if self.waiting.get(&known.identity) == Some(&number) {
             self.waiting.remove(&known.identity);
@@ -160,7 +158,7 @@ impl SchedulerCore {
         let mut answers = vec![(ask, SchedulerAnswer::Cancelled)];
         let waiters = self.awaiting.remove(&number).unwrap_or_default();
         answers.extend(waiters.into_iter().map(|ask| (ask, SchedulerAnswer::Ended(Status::Error))));
-        self.commit(Then::Answer(answers), vec![TaskWrite::Run(number, Box::new(run))], out);
+        self.commit(Then::Cancelled(number, answers), vec![TaskWrite::Run(number, Box::new(run))], out);
     }
 
     pub(super) fn pause(&mut self, ask: Ask, is_paused: bool, out: &mut impl Sink<SchedulerIntent>) {
@@ -178,5 +176,12 @@ impl SchedulerCore {
         let state = TaskWrite::State(self.state);
         let writes = std::iter::once(state).chain(ended.into_iter().map(TaskWrite::Forget)).collect();
         self.commit_once(Then::Answer(vec![(ask, answer)]), writes, out);
+    }
+}
+
+fn answer_all(answers: Vec<(Ask, SchedulerAnswer)>, is_durable: bool, out: &mut impl Sink<SchedulerIntent>) {
+    for (ask, answer) in answers {
+        let answer = if is_durable { answer } else { SchedulerAnswer::NotStored };
+        out.intend(SchedulerIntent::Answer(ask, answer));
     }
 }

@@ -185,7 +185,8 @@ pub async fn start_prepared(
     let scheduler = scheduler_world(&tasks, &logs, &clock, &path);
     let overview = scheduler.overview.clone();
     let settings = Arc::new(ServerSettings {
-        loaders: config.loaders,
+        // One batch more than threads: while it is synced, the threads read the others.
+        loaders: config.loaders + 1,
         schedules: tasks.schedules.clone(),
         zone,
         import_on_arrival: config.import_on_arrival,

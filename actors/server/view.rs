@@ -20,7 +20,7 @@ use muster::id::TenantId;
 use muster::model::device::DeviceFact;
 use muster::model::fact::{FactKey, FactKind};
 use muster::model::stored;
-use muster::roles::server::{Shown, ViewError, apply};
+use muster::roles::server::{KnownTitles, Shown, ViewError, apply};
 use tracing::{error, info, warn};
 
 use super::reading::Reading;
@@ -45,6 +45,8 @@ struct Writing {
     behind: bool,
     /// There is no store on the disk: devices are shown from memory, software is not.
     in_memory: bool,
+    /// Numbers of titles in the store.
+    known: KnownTitles,
     synced: Instant,
 }
 
@@ -83,6 +85,7 @@ impl View {
                 applied: Position::default(),
                 behind: true,
                 in_memory,
+                known: KnownTitles::default(),
                 synced: Instant::now(),
             }),
             stopped: AtomicBool::new(false),
@@ -154,19 +157,22 @@ impl View {
         position: Position,
     ) -> Result<(), ViewFailure> {
         let store = self.store();
-        let mut batch = Batch::new(&*store);
+        // Put back at the end: whatever does not come so far may have lost a write.
+        let mut batch = Batch::new(&*store, std::mem::take(&mut writing.known));
         // Memory is no place for the software of a fleet; it is shown when there is a store on the disk again.
         let fits = |(_, shown): &&(&TenantId, Shown<'_>)| !writing.in_memory || matches!(shown, Shown::Device(_));
         shown.iter().filter(fits).try_for_each(|(tenant, shown)| batch.show(tenant, *shown))?;
         // In parts, so that a report with very many titles takes no more memory than others: what a crash leaves of them
         // is not covered, and is shown again.
-        let (covered, mut rows) = (store.covered().map_err(ViewError::Store)?, batch.rows);
+        let Batch { mut rows, known, .. } = batch;
+        let covered = store.covered().map_err(ViewError::Store)?;
         while rows.len() > BATCH_ROWS {
             let rest = rows.split_off(BATCH_ROWS);
             store.apply(std::mem::replace(&mut rows, rest), covered).map_err(ViewError::Store)?;
         }
         writing.applied = writing.applied.max(position);
         store.apply(rows, self.covers(writing, &*store)?).map_err(ViewError::Store)?;
+        writing.known = known;
         self.settle(writing, &*store);
         Ok(())
     }
@@ -197,6 +203,7 @@ impl View {
         drop(held);
         self.rebuilt.fetch_add(1, Ordering::Relaxed);
         writing.behind = true;
+        writing.known = KnownTitles::default();
         self.apply_devices(writing)
     }
 
@@ -209,7 +216,7 @@ impl View {
             let page = self.facts.keys(&FactKind::Device.prefix(None), after.as_deref(), BATCH_ROWS);
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = Some(last.clone());
-            let mut batch = Batch::new(&*store);
+            let mut batch = Batch::new(&*store, KnownTitles::default());
             for (encoded, position) in &page {
                 if *position <= covered {
                     continue;
@@ -258,11 +265,12 @@ struct Batch<'s> {
     rows: Vec<RowWrite>,
     /// Place in `rows` of the last write of a key.
     places: hashbrown::HashMap<Vec<u8>, usize>,
+    known: KnownTitles,
 }
 
 impl<'s> Batch<'s> {
-    fn new(store: &'s dyn Store) -> Batch<'s> {
-        Batch { store, rows: Vec::new(), places: hashbrown::HashMap::new() }
+    fn new(store: &'s dyn Store, known: KnownTitles) -> Batch<'s> {
+        Batch { store, rows: Vec::new(), places: hashbrown::HashMap::new(), known }
     }
 
     fn show(&mut self, tenant: &TenantId, shown: Shown<'_>) -> Result<(), ViewFailure> {
@@ -270,7 +278,7 @@ impl<'s> Batch<'s> {
             Some(&place) => Ok(self.rows[place].1.clone().map(bytes::Bytes::from)),
             None => self.store.get(key),
         };
-        let writes = apply(tenant, shown, look)?;
+        let writes = apply(tenant, shown, &mut self.known, look)?;
         for (key, value) in writes {
             self.places.insert(key.clone(), self.rows.len());
             self.rows.push((key, value));

@@ -17,7 +17,7 @@ use muster::model::software::Title;
 use muster::model::staged::{StagedRecord, StagedReport};
 use muster::model::tenant::TenantState;
 use muster::roles::server::view::key;
-use muster::roles::server::{AGENT_SOURCE, ImportRules, Shown, Staged, apply, import};
+use muster::roles::server::{AGENT_SOURCE, ImportRules, KnownTitles, Shown, Staged, apply, import};
 use muster::time::Timestamp;
 use muster_actors::log::Position;
 use muster_actors::store::{MemStore, Store};
@@ -184,8 +184,10 @@ fn show(
     mut see: impl FnMut(&RecordKey, &[Title]),
 ) -> Result<(usize, usize), String> {
     let store = MemStore::default();
-    let write = |shown: Shown<'_>| -> Result<(), String> {
-        let rows = apply(&tenant(), shown, |key: &[u8]| store.get(key)).map_err(|error| error.to_string())?;
+    let mut known = KnownTitles::default();
+    let mut write = |shown: Shown<'_>| -> Result<(), String> {
+        let rows =
+            apply(&tenant(), shown, &mut known, |key: &[u8]| store.get(key)).map_err(|error| error.to_string())?;
         store.apply(rows, Position::default()).map_err(|error| error.to_string())
     };
     devices.iter().try_for_each(|fact| write(Shown::Device(fact)))?;

@@ -91,6 +91,10 @@ impl Title {
 }
 
 fn cut(text: &str, chars: usize) -> &str {
+    // No more characters than bytes: most are not looked at one by one.
+    if text.len() <= chars {
+        return text;
+    }
     text.char_indices().nth(chars).map_or(text, |(end, _)| &text[..end])
 }
 

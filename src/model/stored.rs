@@ -7,6 +7,8 @@ use serde::de::DeserializeOwned;
 pub const VERSION: u8 = 1;
 /// Most bytes of one stored value. A device with all its records' values stays far below.
 pub const VALUE_BYTES_MAX: usize = 64 << 20;
+/// Room that a value is written into at first.
+const SMALL_BYTES: usize = 128;
 /// Deepest nesting that is read.
 const DEPTH_MAX: usize = 32;
 
@@ -34,7 +36,9 @@ pub enum StoredError {
 
 /// `value` as it is stored.
 pub fn pack<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut out = vec![VERSION];
+    // Most values fit, so that they do not grow byte by byte.
+    let mut out = Vec::with_capacity(SMALL_BYTES);
+    out.push(VERSION);
     // Our own types have no case that MessagePack cannot hold, and a Vec takes every byte.
     rmp_serde::encode::write(&mut out, value).expect("plain data serialises");
     out

@@ -26,6 +26,44 @@ impl Attribute {
     }
 }
 
+/// Names of the attributes of earlier tags, by their place: mostly the next tag has the same ones, and a name that is equal to
+/// one that was checked needs no second check.
+#[derive(Debug, Default)]
+pub(super) struct Names(Vec<Option<ExpectedName>>);
+
+/// A name of less than 16 bytes with the `=` behind it, as a number: one comparison instead of a loop whose length nobody
+/// can predict.
+#[derive(Clone, Copy, Debug)]
+struct ExpectedName {
+    text: u128,
+    mask: u128,
+    length: usize,
+    bit: u64,
+}
+
+impl Names {
+    /// Length and filter bit of the name at the beginning of `bytes`, if it is the one that was met at this place before.
+    fn find(&self, place: usize, bytes: &[u8]) -> Option<(usize, u64)> {
+        let expected = self.0.get(place)?.as_ref()?;
+        let met = u128::from_le_bytes(*bytes.first_chunk()?);
+        (met & expected.mask == expected.text).then_some((expected.length, expected.bit))
+    }
+
+    /// Expects a name that was checked at this place from now on.
+    fn learn(&mut self, place: usize, name: &[u8], bit: u64) {
+        if self.0.len() <= place {
+            self.0.resize(place + 1, None);
+        }
+        self.0[place] = (name.len() < 16).then(|| {
+            let mut text = [0; 16];
+            text[..name.len()].copy_from_slice(name);
+            text[name.len()] = b'=';
+            let mask = u128::MAX >> (8 * (15 - name.len()));
+            ExpectedName { text: u128::from_le_bytes(text), mask, length: name.len(), bit }
+        });
+    }
+}
+
 /// Whether a byte may stand in a name. Bytes outside ASCII may; their characters are looked at one by one.
 const NAME_BYTES: [bool; 256] = name_bytes();
 
@@ -44,7 +82,13 @@ const fn name_bytes() -> [bool; 256] {
 ///
 /// Values with references or line breaks are appended to `resolved`. Cost: two passes over the bytes; names are
 /// compared only where a 64-bit filter cannot tell them apart.
-pub(super) fn scan(raw: &str, from: usize, out: &mut Vec<Attribute>, resolved: &mut String) -> Result<(), Fault> {
+pub(super) fn scan(
+    raw: &str,
+    from: usize,
+    names: &mut Names,
+    out: &mut Vec<Attribute>,
+    resolved: &mut String,
+) -> Result<(), Fault> {
     let bytes = raw.as_bytes();
     // In the usual tag there is none of these, and a value is only searched for its end.
     let special = memchr::memchr3(b'&', b'<', b'\n', bytes).or_else(|| memchr::memchr2(b'\t', b'\r', bytes)).is_some();
@@ -67,11 +111,18 @@ pub(super) fn scan(raw: &str, from: usize, out: &mut Vec<Attribute>, resolved: &
         if out.len() == ATTRIBUTES_MAX {
             return Err(Fault::TooMany);
         }
-        let (name_end, is_ascii) = name_end(bytes, begin);
-        let name = &raw[begin..name_end];
-        check_scanned_name(name, is_ascii)?;
-        let bit = filter_bit(name.as_bytes());
-        if filter & bit != 0 && out.iter().any(|known| known.name(raw) == name) {
+        let (name_end, bit) = match names.find(out.len(), &bytes[begin..]) {
+            Some((length, bit)) => (begin + length, bit),
+            None => {
+                let (name_end, is_ascii) = name_end(bytes, begin);
+                let name = &raw[begin..name_end];
+                check_scanned_name(name, is_ascii)?;
+                let bit = filter_bit(name.as_bytes());
+                names.learn(out.len(), name.as_bytes(), bit);
+                (name_end, bit)
+            }
+        };
+        if filter & bit != 0 && out.iter().any(|known| known.name(raw) == &raw[begin..name_end]) {
             return Err(Fault::Malformed("an attribute stands twice in one tag"));
         }
         filter |= bit;

@@ -21,7 +21,7 @@ use std::str;
 
 use quick_xml::events::Event;
 
-use self::attributes::Attribute;
+use self::attributes::{Attribute, Names};
 use self::error::Fault;
 pub use self::error::{MissingAttribute, XmlError};
 use self::source::Source;
@@ -107,6 +107,8 @@ pub struct XmlReader<R> {
     /// The token at hand, as written.
     token: Vec<u8>,
     attributes: Vec<Attribute>,
+    /// Names that attributes are expected to have.
+    names: Names,
     /// Values of the tag at hand that held references or line breaks.
     resolved: String,
     text: String,
@@ -146,6 +148,7 @@ impl<R: Read> XmlReader<R> {
             reader,
             token: Vec::new(),
             attributes: Vec::new(),
+            names: Names::default(),
             resolved: String::new(),
             text: String::new(),
             depth: 0,
@@ -293,10 +296,12 @@ impl<R: Read> XmlReader<R> {
         attributes::check_name(name).map_err(|fault| fault.at(at))?;
         self.attributes.clear();
         self.resolved.clear();
-        attributes::scan(raw, name.len(), &mut self.attributes, &mut self.resolved).map_err(|fault| match fault {
-            Fault::TooMany => XmlError::Attributes { element: shorten(name) },
-            other => other.at(at),
-        })?;
+        attributes::scan(raw, name.len(), &mut self.names, &mut self.attributes, &mut self.resolved).map_err(
+            |fault| match fault {
+                Fault::TooMany => XmlError::Attributes { element: shorten(name) },
+                other => other.at(at),
+            },
+        )?;
         self.close_due = empty;
         self.leaf = true;
         Ok(Token::Open(Tag { name, raw, resolved: &self.resolved, attributes: &self.attributes }))

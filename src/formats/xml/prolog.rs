@@ -1,7 +1,7 @@
 //! What may stand before the root element: the declaration, the document type, processing instructions.
 
 use super::Fault;
-use super::attributes::{check_name, scan};
+use super::attributes::{Names, check_name, scan};
 use crate::id::shorten;
 
 /// Checks a processing instruction; nothing of it is used.
@@ -20,7 +20,7 @@ pub(super) fn check_declaration(raw: &str, first: bool, utf16: bool) -> Result<(
         return Err(Fault::Malformed("an XML declaration that is not at the start"));
     }
     let (mut found, mut resolved) = (Vec::new(), String::new());
-    scan(raw, "xml".len(), &mut found, &mut resolved)?;
+    scan(raw, "xml".len(), &mut Names::default(), &mut found, &mut resolved)?;
     let mut parts = found.iter().map(|part| (part.name(raw), part.value(raw, &resolved))).peekable();
     match parts.next() {
         Some(("version", version)) if is_version(version) => {}

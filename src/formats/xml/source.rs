@@ -5,8 +5,8 @@ use std::io::{self, BufRead, Read};
 
 use super::{TOKEN_BYTES_MAX, is_space};
 
-/// Bytes read at a time.
-const WINDOW_BYTES: usize = 32 << 10;
+/// Bytes read at a time. An inflater copies its last 32 KiB aside after each read, so larger reads cost less.
+const WINDOW_BYTES: usize = 64 << 10;
 
 /// Why reading stopped. Kept beside the stream, because an `io::Error` on its way through quick-xml becomes shared.
 pub(super) enum Failure {
@@ -37,9 +37,10 @@ struct Utf16 {
 pub(super) struct Source<R> {
     inner: R,
     encoding: Encoding,
-    /// Decoded and checked bytes; those from `served` on are not taken yet.
+    /// Decoded and checked bytes, up to `filled`; those from `served` on are not taken yet.
     window: Vec<u8>,
     served: usize,
+    filled: usize,
     /// Taken of the token at hand.
     token_bytes: usize,
     /// Taken in all.
@@ -56,6 +57,7 @@ impl<R: Read> Source<R> {
             encoding: Encoding::Unknown,
             window: Vec::new(),
             served: 0,
+            filled: 0,
             token_bytes: 0,
             position: 0,
             suspect: false,
@@ -67,7 +69,7 @@ impl<R: Read> Source<R> {
     pub(super) fn begin_token(&mut self, skip_space: bool) {
         self.token_bytes = 0;
         if skip_space {
-            let ready = &self.window[self.served..];
+            let ready = &self.window[self.served..self.filled];
             let space = ready.iter().position(|&byte| !is_space(byte)).unwrap_or(ready.len());
             self.served += space;
             self.position += space as u64;
@@ -95,26 +97,30 @@ impl<R: Read> Source<R> {
 
     /// Replaces the window, which was taken, by the next bytes; it stays empty at the end.
     fn refill(&mut self) -> Result<(), Failure> {
-        self.window.clear();
-        self.served = 0;
+        (self.served, self.filled) = (0, 0);
         if let Encoding::Unknown = self.encoding {
             self.find_encoding()?;
         }
-        while self.window.is_empty() {
-            let mut raw = std::mem::take(&mut self.window);
-            // One allocation for the whole document: the window is given back below.
-            raw.resize(WINDOW_BYTES, 0);
-            let read = read_some(&mut self.inner, &mut raw)?;
-            raw.truncate(read);
-            match &mut self.encoding {
+        while self.filled == 0 {
+            let read = match &mut self.encoding {
                 Encoding::Utf16(utf16) => {
-                    utf16.decode(&raw, &mut self.window)?;
+                    let mut raw = vec![0; WINDOW_BYTES];
+                    let read = read_some(&mut self.inner, &mut raw)?;
+                    self.window.clear();
+                    utf16.decode(&raw[..read], &mut self.window)?;
                     if read == 0 {
                         utf16.end()?;
                     }
+                    self.filled = self.window.len();
+                    read
                 }
-                _ => self.window = raw,
-            }
+                Encoding::Utf8 | Encoding::Unknown => {
+                    // Once: later reads overwrite what was there.
+                    self.window.resize(WINDOW_BYTES, 0);
+                    self.filled = read_some(&mut self.inner, &mut self.window)?;
+                    self.filled
+                }
+            };
             if read == 0 {
                 break;
             }
@@ -139,6 +145,7 @@ impl<R: Read> Source<R> {
             _ => {
                 self.encoding = Encoding::Utf8;
                 self.window.extend_from_slice(&head[..length]);
+                self.filled = length;
                 return Ok(());
             }
         };
@@ -149,10 +156,11 @@ impl<R: Read> Source<R> {
     }
 
     fn check_window(&mut self) -> Result<(), Failure> {
-        if has_control(&self.window) {
+        let filled = &self.window[..self.filled];
+        if has_control(filled) {
             return Err(Failure::Control);
         }
-        self.suspect = self.suspect || memchr::memchr(0xef, &self.window).is_some();
+        self.suspect = self.suspect || memchr::memchr(0xef, filled).is_some();
         Ok(())
     }
 }
@@ -211,13 +219,13 @@ fn has_control(bytes: &[u8]) -> bool {
 impl<R: Read> BufRead for Source<R> {
     #[inline]
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.served == self.window.len()
+        if self.served == self.filled
             && let Err(failure) = self.refill()
         {
             self.failure = Some(failure);
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let ready = &self.window[self.served..];
+        let ready = &self.window[self.served..self.filled];
         if self.token_bytes + ready.len() <= TOKEN_BYTES_MAX {
             return Ok(ready);
         }

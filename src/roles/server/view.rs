@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::known_titles::KnownTitles;
 use super::settle::Staged;
 use crate::id::{DeviceId, Digest, TenantId};
 use crate::model::computer::Property;
@@ -115,12 +116,14 @@ pub enum ViewError<E> {
     Titles,
 }
 
-/// The writes that show `shown`. `look` reads a row as it will be before these writes.
+/// The writes that show `shown`. `look` reads a row as it will be before these writes; `known` keeps what it said of titles,
+/// and what these writes say.
 ///
 /// Applying twice is the same as once.
 pub fn apply<V: AsRef<[u8]>, E>(
     tenant: &TenantId,
     shown: Shown<'_>,
+    known: &mut KnownTitles,
     look: impl Fn(&[u8]) -> Result<Option<V>, E>,
 ) -> Result<Vec<ViewWrite>, ViewError<E>> {
     match shown {
@@ -130,7 +133,7 @@ pub fn apply<V: AsRef<[u8]>, E>(
             let row = fact.device.merged_into.is_none().then(|| stored::pack(&DeviceRow::of(&fact.device)));
             Ok(vec![(key, row)])
         }
-        Shown::Software(staged, package) => software(tenant, staged, package, look),
+        Shown::Software(staged, package) => software(tenant, staged, package, known, look),
     }
 }
 
@@ -138,6 +141,7 @@ fn software<V: AsRef<[u8]>, E>(
     tenant: &TenantId,
     staged: &Staged,
     package: &PackageKey,
+    known: &mut KnownTitles,
     look: impl Fn(&[u8]) -> Result<Option<V>, E>,
 ) -> Result<Vec<ViewWrite>, ViewError<E>> {
     fn read<V: AsRef<[u8]>, E, T: serde::de::DeserializeOwned>(
@@ -151,10 +155,10 @@ fn software<V: AsRef<[u8]>, E>(
     let next_key = key::next_title(tenant);
     let first_free: u32 = read(&look, &next_key)?.unwrap_or(1);
     let mut next = first_free;
-    let mut fresh: hashbrown::HashMap<&Title, TitleId> = hashbrown::HashMap::new();
+    let numbers = known.with_room(tenant, staged.software.len());
     let mut titles = Vec::with_capacity(staged.software.len());
     for (title, install_date) in &staged.software {
-        let number = match fresh.get(title) {
+        let number = match numbers.get(title) {
             Some(number) => *number,
             None => {
                 let number_key = key::number(tenant, title);
@@ -165,7 +169,7 @@ fn software<V: AsRef<[u8]>, E>(
                     writes.push((number_key, Some(stored::pack(&number.0))));
                     writes.push((key::title(tenant, number), Some(stored::pack(title))));
                 }
-                fresh.insert(title, number);
+                numbers.insert(title.clone(), number);
                 number
             }
         };
@@ -286,7 +290,11 @@ mod tests {
     }
 
     fn show(rows: &mut Rows, shown: Shown<'_>) {
-        let writes = apply(&tenant(), shown, |key| Ok::<_, ()>(rows.get(key).cloned())).unwrap();
+        show_knowing(rows, shown, &mut KnownTitles::default());
+    }
+
+    fn show_knowing(rows: &mut Rows, shown: Shown<'_>, known: &mut KnownTitles) {
+        let writes = apply(&tenant(), shown, known, |key| Ok::<_, ()>(rows.get(key).cloned())).unwrap();
         for (key, value) in writes {
             match value {
                 Some(value) => rows.insert(key, value),
@@ -333,6 +341,17 @@ mod tests {
         assert_eq!(titles, 3);
         show(&mut rows, Shown::Software(&report(&[]), &package("3")));
         assert!(names(&rows).is_empty() && !rows.contains_key(&key::titles(&tenant(), &record(), &stream(), 0)));
+    }
+
+    #[test]
+    fn what_is_known_of_titles_changes_no_row() {
+        let (mut forgetful, mut rows, mut known) = (Rows::new(), Rows::new(), KnownTitles::default());
+        for (number, titles) in [&["a", "b", "a"][..], &["c", "b"], &[], &["d", "a", "c"]].iter().enumerate() {
+            let (report, package) = (report(titles), package(&number.to_string()));
+            show(&mut forgetful, Shown::Software(&report, &package));
+            show_knowing(&mut rows, Shown::Software(&report, &package), &mut known);
+            assert_eq!(rows, forgetful);
+        }
     }
 
     #[test]

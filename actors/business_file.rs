@@ -118,6 +118,8 @@ pub(crate) fn prepare_parts(
     let mut writers: BTreeMap<&TenantId, (BusinessWriter, u32)> = BTreeMap::new();
     writers.extend(only.map(|only| (only, (BusinessWriter::new(kind), 0))));
     let (mut bad, mut spoiled) = (BadRows::default(), BTreeSet::new());
+    // A bad row that does not say whose it is may be anybody's.
+    let mut is_anybodys = false;
     while let Some(row) = reader.next_row().map_err(told)? {
         let owner = only.map_or_else(|| owners.named(reader.tenant().unwrap_or_default()), Ok);
         match (row, owner) {
@@ -126,16 +128,21 @@ pub(crate) fn prepare_parts(
                 writer.row(&row);
                 *rows += 1;
             }
-            (Ok(_), Err(problem)) => bad.add(reader.wrong_tenant(problem)),
+            (Ok(_), Err(problem)) => {
+                bad.add(reader.wrong_tenant(problem));
+                is_anybodys = true;
+            }
             (Err(error), owner) => {
                 bad.add(error);
+                is_anybodys |= owner.is_err();
                 spoiled.extend(owner.ok());
             }
         }
     }
     // Of a tenant whose rows are all bad, what is in force stays.
-    let is_emptied =
-        |tenant: &&TenantId| !spoiled.contains(tenant) && !writers.contains_key(tenant) && has_file(tenant);
+    let is_emptied = |tenant: &&TenantId| {
+        !is_anybodys && !spoiled.contains(tenant) && !writers.contains_key(tenant) && has_file(tenant)
+    };
     let emptied: Vec<&TenantId> = owners.all().iter().filter(is_emptied).collect();
     writers.extend(emptied.into_iter().map(|tenant| (tenant, (BusinessWriter::new(kind), 0))));
     let mut parts = BTreeMap::new();

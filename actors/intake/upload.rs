@@ -87,6 +87,13 @@ async fn intermediate(request: HttpRequest, payload: Payload, intake: Data<Intak
     let guid = request.match_info().get("guid").unwrap_or_default();
     let taken = match guid.parse::<Guid>() {
         Err(_) => Err(final_refusal(400, "guid", "the address names no GUID")),
+        // It would go on as this beacon's own, whoever's it is.
+        Ok(beacon)
+            if intake.hands_on && beacon != intake.node && !request.headers().contains_key(wire::header::VIA) =>
+        {
+            let message = "this is another beacon than the address names: hand the file to that one, or to the server";
+            Err(final_refusal(409, "beacon", message))
+        }
         Ok(beacon) => take(&request, payload, &intake, Kind::IntermediateData.as_str(), name, Some(beacon)).await,
     };
     answer_to(taken, &intake)

@@ -184,23 +184,67 @@ fn tell(log: &'static str, recovery: &Recovery) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use muster::time::Timestamp;
+
     use super::*;
-    use crate::clock::WallClock;
+    use crate::clock::{Clock, WallClock};
+    use crate::node::FolderError;
+
+    fn open(folder: &Path, clock: SharedClock) -> (Logs, LogThreads) {
+        let no_fatal: OnFatal = Arc::new(|reason: &str| panic!("{reason}"));
+        Logs::open(NodeFolder::open(folder).unwrap(), clock, Reserve { bytes: 0, percent: 0 }, no_fatal).unwrap()
+    }
 
     #[test]
     fn a_node_keeps_its_identity_over_restarts() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || {
-            let no_fatal: OnFatal = Arc::new(|reason: &str| panic!("{reason}"));
-            let reserve = Reserve { bytes: 0, percent: 0 };
-            Logs::open(NodeFolder::open(folder.path()).unwrap(), Arc::new(WallClock), reserve, no_fatal).unwrap()
-        };
-        let (first, threads) = open();
+        let (first, threads) = open(folder.path(), Arc::new(WallClock));
         let (node, life) = (first.node, first.incarnation);
         drop(first);
         threads.join();
-        let (second, _threads) = open();
+        let (second, _threads) = open(folder.path(), Arc::new(WallClock));
         assert_eq!(second.node, node);
         assert_ne!(second.incarnation, life);
+    }
+
+    #[actix::test]
+    async fn what_is_asked_first_is_written_first_whoever_waits_for_it_when() {
+        let folder = tempfile::tempdir().unwrap();
+        let (logs, _threads) = open(folder.path(), Arc::new(WallClock));
+        let write = |value: u8| vec![(Bytes::from_static(b"key"), Some(Bytes::from(vec![value])))];
+        let asked: Vec<_> = (1..=9).map(|value| logs.facts.asked(write(value))).collect();
+        // The last one first: the others were sent all the same.
+        for answer in asked.into_iter().rev() {
+            answer.await.unwrap();
+        }
+        assert_eq!(logs.fact_index.get(b"key").unwrap().as_deref(), Some(&[9][..]));
+    }
+
+    /// A clock that stands still while somebody holds it.
+    struct HeldClock(Mutex<()>);
+
+    impl Clock for HeldClock {
+        fn now(&self) -> Timestamp {
+            drop(self.0.lock().unwrap_or_else(PoisonError::into_inner));
+            WallClock.now()
+        }
+    }
+
+    #[actix::test]
+    async fn nobody_else_writes_to_the_folder_before_the_writers_have_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(HeldClock(Mutex::new(())));
+        let (logs, threads) = open(folder.path(), clock.clone());
+        let held = clock.0.lock().unwrap();
+        let written = logs.facts.asked(vec![(Bytes::from_static(b"key"), Some(Bytes::from_static(b"value")))]);
+        drop((logs, written));
+        // The writer has not come to what it was asked for.
+        assert!(matches!(NodeFolder::open(folder.path()), Err(FolderError::InUse { .. })));
+        drop(held);
+        threads.join();
+        let (logs, _threads) = open(folder.path(), Arc::new(WallClock));
+        assert_eq!(logs.fact_index.get(b"key").unwrap().as_deref(), Some(&b"value"[..]));
     }
 }

@@ -134,9 +134,10 @@ struct Place {
 
 /// A beacon that is registered for the tenant: whose a file is, its beacon says.
 async fn beacon_of(operator: &ServerUrl, tenant: &str) -> Result<String, Failure> {
-    let query = [("filter", format!("tenant=\"{}\"", tenant.replace('"', ""))), ("limit", "1".to_owned())];
+    let query = [("filter", format!("tenant=\"{}\"", tenant.replace('"', "")))];
     let list = Client::new(operator)?.get(&["tenants"], &query).await?;
-    let Some(found) = list["items"].get(0) else {
+    // Filters do not look at capital letters.
+    let Some(found) = list["items"].as_array().into_iter().flatten().find(|item| item["tenant"] == tenant) else {
         return Err(usage(format!("--tenant: {operator} knows no tenant `{tenant}`, see `muster tenants list`")));
     };
     match found["beacons"][0].as_str() {

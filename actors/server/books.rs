@@ -119,6 +119,17 @@ impl Books {
         frame_bytes: usize,
         decide: impl FnOnce(&mut Draft<Look>) -> Result<(T, News), TurnError> + Send + 'static,
     ) -> Result<T, TurnError> {
+        let own = self.clone();
+        // Of its own: whoever asked may be gone before the commit is durable and shown, and nobody may decide before.
+        let taken = tokio::spawn(async move { own.whole_turn(frame_bytes, decide).await });
+        taken.await.unwrap_or(Err(TurnError::Panicked))
+    }
+
+    async fn whole_turn<T: Send + 'static>(
+        &self,
+        frame_bytes: usize,
+        decide: impl FnOnce(&mut Draft<Look>) -> Result<(T, News), TurnError> + Send + 'static,
+    ) -> Result<T, TurnError> {
         let _turn = self.turn.clone().lock_owned().await;
         let facts = self.facts.clone();
         let decided = self.workers.run(move || {

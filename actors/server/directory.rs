@@ -18,7 +18,6 @@ use tracing::{error, info};
 
 use super::books::{Books, News, TurnError};
 use super::business_import::check_file;
-use super::fleet::Fleet;
 use crate::business_file::{BadRows, open_csv, spelling_by};
 use crate::errors::{Chain, Hex};
 use crate::log::ReadError;
@@ -95,7 +94,9 @@ pub(super) async fn take_directory(books: &Books, import: &DirectoryImport, now:
     let kind = import.kind;
     // Not beside an earlier life's that has not ended yet.
     let _task = books.one_task.lock().await;
-    let state = in_force(books, kind)?;
+    let looking = books.clone();
+    let looked = tokio::task::spawn_blocking(move || in_force(&looking, kind)).await;
+    let state = looked.map_err(|_| "what is in force was not read")??;
     drop_others(books, kind, state.as_ref().map(|state| state.generation)).await.map_err(told)?;
     let (own, reading, known) = (books.clone(), import.clone(), state.clone());
     let read = tokio::task::spawn_blocking(move || reading.read(&own, known.as_ref())).await;
@@ -184,7 +185,8 @@ async fn drop_others(books: &Books, kind: DirectoryKind, generation: Option<u32>
 /// Which file of this kind is in force. Waits for the disk.
 pub(super) fn in_force(books: &Books, kind: DirectoryKind) -> Result<Option<DirectoryState>, String> {
     let key = FactKey::Directory(books.tenant.clone(), kind);
-    Fleet::of(books).fact(&key).map_err(|error| Chain(&error).to_string())
+    // One that has rotted is none: the next file is in force whole.
+    books.draft().read(&key).map_err(|error| Chain(&error).to_string())
 }
 
 /// The entries that are in force, ascending; those of a part that has rotted are missing. Waits for the disk.

@@ -47,7 +47,7 @@ impl Prepared {
         };
         files.read()?;
         if let Some(path) = &config.sources_file {
-            sources_of(path).map_err(ServerError::Sources)?;
+            sources_of(path, &config.tenant).map_err(ServerError::Sources)?;
         }
         let export = config.servicenow.as_ref().map(export_target).transpose()?;
         let tasks = tasks(config)?;

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use actix::Addr;
 use muster::model::fact::FactKey;
 use muster::model::task::{TaskType, Trigger};
 use muster::roles::server::{ScheduleError, SetSchedules};
 use serde_json::Value;
+use tokio::sync::Mutex;
 use tracing::{error, info};
 
 use super::books::{Books, News, TurnError};
+use super::server::{SchedulesChanged, Server};
 use crate::errors::Chain;
 
 /// Name of the setting, and of the fact that holds it.
@@ -30,12 +33,13 @@ pub enum SetError {
 pub struct ScheduleKeeper {
     books: Books,
     file: Arc<Vec<(TaskType, Trigger)>>,
+    changing: Arc<Mutex<()>>,
 }
 
 impl ScheduleKeeper {
     /// The keeper of what is set in `books`; `file` is what stands in `tasks.toml`.
     pub fn new(books: Books, file: Vec<(TaskType, Trigger)>) -> ScheduleKeeper {
-        ScheduleKeeper { books, file: Arc::new(file) }
+        ScheduleKeeper { books, file: Arc::new(file), changing: Arc::default() }
     }
 
     /// What is set.
@@ -58,8 +62,10 @@ impl ScheduleKeeper {
         set.over(&self.file)
     }
 
-    /// Sets other times, durably. Gives what is set now, and the times in force.
-    pub async fn set(&self, value: &Value) -> Result<(Value, Vec<(TaskType, Trigger)>), SetError> {
+    /// Sets other times, durably, and tells the server's actor those in force. Gives what is set now.
+    pub async fn set(&self, value: &Value, server: Option<Addr<Server>>) -> Result<Value, SetError> {
+        // What is told last is what is stored last.
+        let _changing = self.changing.lock().await;
         let set = SetSchedules::read(value)?;
         let text = set.value().to_string();
         let committed = self.books.turn(move |draft| {
@@ -68,6 +74,10 @@ impl ScheduleKeeper {
         });
         committed.await?;
         info!("the times of tasks were changed");
-        Ok((set.value(), set.over(&self.file)))
+        if let Some(server) = server {
+            // Without an answer it dies, and begins with what is stored.
+            let _ = server.send(SchedulesChanged(set.over(&self.file))).await;
+        }
+        Ok(set.value())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actix::{Context, Handler, Message};
+use actix::{AsyncContext, Context, Handler, Message};
 use muster::id::TenantId;
 use muster::model::task::{GroupName, Parameters, TaskOrigin, TaskScope, TaskType, Trigger};
 use muster::model::tenant::TenantState;
@@ -91,6 +91,11 @@ pub struct DevicesChanged(pub TenantId, pub TenantState);
 #[rtype(result = "()")]
 pub struct SchedulesChanged(pub Vec<(TaskType, Trigger)>);
 
+/// What came of something that the actor does not wait for itself.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Heard(ServerInput);
+
 /// Begins nothing any more: the node is about to end.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
@@ -128,7 +133,9 @@ impl Server {
             let mut submitted = overview.scheduled.clone();
             // One that was never submitted counts from the first start.
             for (task, _) in &settings.schedules {
-                submitted.entry(*task).or_insert(overview.since);
+                if !submitted.keys().any(|(of, _)| of == task) {
+                    submitted.insert((*task, None), overview.since);
+                }
             }
             submitted
         };
@@ -182,15 +189,20 @@ impl Hands for ServerHands {
             ServerIntent::Submit(tenant, task, at) => {
                 let (scheduler, name) = (self.world.scheduler.get(), task);
                 let task = self.task(task, tenant.as_ref(), Some(at));
-                let submitted = async move { scheduler?.send(AskScheduler::Submit(task)).await.ok() };
-                when_done(ctx, submitted, move |answer, server, ctx| match answer {
-                    Some(SchedulerAnswer::Submitted(..) | SchedulerAnswer::Duplicate { .. }) => {
-                        server.tell(ServerInput::Done, ctx);
-                    }
-                    _ => {
-                        warn!(task = %name, "a scheduled task was not taken, tried again in a minute");
-                        server.tell(ServerInput::NotSubmitted(tenant, name, at), ctx);
-                    }
+                let address = ctx.address();
+                actix::spawn(async move {
+                    let answer = match scheduler {
+                        Some(scheduler) => scheduler.send(AskScheduler::Submit(task)).await.ok(),
+                        None => None,
+                    };
+                    let input = match answer {
+                        Some(SchedulerAnswer::Submitted(..) | SchedulerAnswer::Duplicate { .. }) => ServerInput::Done,
+                        _ => {
+                            warn!(task = %name, "a scheduled task was not taken, tried again in a minute");
+                            ServerInput::NotSubmitted(tenant, name, at)
+                        }
+                    };
+                    let _ = address.send(Heard(input)).await;
                 });
             }
             ServerIntent::RenewPolicy => {
@@ -265,6 +277,7 @@ impl ServerHands {
             Task::Export => TaskType::ServiceNowExport,
         };
         let task = self.task(task, Some(&tenant), since);
+        let address = ctx.address();
         let ended = async move {
             if submit_and_wait(scheduler, &facts, task).await != Some(true) {
                 return None;
@@ -279,8 +292,10 @@ impl ServerHands {
                 Err(_) => None,
             }
         };
-        when_done(ctx, ended, move |state, server, ctx| {
-            server.tell(ServerInput::Ended { intent, state }, ctx);
+        // No future of the actor: those of a thousand tenants would be polled for each word that it hears.
+        actix::spawn(async move {
+            let state = ended.await;
+            let _ = address.send(Heard(ServerInput::Ended { intent, state })).await;
         });
     }
 }
@@ -319,6 +334,14 @@ impl Handler<SchedulesChanged> for Server {
 
     fn handle(&mut self, SchedulesChanged(schedules): SchedulesChanged, ctx: &mut Context<Server>) {
         self.tell(ServerInput::SchedulesChanged(schedules), ctx);
+    }
+}
+
+impl Handler<Heard> for Server {
+    type Result = ();
+
+    fn handle(&mut self, Heard(input): Heard, ctx: &mut Context<Server>) {
+        self.tell(input, ctx);
     }
 }
 

@@ -100,6 +100,16 @@ impl SheetReading {
         Ok(())
     }
 
+    /// Whether nothing more need be written of it: it is refused whatever follows.
+    pub fn is_refused(&self) -> bool {
+        self.bad.count > 0 && !self.import.good_rows
+    }
+
+    /// Whether it says of every computer whether it is there: a bad row without an id that reads may be any one's.
+    pub fn names_all(&self) -> bool {
+        self.reader.unnamed() == 0
+    }
+
     /// What it changes that some of the records behind `after` have no row any more; `None` at their end.
     pub fn gone(
         &self,

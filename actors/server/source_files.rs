@@ -4,25 +4,26 @@ use std::path::Path;
 
 use muster::config::Document;
 use muster::config::sources::{SourceConfig, read_sources};
+use muster::id::TenantId;
 use muster::time::Timestamp;
 use tracing::warn;
 
 use super::books::Books;
 use super::sources::{SourceImport, in_force, take_file};
 
-/// Reads the file. `Err`: it cannot be read, or something in it is wrong.
-pub(super) fn sources_of(path: &Path) -> Result<Vec<SourceConfig>, String> {
+/// Reads the file; `own` is the server's own tenant. `Err`: it cannot be read, or something in it is wrong.
+pub(super) fn sources_of(path: &Path, own: &TenantId) -> Result<Vec<SourceConfig>, String> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path);
     let text = text.map_err(|error| format!("cannot read `{name}` (import.sources_file): {error}"))?;
-    read_sources(&Document { text: &text, file: &name }).map_err(|error| error.to_string())
+    read_sources(&Document { text: &text, file: &name }, own).map_err(|error| error.to_string())
 }
 
 /// Takes each file of these books' tenant that has changed since it was taken; says what became of it, a sentence each.
 /// What is wrong with one stops no other, and what was staged of it stays.
 pub(super) async fn read_configured(books: &Books, path: &Path, now: Timestamp) -> Vec<String> {
-    let reading = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || sources_of(&reading)).await;
+    let (reading, own) = (path.to_owned(), books.tenants.now().own().clone());
+    let read = tokio::task::spawn_blocking(move || sources_of(&reading, &own)).await;
     let sources = match read.unwrap_or_else(|_| Err("the sources were not read".into())) {
         Ok(sources) => sources,
         Err(why) => {
@@ -32,7 +33,15 @@ pub(super) async fn read_configured(books: &Books, path: &Path, now: Timestamp) 
     };
     let (tenants, mut told) = (books.tenants.now(), Vec::new());
     for source in sources {
-        if source.tenant.as_ref().unwrap_or(tenants.own()) != &books.tenant {
+        if source.tenant != books.tenant {
+            // Nobody imports for a tenant that is not there: the server's own tells it.
+            if tenants.get(&source.tenant).is_none() && *tenants.own() == books.tenant {
+                let SourceConfig { name, tenant, .. } = &source;
+                warn!(source = ?name, %tenant, "a source is for a tenant that is not registered");
+                told.push(format!(
+                    "`{name}` is not read: no tenant `{tenant}` is registered, see `muster tenants add`"
+                ));
+            }
             continue;
         }
         let SourceConfig { name, file, map, good_rows, .. } = source;

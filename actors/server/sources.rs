@@ -14,11 +14,10 @@ use muster::model::source::{FileStamp, PART_BYTES, PartKey, RowChange, SourceSta
 use muster::model::staged::StagedRecord;
 use muster::roles::server::sources::{RowCounts, stage_part, switch};
 use muster::time::Timestamp;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::books::{Books, News, TurnError};
 use super::business_import::check_file;
-use super::fleet::Fleet;
 use super::sheet_reading::SheetReading;
 use crate::business_file::{BadRows, spelling_by};
 use crate::errors::Chain;
@@ -45,6 +44,7 @@ pub(super) struct Taken {
     rows: u32,
     counts: RowCounts,
     bad: BadRows,
+    names_all: bool,
 }
 
 impl SourceImport {
@@ -73,8 +73,11 @@ impl SourceImport {
             0 => String::new(),
             count => format!("; {count} bad rows left out: {}", taken.bad.lines(&self.file).join("; ")),
         };
-        let rows = taken.rows;
-        format!("{rows} rows of `{}`: {added} added, {changed} changed, {removed} removed{bad}", self.source)
+        let (rows, kept) = match taken.names_all {
+            true => (taken.rows, ""),
+            false => (taken.rows, "; nothing was taken away, because some of them do not say which computer they are"),
+        };
+        format!("{rows} rows of `{}`: {added} added, {changed} changed, {removed} removed{bad}{kept}", self.source)
     }
 
     /// What file and map look like. Waits for the disk.
@@ -124,12 +127,18 @@ pub(super) async fn take_file(books: &Books, import: &SourceImport, now: Timesta
         });
         let batch;
         (reading, batch, counts) = read.await.map_err(|_| "the file was not read to its end")?;
-        let Some(changes) = batch? else { break };
-        parts.add(changes).await.map_err(told)?;
+        match batch {
+            Ok(None) => break,
+            Ok(Some(_)) if reading.is_refused() => {}
+            Ok(Some(changes)) => parts.add(changes).await.map_err(told)?,
+            Err(why) => return refused(books, import, why).await,
+        }
     }
-    reading.judge()?;
-    let mut after = None;
-    loop {
+    if let Err(why) = reading.judge() {
+        return refused(books, import, why).await;
+    }
+    let (mut after, names_all) = (None, reading.names_all());
+    while names_all {
         let (facts, tenant) = (books.facts.clone(), books.tenant.clone());
         let read = tokio::task::spawn_blocking(move || {
             let batch = reading.gone(&facts, &tenant, &mut after, &mut counts);
@@ -152,7 +161,15 @@ pub(super) async fn take_file(books: &Books, import: &SourceImport, now: Timesta
     finish_source(books, &import.source).await.map_err(told)?;
     let RowCounts { added, changed, removed } = counts;
     info!(source = ?import.source, rows, added, changed, removed, "a file of computers was taken");
-    Ok(Taken { rows, counts, bad })
+    Ok(Taken { rows, counts, bad, names_all })
+}
+
+/// Leaves nothing in the log of a file that is not taken.
+async fn refused(books: &Books, import: &SourceImport, why: String) -> Result<Taken, String> {
+    if let Err(error) = drop_parts(books, &import.source).await {
+        warn!(source = ?import.source, error = %Chain(&error), "what was read of a refused file is dropped by the next one");
+    }
+    Err(why)
 }
 
 /// Stages what files that are in force have changed and what was not staged when an earlier run was cut short.
@@ -268,5 +285,6 @@ impl<'b> Parts<'b> {
 /// The file of `source` that is in force.
 pub(super) fn in_force(books: &Books, source: &Arc<str>) -> Result<Option<SourceState>, String> {
     let key = FactKey::Source(books.tenant.clone(), source.clone());
-    Fleet::of(books).fact(&key).map_err(|error| Chain(&error).to_string())
+    // One that has rotted is none: its file is read again.
+    books.draft().read(&key).map_err(|error| Chain(&error).to_string())
 }

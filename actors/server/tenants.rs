@@ -74,6 +74,18 @@ impl TenantRegister {
         change: TenantChange,
         now: Timestamp,
     ) -> Result<(Registration, bool), TenantError> {
+        let (own, books) = (self.clone(), books.clone());
+        // Of its own: what is registered is shown, also when whoever asked is gone.
+        let made = tokio::spawn(async move { own.make(&books, change, now).await });
+        made.await.unwrap_or(Err(TenantError::Turn(TurnError::Panicked)))
+    }
+
+    async fn make(
+        &self,
+        books: &Books,
+        change: TenantChange,
+        now: Timestamp,
+    ) -> Result<(Registration, bool), TenantError> {
         let _changing = self.changing.lock().await;
         let tenants = self.now();
         let next = tenants.changed(&change, now)?;

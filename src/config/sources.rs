@@ -38,8 +38,8 @@ struct SourceTable {
 pub struct SourceConfig {
     /// Its name among the sources of its tenant.
     pub name: String,
-    /// Whose computers it has; `None`: those of the server's own tenant.
-    pub tenant: Option<TenantId>,
+    /// Whose computers it has.
+    pub tenant: TenantId,
     /// The CSV file, by its whole path.
     pub file: PathBuf,
     /// Its column map, by its whole path.
@@ -48,8 +48,8 @@ pub struct SourceConfig {
     pub good_rows: bool,
 }
 
-/// Reads and checks a file.
-pub fn read_sources(file: &Document<'_>) -> Result<Vec<SourceConfig>, ConfigError> {
+/// Reads and checks a file; `own` is the tenant of sources that name none.
+pub fn read_sources(file: &Document<'_>, own: &TenantId) -> Result<Vec<SourceConfig>, ConfigError> {
     let SourcesFile { source: tables } = file.read()?;
     let mut sources: Vec<SourceConfig> = Vec::with_capacity(tables.len());
     for table in tables {
@@ -59,11 +59,11 @@ pub fn read_sources(file: &Document<'_>) -> Result<Vec<SourceConfig>, ConfigErro
             return Err(file.error_at(&table.name, format!("`{}`: {problem}", shorten(name))));
         }
         let tenant = match &table.tenant {
-            None => None,
-            Some(tenant) => Some(tenant.get_ref().parse::<TenantId>().map_err(|_| {
+            None => own.clone(),
+            Some(tenant) => tenant.get_ref().parse::<TenantId>().map_err(|_| {
                 let problem = "is no tenant: 1 to 40 letters, digits, `-` or `_`";
                 file.error_at(tenant, format!("`{}` {problem}", shorten(tenant.get_ref())))
-            })?),
+            })?,
         };
         if sources.iter().any(|known| known.name == *name && known.tenant == tenant) {
             let problem = format!(
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<SourceConfig>, String> {
-        read_sources(&Document { text, file: "s.toml" }).map_err(|error| error.to_string())
+        read_sources(&Document { text, file: "s.toml" }, &TenantId::default_tenant()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
         let [source] = &read(&example).unwrap()[..] else { panic!("{example}") };
         assert_eq!((&*source.name, source.good_rows), ("cmdb", false));
         assert_eq!(source.map.as_deref(), Some(Path::new("/etc/muster/imports/computers.toml")));
-        assert_eq!(source.tenant, Some(TenantId::default_tenant()));
+        assert_eq!(source.tenant, TenantId::default_tenant());
     }
 
     #[test]

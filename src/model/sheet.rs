@@ -63,6 +63,8 @@ pub struct SheetReader<R> {
     properties: Vec<(Property, usize)>,
     /// The line of each external id, by its first 16 bytes of digest.
     seen: HashMap<[u8; 16], u64>,
+    /// Bad rows without an id that reads.
+    unnamed: u32,
 }
 
 /// Where our column `ours` stands in a file, if it does; case does not matter.
@@ -125,12 +127,17 @@ impl<R: BufRead> SheetReader<R> {
                 format!("`{other}` is no column of computers: leave it out, or give a column map; known: {known}");
             return Err(BusinessError::Header(problem));
         }
-        Ok(SheetReader { table, external_id, date, properties, now, spelling, seen: HashMap::new() })
+        Ok(SheetReader { table, external_id, date, properties, now, spelling, seen: HashMap::new(), unnamed: 0 })
     }
 
     /// Rows so far, bad ones too.
     pub fn rows(&self) -> u32 {
         self.table.rows()
+    }
+
+    /// Bad rows so far of which nobody knows what they are rows of.
+    pub fn unnamed(&self) -> u32 {
+        self.unnamed
     }
 
     /// Whether some row so far, good or bad, has this external id.
@@ -148,8 +155,8 @@ impl<R: BufRead> SheetReader<R> {
                 "{} cells, but the header has {columns}: put a cell that holds the delimiter or a quote into quotes",
                 row.cells()
             );
-            let error = RowError { line, column: None, problem };
-            return Ok(Some(Err(BadRow { external_id: None, error })));
+            self.unnamed += 1;
+            return Ok(Some(Err(BadRow { external_id: None, error: RowError { line, column: None, problem } })));
         }
         let cells = Cells { row, reader: (&self.spelling, self.now) };
         let bad = |external_id, (column, problem): Wrong| {
@@ -158,7 +165,10 @@ impl<R: BufRead> SheetReader<R> {
         };
         let external_id = match cells.external_id(self.external_id, &self.properties) {
             Ok(external_id) => external_id,
-            Err(wrong) => return bad(None, wrong),
+            Err(wrong) => {
+                self.unnamed += 1;
+                return bad(None, wrong);
+            }
         };
         if let Some(first) = self.seen.insert(mark(&external_id), line) {
             let ours = if self.external_id.is_some() { EXTERNAL_ID } else { Property::ComputerName.as_str() };

@@ -63,6 +63,9 @@ pub enum TenantRefusal {
     /// Added and removed at once.
     #[error("beacon {0} is to be added and to be removed")]
     Both(Guid),
+    /// A name that differs from another one's only by case.
+    #[error("there is a tenant `{0}`: names of tenants differ by more than capital letters")]
+    Case(TenantId),
     /// Too many tenants.
     #[error("a server has at most {TENANTS_MAX} tenants")]
     Tenants,
@@ -97,6 +100,10 @@ impl Tenants {
     pub fn changed(&self, change: &TenantChange, now: Timestamp) -> Result<Registration, TenantRefusal> {
         let TenantChange { tenant, group, add, remove } = change;
         let known = self.all.get(tenant);
+        let alike = |other: &&TenantId| other.as_str().eq_ignore_ascii_case(tenant.as_str());
+        if let (None, Some(other)) = (known, self.all.keys().find(alike)) {
+            return Err(TenantRefusal::Case(other.clone()));
+        }
         if known.is_none() && self.all.len() >= TENANTS_MAX {
             return Err(TenantRefusal::Tenants);
         }
@@ -219,6 +226,7 @@ mod tests {
         let refused = |tenants: &mut Tenants, change| make(tenants, &change).unwrap_err();
         assert_eq!(refused(&mut tenants, change("a", None, &[guid(1)], &[guid(1)])), TenantRefusal::Both(guid(1)));
         assert_eq!(refused(&mut tenants, change("own", None, &[], &[guid(1)])), TenantRefusal::NotThere(guid(1)));
+        assert_eq!(refused(&mut tenants, change("OWN", None, &[], &[])), TenantRefusal::Case("own".parse().unwrap()));
         for number in 1..TENANTS_MAX {
             make(&mut tenants, &change(&format!("t{number}"), None, &[], &[])).unwrap();
         }

@@ -72,6 +72,17 @@ impl Api {
         })
     }
 
+    /// The same of all tenants together.
+    pub(super) fn all_ledger_sums(&self) -> Result<LedgerSums, Problem> {
+        self.load.ledger.get(self.facts_version(), || {
+            let mut sums = LedgerSums::default();
+            for (tenant, _) in self.books.tenants.now().iter() {
+                sums.add(&self.of(tenant).ledger_sums()?);
+            }
+            Ok(sums)
+        })
+    }
+
     fn add_abandoned(&self, sums: &mut LedgerSums) {
         let (tenant, fleet) = (&self.books.tenant, Fleet::of(&self.books));
         // One that does not read is noted anew when its agent tells again.

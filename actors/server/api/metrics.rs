@@ -11,7 +11,7 @@ use muster::model::settlement::FinalState;
 use muster::model::task::{Status, TaskType};
 use rustix::fs::statvfs;
 
-use super::ledger::{LedgerSums, held_by};
+use super::ledger::held_by;
 use super::problem::Problem;
 use super::{Answer, Api, Question};
 use crate::log::WriterStats;
@@ -42,11 +42,7 @@ impl Text {
 pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
     question.takes_no_parameters()?;
     let mut text = Text::default();
-    // Of all tenants together.
-    let mut sums = LedgerSums::default();
-    for (tenant, _) in api.books.tenants.now().iter() {
-        sums.add(&api.of(tenant).ledger_sums()?);
-    }
+    let sums = api.all_ledger_sums()?;
     let (held, held_bytes) = api.logs.package_index.totals();
     text.gauge("muster_packages_held", "Packages whose bytes are kept here.", held as f64);
     text.gauge("muster_packages_held_bytes", "Bytes of them.", held_bytes as f64);

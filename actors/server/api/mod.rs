@@ -94,7 +94,9 @@ impl Api {
     fn of(&self, tenant: &TenantId) -> Api {
         let mut all = self.load.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= KEPT_MAX && !all.contains_key(tenant) {
-            all.clear();
+            // Any other one.
+            let other = all.keys().find(|known| *known != self.books.tenants.now().own()).cloned();
+            other.and_then(|other| all.remove(&other));
         }
         let kept = all.entry(tenant.clone()).or_default().clone();
         Api { books: self.books.of(tenant), shared: self.shared.clone(), kept }

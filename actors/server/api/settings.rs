@@ -14,7 +14,6 @@ use super::{Answer, Api, Question};
 use crate::errors::Chain;
 use crate::server::policy::PolicyError;
 use crate::server::schedules::{SetError, TASK_SCHEDULES};
-use crate::server::server::SchedulesChanged;
 
 /// Most bytes of one setting.
 pub(super) const SETTING_BYTES_MAX: usize = 4 << 20;
@@ -63,13 +62,8 @@ pub(super) async fn put(
 
 /// Sets the times of tasks: no part of any policy.
 async fn put_schedules(api: &Api, value: &Value) -> Result<HttpResponse, Problem> {
-    match api.schedules.set(value).await {
-        Ok((value, schedules)) => {
-            if let Some(server) = api.server.get() {
-                let _ = server.send(SchedulesChanged(schedules)).await;
-            }
-            Ok(HttpResponse::Ok().json(json!({ "value": value, "policy_revision": null })))
-        }
+    match api.schedules.set(value, api.server.get()).await {
+        Ok(value) => Ok(HttpResponse::Ok().json(json!({ "value": value, "policy_revision": null }))),
         Err(SetError::Wrong(error)) => {
             Err(Problem::wrong("setting", format!("`{TASK_SCHEDULES}` is not taken: {}", Chain(&error))))
         }

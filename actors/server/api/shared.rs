@@ -72,6 +72,8 @@ pub struct Shared {
 pub struct Load {
     pub(super) kept: Mutex<BTreeMap<TenantId, Arc<Kept>>>,
     pub(super) settled_to: SettledTo,
+    /// Of all tenants together.
+    pub(super) ledger: ledger::Sums,
     pub(super) questions: Arc<Semaphore>,
     pub(super) whole_fleet: Mutex<()>,
     pub(super) dry_run: Mutex<()>,
@@ -82,6 +84,7 @@ impl Default for Load {
         Load {
             kept: Mutex::default(),
             settled_to: Default::default(),
+            ledger: Default::default(),
             questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
             whole_fleet: Mutex::default(),
             dry_run: Mutex::default(),

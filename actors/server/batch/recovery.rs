@@ -6,8 +6,9 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 use muster::model::fact::{FactKey, FactKind};
 use muster::model::stored;
-use muster::model::task::{BatchState, TaskNumber, TaskOrigin, TaskRun, TaskSubmission, TaskType};
+use muster::model::task::{BatchState, TaskNumber, TaskOrigin, TaskRun, TaskSubmission};
 use muster::roles::batch::{LiveTask, SchedulerDurable, SchedulerSettings};
+use muster::roles::server::ScheduledLast;
 use muster::time::Timestamp;
 use tracing::error;
 
@@ -20,7 +21,7 @@ pub(super) fn recover(
     facts: &FactIndex,
     settings: Arc<SchedulerSettings>,
     now: Timestamp,
-) -> (SchedulerDurable, BTreeMap<TaskType, Timestamp>) {
+) -> (SchedulerDurable, ScheduledLast) {
     // Of the many that have ended only that is remembered.
     let (mut runs, mut ended) = (HashMap::<TaskNumber, TaskRun>::new(), HashSet::<TaskNumber>::new());
     let damaged = facts.each(&FactKind::TaskRun.prefix(None), |key, _, value| {
@@ -63,10 +64,10 @@ pub(super) fn recover(
     (SchedulerDurable { settings, tasks, next, state: state(facts) }, scheduled)
 }
 
-/// Remembers the last time of each schedule.
-pub(super) fn note_schedule(scheduled: &mut BTreeMap<TaskType, Timestamp>, submission: &TaskSubmission) {
-    if let TaskSubmission { task, origin: TaskOrigin::Schedule, not_before: Some(at), .. } = submission {
-        let last = scheduled.entry(*task).or_insert(*at);
+/// Remembers the last time of each schedule, of each tenant.
+pub(super) fn note_schedule(scheduled: &mut ScheduledLast, submission: &TaskSubmission) {
+    if let TaskSubmission { task, scope, origin: TaskOrigin::Schedule, not_before: Some(at), .. } = submission {
+        let last = scheduled.entry((*task, scope.tenant().cloned())).or_insert(*at);
         *last = (*last).max(*at);
     }
 }

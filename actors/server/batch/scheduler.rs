@@ -15,6 +15,7 @@ use muster::roles::batch::{
     Ask, Explained, LogLine, NewTask, ProcessorSays, SchedulerAnswer, SchedulerCore, SchedulerInput, SchedulerIntent,
     SchedulerSettings, TaskWrite,
 };
+use muster::roles::server::ScheduledLast;
 use muster::roles::{Core, IntentNumber};
 use muster::schedule::batch::{Rule, Why};
 use muster::time::Timestamp;
@@ -70,7 +71,7 @@ pub struct BatchOverview {
     /// What has ended since the start, by type and status.
     pub ended: BTreeMap<(TaskType, Status), Spent>,
     /// When tasks were submitted by their schedule last.
-    pub scheduled: BTreeMap<TaskType, Timestamp>,
+    pub scheduled: ScheduledLast,
     /// Tasks that came and were no duplicates, by type.
     pub submitted: BTreeMap<TaskType, u64>,
 }

@@ -23,6 +23,7 @@ use crate::intake::hint;
 use crate::node::Logs;
 use crate::server::books::Books;
 use crate::server::business_import::{BusinessImport, check_file, take};
+use crate::server::counters::tenant_state;
 use crate::server::directory::{DirectoryImport, take_directory};
 use crate::server::exports::{ExportDevices, Exports};
 use crate::server::importer::{ImportInventory, Importer};
@@ -207,11 +208,12 @@ impl TaskDoers {
         let parameter = |name: &str| task.parameters.get(name).map(str::to_owned);
         let (file, digest) = (parameter("file"), parameter("sha256"));
         let (files, data) = (self.files.clone(), self.data.clone());
-        file.as_deref().map(|file| check_file(Path::new(file))).transpose()?;
-        let imported =
-            tokio::task::spawn_blocking(move || import_library(&files, &data, file.as_deref(), digest.as_deref()));
-        let change =
-            imported.await.map_err(|_| "the import did not end")?.map_err(|error| Chain(&error).to_string())?;
+        let imported = tokio::task::spawn_blocking(move || {
+            file.as_deref().map(|file| check_file(Path::new(file))).transpose()?;
+            let imported = import_library(&files, &data, file.as_deref(), digest.as_deref());
+            imported.map_err(|error| Chain(&error).to_string())
+        });
+        let change = imported.await.map_err(|_| "the import did not end")??;
         let Some(change) = change else { return Ok("nothing has come in".into()) };
         let tenants = self.books.tenants.now();
         for (tenant, registration) in tenants.iter().filter(|_| !change.is_none()) {
@@ -235,7 +237,17 @@ impl TaskDoers {
         finish(&self.books).await?;
         let Some(path) = &self.sources else { return Ok(String::new()) };
         let told = read_configured(&self.books, path, self.clock.now()).await;
+        self.tell_counters().await;
         Ok(told.into_iter().map(|sentence| format!("; {sentence}")).collect())
+    }
+
+    /// Tells the server's core that there is something to import.
+    async fn tell_counters(&self) {
+        let (facts, tenant) = (self.books.facts.clone(), self.books.tenant.clone());
+        let read = tokio::task::spawn_blocking(move || tenant_state(&facts, &tenant)).await;
+        if let (Ok(Ok(state)), Some(server)) = (read, self.server.get()) {
+            let _ = server.send(DevicesChanged(self.books.tenant.clone(), state)).await;
+        }
     }
 
     /// A file is that of one tenant: for a group it would be taken by each.
@@ -253,6 +265,8 @@ impl TaskDoers {
         self.refuse_group(task)?;
         let import = SourceImport::of(|name| task.parameters.get(name).map(str::to_owned))?;
         let taken = take_file(&self.books, &import, self.clock.now()).await?;
+        // Should what follows fail, an import is due all the same.
+        self.tell_counters().await;
         progress(50);
         let written =
             self.ask(self.importer.get(), ImportInventory { tenant: self.books.tenant.clone(), full: false }).await?;
@@ -262,19 +276,29 @@ impl TaskDoers {
     /// Takes a file of contracts or purchases.
     async fn import_business(&self, task: &TaskSubmission, progress: Progress) -> Result<String, String> {
         let import = BusinessImport::of(|name| task.parameters.get(name).map(str::to_owned))?;
-        import.map.iter().chain([&import.file]).try_for_each(|path| check_file(path))?;
         let (reading, books, now) = (import.clone(), self.books.clone(), self.clock.now());
         let owners = Owners::of(&task.scope, &self.books.tenants.now());
-        let prepared = tokio::task::spawn_blocking(move || reading.prepare(&books, &owners, now));
+        let prepared = tokio::task::spawn_blocking(move || {
+            reading.map.iter().chain([&reading.file]).try_for_each(|path| check_file(path))?;
+            reading.prepare(&books, &owners, now)
+        });
         let prepared = prepared.await.map_err(|_| "the file was not read")??;
         progress(50);
         let arrived = hint(self.server.clone());
-        for (tenant, (body, _)) in &prepared.parts {
-            let books = self.books.of(tenant);
-            let taken = take(&books, &self.logs, &import, body.clone(), now, &*arrived).await;
-            taken.map_err(|why| if prepared.parts.len() > 1 { format!("tenant {tenant}: {why}") } else { why })?;
+        let (told, several) = (import.told(&prepared), prepared.parts.len() > 1);
+        let mut failed = Vec::new();
+        for (tenant, (body, _)) in prepared.parts {
+            let books = self.books.of(&tenant);
+            // One that fails keeps no other.
+            if let Err(why) = take(&books, &self.logs, &import, body, now, &*arrived).await {
+                failed.push(if several { format!("not taken of tenant {tenant}: {why}") } else { why });
+            }
         }
-        Ok(import.told(&prepared))
+        match (failed.is_empty(), several) {
+            (true, _) => Ok(told),
+            (false, true) => Err(format!("{told}; {}", failed.join("; "))),
+            (false, false) => Err(failed.join("; ")),
+        }
     }
 
     /// Writes the tables of other tools.
@@ -282,7 +306,12 @@ impl TaskDoers {
         let (books, data, now) = (self.books.clone(), self.data.clone(), self.clock.now());
         let behind = "the view is behind the log: software that is not shown yet would be missing";
         when_caught_up(&books.view).await.ok_or(behind)?;
-        let updated = tokio::task::spawn_blocking(move || update(&books, &data, now, &*progress));
+        // Held by the work itself: it goes on when nobody waits for it any more, and a next task must not run beside it.
+        let alone = books.one_task.clone().lock_owned().await;
+        let updated = tokio::task::spawn_blocking(move || {
+            let _alone = alone;
+            update(&books, &data, now, &*progress)
+        });
         let rows = updated.await.map_err(|_| "the update did not end")?.map_err(|error| error.told())?;
         let rows = rows.iter().map(|(table, rows)| format!("{} {rows}", table.as_str()));
         Ok(format!("rows: {}", rows.collect::<Vec<String>>().join(", ")))

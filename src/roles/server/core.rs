@@ -191,18 +191,35 @@ impl Core for ServerCore {
         let ServerDurable { settings, waiting, states, submitted } = durable;
         // An import counts from when every tenant had one.
         let imported = states.values().map(|state| state.last_import.map(|last| last.min(now))).min().flatten();
+        let mut plans: BTreeMap<TenantId, TenantPlan> = states
+            .into_iter()
+            .map(|(tenant, state)| {
+                let exports = settings.exports.contains(&tenant);
+                (tenant, TenantPlan::new(state, exports, now))
+            })
+            .collect();
+        let last_of = |task: TaskType| submitted.iter().filter(|((of, _), _)| *of == task).map(|(_, at)| *at).max();
+        // A crash may have come between the tasks of two tenants.
+        let mut resubmit = BTreeMap::new();
+        for (task, _) in settings.schedules.iter().filter(|(task, _)| task.scope() != ScopeKind::System) {
+            let Some(at) = last_of(*task).filter(|at| *at <= now) else { continue };
+            for (tenant, plan) in &mut plans {
+                let own = submitted.get(&(*task, Some(tenant.clone())));
+                match task {
+                    _ if own.is_none_or(|own| *own >= at) => {}
+                    TaskType::InventoryImport => plan.want(Task::Import, at),
+                    TaskType::ServiceNowExport => plan.want(Task::Export, at),
+                    task => _ = resubmit.insert((*task, Some(tenant.clone())), (now, at)),
+                }
+            }
+        }
         // What was missed is made up for: once, because only the first time behind the last one is due.
         let triggers = settings.schedules.iter().map(|(task, trigger)| {
-            let last = submitted.get(task).copied();
+            let last = last_of(*task);
             let last = if *task == TaskType::InventoryImport { last.max(imported) } else { last };
             (*task, *trigger, trigger.next_after(last.unwrap_or(now).min(now), &settings.zone))
         });
         let triggers = triggers.collect();
-        let plans = states.into_iter().map(|(tenant, state)| {
-            let exports = settings.exports.contains(&tenant);
-            (tenant, TenantPlan::new(state, exports, now))
-        });
-        let plans = plans.collect();
         ServerCore {
             settings,
             queue: waiting.into_iter().collect(),
@@ -211,7 +228,7 @@ impl Core for ServerCore {
             unread: BTreeSet::new(),
             plans,
             triggers,
-            resubmit: BTreeMap::new(),
+            resubmit,
             // Servers that start together do not sweep together.
             sweep_due: now.plus_ms(MINUTE_MS + rng.below(60 * MINUTE_MS)),
             policy_due: now,

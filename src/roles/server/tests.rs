@@ -225,7 +225,7 @@ fn tasks_are_submitted_at_their_times_and_what_was_missed_is_made_up_for_once() 
     let settings = ServerSettings { schedules, zone: berlin, ..settings(false) };
     let at = |text: &str| Timestamp::from_rfc3339(text).unwrap();
     // It was down for three nights.
-    let submitted = BTreeMap::from([(TaskType::SpoolMaintenance, at("2025-06-12T02:00:00Z"))]);
+    let submitted = BTreeMap::from([((TaskType::SpoolMaintenance, None), at("2025-06-12T02:00:00Z"))]);
     let durable = ServerDurable {
         settings: Arc::new(settings),
         waiting: Vec::new(),
@@ -921,4 +921,30 @@ fn other_times_count_from_now_and_those_that_stay_keep_their_turn() {
     let [(_, _, first), (_, _, second)] = &wanted[..] else { panic!("{wanted:?}") };
     assert_eq!(*first, submit(TaskType::SpoolMaintenance, HOUR_MS));
     assert_eq!(*second, submit(TaskType::RecognitionLibraryImport, 90 * MINUTE_MS));
+}
+
+#[test]
+fn a_crash_between_the_tasks_of_two_tenants_leaves_none_out() {
+    let tenant = |name: &str| name.parse::<TenantId>().unwrap();
+    let schedules = vec![
+        (TaskType::InventoryImport, Trigger::every(DAY_MS)),
+        (TaskType::DataWarehouseUpdate, Trigger::every(DAY_MS)),
+    ];
+    let settings = Arc::new(ServerSettings { schedules, ..settings(false) });
+    let states = ["a", "b", "new"].map(|name| (tenant(name), TenantState::default())).into();
+    let at = START.plus_ms(-MINUTE_MS);
+    let mut submitted = BTreeMap::new();
+    for task in [TaskType::InventoryImport, TaskType::DataWarehouseUpdate] {
+        submitted.insert((task, Some(tenant("a"))), at);
+        submitted.insert((task, Some(tenant("b"))), at.plus_ms(-DAY_MS));
+    }
+    let durable = ServerDurable { settings, waiting: vec![], states, submitted };
+    let core = ServerCore::recover(durable, RngStream::new(1, 1, 0), START);
+    let mut world = World { core, intents: Intents::default(), now: START };
+    let wanted: Vec<ServerIntent> = world.pass(0).into_iter().map(|(.., intent)| intent).collect();
+    let made_up = [
+        ServerIntent::Submit(Some(tenant("b")), TaskType::DataWarehouseUpdate, at),
+        ServerIntent::Run(tenant("b"), Task::Import, Some(at)),
+    ];
+    assert_eq!(wanted, made_up);
 }

@@ -32,6 +32,9 @@ pub struct ServerSettings {
     pub missing_after_ms: i64,
 }
 
+/// When tasks were submitted by their schedule last: those of the whole server, and those of each tenant.
+pub type ScheduledLast = BTreeMap<(TaskType, Option<TenantId>), Timestamp>;
+
 /// What survives.
 #[derive(Clone, Debug)]
 pub struct ServerDurable {
@@ -42,7 +45,7 @@ pub struct ServerDurable {
     /// The counters of every tenant.
     pub states: BTreeMap<TenantId, TenantState>,
     /// When tasks were submitted by their schedule last.
-    pub submitted: BTreeMap<TaskType, Timestamp>,
+    pub submitted: ScheduledLast,
 }
 
 /// What waits for the next import, for those who ask where a report is.

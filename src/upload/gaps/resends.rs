@@ -32,10 +32,13 @@ pub struct Resends {
 }
 
 impl Resends {
-    /// Adds what `agent` is to send again; `false` when the list is full.
+    /// Adds what `agent` is to send again, to what it is asked for already; `false` when the list is full.
     pub fn add<'m>(&mut self, agent: Guid, marks: impl IntoIterator<Item = &'m Mark>) -> bool {
-        let text = marks_text(marks);
-        let bytes = self.bytes + ENTRY_BYTES + 2 * text.len();
+        let mut all = self.agents.get(&agent).map(|text| read_marks(text).0).unwrap_or_default();
+        all.extend(marks.into_iter().cloned());
+        let text = marks_text(&all);
+        let known = self.agents.get(&agent).map_or(0, |text| ENTRY_BYTES + 2 * text.len());
+        let bytes = self.bytes - known + ENTRY_BYTES + 2 * text.len();
         if text.is_empty() || bytes > RESENDS_BYTES_MAX {
             return text.is_empty();
         }

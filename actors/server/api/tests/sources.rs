@@ -126,6 +126,15 @@ async fn nothing_is_taken_of_a_file_with_a_bad_row_unless_the_good_ones_are_aske
     let names = fixture.names().await;
     assert_eq!(names.iter().map(|name| name[2..].to_owned()).collect::<Vec<_>>(), ["pc-1 cmdb", "pc-3 cmdb"]);
 
+    // A row that does not say which computer it is may be any one's.
+    let torn = fixture.file("torn.csv", "ComputerName,SerialNo\npc-1,S1\npc-3, the second,S3\n");
+    let (status, output) = fixture.spreadsheet(&torn, &[("good_rows", "true")]).await;
+    assert!(status == "Success" && output.contains(" 0 removed; 1 bad rows left out"), "{output}");
+    assert!(output.contains("nothing was taken away"), "{output}");
+    assert_eq!(fixture.names().await, names);
+    let (status, _) = fixture.spreadsheet(&torn, &[]).await;
+    assert_eq!((&*status, fixture.facts(FactKind::SourcePart)), ("Error", 0), "nothing is left of what is refused");
+
     for (text, part) in [
         ("ComputerName;SerialNo\npc;S\n", "`,` separates no columns here, but `;` would"),
         ("Room\n7\n", "no column that Matchers read"),
@@ -312,12 +321,13 @@ async fn rows_of_a_business_file_go_to_the_tenants_that_they_name() {
         output.contains("line 3, column `tenant`: `else` is no tenant of this task, which is for group emea"),
         "{output}"
     );
-    // A tenant with no row any more has no contract any more.
+    // The row of nobody may be one of zeta's.
     let (status, output) = run(text, emea, "true").await;
-    assert!(
-        status == "Success" && output.starts_with("1 rows of contracts from `erp` (acme 1, zeta 0); 2 bad"),
-        "{output}"
-    );
+    assert!(status == "Success" && output.starts_with("1 rows of contracts from `erp`; 2 bad"), "{output}");
+    assert_eq!(listed().await, ["C-3", "C-1", "", ""]);
+    // A tenant with no row any more has no contract any more.
+    let ran = run("tenant,contract\nacme,C-3\n", emea, "false").await;
+    assert_eq!(ran, ("Success".into(), "1 rows of contracts from `erp` (acme 1, zeta 0)".into()));
     assert_eq!(listed().await, ["C-3", "", "", ""]);
     // Without the column it is the file of the only tenant.
     let (status, output) = run("contract\nC-6\n", emea, "false").await;

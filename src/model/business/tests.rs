@@ -144,7 +144,7 @@ fn a_later_file_takes_the_place_of_an_earlier_one() {
 }
 
 fn text() -> impl Strategy<Value = String> {
-    "[a-zA-Zäß0-9 ,;\"'._-]{0,12}".prop_map(|text| text.trim().trim_start_matches('-').trim().to_owned())
+    "[a-zA-Zäß0-9 ,;\"'._-]{0,12}".prop_map(|text| text.trim_start_matches(['-', ' ']).trim().to_owned())
 }
 
 fn a_day() -> impl Strategy<Value = Option<Day>> {

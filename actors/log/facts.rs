@@ -353,7 +353,11 @@ impl Facts {
 
 #[cfg(test)]
 mod tests {
-    use super::super::FolderDisk;
+    use std::io::{self, IoSlice};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::super::disk::{DiskFile, Space};
+    use super::super::{Disk, FolderDisk};
     use super::*;
 
     #[test]
@@ -431,5 +435,76 @@ mod tests {
                 .map(|key| &key[..])
                 .eq(keys.iter().map(|key| &key[..]))
         );
+    }
+
+    /// A disk that counts what is read.
+    struct Counted(FolderDisk, Arc<AtomicU64>);
+    struct CountedFile(Arc<dyn DiskFile>, Arc<AtomicU64>);
+
+    impl Disk for Counted {
+        fn list(&self) -> io::Result<Vec<String>> {
+            self.0.list()
+        }
+        fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+            Ok(Arc::new(CountedFile(self.0.create(name)?, self.1.clone())))
+        }
+        fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+            Ok(Arc::new(CountedFile(self.0.open(name)?, self.1.clone())))
+        }
+        fn remove(&self, name: &str) -> io::Result<()> {
+            self.0.remove(name)
+        }
+        fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+            self.0.rename(from, to)
+        }
+        fn sync_folder(&self) -> io::Result<()> {
+            self.0.sync_folder()
+        }
+        fn space(&self) -> io::Result<Space> {
+            self.0.space()
+        }
+    }
+
+    impl DiskFile for CountedFile {
+        fn write_at(&self, offset: u64, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+            self.0.write_at(offset, parts)
+        }
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            self.1.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+            self.0.read_at(offset, buffer)
+        }
+        fn length(&self) -> io::Result<u64> {
+            self.0.length()
+        }
+        fn truncate(&self, length: u64) -> io::Result<()> {
+            self.0.truncate(length)
+        }
+        fn sync(&self) -> io::Result<()> {
+            self.0.sync()
+        }
+    }
+
+    #[test]
+    fn a_segment_is_rewritten_by_reading_each_of_its_frames_once() {
+        let (folder, read) = (tempfile::tempdir().unwrap(), Arc::new(AtomicU64::new(0)));
+        let disk = Counted(FolderDisk::open(folder.path()).unwrap(), read.clone());
+        let mut facts = Facts::open(Arc::new(disk), 1 << 18, 1).unwrap().0;
+        let write = |number: u32| (Bytes::from(format!("a{number:05}")), Some(Bytes::from(vec![7; 40])));
+        // A thousand facts in one frame; then all but every tenth anew, until the first segment is sealed and mostly dead.
+        facts.commit(Timestamp(1), (0..1_000).map(write).collect()).unwrap();
+        facts.sync().unwrap();
+        while facts.index().newest().segment < 3 {
+            facts.commit(Timestamp(1), (0..1_000).filter(|number| number % 10 != 0).map(write).collect()).unwrap();
+            facts.sync().unwrap();
+        }
+        facts.index().cover(facts.index().newest());
+        read.store(0, Ordering::Relaxed);
+        let (freed, rotten) = facts.compact(Timestamp(2)).unwrap();
+        assert!(freed > 1 << 17 && rotten.is_empty(), "{freed}");
+        let bytes = read.load(Ordering::Relaxed);
+        assert!(bytes < 3 * freed, "{bytes} read of {freed}");
+        for number in 0..1_000 {
+            assert_eq!(facts.index().get(&write(number).0).unwrap(), write(number).1);
+        }
     }
 }

@@ -26,7 +26,7 @@ use muster::rng::mix;
 use muster::time::Timestamp;
 
 use super::disk::{Disk, DiskFile};
-use super::reader::{Files, LogReader, ReadError};
+use super::reader::{Files, LogReader, ReadError, ReadRecord};
 
 /// Size at which a segment is sealed.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
@@ -363,28 +363,28 @@ impl Log {
         let reader = self.reader();
         let mut copies = Vec::new();
         for group in kept.chunk_by(|a, b| a.2.offset == b.2.offset) {
-            let mut writes = Vec::with_capacity(group.len());
-            let mut olds = Vec::with_capacity(group.len());
-            let mut time = now;
-            for (key, tag, place) in group {
-                match reader.read(*place) {
-                    Ok(record) => {
-                        time = record.time;
-                        writes.push(Write { tag: *tag, key: record.key, head: record.head, body: record.body });
-                        olds.push(*place);
-                    }
-                    Err(ReadError::Rotten { .. } | ReadError::Lost) => rotten(key, *place),
-                    Err(ReadError::Gone(_)) => return Err(self.poison("find", io::ErrorKind::NotFound.into())),
-                    Err(ReadError::Disk { source, .. }) => return Err(self.poison("read", source)),
+            // Once for all records of a frame: it is read and checked whole.
+            let records = match reader.read_frame(group.iter().map(|(.., place)| *place)) {
+                Ok(records) => records,
+                Err(ReadError::Rotten { .. } | ReadError::Lost) => {
+                    group.iter().for_each(|(key, _, place)| rotten(key, *place));
+                    continue;
                 }
-            }
-            if writes.is_empty() {
-                continue;
-            }
+                Err(ReadError::Gone(_)) => return Err(self.poison("find", io::ErrorKind::NotFound.into())),
+                Err(ReadError::Disk { source, .. }) => return Err(self.poison("read", source)),
+            };
+            let time = records.first().map_or(now, |record| record.time);
+            let write = |((_, tag, _), ReadRecord { key, head, body, .. }): (&(Bytes, Tag, Place), ReadRecord)| Write {
+                tag: *tag,
+                key,
+                head,
+                body,
+            };
+            let writes: Vec<Write> = group.iter().zip(records).map(write).collect();
             let place = self.append(time, &writes)?;
-            copies.extend(
-                (0u16..).zip(writes).zip(olds).map(|((index, write), old)| (write.key, old, Place { index, ..place })),
-            );
+            // With keys of their own: a part of what was read would hold the whole frame in memory.
+            let moved = (0u16..).zip(group).map(|(index, (key, _, old))| (key.clone(), *old, Place { index, ..place }));
+            copies.extend(moved);
             if self.pending_bytes as usize >= GROUP_BYTES {
                 self.sync()?;
             }

@@ -27,7 +27,7 @@ pub struct Asking {
     /// Print JSON: lists an item a line
     #[arg(long, global = true)]
     pub(super) json: bool,
-    /// The tenant whose data it is about; by default the server's own
+    /// The tenant whose data it is about; by default the server's own. A task to be run needs it where there are several
     #[arg(short, long, value_name = "TENANT", global = true)]
     pub(super) tenant: Option<String>,
 }

@@ -19,16 +19,17 @@ pub(super) fn sources_of(path: &Path, own: &TenantId) -> Result<Vec<SourceConfig
     read_sources(&Document { text: &text, file: &name }, own).map_err(|error| error.to_string())
 }
 
-/// Takes each file of these books' tenant that has changed since it was taken; says what became of it, a sentence each.
+/// Takes each file of these books' tenant that has changed since it was taken; says what became of it, a sentence each; an
+/// error for one that was not read.
 /// What is wrong with one stops no other, and what was staged of it stays.
-pub(super) async fn read_configured(books: &Books, path: &Path, now: Timestamp) -> Vec<String> {
+pub(super) async fn read_configured(books: &Books, path: &Path, now: Timestamp) -> Vec<Result<String, String>> {
     let (reading, own) = (path.to_owned(), books.tenants.now().own().clone());
     let read = tokio::task::spawn_blocking(move || sources_of(&reading, &own)).await;
     let sources = match read.unwrap_or_else(|_| Err("the sources were not read".into())) {
         Ok(sources) => sources,
         Err(why) => {
             warn!(why, "no source is read");
-            return vec![format!("no source is read: {why}")];
+            return vec![Err(format!("no source is read: {why}"))];
         }
     };
     let (tenants, mut told) = (books.tenants.now(), Vec::new());
@@ -38,19 +39,18 @@ pub(super) async fn read_configured(books: &Books, path: &Path, now: Timestamp) 
             if tenants.get(&source.tenant).is_none() && *tenants.own() == books.tenant {
                 let SourceConfig { name, tenant, .. } = &source;
                 warn!(source = ?name, %tenant, "a source is for a tenant that is not registered");
-                told.push(format!(
-                    "`{name}` is not read: no tenant `{tenant}` is registered, see `muster tenants add`"
-                ));
+                let why = format!("`{name}` is not read: no tenant `{tenant}` is registered, see `muster tenants add`");
+                told.push(Err(why));
             }
             continue;
         }
         let SourceConfig { name, file, map, good_rows, .. } = source;
         let import = SourceImport { source: name.as_str().into(), file, map, good_rows, may_empty: false };
         match read_one(books, &import, now).await {
-            Ok(sentence) => told.extend(sentence),
+            Ok(sentence) => told.extend(sentence.map(Ok)),
             Err(why) => {
                 warn!(source = ?name, why, "a source is not read, what was staged of it stays");
-                told.push(format!("`{name}` is not read, what was staged of it stays: {why}"));
+                told.push(Err(format!("`{name}` is not read, what was staged of it stays: {why}")));
             }
         }
     }

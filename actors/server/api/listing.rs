@@ -209,6 +209,13 @@ impl Asked {
         self.terms.iter().filter(move |term| term.is_whole && term.field == field).map(|term| term.text.as_str())
     }
 
+    /// Refuses words for `field` that stand for none of `known`: they would find nothing, which reads like an answer.
+    pub fn check(&self, field: &str, known: &[&str]) -> Result<(), Problem> {
+        let mut words = self.wholes(field);
+        let strange = words.find(|word| !known.iter().any(|known| known.eq_ignore_ascii_case(word)));
+        strange.map_or(Ok(()), |word| Err(unknown(field, word, known)))
+    }
+
     fn takes(&self, row: &impl Fields) -> bool {
         self.terms.iter().all(|term| {
             let value = row.cell(term.field).lower();

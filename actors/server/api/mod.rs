@@ -32,6 +32,7 @@ mod software;
 
 mod settings;
 
+mod pairs;
 mod tasks;
 
 mod tenants;

@@ -16,7 +16,7 @@ use muster::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::device::NodeNames;
-use super::listing::{Asked, Cell, Fields, Form, Page, Window, unknown};
+use super::listing::{Asked, Cell, Fields, Form, Page, Window};
 use super::problem::Problem;
 use super::{Answer, Api, Question, missing};
 use crate::log::Held;
@@ -129,17 +129,8 @@ impl Fields for Package {
 pub(super) fn list(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let asked = Asked::of(&question.query, &FORM)?;
     let states: Vec<&str> = [HELD, MISSING].into_iter().chain(FinalState::ALL.map(FinalState::as_str)).collect();
-    for state in asked.wholes("state") {
-        if !states.contains(&state) {
-            return Err(unknown("state", state, &states));
-        }
-    }
-    let kinds = Kind::ALL.map(Kind::as_str);
-    for kind in asked.wholes("kind") {
-        if !kinds.iter().any(|known| known.eq_ignore_ascii_case(kind)) {
-            return Err(unknown("kind", kind, &kinds));
-        }
-    }
+    asked.check("state", &states)?;
+    asked.check("kind", &Kind::ALL.map(Kind::as_str))?;
     if asked.wholes("state").any(|state| state == MISSING) {
         return Ok(Answer::Json(missing::page(api, &asked)?.json(|missing| missing.shown())));
     }

@@ -2,21 +2,20 @@
 //! `POST /tasks/resume`: the batch tasks of the server.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use muster::id::Guid;
 use muster::model::fact::{FactKey, FactKind};
 use muster::model::stored;
-use muster::model::task::{Status, TaskNumber, TaskOrigin, TaskRun, TaskScope, TaskSubmission};
+use muster::model::task::{Status, TaskNumber, TaskOrigin, TaskRun, TaskScope, TaskSubmission, TaskType};
 use muster::roles::batch::{SchedulerAnswer, TaskRequest};
 use muster::time::Timestamp;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::listing::{Asked, Cell, Fields, Form, Page, Window};
+use super::pairs::Pairs;
 use super::problem::{Problem, shorten};
 use super::settings::check_address;
 use super::{Answer, Api, Question, check_host};
@@ -106,6 +105,12 @@ fn item(Row { task, run }: &Row) -> Value {
 
 pub(super) fn list(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let asked = Asked::of(&question.query, &FORM)?;
+    let statuses = Status::ALL.map(|status| status.to_string());
+    asked.check("status", &statuses.each_ref().map(String::as_str))?;
+    asked.check("type", &TaskType::ALL.map(TaskType::as_str))?;
+    let tenants = api.books.tenants.now();
+    let names: Vec<&str> = tenants.iter().map(|(tenant, _)| tenant.as_str()).collect();
+    asked.check("tenant", &names)?;
     let overview = api.overview();
     let prefix = FactKind::Task.prefix(None);
     if asked.is_plain() {
@@ -200,32 +205,6 @@ struct Body {
     #[serde(default)]
     origin: Option<TaskOrigin>,
     operator: Option<String>,
-}
-
-/// An object's names and values, also those that are given twice: that is for the check of parameters to say.
-#[derive(Default)]
-struct Pairs(Vec<(Box<str>, Box<str>)>);
-
-impl<'de> Deserialize<'de> for Pairs {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pairs, D::Error> {
-        struct OfObject;
-        impl<'de> Visitor<'de> for OfObject {
-            type Value = Pairs;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of texts")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Pairs, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = object.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-        deserializer.deserialize_map(OfObject)
-    }
 }
 
 /// What was answered by the scheduler, which may be between two lives.

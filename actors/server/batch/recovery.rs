@@ -1,19 +1,20 @@
-//! What the log says of tasks when a scheduler begins.
+//! What the log says of tasks when a scheduler begins, and how what happens is written down there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
 use muster::model::fact::{FactKey, FactKind};
 use muster::model::stored;
 use muster::model::task::{BatchState, TaskNumber, TaskOrigin, TaskRun, TaskSubmission};
-use muster::roles::batch::{LiveTask, SchedulerDurable, SchedulerSettings};
+use muster::roles::batch::{LiveTask, SchedulerDurable, SchedulerSettings, TaskWrite};
 use muster::roles::server::ScheduledLast;
 use muster::time::Timestamp;
 use tracing::error;
 
 use crate::errors::{Chain, Hex};
-use crate::log::{FactIndex, ReadError};
+use crate::log::{FactIndex, FactWrite, ReadError};
 
 /// Reads every task. One that does not read is told and left out: it cannot be executed, and must not keep the others from it.
 /// With it comes when tasks were submitted by their schedule last.
@@ -72,8 +73,19 @@ pub(super) fn note_schedule(scheduled: &mut ScheduledLast, submission: &TaskSubm
     }
 }
 
+/// What is written down of it.
+pub(super) fn facts(write: &TaskWrite) -> Vec<FactWrite> {
+    let key = |key: FactKey| Bytes::from(key.encode());
+    match write {
+        TaskWrite::Submission(number, task) => vec![(key(FactKey::Task(*number)), Some(stored::pack(task).into()))],
+        TaskWrite::Run(number, run) => vec![(key(FactKey::TaskRun(*number)), Some(stored::pack(run).into()))],
+        TaskWrite::Forget(number) => vec![(key(FactKey::TaskRun(*number)), None), (key(FactKey::Task(*number)), None)],
+        TaskWrite::State(state) => vec![(key(FactKey::Batch), Some(stored::pack(state).into()))],
+    }
+}
+
 fn state(facts: &FactIndex) -> BatchState {
-    let read = |value: Result<Option<bytes::Bytes>, ReadError>| match value {
+    let read = |value: Result<Option<Bytes>, ReadError>| match value {
         Ok(Some(value)) => stored::unpack(&value).map_err(|error| Chain(&error).to_string()),
         Ok(None) => Ok(BatchState::default()),
         Err(error) => Err(Chain(&error).to_string()),

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Addr, Context, Handler, Message, Recipient, ResponseFuture};
-use bytes::Bytes;
 use muster::id::Guid;
 use muster::model::fact::FactKey;
 use muster::model::stored;
@@ -24,10 +23,10 @@ use tracing::warn;
 
 use super::log_file::LogFile;
 use super::processor::TasksDispatched;
-use super::recovery::{note_schedule, recover};
+use super::recovery::{facts, note_schedule, recover};
 use crate::clock::SharedClock;
 use crate::errors::Chain;
-use crate::log::{FactIndex, FactWrite, FactWriter};
+use crate::log::{FactIndex, FactWriter, WriteError};
 use crate::role::{Hands, Role, SLEEP_MAX, when_done};
 use crate::supervision::{DeathWatch, Directory};
 
@@ -98,7 +97,12 @@ pub struct SchedulerHands {
     /// How each processor is reached, by its name.
     lines: BTreeMap<Box<str>, Recipient<TasksDispatched>>,
     is_stopped: bool,
+    /// When it was told last that the log takes nothing.
+    warned: Option<Instant>,
 }
+
+/// So often it is told that the log takes nothing: a burst of a thousand tasks is one line.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 
 impl BatchScheduler {
     /// Begins a life from what the log holds.
@@ -115,8 +119,14 @@ impl BatchScheduler {
         let (node, incarnation) = world.seed;
         let rng = RngStream::new(node.seed(), mix(node.seed(), 0x62_6174_6368), mix(incarnation, now.0 as u64));
         let core = SchedulerCore::recover(durable, rng, now);
-        let hands =
-            SchedulerHands { world, asks: BTreeMap::new(), next_ask: 0, lines: BTreeMap::new(), is_stopped: false };
+        let hands = SchedulerHands {
+            world,
+            asks: BTreeMap::new(),
+            next_ask: 0,
+            lines: BTreeMap::new(),
+            is_stopped: false,
+            warned: None,
+        };
         Role::new(core, hands, Some(watch))
     }
 }
@@ -159,9 +169,7 @@ impl Hands for SchedulerHands {
                 when_done(ctx, committed, move |committed, scheduler, ctx| {
                     match &committed {
                         Ok(_) => scheduler.hands().count(&writes, scheduler.core()),
-                        Err(error) => {
-                            warn!(error = %Chain(error), "the log does not take what is to be noted of tasks")
-                        }
+                        Err(error) => scheduler.hands_mut().warn(error),
                     }
                     scheduler.tell(SchedulerInput::Committed { intent, is_durable: committed.is_ok() }, ctx);
                 });
@@ -190,6 +198,15 @@ impl SchedulerHands {
 
     fn overview(&self) -> std::sync::MutexGuard<'_, BatchOverview> {
         self.world.overview.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells that the log does not take something now.
+    fn warn(&mut self, error: &WriteError) {
+        if self.warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            self.warned = Some(Instant::now());
+            let why = "the log does not take all that is to be noted of tasks now: it is tried again, or whoever asked is told";
+            warn!(error = %Chain(error), "{why}");
+        }
     }
 
     fn count(&self, writes: &[TaskWrite], core: &SchedulerCore) {
@@ -230,16 +247,6 @@ impl SchedulerHands {
         let ask = Ask(self.next_ask);
         self.asks.insert(ask, send);
         Some((ask, receive))
-    }
-}
-
-fn facts(write: &TaskWrite) -> Vec<FactWrite> {
-    let key = |key: FactKey| Bytes::from(key.encode());
-    match write {
-        TaskWrite::Submission(number, task) => vec![(key(FactKey::Task(*number)), Some(stored::pack(task).into()))],
-        TaskWrite::Run(number, run) => vec![(key(FactKey::TaskRun(*number)), Some(stored::pack(run).into()))],
-        TaskWrite::Forget(number) => vec![(key(FactKey::TaskRun(*number)), None), (key(FactKey::Task(*number)), None)],
-        TaskWrite::State(state) => vec![(key(FactKey::Batch), Some(stored::pack(state).into()))],
     }
 }
 

@@ -136,13 +136,15 @@ impl TaskDoers {
             TaskType::InventoryIntake => Ok(self.settle(Duration::MAX, &*progress).await),
             TaskType::InventoryImportReaders => {
                 let settled = self.settle(Duration::MAX, |percent| progress(percent / 2)).await;
-                Ok(format!("{settled}{}", self.read_sources().await?))
+                let (told, are_read) = self.read_sources().await?;
+                if are_read { Ok(format!("{settled}{told}")) } else { Err(format!("{settled}{told}")) }
             }
             TaskType::InventoryImport => {
                 let full = flag(task, "full")?;
                 // Its readers' part: what arrives all the time must not keep it from what is there.
                 let read = self.settle(READERS_WAIT, |percent| progress(percent / 4)).await;
-                let sources = self.read_sources().await?;
+                // What is there is imported all the same.
+                let (sources, _) = self.read_sources().await?;
                 let written = self.ask(self.importer.get(), ImportInventory { tenant: tenant(), full }).await?;
                 Ok(format!("{read}{sources}; {written}"))
             }
@@ -232,13 +234,15 @@ impl TaskDoers {
         Ok(change.to_string())
     }
 
-    /// Stages the sources that are configured and have changed; says what became of each.
-    async fn read_sources(&self) -> Result<String, String> {
+    /// Stages the sources that are configured and have changed; says what became of each, and whether all were read.
+    async fn read_sources(&self) -> Result<(String, bool), String> {
         finish(&self.books).await?;
-        let Some(path) = &self.sources else { return Ok(String::new()) };
+        let Some(path) = &self.sources else { return Ok((String::new(), true)) };
         let told = read_configured(&self.books, path, self.clock.now()).await;
         self.tell_counters().await;
-        Ok(told.into_iter().map(|sentence| format!("; {sentence}")).collect())
+        let are_read = told.iter().all(Result::is_ok);
+        let sentence = |(Ok(told) | Err(told)): Result<String, String>| format!("; {told}");
+        Ok((told.into_iter().map(sentence).collect(), are_read))
     }
 
     /// Tells the server's core that there is something to import.

@@ -110,7 +110,8 @@ impl SheetReading {
         self.reader.unnamed() == 0
     }
 
-    /// What it changes that some of the records behind `after` have no row any more; `None` at their end.
+    /// What it changes that some of the records behind `after` have no row any more; `None` at their end, or when that cannot
+    /// be told.
     pub fn gone(
         &self,
         facts: &FactIndex,
@@ -118,6 +119,9 @@ impl SheetReading {
         after: &mut Option<Box<[u8]>>,
         counts: &mut RowCounts,
     ) -> Result<Option<Vec<RowChange>>, String> {
+        if !self.names_all() {
+            return Ok(None);
+        }
         let prefix = FactKey::records_prefix(tenant, &self.import.source);
         let page = facts.keys(&prefix, after.as_deref(), BATCH_KEYS);
         let Some((last, _)) = page.last() else { return Ok(None) };

@@ -138,7 +138,7 @@ pub(super) async fn take_file(books: &Books, import: &SourceImport, now: Timesta
         return refused(books, import, why).await;
     }
     let (mut after, names_all) = (None, reading.names_all());
-    while names_all {
+    loop {
         let (facts, tenant) = (books.facts.clone(), books.tenant.clone());
         let read = tokio::task::spawn_blocking(move || {
             let batch = reading.gone(&facts, &tenant, &mut after, &mut counts);

@@ -11,7 +11,8 @@ const ROOTS: [&str; 6] =
 fn is_root(path: &str) -> bool {
     ROOTS.contains(&path)
         || path.ends_with("/build.rs")
-        || (path.starts_with("benches/") && path.matches('/').count() == 1)
+        // A benchmark is one file, or a folder with a `main.rs`.
+        || (path.starts_with("benches/") && (path.matches('/').count() == 1 || path.ends_with("/main.rs")))
 }
 
 /// Files that no root reaches, and `mod` declarations that lead nowhere.
@@ -84,6 +85,8 @@ fn a_file_no_mod_leads_to_is_found() {
             ("src/b/mod.rs", "mod c { mod d; }"),
             ("src/b/c/d.rs", ""),
             ("benches/ndi.rs", ""),
+            ("benches/day/main.rs", "mod machines;"),
+            ("benches/day/machines.rs", ""),
         ],
         &[],
     );

@@ -450,6 +450,34 @@ fn ten_thousand_histories_lose_no_task_and_begin_none_twice() {
 }
 
 #[test]
+fn a_task_that_was_put_off_stands_for_none_that_is_wanted_before() {
+    let mut world = World::new(1, settings(), 4);
+    world.work_ms = 1;
+    world.run_for(100);
+    let start = world.now;
+    let import = |secs: Option<i64>| NewTask {
+        not_before: secs.map(|secs| start.plus_ms(secs * 1_000)),
+        ..new(TaskType::InventoryImport, tenant("T1", "G1"))
+    };
+    let put_off = world.submit(import(Some(3_000)));
+    world.run_for(100);
+    let now = world.submit(import(None));
+    world.run_for(10_000);
+    assert_eq!([put_off, now].map(|ask| world.status(ask)), [Status::Submitted, Status::Success]);
+    // Later than it, or at the same time, is the same again.
+    let [same, later] = [3_000, 4_000].map(|secs| world.submit(import(Some(secs))));
+    let sooner = world.submit(import(Some(2_000)));
+    world.run_for(100);
+    let statuses = [same, later, sooner].map(|ask| world.status(ask));
+    assert_eq!(statuses, [Status::Duplicate, Status::Duplicate, Status::Submitted]);
+    // Also for a scheduler that finds both in the log.
+    world.restart_scheduler();
+    let [between, soonest] = [2_500, 1_000].map(|secs| world.submit(import(Some(secs))));
+    world.run_for(100);
+    assert_eq!([between, soonest].map(|ask| world.status(ask)), [Status::Duplicate, Status::Submitted]);
+}
+
+#[test]
 fn the_same_again_is_a_duplicate_while_it_waits_and_one_more_waits_while_it_runs() {
     let mut world = World::new(1, settings(), 4);
     world.work_ms = 1;

@@ -26,7 +26,10 @@ impl SchedulerCore {
         self.next = number.next();
         submission.guid = Guid::numbered(self.rng.bits(), number.0);
         let guid = submission.guid;
-        if let Some(of) = self.waiting.get(&identity).and_then(|number| self.tasks.get(number)).map(|of| of.guid) {
+        let may_start = not_before.map_or(now, |at| at.max(now));
+        if let Some(of) =
+            self.waits_by(identity, may_start).and_then(|number| self.tasks.get(&number)).map(|of| of.guid)
+        {
             submission.duplicate_of = Some(of);
             let run = TaskRun { finished: Some(now), ..TaskRun::new(Status::Duplicate) };
             let writes =
@@ -113,6 +116,13 @@ impl SchedulerCore {
         }
     }
 
+    /// The task of this identity that waits and may start no later than `at`: one that was put off does not stand for another
+    /// that is wanted before.
+    fn waits_by(&self, identity: u128, at: Timestamp) -> Option<TaskNumber> {
+        let number = self.waiting.get(&identity).copied()?;
+        self.queue.since(number).filter(|since| *since <= at).map(|_| number)
+    }
+
     /// A task is durable and waits, or was sent by an earlier life.
     pub(super) fn enter(&mut self, task: LiveTask) {
         let LiveTask { number, guid, task, scope, identity, since, run } = task;
@@ -120,7 +130,10 @@ impl SchedulerCore {
             None => {
                 self.queue.submit(number, task, &scope, since);
                 self.counts[task.index()] += 1;
-                self.waiting.insert(identity, number);
+                // Of several the one that may start first: the others were put off.
+                if self.waits_by(identity, since).is_none() {
+                    self.waiting.insert(identity, number);
+                }
             }
             Some(run) => {
                 self.queue.has_started(number, task, &scope, since);

@@ -15,7 +15,6 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a benchmark reads the clock")]
 
-#[path = "fleet_day/machines.rs"]
 mod machines;
 
 use std::hint::black_box;

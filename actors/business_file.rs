@@ -62,6 +62,24 @@ impl BadRows {
         }
         lines
     }
+
+    /// Whether the `good` rows beside these may be taken.
+    pub fn judge(&self, good: u32, good_rows: bool, file: &Path) -> Result<(), String> {
+        if self.count == 0 || (good_rows && good > 0) {
+            return Ok(());
+        }
+        let (rows, lines) = (good + self.count, self.lines(file).join("; "));
+        let count = self.count;
+        Err(format!("{count} of {rows} rows are bad, nothing is taken: mend them, or give good_rows=true; {lines}"))
+    }
+
+    /// What an output says of them behind what was taken.
+    pub fn left_out(&self, file: &Path) -> String {
+        match self.count {
+            0 => String::new(),
+            count => format!("; {count} bad rows left out: {}", self.lines(file).join("; ")),
+        }
+    }
 }
 
 /// The spelling that the column map `map` tells; without one the canonical form is expected.

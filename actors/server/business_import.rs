@@ -12,12 +12,12 @@ use muster::model::fact::FactKey;
 use muster::model::package::{Kind, Stream};
 use muster::model::settlement::{FinalState, Settlement};
 use muster::model::stored;
-use muster::roles::server::is_source_name;
 use muster::time::Timestamp;
 use muster::upload::admission;
 
 use super::books::Books;
 use super::fleet::Fleet;
+use super::task_parameters::{flag, source_name};
 use crate::business_file::{PreparedParts, prepare_parts, spelling};
 use crate::errors::Chain;
 use crate::log::PackageRequest;
@@ -49,17 +49,8 @@ impl BusinessImport {
         let kind = known.ok_or_else(|| {
             format!("`{kind}` is no kind of business file: write contracts, purchases or entitlements")
         })?;
-        let source = parameter("source").unwrap_or_else(|| "third-party".into());
-        if !is_source_name(&source) {
-            return Err(format!(
-                "source `{source}`: write 1 to 100 letters, digits, `-`, `_`, `.` or blanks, and not `agent`"
-            ));
-        }
-        let good_rows = match parameter("good_rows").as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(other) => return Err(format!("parameter `good_rows` is `{other}`: write true or false")),
-        };
+        let source = source_name(parameter("source").unwrap_or_else(|| "third-party".into()))?;
+        let good_rows = flag("good_rows", parameter("good_rows").as_deref())?;
         Ok(BusinessImport { file: file.into(), kind, source, map: parameter("map").map(PathBuf::from), good_rows })
     }
 
@@ -72,23 +63,13 @@ impl BusinessImport {
             |tenant: &TenantId| books.facts.contains(&FactKey::Business(tenant.clone(), business.clone()).encode());
         let prepared = prepare_parts(&self.file, self.kind, spelling, now, owners, has_file);
         let prepared = prepared.map_err(|why| format!("`{shown}`: {why}"))?;
-        let (rows, bad) = (rows_of(&prepared), prepared.bad.count);
-        if bad > 0 && (!self.good_rows || rows == 0) {
-            let lines = prepared.bad.lines(&self.file).join("; ");
-            return Err(format!(
-                "{bad} of {} rows are bad, nothing is taken: mend them, or give good_rows=true; {lines}",
-                rows + bad
-            ));
-        }
+        prepared.bad.judge(rows_of(&prepared), self.good_rows, &self.file)?;
         Ok(prepared)
     }
 
     /// What its rows are, for the output of a task.
     pub fn told(&self, prepared: &PreparedParts) -> String {
-        let bad = match prepared.bad.count {
-            0 => String::new(),
-            count => format!("; {count} bad rows left out: {}", prepared.bad.lines(&self.file).join("; ")),
-        };
+        let bad = prepared.bad.left_out(&self.file);
         let kind = self.kind.as_str().to_ascii_lowercase();
         let of_each = match prepared.parts.len() {
             0 | 1 => String::new(),

@@ -18,6 +18,7 @@ use tracing::{error, info};
 
 use super::books::{Books, News, TurnError};
 use super::business_import::check_file;
+use super::task_parameters::flag;
 use crate::business_file::{BadRows, open_csv, spelling_by};
 use crate::errors::{Chain, Hex};
 use crate::log::ReadError;
@@ -51,11 +52,7 @@ impl DirectoryImport {
         let kinds = "kind=sites, kind=subnets, kind=domains or kind=users";
         let kind = parameter("kind").ok_or_else(|| format!("say what the file lists: {kinds}"))?;
         let kind = kind.parse().map_err(|()| format!("`{kind}` is nothing of a directory: write {kinds}"))?;
-        let good_rows = match parameter("good_rows").as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(other) => return Err(format!("parameter `good_rows` is `{other}`: write true or false")),
-        };
+        let good_rows = flag("good_rows", parameter("good_rows").as_deref())?;
         Ok(DirectoryImport { file: file.into(), kind, map: parameter("map").map(PathBuf::from), good_rows })
     }
 
@@ -76,12 +73,7 @@ impl DirectoryImport {
                 Err(error) => bad.add(error),
             }
         }
-        if bad.count > 0 && (!self.good_rows || entries.is_empty()) {
-            let (count, rows, lines) = (bad.count, reader.rows(), bad.lines(&self.file).join("; "));
-            return Err(format!(
-                "{count} of {rows} rows are bad, nothing is taken: mend them, or give good_rows=true; {lines}"
-            ));
-        }
+        bad.judge(reader.rows() - bad.count, self.good_rows, &self.file)?;
         entries.sort_unstable();
         let before = state.map_or(Ok(Vec::new()), |state| entries_of(books, self.kind, state))?;
         Ok(Whole { counts: DirectoryCounts::between(&before, &entries), entries, bad })
@@ -116,10 +108,7 @@ pub(super) async fn take_directory(books: &Books, import: &DirectoryImport, now:
     }
     let DirectoryCounts { added, changed, removed } = counts;
     info!(%kind, rows, added, changed, removed, "a file of a directory was taken");
-    let bad = match bad.count {
-        0 => String::new(),
-        count => format!("; {count} bad rows left out: {}", bad.lines(&import.file).join("; ")),
-    };
+    let bad = bad.left_out(&import.file);
     Ok(format!("{rows} {kind}: {added} added, {changed} changed, {removed} removed{bad}"))
 }
 

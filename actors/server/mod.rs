@@ -36,6 +36,7 @@ mod sheet_reading;
 mod source_files;
 mod sources;
 mod sweep;
+mod task_parameters;
 mod unmerge;
 mod unsettled;
 mod warehouse;

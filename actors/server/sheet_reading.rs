@@ -83,13 +83,8 @@ impl SheetReading {
 
     /// Whether what was read may be in force.
     pub fn judge(&self) -> Result<(), String> {
-        let (rows, bad) = (self.reader.rows(), self.bad.count);
-        if bad > 0 && (!self.import.good_rows || rows == bad) {
-            let lines = self.bad.lines(&self.import.file).join("; ");
-            return Err(format!(
-                "{bad} of {rows} rows are bad, nothing is taken: mend them, or give good_rows=true; {lines}"
-            ));
-        }
+        let rows = self.reader.rows();
+        self.bad.judge(rows - self.bad.count, self.import.good_rows, &self.import.file)?;
         if rows == 0 && !self.import.may_empty {
             let (file, source) = (self.import.file.display(), &self.import.source);
             return Err(format!(

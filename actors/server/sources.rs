@@ -10,7 +10,7 @@ use muster::config::column_map::read_computers_map;
 use muster::model::business::Spelling;
 use muster::model::device::RecordKey;
 use muster::model::fact::{FactKey, FactKind};
-use muster::model::source::{FileStamp, PART_BYTES, PartKey, RowChange, SourceState, is_source_name};
+use muster::model::source::{FileStamp, PART_BYTES, PartKey, RowChange, SourceState};
 use muster::model::staged::StagedRecord;
 use muster::roles::server::sources::{RowCounts, stage_part, switch};
 use muster::time::Timestamp;
@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 use super::books::{Books, News, TurnError};
 use super::business_import::check_file;
 use super::sheet_reading::SheetReading;
+use super::task_parameters::{flag, source_name};
 use crate::business_file::{BadRows, spelling_by};
 use crate::errors::Chain;
 
@@ -51,17 +52,8 @@ impl SourceImport {
     /// Reads the parameters of a task.
     pub fn of(parameter: impl Fn(&str) -> Option<String>) -> Result<SourceImport, String> {
         let file = parameter("file").ok_or("name the file: file=/path/of/computers.csv")?;
-        let source = parameter("source").ok_or("name the source whose computers they are: source=cmdb")?;
-        if !is_source_name(&source) {
-            return Err(format!(
-                "source `{source}`: write 1 to 100 letters, digits, `-`, `_`, `.` or blanks, and not `agent`"
-            ));
-        }
-        let good_rows = match parameter("good_rows").as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(other) => return Err(format!("parameter `good_rows` is `{other}`: write true or false")),
-        };
+        let source = source_name(parameter("source").ok_or("name the source whose computers they are: source=cmdb")?)?;
+        let good_rows = flag("good_rows", parameter("good_rows").as_deref())?;
         let map = parameter("map").map(PathBuf::from);
         Ok(SourceImport { source: source.into(), file: file.into(), map, good_rows, may_empty: true })
     }
@@ -69,10 +61,7 @@ impl SourceImport {
     /// What was done, for the output of a task.
     pub fn told(&self, taken: &Taken) -> String {
         let RowCounts { added, changed, removed } = taken.counts;
-        let bad = match taken.bad.count {
-            0 => String::new(),
-            count => format!("; {count} bad rows left out: {}", taken.bad.lines(&self.file).join("; ")),
-        };
+        let bad = taken.bad.left_out(&self.file);
         let (rows, kept) = match taken.names_all {
             true => (taken.rows, ""),
             false => (taken.rows, "; nothing was taken away, because some of them do not say which computer they are"),

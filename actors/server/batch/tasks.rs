@@ -33,6 +33,7 @@ use crate::server::reconciler::{ReconcileLicences, Reconciler, RuleFiles, when_c
 use crate::server::server::{DevicesChanged, Server};
 use crate::server::source_files::read_configured;
 use crate::server::sources::{SourceImport, finish, take_file};
+use crate::server::task_parameters::flag;
 use crate::server::warehouse::update;
 use crate::supervision::Directory;
 
@@ -140,7 +141,7 @@ impl TaskDoers {
                 if are_read { Ok(format!("{settled}{told}")) } else { Err(format!("{settled}{told}")) }
             }
             TaskType::InventoryImport => {
-                let full = flag(task, "full")?;
+                let full = flag("full", task.parameters.get("full"))?;
                 // Its readers' part: what arrives all the time must not keep it from what is there.
                 let read = self.settle(READERS_WAIT, |percent| progress(percent / 4)).await;
                 // What is there is imported all the same.
@@ -149,7 +150,7 @@ impl TaskDoers {
                 Ok(format!("{read}{sources}; {written}"))
             }
             TaskType::InventoryImportWriters => {
-                let full = flag(task, "full")?;
+                let full = flag("full", task.parameters.get("full"))?;
                 finish(&self.books).await?;
                 self.ask(self.importer.get(), ImportInventory { tenant: tenant(), full }).await
             }
@@ -347,15 +348,6 @@ impl TaskDoers {
             progress(u8::try_from((place + 1) * FORGET_MAX * 100 / old.len().max(1)).unwrap_or(100).min(100));
         }
         Ok(format!("{forgotten} tasks forgotten that ended before {}", before.to_rfc3339()))
-    }
-}
-
-/// A parameter that is true or false; false when it is not given.
-fn flag(task: &TaskSubmission, name: &str) -> Result<bool, String> {
-    match task.parameters.get(name) {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(other) => Err(format!("parameter `{name}` is `{other}`: write true or false")),
     }
 }
 

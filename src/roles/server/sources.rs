@@ -29,13 +29,6 @@ pub struct RowCounts {
     pub removed: u64,
 }
 
-impl RowCounts {
-    /// Whether nothing changes.
-    pub fn is_none(&self) -> bool {
-        *self == RowCounts::default()
-    }
-}
-
 /// What `row` changes of the record that is `staged`; `None`: it says the same. A date that goes back does not count, as
 /// for every stream.
 pub fn change_of(

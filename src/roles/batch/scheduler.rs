@@ -98,6 +98,8 @@ pub struct SchedulerCore {
     tasks: HashMap<TaskNumber, Known>,
     /// Submitted tasks by what they do.
     waiting: HashMap<u128, TaskNumber>,
+    /// Those of the same identity that wait as well, because they were put off for longer.
+    put_off: BTreeMap<u128, Vec<TaskNumber>>,
     /// How many of each type wait.
     counts: [usize; TaskType::ALL.len()],
     submitting: BTreeMap<u128, Submitting>,
@@ -178,6 +180,7 @@ impl Core for SchedulerCore {
             queue,
             tasks: HashMap::with_capacity(tasks.len()),
             waiting: HashMap::with_capacity(tasks.len()),
+            put_off: BTreeMap::new(),
             counts: [0; TaskType::ALL.len()],
             submitting: BTreeMap::new(),
             sent: BTreeMap::new(),

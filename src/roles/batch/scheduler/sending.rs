@@ -22,9 +22,8 @@ impl SchedulerCore {
             for number in part {
                 let Some(known) = self.tasks.get(number) else { continue };
                 self.counts[known.task.index()] -= 1;
-                if self.waiting.get(&known.identity) == Some(number) {
-                    self.waiting.remove(&known.identity);
-                }
+                let identity = known.identity;
+                self.waits_no_more(identity, *number);
                 let run = moved(TaskRun { queued: Some(now), ..TaskRun::new(Status::Submitted) }, TaskEvent::Dispatch);
                 writes.push(TaskWrite::Run(*number, Box::new(run.clone())));
                 self.sent.insert(*number, Sent { run, is_durable: false, to: None, missing: 0 });

@@ -123,6 +123,24 @@ impl SchedulerCore {
         self.queue.since(number).filter(|since| *since <= at).map(|_| number)
     }
 
+    /// The task was sent, or taken back: of those that were put off the first one stands in its place.
+    pub(super) fn waits_no_more(&mut self, identity: u128, number: TaskNumber) {
+        let is_first = self.waiting.get(&identity) == Some(&number);
+        if is_first {
+            self.waiting.remove(&identity);
+        }
+        let Some(others) = self.put_off.get_mut(&identity) else { return };
+        others.retain(|other| *other != number);
+        let next = others.iter().copied().min_by_key(|other| (self.queue.since(*other), *other)).filter(|_| is_first);
+        if let Some(next) = next {
+            others.retain(|other| *other != next);
+            self.waiting.insert(identity, next);
+        }
+        if others.is_empty() {
+            self.put_off.remove(&identity);
+        }
+    }
+
     /// A task is durable and waits, or was sent by an earlier life.
     pub(super) fn enter(&mut self, task: LiveTask) {
         let LiveTask { number, guid, task, scope, identity, since, run } = task;
@@ -130,9 +148,13 @@ impl SchedulerCore {
             None => {
                 self.queue.submit(number, task, &scope, since);
                 self.counts[task.index()] += 1;
-                // Of several the one that may start first: the others were put off.
-                if self.waits_by(identity, since).is_none() {
-                    self.waiting.insert(identity, number);
+                // Of several the one that may start first stands for all: the others were put off.
+                let put_off = match self.waits_by(identity, since) {
+                    Some(_) => Some(number),
+                    None => self.waiting.insert(identity, number),
+                };
+                if let Some(number) = put_off {
+                    self.put_off.entry(identity).or_default().push(number);
                 }
             }
             Some(run) => {
@@ -161,9 +183,7 @@ impl SchedulerCore {
             return;
         };
         self.counts[known.task.index()] -= 1;
-        if self.waiting.get(&known.identity) == Some(&number) {
-            self.waiting.remove(&known.identity);
-        }
+        self.waits_no_more(known.identity, number);
         let mut run = moved(TaskRun::new(Status::Submitted), TaskEvent::Cancel);
         run.finished = Some(now);
         run.output = who.into();

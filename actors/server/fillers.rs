@@ -74,7 +74,7 @@ pub async fn demote(
                 draft.write(&key, &now);
             }
             // As if something had been staged: there is something to import.
-            state.staged += 1;
+            state.note_staged(false);
             draft.write(&state_key, &state);
         }
         Ok((Ok(Demoted { value, is_change, state }), News::default()))

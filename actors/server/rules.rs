@@ -48,7 +48,7 @@ pub async fn import_by_new_rules(books: &Books, rules: &ImportRules) -> Result<(
         // Nothing was imported yet: the first import is due by itself.
         if state.import_rules != 0 && state.import_rules != now && state.staged == state.imported {
             info!("the rules by which records are matched have changed: the next import takes all records");
-            state.staged += 1;
+            state.note_staged(false);
             draft.write(&key, &state);
         }
         Ok(((), News::default()))

@@ -64,9 +64,15 @@ impl ScheduleKeeper {
 
     /// Sets other times, durably, and tells the server's actor those in force. Gives what is set now.
     pub async fn set(&self, value: &Value, server: Option<Addr<Server>>) -> Result<Value, SetError> {
+        let (own, set) = (self.clone(), SetSchedules::read(value)?);
+        // Of its own: what is stored is in force, also when whoever asked is gone.
+        let put = tokio::spawn(async move { own.put(set, server).await });
+        put.await.unwrap_or(Err(SetError::Turn(TurnError::Panicked)))
+    }
+
+    async fn put(&self, set: SetSchedules, server: Option<Addr<Server>>) -> Result<Value, SetError> {
         // What is told last is what is stored last.
         let _changing = self.changing.lock().await;
-        let set = SetSchedules::read(value)?;
         let text = set.value().to_string();
         let committed = self.books.turn(move |draft| {
             draft.write(&FactKey::Setting(TASK_SCHEDULES.into()), &text);

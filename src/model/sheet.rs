@@ -150,11 +150,7 @@ impl<R: BufRead> SheetReader<R> {
         let columns = self.table.header().len();
         let Some(row) = self.table.next_row()? else { return Ok(None) };
         let line = row.line;
-        if row.cells() != columns {
-            let problem = format!(
-                "{} cells, but the header has {columns}: put a cell that holds the delimiter or a quote into quotes",
-                row.cells()
-            );
+        if let Some(problem) = row.wrong_width(columns) {
             self.unnamed += 1;
             return Ok(Some(Err(BadRow { external_id: None, error: RowError { line, column: None, problem } })));
         }

@@ -48,6 +48,14 @@ pub struct TenantState {
 }
 
 impl TenantState {
+    /// Something was staged, so there is something to import; what another tool says is imported on arrival.
+    pub fn note_staged(&mut self, is_third_party: bool) {
+        self.staged += 1;
+        if is_third_party {
+            self.third_party = self.staged;
+        }
+    }
+
     /// Whether inventory of another tool waits for an import.
     pub fn has_third_party(&self) -> bool {
         self.third_party > self.imported

@@ -106,6 +106,10 @@ impl TaskDoers {
         if let [tenant] = &tenants[..] {
             return self.of(tenant).work_of(task, progress).await;
         }
+        if tenants.is_empty() {
+            // There were some when it was submitted.
+            return Err(format!("no tenant is of {} any more", task.scope));
+        }
         if task.task == TaskType::BusinessAdapterImport {
             return self.work_of(task, progress).await;
         }

@@ -173,6 +173,17 @@ impl<'t> TableRow<'t> {
         self.record.len()
     }
 
+    /// What is wrong with a row that has not as many cells as the header, which has `columns`.
+    pub fn wrong_width(&self, columns: usize) -> Option<String> {
+        let cells = self.cells();
+        let problem = || {
+            format!(
+                "{cells} cells, but the header has {columns}: put a cell that holds the delimiter or a quote into quotes"
+            )
+        };
+        (cells != columns).then(problem)
+    }
+
     /// The text of a cell without blanks around it; empty when there is no such cell.
     pub fn cell(&self, column: usize) -> Result<&'t str, Utf8Error> {
         std::str::from_utf8(self.record.get(column).unwrap_or_default().trim_ascii())

@@ -160,11 +160,7 @@ impl<R: BufRead> BusinessReader<R> {
         let line = row.line;
         self.last = (line, self.tenant.and_then(|place| row.cell(place).ok()).map(str::to_owned));
         let bad = |column: Option<String>, problem: String| Ok(Some(Err(RowError { line, column, problem })));
-        if row.cells() != columns {
-            let problem = format!(
-                "{} cells, but the header has {columns}: put a cell that holds the delimiter or a quote into quotes",
-                row.cells()
-            );
+        if let Some(problem) = row.wrong_width(columns) {
             return bad(None, problem);
         }
         let cells = Cells { row, places: &self.places, spelling: &self.spelling };

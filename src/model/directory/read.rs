@@ -57,11 +57,7 @@ impl<R: BufRead> DirectoryReader<R> {
         let columns = self.table.header().len();
         let Some(row) = self.table.next_row()? else { return Ok(None) };
         let line = row.line;
-        if row.cells() != columns {
-            let problem = format!(
-                "{} cells, but the header has {columns}: put a cell that holds the delimiter or a quote into quotes",
-                row.cells()
-            );
+        if let Some(problem) = row.wrong_width(columns) {
             return Ok(Some(Err(RowError { line, column: None, problem })));
         }
         let bad = |(ours, problem): (&str, String)| {

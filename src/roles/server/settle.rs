@@ -218,10 +218,7 @@ where
     let evicted = staged.stage(report);
     let now = identity(&staged, record);
     staged.identities.note(&before, &now, effective);
-    state.staged += 1;
-    if is_third_party {
-        state.third_party = state.staged;
-    }
+    state.note_staged(is_third_party);
     draft.write(&record_key, &staged);
     draft.write(&tenant_key, &state);
     Ok(Some(evicted))

@@ -83,8 +83,7 @@ where
 {
     let key = FactKey::Tenant(tenant.clone());
     let mut counters: TenantState = draft.read(&key)?.unwrap_or_default();
-    counters.staged += 1;
-    counters.third_party = counters.staged;
+    counters.note_staged(true);
     draft.write(&key, &counters);
     Ok(())
 }
@@ -112,8 +111,7 @@ where
     for change in part.unwrap_or_default() {
         stage_row(draft, (tenant, source), change, state.taken, &mut counters)?;
     }
-    counters.staged += 1;
-    counters.third_party = counters.staged;
+    counters.note_staged(true);
     draft.write(&counters_key, &counters);
     draft.remove(&part_key);
     state.next += 1;

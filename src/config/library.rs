@@ -29,7 +29,7 @@ use toml::Spanned;
 
 use super::{ConfigError, Document};
 use crate::model::pattern::Pattern;
-use crate::model::recognition::{FieldTest, Rule, RuleId, Verdict};
+use crate::model::recognition::{EvidenceKind, FieldTest, Rule, RuleId, Verdict};
 use crate::model::software::{Application, ApplicationId, Classification};
 
 /// What asks that a publisher is blank.
@@ -208,9 +208,12 @@ fn read_rules(
             };
             out.push(Rule {
                 id,
+                kind: EvidenceKind::Installer,
                 name: name.clone(),
                 version: version.clone(),
                 publisher: publisher.clone(),
+                description: FieldTest::Any,
+                path: FieldTest::Any,
                 evidence: evidence.clone(),
                 verdict: verdict.clone(),
             });

@@ -35,6 +35,18 @@ impl Day {
         at.to_stamp()[..8].parse().unwrap_or_else(|_| first())
     }
 
+    /// Days from `earlier` to this day; negative when it comes later.
+    pub fn days_since(self, earlier: Day) -> i64 {
+        let number = |day: Day| {
+            let (year, month, day) = day.parts();
+            // Every day is one of the calendar, so its parts fit.
+            let date = jiff::civil::Date::new(year as i16, month as i8, day as i8).unwrap_or_default();
+            date.to_datetime(jiff::civil::Time::midnight()).duration_since(jiff::civil::Date::ZERO.into()).as_hours()
+                / 24
+        };
+        number(self) - number(earlier)
+    }
+
     /// Year, month, day of the month.
     pub fn parts(self) -> (u16, u8, u8) {
         let number = self.0.get();

@@ -7,6 +7,7 @@ pub mod beacon_status;
 pub mod package;
 
 pub mod day;
+pub mod decimal;
 pub mod name;
 pub mod pattern;
 
@@ -49,6 +50,12 @@ pub mod sheet;
 pub mod source;
 
 pub mod recognition;
+
+pub mod estate;
+pub mod licensing;
+pub mod reconciliation;
+
+pub mod folder;
 
 pub mod warehouse;
 

@@ -1,4 +1,4 @@
-//! Rules by which titles are recognised as applications.
+//! Rules by which evidence is recognised as applications.
 //!
 //! Source: reconcile-files reference, section 4.
 
@@ -46,30 +46,78 @@ impl FieldTest {
     }
 }
 
-/// What becomes of a title that a rule recognises.
+/// Where evidence comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EvidenceKind {
+    /// A package manager or installer says so.
+    #[default]
+    Installer,
+    /// A file is there.
+    File,
+}
+
+impl EvidenceKind {
+    /// The word in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EvidenceKind::Installer => "installer",
+            EvidenceKind::File => "file",
+        }
+    }
+}
+
+/// What becomes of evidence that a rule recognises. `A` names applications.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Verdict {
+pub enum Verdict<A = ApplicationId> {
     /// It makes this application installed.
-    Application(ApplicationId),
+    Application(A),
+    /// Together with all others of this verdict and application it makes the application installed.
+    Required(A),
     /// It is known and means nothing: neither an application nor on the list of the unrecognised.
     Ignored,
 }
 
-/// One rule over installer evidence.
+/// One rule over evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Rule {
+pub struct Rule<A = ApplicationId> {
     /// What answers name.
     pub id: RuleId,
-    /// Asked of the title's name.
+    /// Which evidence it is for.
+    pub kind: EvidenceKind,
+    /// Asked of the name.
     pub name: FieldTest,
-    /// Asked of the title's version.
+    /// Asked of the version.
     pub version: FieldTest,
-    /// Asked of the title's publisher.
+    /// Asked of the publisher, of a file of its company.
     pub publisher: FieldTest,
-    /// The whole type of evidence, folded; empty: not compared.
+    /// Asked of a file's description.
+    pub description: FieldTest,
+    /// Asked of a file's path.
+    pub path: FieldTest,
+    /// The whole type of an installer, or size of a file, folded; empty: not compared.
     pub evidence: Box<str>,
     /// What a hit means.
-    pub verdict: Verdict,
+    pub verdict: Verdict<A>,
+}
+
+/// The texts of one piece of evidence, folded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Folded<'f> {
+    /// Where it comes from.
+    pub kind: EvidenceKind,
+    /// Its name.
+    pub name: &'f str,
+    /// Its version.
+    pub version: &'f str,
+    /// Its publisher, of a file its company.
+    pub publisher: &'f str,
+    /// A file's description.
+    pub description: &'f str,
+    /// A file's path.
+    pub path: &'f str,
+    /// Type of an installer, size of a file.
+    pub evidence: &'f str,
 }
 
 /// How specific a rule is: the greater one wins. More literal characters over all compared texts first, then fewer `%`.
@@ -81,32 +129,43 @@ pub struct Specificity {
     wildcards: std::cmp::Reverse<usize>,
 }
 
-impl Rule {
+impl<A> Rule<A> {
     /// How specific it is.
     pub fn specificity(&self) -> Specificity {
-        let patterns = || [&self.name, &self.version, &self.publisher].into_iter().filter_map(FieldTest::pattern);
+        let tests = [&self.name, &self.version, &self.publisher, &self.description, &self.path];
+        let patterns = || tests.into_iter().filter_map(FieldTest::pattern);
         Specificity {
             literals: patterns().map(Pattern::literals).sum::<usize>() + self.evidence.chars().count(),
             wildcards: std::cmp::Reverse(patterns().map(Pattern::wildcards).sum()),
         }
     }
 
-    /// Whether it hits a title with these folded texts.
-    pub fn hits(&self, name: &str, version: &str, publisher: &str, evidence: &str) -> bool {
-        (self.evidence.is_empty() || *self.evidence == *evidence)
-            && self.name.passes(name)
-            && self.version.passes(version)
-            && self.publisher.passes(publisher)
+    /// Whether it hits.
+    pub fn hits(&self, evidence: &Folded<'_>) -> bool {
+        self.kind == evidence.kind
+            && (self.evidence.is_empty() || *self.evidence == *evidence.evidence)
+            && self.name.passes(evidence.name)
+            && self.version.passes(evidence.version)
+            && self.publisher.passes(evidence.publisher)
+            && self.description.passes(evidence.description)
+            && self.path.passes(evidence.path)
     }
 
-    /// The application it makes installed; `None` for a rule that ignores.
-    pub fn application(&self) -> Option<&ApplicationId> {
+    /// The application it makes installed, or helps to; `None` for a rule that ignores.
+    pub fn application(&self) -> Option<&A> {
         match &self.verdict {
-            Verdict::Application(application) => Some(application),
+            Verdict::Application(application) | Verdict::Required(application) => Some(application),
             Verdict::Ignored => None,
         }
     }
 
+    /// Whether it makes its application installed only together with others.
+    pub fn is_required(&self) -> bool {
+        matches!(self.verdict, Verdict::Required(_))
+    }
+}
+
+impl Rule {
     /// A type of evidence as a rule compares it.
     pub fn fold_evidence(text: &str) -> Box<str> {
         fold(text).into()
@@ -114,18 +173,28 @@ impl Rule {
 }
 
 /// `postgresql-15#1: name postgresql-15, version 15.%, evidence deb`: what it compares, for those who ask why.
-impl fmt::Display for Rule {
+impl<A> fmt::Display for Rule<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.id)?;
         let mut comma = "";
         let evidence = (!self.evidence.is_empty()).then_some(&*self.evidence);
-        let texts = [("name", &self.name), ("version", &self.version), ("publisher", &self.publisher)];
+        let (publisher, evidence_name) = match self.kind {
+            EvidenceKind::Installer => ("publisher", "evidence"),
+            EvidenceKind::File => ("company", "size"),
+        };
+        let texts = [
+            ("name", &self.name),
+            ("version", &self.version),
+            (publisher, &self.publisher),
+            ("description", &self.description),
+            ("path", &self.path),
+        ];
         let texts = texts.into_iter().filter_map(|(field, test)| match test {
             FieldTest::Any => None,
             FieldTest::Blank => Some((field, "<blank>")),
             FieldTest::Like(pattern) => Some((field, pattern.as_str())),
         });
-        for (field, text) in texts.chain(evidence.map(|text| ("evidence", text))) {
+        for (field, text) in texts.chain(evidence.map(|text| (evidence_name, text))) {
             write!(f, "{comma} {field} {text}")?;
             comma = ",";
         }
@@ -143,16 +212,29 @@ mod tests {
 
     fn rule(name: &str, version: FieldTest, publisher: FieldTest, evidence: &str) -> Rule {
         let verdict = Verdict::Application("app".parse().unwrap());
-        Rule { id: "r#1".parse().unwrap(), name: like(name), version, publisher, evidence: evidence.into(), verdict }
+        Rule {
+            id: "r#1".parse().unwrap(),
+            kind: EvidenceKind::Installer,
+            name: like(name),
+            version,
+            publisher,
+            description: FieldTest::Any,
+            path: FieldTest::Any,
+            evidence: evidence.into(),
+            verdict,
+        }
     }
 
     #[test]
     fn a_rule_hits_when_every_compared_text_passes() {
         let rule = rule("acme%", like("3.%"), FieldTest::Blank, "deb");
-        assert!(rule.hits("acme-server", "3.1", "", "deb"));
-        assert!(!rule.hits("acme-server", "3.1", "", "rpm"));
-        assert!(!rule.hits("acme-server", "3", "", "deb"));
-        assert!(!rule.hits("acme-server", "3.1", "acme", "deb"));
+        let hits = |name, version, publisher, evidence| {
+            rule.hits(&Folded { name, version, publisher, evidence, ..Folded::default() })
+        };
+        assert!(hits("acme-server", "3.1", "", "deb"));
+        assert!(!hits("acme-server", "3.1", "", "rpm"));
+        assert!(!hits("acme-server", "3", "", "deb"));
+        assert!(!hits("acme-server", "3.1", "acme", "deb"));
         assert_eq!(rule.to_string(), "r#1: name acme%, version 3.%, publisher <blank>, evidence deb");
     }
 

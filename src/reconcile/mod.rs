@@ -17,6 +17,10 @@ pub mod installations;
 pub mod consumption;
 pub mod position;
 
+pub mod engine;
+pub mod evidence;
+pub mod output;
+
 pub use consumption::consume;
 pub use installations::{DeviceSoftware, Installation, Installations};
 pub use position::position;

@@ -1,4 +1,4 @@
-//! Which rules hit a title.
+//! Which rules hit a piece of evidence.
 //!
 //! Rules are numbered from the most specific to the least, so the first that hits is one that wins. Each rule stands in
 //! one list of an index, by what a title must have for it to hit: the whole name, a run of characters in the name, the
@@ -15,7 +15,7 @@ use aho_corasick::AhoCorasick;
 use hashbrown::HashMap;
 
 use crate::model::pattern::{Pattern, fold};
-use crate::model::recognition::{Rule, RuleId, Specificity};
+use crate::model::recognition::{Folded, Rule, RuleId, Specificity};
 use crate::model::software::{ApplicationId, Title, TitleId};
 
 /// Rules of one tenant at most.
@@ -36,19 +36,19 @@ pub enum RecogniserError {
 }
 
 /// Rules, ready to recognise.
-pub struct Recogniser {
+pub struct Recogniser<A = ApplicationId> {
     /// Most specific first; equals by application (those that ignore before all), then id.
-    rules: Vec<Indexed>,
+    rules: Vec<Indexed<A>>,
     /// The applications that rules name, ascending.
-    applications: Vec<ApplicationId>,
+    applications: Vec<A>,
     names: Index,
     publishers: Index,
     /// Rules that ask for neither: versions and types only.
     others: Vec<u32>,
 }
 
-struct Indexed {
-    rule: Rule,
+struct Indexed<A> {
+    rule: Rule<A>,
     specificity: Specificity,
     /// Place of its application in `applications`; `None`: it ignores.
     application: Option<u32>,
@@ -100,10 +100,10 @@ impl Index {
     }
 }
 
-impl Recogniser {
+impl<A: Clone + Ord> Recogniser<A> {
     /// Indexes `rules`, in whatever order they come.
-    pub fn new(rules: impl IntoIterator<Item = Rule>) -> Result<Recogniser, RecogniserError> {
-        let mut rules: Vec<Rule> = rules.into_iter().collect();
+    pub fn new(rules: impl IntoIterator<Item = Rule<A>>) -> Result<Recogniser<A>, RecogniserError> {
+        let mut rules: Vec<Rule<A>> = rules.into_iter().collect();
         if rules.len() > RULES_MAX {
             return Err(RecogniserError::Many(rules.len()));
         }
@@ -111,17 +111,15 @@ impl Recogniser {
         if let Some(pair) = rules.windows(2).find(|pair| pair[0].id == pair[1].id) {
             return Err(RecogniserError::Twice(pair[0].id.clone()));
         }
-        let mut applications: Vec<ApplicationId> =
-            rules.iter().filter_map(|rule| rule.application().cloned()).collect();
+        let mut applications: Vec<A> = rules.iter().filter_map(|rule| rule.application().cloned()).collect();
         applications.sort_unstable();
         applications.dedup();
-        let place =
-            |application: &ApplicationId| applications.binary_search(application).ok().map(|place| place as u32);
-        let index = |rule: Rule| {
+        let place = |application: &A| applications.binary_search(application).ok().map(|place| place as u32);
+        let index = |rule: Rule<A>| {
             let application = rule.application().and_then(place);
             Indexed { specificity: rule.specificity(), application, rule }
         };
-        let mut rules: Vec<Indexed> = rules.into_iter().map(index).collect();
+        let mut rules: Vec<Indexed<A>> = rules.into_iter().map(index).collect();
         // Stable, so that rules of one application stay in the order of their ids.
         rules.sort_by_key(|indexed| (Reverse(indexed.specificity), indexed.application));
         let (mut names, mut publishers, mut others) = (IndexBuilder::default(), IndexBuilder::default(), Vec::new());
@@ -133,6 +131,42 @@ impl Recogniser {
         Ok(Recogniser { rules, applications, names: names.build()?, publishers: publishers.build()?, others })
     }
 
+    /// The applications that rules name, ascending.
+    pub fn applications(&self) -> &[A] {
+        &self.applications
+    }
+
+    /// The rules that stay for a piece of evidence: of those that hit it the most specific, all that tie, by
+    /// application, then id. `stay` receives their numbers for [`Recogniser::rule`]; `candidates` is scratch.
+    pub fn stay_into(&self, evidence: &Folded<'_>, candidates: &mut Vec<u32>, stay: &mut Vec<u32>) {
+        candidates.clear();
+        self.names.find(evidence.name, candidates);
+        self.publishers.find(evidence.publisher, candidates);
+        candidates.extend_from_slice(&self.others);
+        // By number, so the most specific come first; a run that occurs twice brings its rules twice.
+        candidates.sort_unstable();
+        candidates.dedup();
+        stay.clear();
+        let mut winner: Option<Specificity> = None;
+        for &number in candidates.iter() {
+            let Indexed { rule, specificity, .. } = &self.rules[number as usize];
+            if winner.is_some_and(|winner| winner > *specificity) {
+                break;
+            }
+            if rule.hits(evidence) {
+                winner = Some(*specificity);
+                stay.push(number);
+            }
+        }
+    }
+
+    /// The rule with a number that [`Recogniser::stay_into`] gave.
+    pub fn rule(&self, number: u32) -> &Rule<A> {
+        &self.rules[number as usize].rule
+    }
+}
+
+impl Recogniser {
     /// The rules that stay for `title`: of those that hit it the most specific, all that tie, by application, then id.
     ///
     /// Empty: the title is unrecognised. Of an application named by several rules the first counts.
@@ -178,38 +212,16 @@ impl Recogniser {
         all
     }
 
-    /// The applications that rules name, ascending.
-    pub fn applications(&self) -> &[ApplicationId] {
-        &self.applications
-    }
-
     /// The numbers of the rules that stay; `candidates` is scratch.
     fn recognise_into(&self, title: &Title, candidates: &mut Vec<u32>, stay: &mut Vec<u32>) {
         let [name, version, publisher, evidence] =
             [title.name(), title.version(), title.publisher(), title.evidence()].map(fold);
-        candidates.clear();
-        self.names.find(&name, candidates);
-        self.publishers.find(&publisher, candidates);
-        candidates.extend_from_slice(&self.others);
-        // By number, so the most specific come first; a run that occurs twice brings its rules twice.
-        candidates.sort_unstable();
-        candidates.dedup();
-        stay.clear();
-        let mut winner: Option<Specificity> = None;
-        for &number in candidates.iter() {
-            let Indexed { rule, specificity, .. } = &self.rules[number as usize];
-            if winner.is_some_and(|winner| winner > *specificity) {
-                break;
-            }
-            if rule.hits(&name, &version, &publisher, &evidence) {
-                winner = Some(*specificity);
-                stay.push(number);
-            }
-        }
+        let [name, version, publisher, evidence] = [&*name, &*version, &*publisher, &*evidence];
+        self.stay_into(&Folded { name, version, publisher, evidence, ..Folded::default() }, candidates, stay);
     }
 }
 
-impl fmt::Debug for Recogniser {
+impl<A> fmt::Debug for Recogniser<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Recogniser({} rules, {} applications)", self.rules.len(), self.applications.len())
     }
@@ -303,7 +315,7 @@ impl fmt::Debug for Recognised<'_> {
 mod tests {
     use super::*;
     use crate::model::pattern::Pattern;
-    use crate::model::recognition::{FieldTest, Verdict};
+    use crate::model::recognition::{EvidenceKind, FieldTest, Verdict};
     use proptest::prelude::*;
 
     /// `application name/version/publisher/evidence`; an empty part is not compared, `-` for the application ignores.
@@ -317,9 +329,12 @@ mod tests {
         };
         Rule {
             id: id.parse().unwrap(),
+            kind: EvidenceKind::Installer,
             name: test(fields[0]),
             version: test(fields[1]),
             publisher: test(fields[2]),
+            description: FieldTest::Any,
+            path: FieldTest::Any,
             evidence: Rule::fold_evidence(fields[3]),
             verdict: match application {
                 "-" => Verdict::Ignored,
@@ -412,8 +427,9 @@ mod tests {
             let texts: Vec<&str> = rules.iter().map(String::as_str).collect();
             let title = title(&text);
             let [n, v, p, e] = [title.name(), title.version(), title.publisher(), title.evidence()].map(fold);
+            let folded = Folded { name: &n, version: &v, publisher: &p, evidence: &e, ..Folded::default() };
             let all: Vec<Rule> = texts.iter().enumerate().map(|(i, text)| rule(&format!("r{i}"), text)).collect();
-            let hits: Vec<&Rule> = all.iter().filter(|rule| rule.hits(&n, &v, &p, &e)).collect();
+            let hits: Vec<&Rule> = all.iter().filter(|rule| rule.hits(&folded)).collect();
             let best = hits.iter().map(|rule| rule.specificity()).max();
             let mut expected: Vec<&str> =
                 hits.iter().filter(|rule| Some(rule.specificity()) == best).map(|rule| rule.id.as_str()).collect();

@@ -1,0 +1,75 @@
+//! Purchases, and what they come to on a day.
+//!
+//! Source: reconcile-files reference, section 7.
+
+use std::fmt;
+
+use crate::model::day::Day;
+use crate::model::decimal::Decimal;
+
+/// A number of rights, or as many as one likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Total {
+    /// So many.
+    Limited(Decimal),
+    /// No limit.
+    Unlimited,
+}
+
+impl Total {
+    /// The number, where there is one.
+    pub fn limit(self) -> Option<Decimal> {
+        match self {
+            Total::Limited(limit) => Some(limit),
+            Total::Unlimited => None,
+        }
+    }
+}
+
+impl std::iter::Sum for Total {
+    fn sum<I: Iterator<Item = Total>>(all: I) -> Total {
+        all.fold(Total::Limited(Decimal::ZERO), |sum, one| match (sum, one) {
+            (Total::Limited(sum), Total::Limited(more)) => Total::Limited(sum + more),
+            _ => Total::Unlimited,
+        })
+    }
+}
+
+impl fmt::Display for Total {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Total::Limited(count) => count.fmt(f),
+            Total::Unlimited => f.write_str("unlimited"),
+        }
+    }
+}
+
+/// One purchase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entitlement {
+    /// Rights bought.
+    pub quantity: Total,
+    /// First day in force; `None`: always was.
+    pub effective: Option<Day>,
+    /// Last day in force; `None`: always will be.
+    pub expiry: Option<Day>,
+    /// Taken out of use by the operator.
+    pub retired: bool,
+}
+
+impl Entitlement {
+    /// Whether it counts on `day`.
+    pub fn in_force(&self, day: Day) -> bool {
+        !self.retired && self.effective.is_none_or(|first| first <= day) && !self.has_ended(day)
+    }
+
+    /// Whether its last day is past.
+    pub fn has_ended(&self, day: Day) -> bool {
+        self.expiry.is_some_and(|last| last < day)
+    }
+
+    /// Whether it was in use and its last day is past.
+    pub fn has_expired(&self, day: Day) -> bool {
+        !self.retired && self.has_ended(day)
+    }
+}

@@ -1,0 +1,27 @@
+//! The licence position of an estate: who takes which installation, what each licence is used for, and what follows.
+//!
+//! ```text
+//! Estate + Licensing --Context--> Component... --settle--> Fates, Closed --result--> Reconciled
+//! ```
+//!
+//! A pure function of estate, licensing and day: neither the order of rows nor the number of threads changes a byte.
+//! Figures are exact. Memory beyond the estate: eight bytes an installation, and for each licence at work a bit a device.
+//!
+//! Source: reconcile-files reference, sections 5 to 8.
+
+mod access;
+mod account;
+mod bits;
+mod component;
+mod context;
+mod links;
+mod meter;
+mod result;
+mod taken;
+mod units;
+
+pub use context::Context;
+pub use links::{Candidate, Cycle, Links};
+pub use result::{Reconciled, reconcile};
+pub use taken::{TakenRow, taken_by};
+pub use units::Working;

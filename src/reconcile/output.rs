@@ -1,0 +1,322 @@
+//! The result of a reconcile as CSV files.
+//!
+//! Rows are sorted by their columns, each compared as text byte by byte; quotes stand only where they are needed; lines
+//! end with LF. Tables with a row for each installation are made in parts of so many devices, on all threads.
+//!
+//! Source: reconcile-files reference, section 8.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use rayon::prelude::*;
+
+use super::engine::Reconciled;
+use super::evidence::Unrecognised;
+use crate::model::estate::{Estate, Number};
+use crate::model::licensing::Licensing;
+use crate::model::reconciliation::{Answer, Outcome, Unit, UnitId, Verdict, Warning};
+
+/// The files that are written, by name without `.csv`.
+pub const TABLES: [&str; 8] =
+    ["license_result", "consumption", "assessment", "outcomes", "unlicensed", "unrecognised", "warnings", "peaks"];
+
+/// Devices whose rows are made together.
+const PART_DEVICES: u32 = 1 << 14;
+
+/// What is written.
+#[derive(Debug)]
+pub struct Output<'o, 'c> {
+    /// What was found.
+    pub found: &'o Reconciled<'c>,
+    /// What no rule knows.
+    pub unrecognised: &'o [Unrecognised],
+    /// What is to be said of the data beside what `found` says.
+    pub warnings: &'o BTreeSet<Warning>,
+}
+
+/// A cell, in quotes where it needs them.
+fn cell(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
+        Cow::Owned(format!("\"{}\"", text.replace('"', "\"\"")))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// A number, or nothing.
+fn or_blank(value: Option<impl Display>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+impl Output<'_, '_> {
+    /// Writes one of [`TABLES`].
+    pub fn write(&self, table: &str, out: &mut impl Write) -> io::Result<()> {
+        match table {
+            "license_result" => self.license_result(out),
+            "consumption" => self.consumption(out),
+            "assessment" => self.by_device(out, b"device,application,license,outcome,reason\n", Self::assessment),
+            "outcomes" => self.by_device(out, b"device,application,outcome,license,reason\n", Self::outcome),
+            "unlicensed" => self.by_device(out, b"device,application,reason\n", Self::unlicensed),
+            "unrecognised" => self.unrecognised(out),
+            "warnings" => self.warnings(out),
+            "peaks" => self.peaks(out),
+            other => panic!("no table is named `{other}`"),
+        }
+    }
+
+    fn estate(&self) -> &Estate {
+        self.found.context().estate
+    }
+
+    fn licensing(&self) -> &Licensing {
+        self.found.context().licensing
+    }
+
+    fn licence(&self, licence: Number) -> Cow<'_, str> {
+        cell(self.licensing().ids.name(licence))
+    }
+
+    fn license_result(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "license,type,raw,consumed,today,exempt,total,available,savings,true_up_due,status_id,status,manual_status,missing"
+        )?;
+        for (licence, position) in (0..).zip(self.found.positions()) {
+            let terms = &self.licensing().licences[licence as usize].settings;
+            writeln!(
+                out,
+                "{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
+                self.licence(licence),
+                or_blank(position.metric.map(|metric| metric.number())),
+                position.raw,
+                or_blank(position.consumed),
+                or_blank(position.today),
+                position.exempt,
+                position.total,
+                or_blank(position.available()),
+                or_blank(position.savings()),
+                or_blank(position.true_up_due()),
+                position.status.number(),
+                position.status.as_str(),
+                cell(&terms.manual_status),
+                position.missing,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn consumption(&self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(b"license,unit,id,raw,consumed,reason,exemption\n")?;
+        for licence in 0..self.licensing().licences.len() as Number {
+            let mut units = self.found.working(licence).units;
+            let name = |unit: &Unit| match &unit.id {
+                UnitId::Device(device) => (false, self.estate().device_ids.name(*device).to_owned()),
+                UnitId::UnknownDevice(id) => (false, id.to_string()),
+                UnitId::User(user) => (true, self.estate().user_ids.name(*user).to_owned()),
+            };
+            let is_sorted = units.is_sorted_by(|a, b| match (&a.id, &b.id) {
+                (UnitId::Device(a), UnitId::Device(b)) | (UnitId::User(a), UnitId::User(b)) => a < b,
+                (UnitId::Device(_), UnitId::User(_)) => true,
+                _ => false,
+            });
+            if !is_sorted {
+                // A device may stand twice: as a host, and as one that counts without inventory.
+                units.sort_by_cached_key(|unit| (name(unit), unit.raw.to_string(), unit.consumed.to_string()));
+            }
+            let licence = self.licence(licence);
+            let parts = units.par_chunks(PART_DEVICES as usize).map(|units| {
+                let mut text = Vec::with_capacity(units.len() * 48);
+                for unit in units {
+                    let (is_user, id) = name(unit);
+                    let kind = if is_user { "user" } else { "device" };
+                    let (reason, exemption) = (unit.reason.as_str(), unit.reason.exemption().map(|one| one.number()));
+                    let id = cell(&id);
+                    let row = (unit.raw, unit.consumed);
+                    writeln!(text, "{licence},{kind},{id},{},{},{reason},{}", row.0, row.1, or_blank(exemption))?;
+                }
+                Ok(text)
+            });
+            write_parts(out, parts.collect::<Vec<io::Result<Vec<u8>>>>())?;
+        }
+        Ok(())
+    }
+
+    fn unrecognised(&self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(b"kind,name,version,publisher,type,company,description,size,path,devices\n")?;
+        for one in self.unrecognised {
+            write!(out, "{}", one.text.kind.as_str())?;
+            for text in &one.text.texts {
+                write!(out, ",{}", cell(text))?;
+            }
+            writeln!(out, ",{}", one.devices)?;
+        }
+        Ok(())
+    }
+
+    fn warnings(&self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(b"code,license,subject\n")?;
+        let mut warnings = self.warnings.clone();
+        for licence in 0..self.licensing().licences.len() as Number {
+            warnings.extend(self.found.warnings(licence, &self.found.working(licence)));
+        }
+        for warning in &warnings {
+            let licence = warning.licence.map(|licence| self.licence(licence)).unwrap_or_default();
+            writeln!(out, "{},{licence},{}", warning.code, cell(&warning.subject))?;
+        }
+        Ok(())
+    }
+
+    fn peaks(&self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(b"license,region,peak,since\n")?;
+        for licence in 0..self.licensing().licences.len() as Number {
+            let region = |region: Number| self.estate().texts.text(region);
+            let mut peaks = self.found.peaks(licence).to_vec();
+            peaks.sort_by(|a, b| region(a.region).cmp(region(b.region)));
+            for peak in peaks {
+                writeln!(out, "{},{},{},{}", self.licence(licence), cell(region(peak.region)), peak.peak, peak.since)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the rows of every installation, devices in their order.
+    fn by_device(
+        &self,
+        out: &mut impl Write,
+        header: &[u8],
+        row: fn(&Self, &Names<'_>, &Installed<'_>, &mut Vec<u8>),
+    ) -> io::Result<()> {
+        out.write_all(header)?;
+        let names = Names {
+            applications: self.estate().application_ids.iter().map(cell).collect(),
+            licences: self.licensing().ids.iter().map(cell).collect(),
+            linked: (0..self.estate().applications.len() as Number)
+                .map(|application| self.linked(application))
+                .collect(),
+        };
+        let devices = self.estate().devices.len() as Number;
+        let firsts: Vec<Number> = (0..devices).step_by(PART_DEVICES as usize).collect();
+        // So many at once that all threads are busy, and what they made is soon written.
+        for firsts in firsts.chunks(4 * rayon::current_num_threads()) {
+            let parts: Vec<Vec<u8>> = firsts.par_iter().map(|&first| self.part(first, &names, row)).collect();
+            write_parts(out, parts.into_iter().map(Ok))?;
+        }
+        Ok(())
+    }
+
+    /// Rows of the devices from `first` on.
+    fn part(
+        &self,
+        first: Number,
+        names: &Names<'_>,
+        row: fn(&Self, &Names<'_>, &Installed<'_>, &mut Vec<u8>),
+    ) -> Vec<u8> {
+        let estate = self.estate();
+        let end = first.saturating_add(PART_DEVICES).min(estate.devices.len() as Number);
+        let mut here: Vec<(Number, Number, u32)> = Vec::new();
+        for application in 0..estate.applications.len() as Number {
+            let devices = estate.installations.of_application(application);
+            let from = devices.partition_point(|&device| device < first);
+            let to = from + devices[from..].partition_point(|&device| device < end);
+            here.extend((from..to).map(|place| (devices[place], application, place as u32)));
+        }
+        here.sort_unstable();
+        let mut text = Vec::with_capacity(here.len() * 40);
+        for of_device in here.chunk_by(|a, b| a.0 == b.0) {
+            let device = cell(estate.device_ids.name(of_device[0].0));
+            for &(_, application, place) in of_device {
+                let verdict = self.found.verdict(application, place as usize);
+                let outcome = self.found.outcome(application, place as usize);
+                row(self, names, &Installed { device: &device, application, verdict, outcome }, &mut text);
+            }
+        }
+        text
+    }
+
+    /// Licences that cover an application, ascending.
+    fn linked(&self, application: Number) -> Vec<Number> {
+        let candidates = self.found.context().links.candidates(application);
+        let mut linked: Vec<Number> = candidates.iter().map(|candidate| candidate.licence).collect();
+        linked.sort_unstable();
+        linked
+    }
+
+    fn assessment(&self, names: &Names<'_>, installed: &Installed<'_>, out: &mut Vec<u8>) {
+        let linked = &names.linked[installed.application as usize];
+        let taker = installed.outcome.taken().map(|taken| taken.licence);
+        // The licence of a suite need not cover its members.
+        let beside = taker.filter(|taker| linked.binary_search(taker).is_err());
+        let mut beside = beside.into_iter().peekable();
+        for &licence in linked {
+            if let Some(taker) = beside.next_if(|&taker| taker < licence) {
+                assessed(names, installed, taker, out);
+            }
+            assessed(names, installed, licence, out);
+        }
+        beside.for_each(|taker| assessed(names, installed, taker, out));
+    }
+
+    fn outcome(&self, names: &Names<'_>, installed: &Installed<'_>, out: &mut Vec<u8>) {
+        let application = &names.applications[installed.application as usize];
+        let written = match installed.outcome {
+            Outcome::Taken(taken) => {
+                let licence = &names.licences[taken.licence as usize];
+                match taken.exemption {
+                    Some(exemption) => {
+                        writeln!(out, "{},{application},exempt,{licence},{}", installed.device, exemption.number())
+                    }
+                    None => {
+                        writeln!(out, "{},{application},consumed,{licence},{}", installed.device, taken.how.as_str())
+                    }
+                }
+            }
+            Outcome::Unlicensed => writeln!(out, "{},{application},unlicensed,,", installed.device),
+            Outcome::NotLicensable => writeln!(out, "{},{application},not licensable,,", installed.device),
+        };
+        written.expect("memory takes what is written");
+    }
+
+    fn unlicensed(&self, names: &Names<'_>, installed: &Installed<'_>, out: &mut Vec<u8>) {
+        if installed.outcome == Outcome::Unlicensed {
+            let application = &names.applications[installed.application as usize];
+            let has_licence = !names.linked[installed.application as usize].is_empty();
+            let reason = if has_licence { "rejected" } else { "no_license" };
+            writeln!(out, "{},{application},{reason}", installed.device).expect("memory takes what is written");
+        }
+    }
+}
+
+/// Names as they are written, and which licences cover which applications.
+struct Names<'n> {
+    applications: Vec<Cow<'n, str>>,
+    licences: Vec<Cow<'n, str>>,
+    linked: Vec<Vec<Number>>,
+}
+
+/// An installation that a row is about.
+struct Installed<'i> {
+    device: &'i str,
+    application: Number,
+    verdict: Option<&'i Verdict>,
+    outcome: Outcome,
+}
+
+fn assessed(names: &Names<'_>, installed: &Installed<'_>, licence: Number, out: &mut Vec<u8>) {
+    let answer = installed.verdict.map_or(Answer::NotAssessed, |verdict| verdict.answer(licence));
+    let (outcome, reason) = match answer {
+        Answer::Consumed(how) => ("consumed", how.as_str()),
+        Answer::Rejected(reason) => ("rejected", reason.as_str()),
+        Answer::NotAssessed => ("not assessed", ""),
+    };
+    let (application, licence) =
+        (&names.applications[installed.application as usize], &names.licences[licence as usize]);
+    for part in [installed.device, ",", application, ",", licence, ",", outcome, ",", reason, "\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+fn write_parts(out: &mut impl Write, parts: impl IntoIterator<Item = io::Result<Vec<u8>>>) -> io::Result<()> {
+    parts.into_iter().try_for_each(|part| out.write_all(&part?))
+}

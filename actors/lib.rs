@@ -5,7 +5,9 @@ mod business_file;
 pub mod clock;
 pub mod command;
 pub mod errors;
+mod laps;
 pub mod secret;
+mod whole_file;
 
 pub mod priority;
 pub mod workers;
@@ -28,5 +30,7 @@ pub mod servicenow;
 pub mod operator;
 
 pub mod matching;
+
+pub mod reconciling;
 
 pub mod up;

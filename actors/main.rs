@@ -10,7 +10,7 @@ use muster_actors::errors::Chain;
 use muster_actors::operator::command::{self as operator, LookUp};
 use muster_actors::operator::import::{self, ImportArgs};
 use muster_actors::operator::{BatchArgs, FillersArgs, TenantsArgs};
-use muster_actors::{agent, beacon, matching, server, servicenow, up};
+use muster_actors::{agent, beacon, matching, reconciling, server, servicenow, up};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
@@ -53,6 +53,8 @@ enum Command {
     Import(ImportArgs),
     /// Match the records of a file into devices, without a server.
     Match(Box<matching::command::MatchArgs>),
+    /// Work out the licence position of an estate from a folder of CSV files, without a server.
+    Reconcile(reconciling::command::ReconcileArgs),
 }
 
 fn main() -> ExitCode {
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Command::Fillers(args) => operator::run(LookUp::Fillers(args)),
         Command::Import(args) => import::run(args),
         Command::Match(args) => matching::command::run(&args),
+        Command::Reconcile(args) => reconciling::command::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

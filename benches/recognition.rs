@@ -12,7 +12,7 @@ use muster::config::Document;
 use muster::config::library::read_library;
 use muster::formats::host::dpkg::read_status;
 use muster::model::pattern::Pattern;
-use muster::model::recognition::{FieldTest, Rule, Verdict};
+use muster::model::recognition::{EvidenceKind, FieldTest, Rule, Verdict};
 use muster::model::software::{Title, TitleId};
 use muster::reconcile::Recogniser;
 
@@ -34,8 +34,11 @@ fn main() {
         Rule {
             id: format!("made-up#{n}").parse().expect("an id"),
             name: FieldTest::Like(Pattern::new(&name).expect("a pattern")),
+            kind: EvidenceKind::Installer,
             version: FieldTest::Any,
             publisher: FieldTest::Any,
+            description: FieldTest::Any,
+            path: FieldTest::Any,
             evidence: "".into(),
             verdict: Verdict::Application(format!("made-up-{}", n / 3).parse().expect("an id")),
         }

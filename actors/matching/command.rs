@@ -1,7 +1,6 @@
 //! The command itself: read, normalise, match, write, and say how long each took.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use muster::formats::matcher_xml::FILE_BYTES_MAX;
 use muster::matching::explain_record::normalised;
@@ -19,6 +18,7 @@ use super::report;
 use super::writing::{write_merged, write_outcome, write_report, write_sets};
 use crate::command::{Failure, print_line, read_text};
 use crate::errors::Chain;
+use crate::laps::{Laps, peak_rss_bytes};
 use crate::operator::{ServerUrl, dry_run};
 
 /// Options of `muster match`.
@@ -260,30 +260,4 @@ fn unknown_device(args: &MatchArgs, device: u64) -> Failure {
         text: format!("`{bindings}` names device {device}, which `{devices}` does not have: give both of one time"),
         exit: 2,
     }
-}
-
-/// Seconds between calls.
-struct Laps(Instant);
-
-impl Default for Laps {
-    fn default() -> Laps {
-        Laps(Instant::now())
-    }
-}
-
-impl Laps {
-    fn lap(&mut self) -> f64 {
-        let now = Instant::now();
-        let seconds = now.duration_since(self.0).as_secs_f64();
-        self.0 = now;
-        seconds
-    }
-}
-
-/// Most memory that the process has held at once; 0 where the system does not say.
-fn peak_rss_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|kib| kib.trim().parse::<u64>().ok());
-    kib.unwrap_or_default() * 1024
 }

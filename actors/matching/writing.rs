@@ -1,20 +1,12 @@
 //! What `muster match` writes: CSV or NDJSON, in place only when it is whole.
 
-use std::fs::OpenOptions;
 use std::io::{BufWriter, ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use muster::matching::{How, MatchedSets, Outcome, Rows, merge_rows};
 use muster::model::computer::Property;
-use tempfile::NamedTempFile;
 
-/// Why an output was not written.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot write `{}`", path.display())]
-pub struct WriteError {
-    path: PathBuf,
-    source: std::io::Error,
-}
+use crate::whole_file::{WriteError, write_file};
 
 /// One cell of an output.
 enum Cell<'a> {
@@ -51,30 +43,10 @@ fn write(path: Option<&Path>, names: Vec<&'static str>, fill: Fill<'_>) -> Resul
         return match write_to(&mut std::io::stdout()) {
             // Whoever closed our stdout has seen enough.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            written => written.map_err(|source| WriteError { path: "stdout".into(), source }),
+            written => written.map_err(|source| WriteError::new("stdout", source)),
         };
     };
     write_file(path, write_to)
-}
-
-/// Writes a file through one beside it, which gets the mode of the one it replaces. A link stays one, and leads to what is
-/// written.
-fn write_file(path: &Path, write_to: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), WriteError> {
-    let failed = |source| WriteError { path: path.to_owned(), source };
-    let known = std::fs::metadata(path).ok();
-    // Devices and pipes have no name to take, and what stands for an open file is not to be replaced.
-    let is_special = path.starts_with("/dev") || path.starts_with("/proc");
-    if is_special || known.as_ref().is_some_and(|known| !known.is_file()) {
-        return OpenOptions::new().write(true).open(path).and_then(|mut file| write_to(&mut file)).map_err(failed);
-    }
-    let target = if known.is_some() { path.canonicalize().map_err(failed)? } else { path.to_owned() };
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut temporary = NamedTempFile::new_in(folder).map_err(failed)?;
-    write_to(&mut temporary).map_err(failed)?;
-    if let Some(known) = known {
-        temporary.as_file().set_permissions(known.permissions()).map_err(failed)?;
-    }
-    temporary.persist(&target).map(drop).map_err(|error| failed(error.error))
 }
 
 /// Writes the report of the import, as JSON.

@@ -112,6 +112,11 @@ impl Metric {
         self == Metric::DEVICE_CAL || self == Metric::USER_CAL
     }
 
+    /// Whether hosts or servers are charged for what is on them.
+    pub fn is_charged(self) -> bool {
+        matches!(self.0, 16 | 17 | 22 | 25 | 33 | 41 | 43)
+    }
+
     /// Whether it counts persons.
     pub fn counts_persons(self) -> bool {
         self == Metric::USER || self == Metric::NAMED_USER

@@ -149,15 +149,15 @@ impl<'c> Account<'c> {
     /// Everybody who counts for an installation, whether they are in scope or not.
     fn everybody(&self, context: &Context<'c>, application: Number, device: Number, out: &mut Vec<Number>) {
         out.clear();
-        let at = context.device(device);
         out.extend(context.estate.usage.of(application, device).iter().map(|used| used.user));
         if self.licence.metric == Some(Metric::NAMED_USER) {
+            let at = context.device(device);
             let users = [at.assigned_user, at.calculated_user];
             out.extend(users.into_iter().flatten().map(|user| user.get()));
             out.sort_unstable();
             out.dedup();
         } else if out.is_empty() {
-            out.push(at.user().unwrap_or_else(|| context.device_person(device)));
+            out.push(context.user_person(device));
         }
     }
 
@@ -224,8 +224,11 @@ impl<'c> Account<'c> {
 
     fn device_exemption(&self, context: &Context<'c>, device: Number) -> Option<Exemption> {
         let said = self.row(device).and_then(|allocation| allocation.exemption);
+        if said.is_some() || self.licence.exempt_roles.is_empty() {
+            return said;
+        }
         let role = context.device(device).role;
-        said.or_else(|| if role == Texts::BLANK { None } else { self.licence.exempt_role(role) })
+        if role == Texts::BLANK { None } else { self.licence.exempt_role(role) }
     }
 
     /// What the licence says to an installation: why it needs no right, if so, or why it does not take it. `persons` says

@@ -1,11 +1,13 @@
 //! What every licence looks things up in.
 
+use std::cell::OnceCell;
+
 use hashbrown::HashMap;
 
 use super::links::{Cycle, Links};
 use crate::model::day::Day;
 use crate::model::decimal::Decimal;
-use crate::model::estate::{Device, Estate, Groups, Kind, Number, Slot, Used, on_device};
+use crate::model::estate::{Device, Estate, Groups, Kind, Number, Slot};
 use crate::model::licensing::{Licensing, Points};
 use crate::model::reconciliation::Reason;
 
@@ -27,6 +29,73 @@ pub struct Context<'c> {
     rules: Vec<Vec<Box<[u32]>>>,
     /// Physical devices of each cluster, ascending.
     clusters: HashMap<Number, Vec<Number>>,
+    /// What is looked at for every installation, four bytes a device each, so that it stays near the processor.
+    columns: Columns,
+}
+
+/// See [`Context::columns`].
+#[derive(Debug, Default)]
+struct Columns {
+    /// Which hardware it is; devices of one profile weigh the same for every licence.
+    profiles: Vec<Number>,
+    /// A device of each profile.
+    examples: Vec<Number>,
+    /// Who uses it, else the device as a person.
+    persons: Vec<Number>,
+    /// The device that is charged for it; the largest number where that is not known.
+    charged: Vec<Number>,
+}
+
+/// Where no device is.
+const NOWHERE: Number = Number::MAX;
+
+impl Columns {
+    fn of(estate: &Estate) -> Columns {
+        let users = estate.users.len() as Number;
+        let numbers = || 0..estate.devices.len() as Number;
+        let persons = || numbers().map(|device| estate.device(device).user().unwrap_or(users + device)).collect();
+        let charged = || numbers().map(|device| estate.charged(device).unwrap_or(NOWHERE)).collect();
+        let ((profiles, examples), (persons, charged)) =
+            rayon::join(|| Columns::profiles(estate), || (persons(), charged()));
+        Columns { profiles, examples, persons, charged }
+    }
+
+    fn profiles(estate: &Estate) -> (Vec<Number>, Vec<Number>) {
+        let mut known: HashMap<_, Number> = HashMap::new();
+        let mut examples = Vec::new();
+        let profile = |(number, at): (Number, &Device)| {
+            let hardware = (at.class, at.processors, at.cores, at.threads, at.bought, at.kind == Kind::Vm, at.in_cloud);
+            *known.entry(hardware).or_insert_with(|| {
+                examples.push(number);
+                examples.len() as Number - 1
+            })
+        };
+        let profiles = (0..).zip(&estate.devices).map(profile).collect();
+        (profiles, examples)
+    }
+}
+
+/// Something that is the same for all devices of a profile, computed when the first of them comes.
+#[derive(Debug)]
+pub struct ByProfile<T>(Vec<OnceCell<T>>);
+
+/// Profiles that are kept for each licence; an estate of more kinds of hardware computes anew.
+const PROFILES_KEPT: usize = 1 << 16;
+
+impl<T: Copy> ByProfile<T> {
+    /// Nothing computed yet.
+    pub fn new(context: &Context<'_>) -> ByProfile<T> {
+        let count = Some(context.columns.examples.len()).filter(|&count| count <= PROFILES_KEPT);
+        ByProfile((0..count.unwrap_or(0)).map(|_| OnceCell::new()).collect())
+    }
+
+    /// The value for the profile of `device`; `compute` looks at hardware only.
+    pub fn get(&self, context: &Context<'_>, device: Number, compute: impl FnOnce() -> T) -> T {
+        match self.0.get(context.columns.profiles[device as usize] as usize) {
+            Some(known) => *known.get_or_init(compute),
+            None => compute(),
+        }
+    }
 }
 
 impl<'c> Context<'c> {
@@ -42,7 +111,8 @@ impl<'c> Context<'c> {
                 clusters.entry(device.cluster).or_default().push(number);
             }
         }
-        Ok(Context { links: Links::new(estate, licensing, as_of)?, estate, licensing, as_of, rules, clusters })
+        let links = Links::new(estate, licensing, as_of)?;
+        Ok(Context { links, estate, licensing, as_of, rules, clusters, columns: Columns::of(estate) })
     }
 
     /// A device.
@@ -64,17 +134,13 @@ impl<'c> Context<'c> {
 
     /// The device that licences charge for `device`.
     pub fn charged(&self, device: Number) -> Result<Number, Reason> {
-        self.estate.charged(device).ok_or(Reason::HostMissing)
+        let charged = self.columns.charged[device as usize];
+        if charged == NOWHERE { Err(Reason::HostMissing) } else { Ok(charged) }
     }
 
     /// Physical devices of a cluster, ascending.
     pub fn in_cluster(&self, cluster: Number) -> &[Number] {
         self.clusters.get(&cluster).map_or(&[], Vec::as_slice)
-    }
-
-    /// Use of an application on a device.
-    pub fn used(&self, of_application: &'c [Used], device: Number) -> &'c [Used] {
-        on_device(of_application, device)
     }
 
     /// Whether somebody of `group` is in `scope`; everybody is where there is none.
@@ -88,9 +154,9 @@ impl<'c> Context<'c> {
         self.estate.users.len() + self.estate.devices.len()
     }
 
-    /// The person that a device stands for when nobody is known.
-    pub fn device_person(&self, device: Number) -> Number {
-        self.estate.users.len() as Number + device
+    /// Who uses a device: the assigned user, else the calculated one, else the device stands for a person.
+    pub fn user_person(&self, device: Number) -> Number {
+        self.columns.persons[device as usize]
     }
 
     /// The user, or the device, that a person is.

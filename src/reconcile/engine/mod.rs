@@ -22,6 +22,6 @@ mod units;
 
 pub use context::Context;
 pub use links::{Candidate, Cycle, Links};
-pub use result::{Reconciled, reconcile};
+pub use result::{Assigned, Reconciled, assign};
 pub use taken::{TakenRow, taken_by};
 pub use units::Working;

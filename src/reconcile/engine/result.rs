@@ -32,8 +32,12 @@ pub struct Reconciled<'c> {
     conflicts: BTreeSet<(Number, Number)>,
 }
 
-/// Settles an estate.
-pub fn reconcile<'c>(estate: &'c Estate, licensing: &'c Licensing, as_of: Day) -> Result<Reconciled<'c>, Cycle> {
+/// An estate of which every installation has its taker, and nothing is counted yet.
+#[derive(Debug)]
+pub struct Assigned<'c>(Reconciled<'c>);
+
+/// Offers every installation of an estate to the licences that cover it.
+pub fn assign<'c>(estate: &'c Estate, licensing: &'c Licensing, as_of: Day) -> Result<Assigned<'c>, Cycle> {
     let context = Context::new(estate, licensing, as_of)?;
     let settled: Vec<_> = components(&context).par_iter().map(|component| component.settle(&context)).collect();
     let mut fates: Vec<Fates> = Vec::new();
@@ -47,15 +51,22 @@ pub fn reconcile<'c>(estate: &'c Estate, licensing: &'c Licensing, as_of: Day) -
     }
     closed.sort_by_key(|&(licence, _)| licence);
     let closed: Vec<Closed> = closed.into_iter().map(|(_, closed)| closed).collect();
-    let mut found =
-        Reconciled { context, fates, closed, positions: Vec::new(), peaks: Vec::new(), conflicts: BTreeSet::new() };
-    found.conflicts = found.option_conflicts();
-    for licence in 0..licensing.licences.len() as Number {
-        let (position, peaks) = found.judge(licence);
-        found.positions.push(position);
-        found.peaks.push(peaks);
+    let (positions, peaks) = (Vec::new(), Vec::new());
+    Ok(Assigned(Reconciled { context, fates, closed, positions, peaks, conflicts: BTreeSet::new() }))
+}
+
+impl<'c> Assigned<'c> {
+    /// Compares each licence with what is owned.
+    pub fn count(self) -> Reconciled<'c> {
+        let Assigned(mut found) = self;
+        found.conflicts = found.option_conflicts();
+        for licence in 0..found.context.licensing.licences.len() as Number {
+            let (position, peaks) = found.judge(licence);
+            found.positions.push(position);
+            found.peaks.push(peaks);
+        }
+        found
     }
-    Ok(found)
 }
 
 impl<'c> Reconciled<'c> {
@@ -109,9 +120,12 @@ impl<'c> Reconciled<'c> {
         working(&self.context, licence, &self.taken_by(licence), &self.closed[licence as usize].alone, is_over)
     }
 
-    /// What is to be said of a licence's data. `working` is its working.
-    pub fn warnings(&self, licence: Number, working: &Working) -> Vec<Warning> {
+    /// What is to be said of a licence's data.
+    pub fn warnings(&self, licence: Number) -> Vec<Warning> {
         let terms = self.licence(licence);
+        // Only what is charged to hosts and servers says something of them.
+        let is_charged = terms.metric.is_some_and(Metric::is_charged);
+        let working = if is_charged { self.working(licence) } else { Working::default() };
         let warning = |code, subject: &str| Warning { code, licence: Some(licence), subject: subject.into() };
         if let Some(place) = &terms.bad_data {
             return vec![warning(WarningCode::BadData, place)];

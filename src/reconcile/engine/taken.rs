@@ -42,7 +42,8 @@ pub fn taken_by(context: &Context<'_>, fates: &[Fates], licence: Number) -> Vec<
             rows.push(TakenRow { device, application, exemption, is_counted });
         }
     }
-    rows.sort_unstable();
+    // Stable: what is sorted already, each application's rows, is merged and not sorted anew.
+    rows.sort();
     rows
 }
 

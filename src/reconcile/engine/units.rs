@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hashbrown::HashMap;
+
 use super::account::{Account, Persons};
 use super::context::{Context, Person};
 use super::meter::{Billed, HostRule, OnHost, Weight, factor};
@@ -24,42 +26,67 @@ pub struct Working {
     pub warnings: BTreeSet<(WarningCode, Number)>,
 }
 
-/// A unit while it is put together.
-#[derive(Clone, Copy, Debug, Default)]
-struct Draft {
-    raw: u64,
-    consumed: Decimal,
-    exemption: Option<Exemption>,
-    free: Option<UnitReason>,
-}
+/// A unit while it is put together: whether it is a user, and the number.
+type Key = (bool, Number);
 
+/// What is known of units, in any order. A licence has millions, so lists that are sorted once.
 #[derive(Default)]
 struct Drafts {
-    units: BTreeMap<UnitId, Draft>,
+    /// An installation of the unit, and why it needs no right.
+    parts: Vec<(Key, Option<Exemption>)>,
+    /// The user needs no right.
+    exempt: Vec<(Key, Exemption)>,
+    /// What the unit comes to; of several the largest counts.
+    consumed: Vec<(Key, Decimal)>,
+    /// What makes it free.
+    free: Vec<(Key, UnitReason)>,
     warnings: BTreeSet<(WarningCode, Number)>,
 }
 
-impl Drafts {
-    fn unit(&mut self, id: UnitId) -> &mut Draft {
-        self.units.entry(id).or_default()
-    }
-
-    fn device(&mut self, device: Number) -> &mut Draft {
-        self.unit(UnitId::Device(device))
-    }
-
-    /// Counts an installation for a unit.
-    fn add(&mut self, id: UnitId, taken: &TakenRow) {
-        let unit = self.unit(id);
-        unit.raw += 1;
-        unit.exemption = lowest(unit.exemption, taken.exemption);
-    }
+fn device(number: Number) -> Key {
+    (false, number)
 }
 
-fn lowest(a: Option<Exemption>, b: Option<Exemption>) -> Option<Exemption> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
+fn user(number: Number) -> Key {
+    (true, number)
+}
+
+/// Takes from the head of a sorted list all that belongs to `key`.
+fn take<'l, T>(list: &mut &'l [(Key, T)], key: Key) -> &'l [(Key, T)] {
+    let length = list.iter().take_while(|(known, _)| *known == key).count();
+    let (own, rest) = list.split_at(length);
+    *list = rest;
+    own
+}
+
+impl Drafts {
+    /// The units, ascending.
+    fn finish(mut self, counted: UnitReason, is_calculated: bool) -> Vec<Unit> {
+        self.parts.sort_by_key(|&(key, _)| key);
+        self.exempt.sort_unstable();
+        self.consumed.sort_by_key(|&(key, _)| key);
+        self.free.sort_by_key(|&(key, _)| key);
+        let (mut parts, mut exempt, mut consumed, mut free) =
+            (&self.parts[..], &self.exempt[..], &self.consumed[..], &self.free[..]);
+        let mut units = Vec::new();
+        loop {
+            let heads = [parts.first().map(|one| one.0), consumed.first().map(|one| one.0)];
+            let Some(key) = heads.into_iter().flatten().min() else { return units };
+            let own = take(&mut parts, key);
+            let said = take(&mut exempt, key).iter().map(|&(_, exemption)| exemption);
+            let lowest = own.iter().filter_map(|&(_, exemption)| exemption).chain(said).min();
+            let comes_to = take(&mut consumed, key).iter().map(|&(_, consumed)| consumed).max().unwrap_or_default();
+            let is_free = take(&mut free, key).first().map(|&(_, reason)| reason);
+            let reason = if comes_to.is_positive() {
+                counted
+            } else if !is_calculated {
+                UnitReason::Covered
+            } else {
+                lowest.map(UnitReason::Exempt).or(is_free).unwrap_or(UnitReason::Covered)
+            };
+            let id = if key.0 { UnitId::User(key.1) } else { UnitId::Device(key.1) };
+            units.push(Unit { id, raw: own.len() as u64, consumed: comes_to, reason });
+        }
     }
 }
 
@@ -82,17 +109,8 @@ pub fn working(context: &Context<'_>, number: Number, taken: &[TakenRow], alone:
     }
     let counted =
         if metric == Metric::RESOURCE_VALUE_UNIT && is_over { UnitReason::NotCovered } else { UnitReason::Counted };
-    let finish = |(id, draft): (UnitId, Draft)| {
-        let reason = if draft.consumed.is_positive() {
-            counted
-        } else if !metric.is_calculated() {
-            UnitReason::Covered
-        } else {
-            draft.exemption.map(UnitReason::Exempt).or(draft.free).unwrap_or(UnitReason::Covered)
-        };
-        Unit { id, raw: draft.raw, consumed: draft.consumed, reason }
-    };
-    let mut units: Vec<Unit> = drafts.units.into_iter().map(finish).collect();
+    let warnings = std::mem::take(&mut drafts.warnings);
+    let mut units = drafts.finish(counted, metric.is_calculated());
     units.extend(alone.iter().map(|id| Unit {
         id: id.clone(),
         raw: 0,
@@ -100,7 +118,7 @@ pub fn working(context: &Context<'_>, number: Number, taken: &[TakenRow], alone:
         reason: UnitReason::NoInventory,
     }));
     units.sort_by(|a, b| a.id.cmp(&b.id));
-    Working { units, warnings: drafts.warnings }
+    Working { units, warnings }
 }
 
 /// Types that count devices, and all that count nothing by device.
@@ -124,31 +142,27 @@ fn devices(
     );
     let is_resource = metric == Metric::RESOURCE_VALUE_UNIT && !settings.resource_by_hand;
     let weight = Weight::new(metric, settings);
-    let mut units: BTreeMap<Number, Decimal> = BTreeMap::new();
+    let is_each = metric == Metric::DEVICE && !settings.multiple_use;
+    // Ascending: rows of one device stand together.
+    let mut units: Vec<(Number, Decimal)> = Vec::new();
     for row in taken {
-        drafts.add(UnitId::Device(row.device), row);
-        if !row.is_counted {
+        drafts.parts.push((device(row.device), row.exemption));
+        if !row.is_counted || !(is_by_device || is_resource) {
             continue;
         }
-        let weight = if is_by_device {
-            weight.of(context, row.device).unwrap_or_default()
-        } else if is_resource {
-            context.device(row.device).capacity()
-        } else {
-            continue;
-        };
-        let known = units.entry(row.device).or_default();
-        let is_each = metric == Metric::DEVICE && !settings.multiple_use;
-        *known = if is_each { *known + weight } else { weight };
-    }
-    let free = if is_by_device { free_devices(context, metric, licence, &units, alone) } else { BTreeMap::new() };
-    for (device, weight) in units {
-        let unit = drafts.device(device);
-        match free.get(&device) {
-            Some(reason) => unit.free = Some(*reason),
-            None => unit.consumed = weight,
+        match units.last_mut().filter(|(known, _)| *known == row.device) {
+            Some((_, sum)) if is_each => *sum += Decimal::ONE,
+            Some(_) => {}
+            None if is_resource => units.push((row.device, context.device(row.device).capacity())),
+            None => units.push((row.device, weight.of(context, row.device).unwrap_or_default())),
         }
     }
+    if is_by_device {
+        drafts.free = free_devices(context, metric, licence, &units, alone);
+    }
+    let is_free = |number: Number| drafts.free.binary_search_by_key(&device(number), |&(key, _)| key).is_ok();
+    let counted = units.iter().filter(|&&(number, _)| !is_free(number));
+    drafts.consumed = counted.map(|&(number, weight)| (device(number), weight)).collect();
 }
 
 /// Devices that use rights make free. Source: reconcile-files reference, section 6.1.
@@ -156,65 +170,67 @@ fn free_devices(
     context: &Context<'_>,
     metric: Metric,
     licence: &Licence,
-    units: &BTreeMap<Number, Decimal>,
+    units: &[(Number, Decimal)],
     alone: &[UnitId],
-) -> BTreeMap<Number, UnitReason> {
-    let mut free = BTreeMap::new();
+) -> Vec<(Key, UnitReason)> {
+    let mut free = Vec::new();
+    let is_unit = |number: Number| units.binary_search_by_key(&number, |&(known, _)| known).is_ok();
     if let Some(vm_use) = licence.settings.vm_use.filter(|_| metric != Metric::CONCURRENT_USER) {
         let mut covered: BTreeMap<Slot, u64> = BTreeMap::new();
-        for &device in units.keys() {
-            let at = context.device(device);
+        for &(number, _) in units {
+            let at = context.device(number);
             let Some(host) = at.host.filter(|_| at.kind == Kind::Vm) else { continue };
             let is_alone = || alone.binary_search(&UnitId::Device(host.get())).is_ok();
-            if units.contains_key(&host.get()) || is_alone() {
+            if is_unit(host.get()) || is_alone() {
                 let count = covered.entry(host).or_default();
                 *count += 1;
                 if vm_use == VmUse::Unlimited || matches!(vm_use, VmUse::Some(most) if *count <= most) {
-                    free.insert(device, UnitReason::Host);
+                    free.push((device(number), UnitReason::Host));
                 }
             }
         }
     }
     if licence.settings.second_use && matches!(metric, Metric::DEVICE | Metric::NODE_LOCKED) {
-        let own = || units.keys().map(|&device| (device, context.device(device))).filter(|(_, at)| at.kind != Kind::Vm);
+        let own = || units.iter().map(|&(number, _)| (number, context.device(number))).filter(|(_, at)| at.kind != Kind::Vm);
         let fixed: BTreeSet<Number> = own().filter(|(_, at)| !at.is_portable).filter_map(|(_, at)| at.user()).collect();
         let mut seen = BTreeSet::new();
-        for (device, at) in own().filter(|(_, at)| at.is_portable) {
+        for (number, at) in own().filter(|(_, at)| at.is_portable) {
             if at.user().is_some_and(|user| fixed.contains(&user) && seen.insert(user)) {
-                free.insert(device, UnitReason::SecondUse);
+                free.push((device(number), UnitReason::SecondUse));
             }
         }
     }
+    // A device is free by one of the two: one is for virtual machines, the other for all else.
+    free.sort_unstable_by_key(|&(key, _)| key);
     free
 }
 
 fn persons(context: &Context<'_>, number: Number, taken: &[TakenRow], drafts: &mut Drafts) {
     let account = Account::open(context, number);
     let mut persons = Persons::default();
-    let id = |person| match context.person(person) {
-        Person::User(user) => UnitId::User(user),
-        Person::Device(device) => UnitId::Device(device),
+    let key = |person| match context.person(person) {
+        Person::User(number) => user(number),
+        Person::Device(number) => device(number),
     };
     for row in taken {
         let _ = account.persons(context, row.application, row.device, &mut persons);
         for &person in &persons.all {
-            drafts.add(id(person), row);
-            let unit = drafts.unit(id(person));
-            unit.exemption = lowest(unit.exemption, account.user_exemption(person));
+            drafts.parts.push((key(person), row.exemption));
+            drafts.exempt.extend(account.user_exemption(person).map(|exemption| (key(person), exemption)));
         }
         if row.is_counted {
-            persons.counted.iter().for_each(|&person| drafts.unit(id(person)).consumed = Decimal::ONE);
+            drafts.consumed.extend(persons.counted.iter().map(|&person| (key(person), Decimal::ONE)));
         }
     }
 }
 
 fn hosts(context: &Context<'_>, metric: Metric, licence: &Licence, taken: &[TakenRow], drafts: &mut Drafts) {
     let rule = HostRule::new(metric, &licence.settings);
-    let mut charged: BTreeMap<Number, OnHost> = BTreeMap::new();
+    let mut charged: HashMap<Number, OnHost> = HashMap::new();
     let mut last_counted = None;
     for row in taken {
         let unit = rule.unit(context, row.device).unwrap_or(row.device);
-        drafts.add(UnitId::Device(unit), row);
+        drafts.parts.push((device(unit), row.exemption));
         // Rows of one device stand together.
         if !row.is_counted || last_counted == Some(row.device) {
             continue;
@@ -229,8 +245,9 @@ fn hosts(context: &Context<'_>, metric: Metric, licence: &Licence, taken: &[Take
         }
     }
     let is_by_sockets = matches!(metric, Metric::MANAGEMENT_CORE | Metric::SERVER_CORE | Metric::SERVER_PROCESSOR);
+    // Sorted at the end, so the order of this walk shows nowhere.
     for (unit, on) in charged {
-        drafts.device(unit).consumed = rule.value(context, unit, &on);
+        drafts.consumed.push((device(unit), rule.value(context, unit, &on)));
         if is_by_sockets && on.guests > 0 && context.device(unit).is_clustered() {
             drafts.warnings.insert((WarningCode::HostInCluster, unit));
         }
@@ -258,7 +275,7 @@ fn servers(context: &Context<'_>, licence: &Licence, taken: &[TakenRow], shows_u
             one.cores(context).unwrap_or_default().times(factor).ceil()
         };
         if shows_units {
-            drafts.device(one.device).consumed = consumed;
+            drafts.consumed.push((device(one.device), consumed));
         }
     }
     for row in taken.iter().filter(|_| shows_units) {
@@ -267,7 +284,7 @@ fn servers(context: &Context<'_>, licence: &Licence, taken: &[TakenRow], shows_u
             Some(billed) => billed.device,
             None => row.device,
         };
-        drafts.add(UnitId::Device(unit), row);
+        drafts.parts.push((device(unit), row.exemption));
     }
 }
 
@@ -278,10 +295,9 @@ fn named_users(context: &Context<'_>, licence: &Licence, taken: &[TakenRow], dra
             if context.estate.users[used.user as usize].builtin {
                 continue;
             }
-            drafts.add(UnitId::User(used.user), row);
+            drafts.parts.push((user(used.user), row.exemption));
             if row.is_counted {
-                let unit = drafts.unit(UnitId::User(used.user));
-                unit.consumed = unit.consumed.max(used.quantity);
+                drafts.consumed.push((user(used.user), used.quantity));
             }
         }
     }

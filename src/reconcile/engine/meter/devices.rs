@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use hashbrown::{HashMap, HashSet};
 
 use super::super::bits::Bits;
-use super::super::context::Context;
+use super::super::context::{ByProfile, Context};
 use super::Offered;
 use crate::model::decimal::Decimal;
 use crate::model::estate::{Kind, Number, Slot};
@@ -63,6 +63,7 @@ impl Weight {
 #[derive(Debug)]
 pub struct Devices {
     weight: Weight,
+    weights: ByProfile<Result<Decimal, Reason>>,
     /// A device counts once for each application on it.
     per_application: bool,
     installs_per_right: u64,
@@ -116,6 +117,7 @@ impl Devices {
         });
         Devices {
             weight: Weight::new(metric, settings),
+            weights: ByProfile::new(context),
             per_application: metric == Metric::DEVICE && !settings.multiple_use,
             installs_per_right: if metric == Metric::DEVICE { settings.installs_per_right } else { 1 },
             units: Bits::new(context.estate.devices.len()),
@@ -126,7 +128,10 @@ impl Devices {
 
     /// What `device` counts for.
     pub fn weight(&self, context: &Context<'_>, device: Number) -> Result<Decimal, Reason> {
-        self.weight.of(context, device)
+        match self.weight {
+            Weight::One => Ok(Decimal::ONE),
+            weight => self.weights.get(context, device, || weight.of(context, device)),
+        }
     }
 
     /// What one more installation on `device` adds, before anything is free.
@@ -135,7 +140,7 @@ impl Devices {
             return Decimal::ZERO;
         }
         // Asked for before: an installation whose weight is not known is not taken.
-        self.weight.of(context, device).unwrap_or_default()
+        self.weight(context, device).unwrap_or_default()
     }
 
     fn rounded(&self, sum: Decimal) -> Decimal {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 
 use super::super::bits::Bits;
-use super::super::context::{Context, UNKNOWN_POINTS};
+use super::super::context::{ByProfile, Context, UNKNOWN_POINTS};
 use crate::model::decimal::Decimal;
 use crate::model::estate::{Device, Kind, Number};
 use crate::model::licensing::{Metric, Settings};
@@ -147,6 +147,8 @@ impl HostRule {
 #[derive(Debug)]
 pub struct Hosts {
     rule: HostRule,
+    /// What hosts with nothing but the product on themselves come to; devices that are no guests only.
+    alone: ByProfile<Result<Decimal, Reason>>,
     /// Devices whose installations are counted.
     counted: Bits,
     /// Charged devices with the product on themselves.
@@ -164,6 +166,7 @@ impl Hosts {
         let bound = context.estate.devices.len();
         Hosts {
             rule: HostRule::new(metric, settings),
+            alone: ByProfile::new(context),
             counted: Bits::new(bound),
             own: Bits::new(bound),
             guests: HashMap::new(),
@@ -174,13 +177,31 @@ impl Hosts {
 
     /// Why an installation on `device` cannot be counted.
     pub fn missing(&self, context: &Context<'_>, device: Number) -> Option<Reason> {
-        self.rule.missing(context, device)
+        if self.is_own(context, device) { self.alone(context, device).err() } else { self.rule.missing(context, device) }
+    }
+
+    /// Whether `device` is charged for itself.
+    fn is_own(&self, context: &Context<'_>, device: Number) -> bool {
+        context.charged(device) == Ok(device)
+    }
+
+    /// What a device that is charged for itself comes to, without guests.
+    fn alone(&self, context: &Context<'_>, device: Number) -> Result<Decimal, Reason> {
+        self.alone.get(context, device, || match self.rule.missing(context, device) {
+            None => Ok(self.rule.value(context, device, &OnHost { own: true, ..OnHost::default() })),
+            Some(reason) => Err(reason),
+        })
     }
 
     /// The charged device, what is on it with one more installation on `device`, and how much that raises the figure.
     fn change(&self, context: &Context<'_>, device: Number) -> Option<(Number, OnHost, Decimal)> {
         if self.counted.contains(device) {
             return None;
+        }
+        // Most hosts have no guests.
+        if self.is_own(context, device) && (self.guests.is_empty() || !self.guests.contains_key(&device)) {
+            let after = OnHost { own: true, ..OnHost::default() };
+            return Some((device, after, self.alone(context, device).unwrap_or_default()));
         }
         // Asked for before: an installation without a host is not taken.
         let unit = self.rule.unit(context, device).ok()?;
@@ -215,7 +236,13 @@ impl Hosts {
         }
         self.sum += raise;
         if self.rule.metric == Metric::PROCESSOR_VALUE_UNIT {
-            *self.regions.entry(context.device(unit).region).or_default() += raise;
+            let region = context.device(unit).region;
+            match self.regions.get_mut(&region) {
+                Some(sum) => *sum += raise,
+                None => {
+                    self.regions.insert(region, raise);
+                }
+            }
         }
     }
 

@@ -1,0 +1,6 @@
+//! `muster reconcile`: the licence position of an estate from a folder of CSV files, without a server.
+//!
+//! Source: reconcile-files reference.
+
+pub mod command;
+mod folder_files;

@@ -15,6 +15,7 @@ mod kills;
 mod matching;
 mod misdirected;
 mod outage;
+mod reconciling;
 mod support;
 mod tenants;
 mod tidy;

@@ -54,7 +54,10 @@ impl Made {
                 let (sockets, cores) = (1 + draw.below(2), [8, 16, 24, 32][draw.below(4) as usize]);
                 let threads = 2 * sockets * cores;
                 let cores = sockets * cores;
-                writeln!(list, "d{device:07},physical,,{sockets},{cores},{threads},{vendor},{family},{region},,u{user:07}")
+                writeln!(
+                    list,
+                    "d{device:07},physical,,{sockets},{cores},{threads},{vendor},{family},{region},,u{user:07}"
+                )
             }
             .expect("memory takes it");
             let mut on = Vec::with_capacity(EACH);

@@ -118,7 +118,9 @@ fn scan(folder: &Folder) -> std::time::Duration {
     let installations = &folder.estate.installations;
     let start = Instant::now();
     let sum: u64 = (0..installations.applications() as u32)
-        .map(|application| installations.of_application(application).iter().map(|&device| u64::from(device)).sum::<u64>())
+        .map(|application| {
+            installations.of_application(application).iter().map(|&device| u64::from(device)).sum::<u64>()
+        })
         .sum();
     black_box(sum);
     start.elapsed()

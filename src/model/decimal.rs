@@ -52,15 +52,14 @@ impl Decimal {
     /// Reads a *Number* of the reference: digits, and a point with up to nine behind it.
     pub fn read(text: &str) -> Result<Decimal, DecimalError> {
         let read = || {
-            let (whole, part) = match text.split_once('.') {
-                Some((whole, part)) => (whole, part),
-                None => (text, "0"),
+            let Some((whole, part)) = text.split_once('.') else {
+                return Some(Decimal(i128::from(integer(text)?) * ONE));
             };
             if part.is_empty() || part.len() > READ_PLACES || !part.bytes().all(|byte| byte.is_ascii_digit()) {
                 return None;
             }
-            let part: i128 = format!("{part:0<READ_PLACES$}").parse().ok()?;
-            Some(Decimal(i128::from(integer(whole)?) * ONE + part * READ_PART))
+            let scale = 10_i128.pow((PLACES - part.len()) as u32);
+            Some(Decimal(i128::from(integer(whole)?) * ONE + i128::from(part.parse::<u64>().ok()?) * scale))
         };
         read().ok_or(DecimalError)
     }

@@ -11,7 +11,7 @@ use crate::model::licence::{
 };
 use crate::model::pattern::Pattern;
 use crate::model::position::{CountReason, How, Reason, Status, Unit};
-use crate::model::recognition::{FieldTest, Rule, Verdict};
+use crate::model::recognition::{EvidenceKind, FieldTest, Rule, Verdict};
 use crate::model::software::{InstalledTitle, Title, TitleId};
 
 /// Names of the applications; title n is the package of application n.
@@ -49,9 +49,12 @@ type Spec<'a> = (u64, Option<&'a str>, &'a [usize]);
 fn run(licences: &[Licence], fleet: &[Spec<'_>]) -> Reconciliation {
     let rules = APPLICATIONS.iter().map(|name| Rule {
         id: name.parse().unwrap(),
+        kind: EvidenceKind::Installer,
         name: FieldTest::Like(Pattern::new(name).unwrap()),
         version: FieldTest::Any,
         publisher: FieldTest::Any,
+        description: FieldTest::Any,
+        path: FieldTest::Any,
         evidence: "".into(),
         verdict: Verdict::Application(name.parse().unwrap()),
     });

@@ -1,6 +1,8 @@
 //! Texts that many things share, each stored once.
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher as _;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::Number;
 
@@ -8,12 +10,15 @@ use super::Number;
 #[derive(Debug)]
 pub struct Texts {
     list: Vec<Box<str>>,
-    numbers: HashMap<Box<str>, Number>,
+    table: HashTable<Number>,
+    hasher: DefaultHashBuilder,
 }
 
 impl Default for Texts {
     fn default() -> Texts {
-        Texts { list: vec!["".into()], numbers: HashMap::from_iter([("".into(), Texts::BLANK)]) }
+        let mut texts = Texts { list: Vec::new(), table: HashTable::new(), hasher: DefaultHashBuilder::default() };
+        texts.number("");
+        texts
     }
 }
 
@@ -23,18 +28,21 @@ impl Texts {
 
     /// The number of `text`, which is kept from now on.
     pub fn number(&mut self, text: &str) -> Number {
-        if let Some(&number) = self.numbers.get(text) {
+        let Texts { list, table, hasher } = self;
+        let hash = hasher.hash_one(text);
+        let is_text = |&number: &Number| *list[number as usize] == *text;
+        if let Some(&number) = table.find(hash, is_text) {
             return number;
         }
-        let number = self.list.len() as Number;
-        self.list.push(text.into());
-        self.numbers.insert(text.into(), number);
+        let number = list.len() as Number;
+        list.push(text.into());
+        table.insert_unique(hash, number, |&number| hasher.hash_one(&*list[number as usize]));
         number
     }
 
     /// The number of a text that is kept.
     pub fn find(&self, text: &str) -> Option<Number> {
-        self.numbers.get(text).copied()
+        self.table.find(self.hasher.hash_one(text), |&number| *self.list[number as usize] == *text).copied()
     }
 
     /// The text with this number. Panics when there is none: numbers come from here.

@@ -161,8 +161,7 @@ impl Part {
     fn read(table: &Table<'_>, devices: &Ids, applications: &Ids) -> Result<Part, FolderError> {
         let mut part = Part::default();
         let (mut last_device, mut last_application) = (0, 0);
-        table.rows(|row| {
-            let (device, application) = (row.text(0), row.text(1));
+        table.pairs([0, 1], |device, application| {
             let found = (devices.find_near(device, last_device), applications.find_near(application, last_application));
             if let (Some(device), Some(application)) = found {
                 part.pairs.push((application, device));

@@ -13,6 +13,8 @@
 //!
 //! Source: reconcile-files reference, sections 1 to 3.
 
+use std::collections::BTreeSet;
+
 mod cells;
 mod devices;
 mod estate_files;
@@ -204,20 +206,28 @@ impl Folder {
 
     /// The error for applications that wait for themselves: members of suites, or supplementary to their own primary.
     pub fn cycle(&self, in_cycle: &[Number]) -> FolderError {
-        let members =
-            self.suites.iter().filter(|(suite, member, _)| in_cycle.contains(suite) && in_cycle.contains(member));
-        if let Some(line) = members.map(|&(.., line)| line).min() {
-            return FolderError::cell(
-                SUITES.file,
-                line,
-                SUITES.columns[1],
-                "is a suite of its own suite, remove one of the rows",
-            );
+        if let Some(line) = suites_in_cycle(&self.suites) {
+            let problem = "is a suite of its own suite, remove one of the rows";
+            return FolderError::cell(SUITES.file, line, SUITES.columns[1], problem);
         }
         let rows = self.supplementary.iter().filter(|(application, _)| in_cycle.contains(application));
         let line = rows.map(|&(_, line)| line).min().unwrap_or(1);
         let problem = "is supplementary to itself by way of its primaries, mend one of the rows";
         FolderError::cell(LICENSE_APPLICATIONS.file, line, LICENSE_APPLICATIONS.columns[1], problem)
+    }
+}
+
+/// The first line that makes a suite in the end its own member.
+fn suites_in_cycle(members: &[(Number, Number, usize)]) -> Option<usize> {
+    let mut left = members.to_vec();
+    loop {
+        let suites: BTreeSet<Number> = left.iter().map(|&(suite, ..)| suite).collect();
+        let below: BTreeSet<Number> = left.iter().map(|&(_, member, _)| member).collect();
+        let count = left.len();
+        left.retain(|(suite, member, _)| below.contains(suite) && suites.contains(member));
+        if left.len() == count {
+            return left.into_iter().map(|(.., line)| line).min();
+        }
     }
 }
 

@@ -25,3 +25,6 @@ pub use links::{Candidate, Cycle, Links};
 pub use result::{Assigned, Reconciled, assign};
 pub use taken::{TakenRow, taken_by};
 pub use units::Working;
+
+#[cfg(test)]
+mod tests;

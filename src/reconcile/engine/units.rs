@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashbrown::HashMap;
 
 use super::account::{Account, Persons};
-use super::context::{Context, Person};
+use super::context::{ByProfile, Context, Person};
 use super::meter::{Billed, HostRule, OnHost, Weight, factor};
 use super::taken::TakenRow;
 use crate::model::decimal::Decimal;
@@ -141,7 +141,8 @@ fn devices(
             | Metric::PROCESSOR
     );
     let is_resource = metric == Metric::RESOURCE_VALUE_UNIT && !settings.resource_by_hand;
-    let weight = Weight::new(metric, settings);
+    let (weight, weights) = (Weight::new(metric, settings), ByProfile::new(context));
+    let weight = |device| weights.get(context, device, || weight.of(context, device).unwrap_or_default());
     let is_each = metric == Metric::DEVICE && !settings.multiple_use;
     // Ascending: rows of one device stand together.
     let mut units: Vec<(Number, Decimal)> = Vec::new();
@@ -154,7 +155,7 @@ fn devices(
             Some((_, sum)) if is_each => *sum += Decimal::ONE,
             Some(_) => {}
             None if is_resource => units.push((row.device, context.device(row.device).capacity())),
-            None => units.push((row.device, weight.of(context, row.device).unwrap_or_default())),
+            None => units.push((row.device, weight(row.device))),
         }
     }
     if is_by_device {
@@ -191,7 +192,8 @@ fn free_devices(
         }
     }
     if licence.settings.second_use && matches!(metric, Metric::DEVICE | Metric::NODE_LOCKED) {
-        let own = || units.iter().map(|&(number, _)| (number, context.device(number))).filter(|(_, at)| at.kind != Kind::Vm);
+        let own =
+            || units.iter().map(|&(number, _)| (number, context.device(number))).filter(|(_, at)| at.kind != Kind::Vm);
         let fixed: BTreeSet<Number> = own().filter(|(_, at)| !at.is_portable).filter_map(|(_, at)| at.user()).collect();
         let mut seen = BTreeSet::new();
         for (number, at) in own().filter(|(_, at)| at.is_portable) {
@@ -225,7 +227,7 @@ fn persons(context: &Context<'_>, number: Number, taken: &[TakenRow], drafts: &m
 }
 
 fn hosts(context: &Context<'_>, metric: Metric, licence: &Licence, taken: &[TakenRow], drafts: &mut Drafts) {
-    let rule = HostRule::new(metric, &licence.settings);
+    let (rule, alone) = (HostRule::new(metric, &licence.settings), ByProfile::new(context));
     let mut charged: HashMap<Number, OnHost> = HashMap::new();
     let mut last_counted = None;
     for row in taken {
@@ -247,7 +249,10 @@ fn hosts(context: &Context<'_>, metric: Metric, licence: &Licence, taken: &[Take
     let is_by_sockets = matches!(metric, Metric::MANAGEMENT_CORE | Metric::SERVER_CORE | Metric::SERVER_PROCESSOR);
     // Sorted at the end, so the order of this walk shows nowhere.
     for (unit, on) in charged {
-        drafts.consumed.push((device(unit), rule.value(context, unit, &on)));
+        // Without guests hosts of one kind come to the same.
+        let value = || rule.value(context, unit, &on);
+        let consumed = if on.guests == 0 { alone.get(context, unit, value) } else { value() };
+        drafts.consumed.push((device(unit), consumed));
         if is_by_sockets && on.guests > 0 && context.device(unit).is_clustered() {
             drafts.warnings.insert((WarningCode::HostInCluster, unit));
         }

@@ -177,7 +177,11 @@ impl Hosts {
 
     /// Why an installation on `device` cannot be counted.
     pub fn missing(&self, context: &Context<'_>, device: Number) -> Option<Reason> {
-        if self.is_own(context, device) { self.alone(context, device).err() } else { self.rule.missing(context, device) }
+        if self.is_own(context, device) {
+            self.alone(context, device).err()
+        } else {
+            self.rule.missing(context, device)
+        }
     }
 
     /// Whether `device` is charged for itself.

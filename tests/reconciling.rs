@@ -232,3 +232,24 @@ fn a_column_that_nobody_knows_is_named_once_and_ignored() {
     assert!(done.status.success(), "{said}");
     assert_eq!(said.matches("users.csv: column `shoe_size` is not known and is ignored").count(), 1, "{said}");
 }
+
+/// IBM's own example: a POWER7 770 with eight sockets of eight cores; and an Oracle server with two of four.
+#[test]
+fn the_shipped_points_give_the_published_figures() {
+    let more = [
+        (
+            "devices.csv",
+            "device,processors,cores,family,model\nd1,8,64,POWER7,770\nd2,2,8,Intel(R) Xeon(R) Gold 6338,\n",
+        ),
+        ("licenses.csv", "license,type,points_set\nL1,25,ibm-pvu\nL2,16,oracle-core-factor\n"),
+        ("applications.csv", "application\na1\na2\n"),
+        ("installations.csv", "device,application\nd1,a1\nd2,a2\n"),
+        ("license_applications.csv", "license,application\nL1,a1\nL2,a2\n"),
+    ];
+    let folder = folder(&more);
+    fs::copy(project().join("config/points/points_rules.csv"), folder.path().join("points_rules.csv")).unwrap();
+    let done = run(&["reconcile", "--input", text(folder.path())]);
+    let table = rows(&String::from_utf8_lossy(&done.stdout));
+    let consumed: Vec<&str> = table.iter().map(|row| row["consumed"].as_str()).collect();
+    assert_eq!(consumed, ["7680", "4"], "{}", String::from_utf8_lossy(&done.stderr));
+}

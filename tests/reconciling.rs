@@ -180,6 +180,19 @@ fn without_a_folder_to_write_to_the_result_goes_to_stdout() {
     let json = run(&["reconcile", "--input", input, "--json"]);
     let row: Value = serde_json::from_slice(&json.stdout).expect("one line of JSON");
     assert_eq!((&row["license"], &row["status"], &row["true_up_due"]), (&"L1".into(), &"At Risk".into(), &Value::Null));
+    let told = |options: &[&str]| {
+        let done = run(&[&["reconcile", "--input", input], options].concat());
+        (done.status.code(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+    };
+    let (_, licence) = told(&["--explain", "L1"]);
+    assert!(licence.starts_with("`L1`, Device (2): 1 used, 0 owned, At Risk\n  1 more used than owned"), "{licence}");
+    let (_, installation) = told(&["--explain-installation", "d1", "a1"]);
+    assert!(installation.starts_with("`a1` on `d1` is on licence `L1`"), "{installation}");
+    assert_eq!(
+        told(&["--explain-installation", "d2", "a1"]),
+        (Some(2), "muster: `a1` is not installed on `d2`\n".into())
+    );
+    assert_eq!(told(&["--explain", "L9"]).0, Some(2));
     let one = run(&["reconcile", "--input", input, "--write", "outcomes"]);
     assert_eq!(
         String::from_utf8_lossy(&one.stdout),

@@ -4,15 +4,17 @@ use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use muster::model::day::Day;
+use muster::model::estate::Ids;
 use muster::model::folder::Folder;
-use muster::reconcile::engine::assign;
+use muster::reconcile::engine::{Reconciled, assign};
 use muster::reconcile::evidence::install;
 use muster::reconcile::output::{Output, TABLES};
+use muster::reconcile::sentences::{of_installation, of_licence};
 use serde_json::json;
 
 use super::folder_files::FolderFiles;
 use crate::clock::{Clock as _, WallClock};
-use crate::command::Failure;
+use crate::command::{Failure, print_line};
 use crate::laps::{Laps, peak_rss_bytes};
 use crate::whole_file::{self, WriteError};
 
@@ -35,6 +37,12 @@ pub struct ReconcileArgs {
     /// Print the table on stdout as lines of JSON
     #[arg(long, conflicts_with = "out")]
     json: bool,
+    /// Tell in words what this licence is used for and why that is its status
+    #[arg(long, value_name = "LICENSE", conflicts_with_all = ["json", "write"])]
+    explain: Option<String>,
+    /// Tell in words what became of an installation, and what each licence said to it
+    #[arg(long, value_names = ["DEVICE", "APPLICATION"], num_args = 2, conflicts_with_all = ["json", "write", "explain"])]
+    explain_installation: Vec<String>,
     /// Threads; by default one for each processor
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -85,7 +93,13 @@ fn reconcile_folder(args: &ReconcileArgs) -> Result<(), Failure> {
     let output = Output { found: &found, unrecognised: &unrecognised, warnings: &folder.notes.warnings };
     match &args.out {
         Some(out) => write_all(args, out, &output)?,
+        None if is_explained(args) => {}
         None => print(args, &output)?,
+    }
+    if is_explained(args) {
+        for line in explained(args, &found)? {
+            print_line(&line).map_err(|error| Failure::work(&error))?;
+        }
     }
     if args.timing {
         let line = json!({
@@ -96,6 +110,29 @@ fn reconcile_folder(args: &ReconcileArgs) -> Result<(), Failure> {
         eprintln!("{line}");
     }
     Ok(())
+}
+
+/// Units that are told of one licence; all are in the table `consumption`.
+const UNITS_TOLD: usize = 1_000;
+
+/// Whether an explanation is what was asked for.
+fn is_explained(args: &ReconcileArgs) -> bool {
+    args.explain.is_some() || !args.explain_installation.is_empty()
+}
+
+fn explained(args: &ReconcileArgs, found: &Reconciled<'_>) -> Result<Vec<String>, Failure> {
+    let (estate, licensing) = (found.context().estate, found.context().licensing);
+    let known = |ids: &Ids, id: &str, file: &str| {
+        let unknown = || Failure { text: format!("`{id}` does not stand in {file}: give an id that does"), exit: 2 };
+        ids.find(id).ok_or_else(unknown)
+    };
+    if let Some(licence) = &args.explain {
+        return Ok(of_licence(found, known(&licensing.ids, licence, "licenses.csv")?, UNITS_TOLD));
+    }
+    let [device, application] = &args.explain_installation[..] else { return Ok(Vec::new()) };
+    let number = known(&estate.device_ids, device, "devices.csv")?;
+    let told = of_installation(found, number, known(&estate.application_ids, application, "applications.csv")?);
+    told.ok_or_else(|| Failure { text: format!("`{application}` is not installed on `{device}`"), exit: 2 })
 }
 
 /// Writes the tables beside those that they replace, and gives them their names when all are written.

@@ -20,6 +20,7 @@ pub mod position;
 pub mod engine;
 pub mod evidence;
 pub mod output;
+pub mod sentences;
 
 pub use consumption::consume;
 pub use installations::{DeviceSoftware, Installation, Installations};

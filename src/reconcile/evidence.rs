@@ -78,7 +78,8 @@ pub fn recognise(
         None
     };
     let mut found = Recognition::default();
-    let mut unrecognised: BTreeMap<(EvidenceKind, [Box<str>; 8]), (Number, BTreeSet<Number>)> = BTreeMap::new();
+    // By folded texts: the number of the text to show, and the devices.
+    let mut unrecognised: BTreeMap<EvidenceText, (Number, BTreeSet<Number>)> = BTreeMap::new();
     for of_device in evidence.found.chunk_by(|a, b| a.0 == b.0) {
         let device = of_device[0].0;
         let hits = match &on_windows {
@@ -92,7 +93,8 @@ pub fn recognise(
             stayed.extend(&hit.required);
             if !hit.is_recognised {
                 let written = &evidence.texts[text as usize];
-                let key = (written.kind, written.texts.clone().map(|text| fold(&text).into()));
+                let texts = written.texts.each_ref().map(|text| fold(text).into());
+                let key = EvidenceText { kind: written.kind, texts };
                 let (first, on) = unrecognised.entry(key).or_insert_with(|| (text, BTreeSet::new()));
                 if evidence.texts[text as usize].texts < evidence.texts[*first as usize].texts {
                     *first = text;

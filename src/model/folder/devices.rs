@@ -111,10 +111,9 @@ pub fn read_devices(
     // Hosts are few: each name is looked up once.
     let found: Vec<Option<Slot>> =
         (0..hosts.count() as Number).map(|host| estate.device_ids.find(hosts.text(host)).map(Slot::new)).collect();
-    for host in 1..hosts.count() {
-        if found[host].is_none() {
-            notes.warn(WarningCode::UnknownDevice, hosts.text(host as Number));
-        }
+    // The first is the blank one.
+    for (host, _) in (0..).zip(&found).skip(1).filter(|(_, device)| device.is_none()) {
+        notes.warn(WarningCode::UnknownDevice, hosts.text(host));
     }
     let mut lines = vec![0_usize; read.len()];
     estate.devices = vec![Device::default(); read.len()];

@@ -57,6 +57,9 @@ pub const PEAKS: Form = Form {
 /// Where a bad cell stands: file, line, place of the column in its form. The lowest is the one that is told.
 type Place = (&'static str, usize, usize);
 
+/// A row that makes an application supplementary: the application, the line.
+pub type Supplementary = (Number, usize);
+
 /// Licences while they are read.
 #[derive(Debug)]
 pub struct Licences<'e> {
@@ -65,8 +68,8 @@ pub struct Licences<'e> {
     pub licensing: Licensing,
     /// For each licence its first bad cell.
     spoiled: Vec<Option<Place>>,
-    /// Application and line of each supplementary row.
-    pub supplementary: Vec<(Number, usize)>,
+    /// Supplementary rows.
+    pub supplementary: Vec<Supplementary>,
 }
 
 /// Notes bad cells of one row.

@@ -32,7 +32,7 @@ use estate_files::{
     read_groups, read_suites, read_usage, read_users,
 };
 use evidence_files::{EVIDENCE, EVIDENCE_RULES, INSTALLATIONS, read_evidence, read_installations, read_rules};
-use licence_files::{ALLOCATIONS, ENTITLEMENTS, EXEMPT_ROLES, LICENSE_APPLICATIONS, Licences, PEAKS};
+use licence_files::{ALLOCATIONS, ENTITLEMENTS, EXEMPT_ROLES, LICENSE_APPLICATIONS, Licences, PEAKS, Supplementary};
 use names::{Names, Renumbered};
 use point_files::{POINTS_RULES, STEPS, read_points, read_steps};
 use table::{Form, Table, text};
@@ -87,7 +87,7 @@ pub struct Folder {
     pub notes: Notes,
     /// (suite, member, line) and (supplementary application, line): where a cycle of levels can be mended.
     suites: Vec<(Number, Number, usize)>,
-    supplementary: Vec<(Number, usize)>,
+    supplementary: Vec<Supplementary>,
 }
 
 /// The bytes of a file by its name, once; `None`: there is none.
@@ -237,7 +237,7 @@ fn read_licences<S: Source>(
     tables: Licensing,
     names: &mut Names,
     notes: &mut Notes,
-) -> Result<(Licensing, Vec<(Number, usize)>), S::Error> {
+) -> Result<(Licensing, Vec<Supplementary>), S::Error> {
     let mut licences =
         with_table(source, &LICENSES, notes, |table, _| Licences::read(&table, estate, tables, names).map(Some))?
             .expect("licenses.csv is needed");

@@ -219,13 +219,11 @@ impl Rights {
                 change += self.covered_by(host.get(), Some(extra)) - self.covered_by(host.get(), None);
             }
         }
-        if self.second_use && at.kind != Kind::Vm {
-            if let Some(user) = at.user() {
-                let before = self.owners.get(&user).cloned().unwrap_or_default();
-                let mut after = before.clone();
-                after.add(extra.device, at.is_portable, units.contains(extra.device));
-                change += self.second_use_of(&after, Some(extra)) - self.second_use_of(&before, None);
-            }
+        if let Some(user) = at.user().filter(|_| self.second_use && at.kind != Kind::Vm) {
+            let before = self.owners.get(&user).cloned().unwrap_or_default();
+            let mut after = before.clone();
+            after.add(extra.device, at.is_portable, units.contains(extra.device));
+            change += self.second_use_of(&after, Some(extra)) - self.second_use_of(&before, None);
         }
         change
     }

@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use super::day::Day;
+pub use super::licensing::{Exemption, ExemptionError};
 use super::name::name;
 use super::software::ApplicationId;
 use crate::id::DeviceId;
@@ -87,63 +88,6 @@ impl Entitlement {
     /// Whether its last day is past.
     pub fn has_expired(&self, day: Day) -> bool {
         self.expiry.is_some_and(|last| last < day)
-    }
-}
-
-/// Why an installation needs no right, 1 to 14. Source: reconcile reference, section 4, exemption reasons.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "u8", into = "u8")]
-pub struct Exemption(u8);
-
-/// The reasons, from 1.
-const EXEMPTIONS: [&str; 14] = [
-    "alpha, beta, early support program",
-    "backup, disaster recovery",
-    "component of a non-PVU offering",
-    "component not compatible with the server or agent system",
-    "development",
-    "evaluation, trial",
-    "fail-over",
-    "not eligible for PVU licensing",
-    "other",
-    "second use",
-    "test",
-    "covered by related product",
-    "covered by virtual application access",
-    "no usage for virtual application within the time limit",
-];
-
-/// The number names no reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an exemption has a number from 1 to 14, not {0}")]
-pub struct ExemptionError(pub u8);
-
-impl Exemption {
-    /// 9, other: for a role that is exempt without a reason given.
-    pub const OTHER: Exemption = Exemption(9);
-
-    /// Its number.
-    pub fn number(self) -> u8 {
-        self.0
-    }
-}
-
-impl TryFrom<u8> for Exemption {
-    type Error = ExemptionError;
-    fn try_from(number: u8) -> Result<Exemption, ExemptionError> {
-        if (1..=14).contains(&number) { Ok(Exemption(number)) } else { Err(ExemptionError(number)) }
-    }
-}
-
-impl From<Exemption> for u8 {
-    fn from(exemption: Exemption) -> u8 {
-        exemption.0
-    }
-}
-
-impl fmt::Display for Exemption {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(EXEMPTIONS[usize::from(self.0 - 1)])
     }
 }
 
@@ -273,14 +217,5 @@ mod tests {
         licence.entitlements[1].quantity = Quantity::Unlimited;
         assert_eq!(licence.entitled(day("2026-06-01")), Quantity::Unlimited);
         assert_eq!(licence.entitled(day("2027-06-01")), Quantity::Limited(1));
-    }
-
-    #[test]
-    fn every_exemption_has_a_number_and_a_text() {
-        let known: Vec<String> = (1..=14).map(|n| Exemption::try_from(n).unwrap().to_string()).collect();
-        assert_eq!((known[1].as_str(), known[10].as_str()), ("backup, disaster recovery", "test"));
-        assert_eq!(Exemption::try_from(0), Err(ExemptionError(0)));
-        assert_eq!(Exemption::try_from(15), Err(ExemptionError(15)));
-        assert_eq!(Exemption::OTHER.to_string(), "other");
     }
 }

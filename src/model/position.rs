@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::licence::{Exemption, LicenceId, Quantity};
+pub use super::reconciliation::Status;
 use super::software::{ApplicationId, TitleId};
 use crate::id::DeviceId;
 
@@ -146,37 +147,6 @@ impl Consumption {
     /// What `device` counts for; `None` when it does not matter to this licence.
     pub fn unit(&self, device: DeviceId) -> Option<&Unit> {
         self.units.binary_search_by_key(&device, |unit| unit.device).ok().map(|place| &self.units[place])
-    }
-}
-
-/// Compliance of a licence. Numbers and names: reconcile reference, section 6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Status {
-    /// No more is used than is owned.
-    Compliant = 1,
-    /// More is used than is owned, or what was owned has expired.
-    AtRisk = 2,
-    /// Data that the metric needs are missing.
-    Unknown = 3,
-    /// Not calculated.
-    NotTracked = 4,
-}
-
-impl Status {
-    /// Its number.
-    pub fn number(self) -> u8 {
-        self as u8
-    }
-
-    /// Its name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Status::Compliant => "Compliant",
-            Status::AtRisk => "At Risk",
-            Status::Unknown => "Unknown",
-            Status::NotTracked => "Not Tracked",
-        }
     }
 }
 

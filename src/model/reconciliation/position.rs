@@ -1,12 +1,15 @@
 //! The position of a licence: what is used, what is owned, and what follows.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::day::Day;
 use crate::model::decimal::Decimal;
 use crate::model::estate::Number;
 use crate::model::licensing::{Metric, Total};
 
 /// Compliance of a licence. Numbers and names: reconcile reference, section 6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// No more is used than is owned.
     Compliant = 1,

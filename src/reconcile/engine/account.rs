@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashbrown::{HashMap, HashSet};
 
 use super::bits::Bits;
+use super::closed::Closed;
 use super::context::{Context, Person};
 use super::meter::{Meter, Offered};
 use crate::model::decimal::Decimal;
@@ -50,27 +51,6 @@ pub struct Persons {
     pub all: Vec<Number>,
     /// Those of them that need a right.
     pub counted: Vec<Number>,
-}
-
-/// What an account comes to.
-#[derive(Debug)]
-pub struct Closed {
-    /// Installations taken, and what counts without one.
-    pub raw: u64,
-    /// Installations that need no right.
-    pub exempt: u64,
-    /// Today's figure.
-    pub today: Decimal,
-    /// The same by the text of the region, for type 25.
-    pub regions: BTreeMap<Number, Decimal>,
-    /// Devices that could not be counted.
-    pub missing: u64,
-    /// What counts without inventory, ascending.
-    pub alone: Vec<UnitId>,
-    /// Awaited devices and users that have arrived, ascending.
-    pub arrived: Vec<UnitId>,
-    /// Whether anything was taken.
-    pub has_taken: bool,
 }
 
 impl<'c> Account<'c> {
@@ -141,7 +121,6 @@ impl<'c> Account<'c> {
         !self.device_rows.is_empty() || (self.counts_persons() && !self.user_rows.is_empty())
     }
 
-    /// Whether it can be offered a device without looking: nobody is allocated, no persons, no groups.
     fn row(&self, device: Number) -> Option<&'c Allocation> {
         if self.device_rows.is_empty() { None } else { self.device_rows.get(&device).copied() }
     }
@@ -299,14 +278,12 @@ impl<'c> Account<'c> {
     }
 
     /// Notes that something is not known of a device.
-    pub fn reject(&mut self, device: Number, reason: Reason) {
-        if reason.is_missing_data() {
-            self.missing.insert(device);
-        }
+    pub fn miss(&mut self, device: Number) {
+        self.missing.insert(device);
     }
 
-    /// Takes an installation. `is_counted`: it is neither exempt nor free beside another one. `covers`: the licence has a
-    /// link to the application.
+    /// Takes an installation. `role`: what it is to the licence, where that covers it. `is_counted`: it is neither exempt
+    /// nor free beside another one.
     pub fn take(
         &mut self,
         context: &Context<'c>,

@@ -7,7 +7,8 @@
 
 use hashbrown::HashMap;
 
-use super::account::{Account, Closed, Persons};
+use super::account::{Account, Persons};
+use super::closed::Closed;
 use super::context::Context;
 use crate::model::estate::Number;
 use crate::model::licensing::{Exemption, Role};
@@ -183,7 +184,9 @@ impl<'c> Desk<'_, 'c> {
             match account.ask(context, one.role, (application, device), allocated, &mut self.persons) {
                 Ok(exemption) => taker = Some((candidate, exemption)),
                 Err(reason) => {
-                    self.accounts[place].reject(device, reason);
+                    if reason.is_missing_data() {
+                        self.accounts[place].miss(device);
+                    }
                     self.rejected.push((one.licence, reason));
                 }
             }

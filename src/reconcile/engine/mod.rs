@@ -12,6 +12,7 @@
 mod access;
 mod account;
 mod bits;
+mod closed;
 mod component;
 mod context;
 mod links;

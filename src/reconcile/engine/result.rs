@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 
 use super::access::reached;
-use super::account::Closed;
+use super::closed::Closed;
 use super::component::{Fates, components};
 use super::context::Context;
 use super::links::Cycle;

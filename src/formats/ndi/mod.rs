@@ -32,5 +32,5 @@ pub use class::canonical_class;
 pub use elements::*;
 pub use file::{NdiFile, Properties, Provider};
 pub use finding::{Finding, FindingKind};
-pub use read::{NdiError, PROPERTY_NAMES_MAX, read_ndi, read_ndi_gz};
+pub use read::{NdiError, PROPERTY_NAMES_MAX, read_ndi, read_ndi_gz, read_ndi_gz_titles};
 pub use write::NdiWriter;

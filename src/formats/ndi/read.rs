@@ -2,51 +2,16 @@
 
 use std::io::{BufRead, Read};
 
-use hashbrown::HashMap;
-
 use super::columns::{self, Column, KEY_BYTES_MAX, Rule, SHAPES, Shape};
 use super::elements::SWID_TAG;
+use super::error::{NdiError, PROPERTY_NAMES_MAX};
 use super::file::{NdiFile, Owner, PropertyRow, ProviderRow, Row, Rows, Span};
 use super::finding::{Finding, FindingKind, Findings};
-use crate::formats::gzip::{GzipError, Inflate};
-use crate::formats::xml::{Kept, SYMBOLS_MAX, Symbol, Tag, Token, XmlError, XmlReader};
+use super::names::{PropertyNames, SymbolColumns};
+use crate::formats::gzip::Inflate;
+use crate::formats::xml::{Kept, Tag, Token, XmlReader};
 use crate::id::shorten;
 use crate::time::Timestamp;
-
-/// Distinct names of properties in one file. Source: `delivery-contract` reference, section 7.
-pub const PROPERTY_NAMES_MAX: usize = 10_000;
-
-/// Why a file is refused as a whole. Each text can stand as the reason of a quarantined package.
-#[derive(Debug, thiserror::Error)]
-pub enum NdiError {
-    /// Not the XML that is read here, or more of it than is read.
-    #[error("inventory XML is refused")]
-    Xml(#[source] XmlError),
-    /// Not the gzip that is read here, or more of it than is read.
-    #[error("inventory gzip is refused")]
-    Gzip(#[source] GzipError),
-    /// Another kind of document.
-    #[error("the root element is `{0}`, not `Inventory`")]
-    Root(String),
-    /// The root lacks an attribute that it must have.
-    #[error("the root element has no attribute `{0}`")]
-    RootAttribute(&'static str),
-    /// Too many names.
-    #[error("more than {PROPERTY_NAMES_MAX} distinct property names")]
-    PropertyNames,
-}
-
-impl From<XmlError> for NdiError {
-    fn from(error: XmlError) -> NdiError {
-        match error {
-            XmlError::Read(error) => match error.downcast::<GzipError>() {
-                Ok(error) => NdiError::Gzip(error),
-                Err(error) => NdiError::Xml(XmlError::Read(error)),
-            },
-            error => NdiError::Xml(error),
-        }
-    }
-}
 
 /// What is kept of a file that is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -417,45 +382,5 @@ fn cut(value: &str, max: u32) -> (&str, Option<FindingKind>) {
     match value.char_indices().nth(max) {
         Some((end, _)) => (&value[..end], Some(FindingKind::Cut)),
         None => (value, None),
-    }
-}
-
-/// The columns of one shape by the symbols of their names: each name is compared once in a file.
-struct SymbolColumns([u8; SYMBOLS_MAX]);
-
-impl SymbolColumns {
-    const UNKNOWN: u8 = u8::MAX;
-    const NONE: u8 = u8::MAX - 1;
-
-    /// The column of `symbol`, if it is one's; `look` finds it out the first time.
-    fn of(&mut self, symbol: Symbol, look: impl Fn() -> Option<usize>) -> Option<usize> {
-        let known = &mut self.0[symbol.index()];
-        if *known == SymbolColumns::UNKNOWN {
-            // No shape has so many columns as to meet the marks.
-            *known = look().map_or(SymbolColumns::NONE, |column| column as u8);
-        }
-        (*known != SymbolColumns::NONE).then_some(usize::from(*known))
-    }
-}
-
-impl Default for SymbolColumns {
-    fn default() -> SymbolColumns {
-        SymbolColumns([SymbolColumns::UNKNOWN; SYMBOLS_MAX])
-    }
-}
-
-/// Numbers of the property names met so far.
-#[derive(Default)]
-struct PropertyNames {
-    numbers: HashMap<Box<str>, (u32, Option<&'static str>)>,
-}
-
-impl PropertyNames {
-    fn find(&self, name: &str) -> Option<(u32, Option<&'static str>)> {
-        self.numbers.get(name).copied()
-    }
-
-    fn learn(&mut self, name: &str, number: u32, key: Option<&'static str>) {
-        self.numbers.insert(name.into(), (number, key));
     }
 }

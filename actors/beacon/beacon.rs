@@ -215,7 +215,7 @@ fn held(world: &BeaconWorld, package: PackageNumber) -> Option<Held> {
 }
 
 fn waiting(packages: Vec<Unsettled>) -> Vec<Waiting> {
-    let waiting = |Unsettled { handle, key }: Unsettled| Waiting {
+    let waiting = |Unsettled { handle, key, .. }: Unsettled| Waiting {
         package: PackageNumber(handle.0),
         kind: key.kind,
         origin: key.origin.as_str().bytes().fold(0, |hash, byte| mix(hash, u64::from(byte))),

@@ -1,5 +1,6 @@
 //! Held packages that no fact says anything of: what a beacon still has to relay, and a server to load.
 
+use muster::id::TenantId;
 use muster::model::fact::FactKey;
 use muster::model::package::PackageKey;
 use tracing::error;
@@ -16,6 +17,8 @@ const PAGE: usize = 1_000;
 pub struct Unsettled {
     /// Its number in this process.
     pub handle: Handle,
+    /// Whose it is.
+    pub tenant: TenantId,
     /// What names it.
     pub key: PackageKey,
 }
@@ -35,8 +38,8 @@ impl Logs {
                     error!(key = %Hex(&held.key), "a held package has a key that is none");
                     continue;
                 };
-                if !self.fact_index.contains(&FactKey::Package(tenant, key.clone()).encode()) {
-                    packages.push(Unsettled { handle: held.handle, key });
+                if !self.fact_index.contains(&FactKey::Package(tenant.clone(), key.clone()).encode()) {
+                    packages.push(Unsettled { handle: held.handle, tenant, key });
                 }
             }
         }

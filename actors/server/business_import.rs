@@ -17,7 +17,7 @@ use muster::upload::admission;
 
 use super::books::Books;
 use super::fleet::Fleet;
-use super::task_parameters::{flag, source_name};
+use super::task_parameters::{flag, source_name, whole_path};
 use crate::business_file::{PreparedParts, prepare_parts, spelling};
 use crate::errors::Chain;
 use crate::log::PackageRequest;
@@ -42,16 +42,16 @@ pub(super) struct BusinessImport {
 impl BusinessImport {
     /// Reads the parameters of a task.
     pub fn of(parameter: impl Fn(&str) -> Option<String>) -> Result<BusinessImport, String> {
-        let file = parameter("file").ok_or("name the file: file=/path/of/purchases.csv")?;
+        let file = whole_path("file", parameter("file").ok_or("name the file: file=/path/of/purchases.csv")?)?;
         let kind =
             parameter("kind").ok_or("say what the file holds: kind=contracts, kind=purchases or kind=entitlements")?;
         let known = BusinessKind::ALL.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(&kind));
-        let kind = known.ok_or_else(|| {
-            format!("`{kind}` is no kind of business file: write contracts, purchases or entitlements")
-        })?;
+        let kind =
+            known.ok_or_else(|| format!("parameter `kind` is `{kind}`: write contracts, purchases or entitlements"))?;
         let source = source_name(parameter("source").unwrap_or_else(|| "third-party".into()))?;
         let good_rows = flag("good_rows", parameter("good_rows").as_deref())?;
-        Ok(BusinessImport { file: file.into(), kind, source, map: parameter("map").map(PathBuf::from), good_rows })
+        let map = parameter("map").map(|map| whole_path("map", map)).transpose()?;
+        Ok(BusinessImport { file, kind, source, map, good_rows })
     }
 
     /// Reads the file, and parts it by tenant. Bad rows are told with their lines.

@@ -18,7 +18,7 @@ use tracing::{error, info};
 
 use super::books::{Books, News, TurnError};
 use super::business_import::check_file;
-use super::task_parameters::flag;
+use super::task_parameters::{flag, whole_path};
 use crate::business_file::{BadRows, open_csv, spelling_by};
 use crate::errors::{Chain, Hex};
 use crate::log::ReadError;
@@ -48,12 +48,13 @@ struct Whole {
 impl DirectoryImport {
     /// Reads the parameters of a task.
     pub fn of(parameter: impl Fn(&str) -> Option<String>) -> Result<DirectoryImport, String> {
-        let file = parameter("file").ok_or("name the file: file=/path/of/subnets.csv")?;
+        let file = whole_path("file", parameter("file").ok_or("name the file: file=/path/of/subnets.csv")?)?;
         let kinds = "kind=sites, kind=subnets, kind=domains or kind=users";
         let kind = parameter("kind").ok_or_else(|| format!("say what the file lists: {kinds}"))?;
-        let kind = kind.parse().map_err(|()| format!("`{kind}` is nothing of a directory: write {kinds}"))?;
+        let kind = kind.parse().map_err(|()| format!("parameter `kind` is `{kind}`: write {kinds}"))?;
         let good_rows = flag("good_rows", parameter("good_rows").as_deref())?;
-        Ok(DirectoryImport { file: file.into(), kind, map: parameter("map").map(PathBuf::from), good_rows })
+        let map = parameter("map").map(|map| whole_path("map", map)).transpose()?;
+        Ok(DirectoryImport { file, kind, map, good_rows })
     }
 
     /// Reads the file and compares it with what is in force. Waits for the disk.

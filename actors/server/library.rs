@@ -129,8 +129,8 @@ impl std::fmt::Display for LibraryChange {
 pub(super) fn import_library(
     files: &RuleFiles,
     data: &Path,
-    file: Option<&str>,
-    digest: Option<&str>,
+    file: Option<&Path>,
+    digest: Option<Digest>,
 ) -> Result<Option<LibraryChange>, LibraryError> {
     if files.recognition.is_some() {
         return Err(LibraryError::Configured);
@@ -143,7 +143,7 @@ pub(super) fn import_library(
     };
     let bytes = read(&path, DOCUMENT_BYTES_MAX as u64)?;
     let expected: Digest = match digest {
-        Some(digest) => digest.parse()?,
+        Some(digest) => digest,
         None => beside(&path)?.parse()?,
     };
     let found = Digest::of(&bytes);
@@ -222,7 +222,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path();
         let files = RuleFiles { imported: data.join("libraries/recognition.toml"), ..RuleFiles::default() };
-        let import = |file: Option<&str>, digest: Option<&str>| {
+        let import = |file: Option<&Path>, digest: Option<Digest>| {
             import_library(&files, data, file, digest).map_err(|error| crate::errors::Chain(&error).to_string())
         };
         assert_eq!(import(None, None), Ok(None), "nothing has come in");
@@ -247,9 +247,7 @@ mod tests {
             FIRST.replace("\"One\"", "\"First\"").replace(", { name = \"uno\" }", "").replace("\"one\" }", "\"ein\" }");
         let other = data.join("second.toml");
         fs::write(&other, &second).unwrap();
-        let (path, digest) = (other.to_str(), Digest::of(second.as_bytes()).to_string());
-        assert!(import(path, Some("12")).unwrap_err().contains("`12` is not a SHA-256 digest"));
-        let change = import(path, Some(&digest)).unwrap().unwrap();
+        let change = import(Some(&other), Some(Digest::of(second.as_bytes()))).unwrap().unwrap();
         assert_eq!(change, LibraryChange { applications: [0, 1, 0], rules: [0, 1, 1] });
         assert_eq!(
             change.to_string(),
@@ -257,7 +255,7 @@ mod tests {
         );
         let broken = "[[application]]\nid = 1\n";
         fs::write(&other, broken).unwrap();
-        let error = import(path, Some(&Digest::of(broken.as_bytes()).to_string())).unwrap_err();
+        let error = import(Some(&other), Some(Digest::of(broken.as_bytes()))).unwrap_err();
         assert!(error.contains("second.toml:2"), "{error}");
         assert_eq!(fs::read_to_string(&files.imported).unwrap(), second, "what was in force stays");
         let files = RuleFiles { recognition: Some(other), ..files.clone() };

@@ -37,6 +37,7 @@ mod source_files;
 mod sources;
 mod sweep;
 mod task_parameters;
+pub mod to_load;
 mod unmerge;
 mod unsettled;
 mod warehouse;

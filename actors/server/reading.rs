@@ -10,7 +10,7 @@ use std::rc::Rc;
 use muster::formats::disco::Disco;
 use muster::formats::gzip::Inflate;
 use muster::formats::mmi::read_mmi_gz;
-use muster::formats::ndi::read_ndi_gz;
+use muster::formats::ndi::read_ndi_gz_titles;
 use muster::id::{Digest, Guid, TenantId};
 use muster::model::business;
 use muster::model::inventory::Inventory;
@@ -133,7 +133,7 @@ fn has_ending(envelope: &Envelope, ending: &str) -> bool {
 
 /// What an inventory package says.
 fn inventory(body: &[u8]) -> Content {
-    match within_budget(body, read_ndi_gz) {
+    match within_budget(body, read_ndi_gz_titles) {
         Ok(file) => match Inventory::of(&file) {
             Ok(inventory) => Content::Inventory(Box::new(inventory)),
             Err(error) => Content::Bad(error.to_string()),

@@ -32,6 +32,7 @@ use super::reconciler::{Reconciler, ReconcilerWorld, RuleFiles, RulesError};
 use super::rules::import_by_new_rules;
 use super::schedules::ScheduleKeeper;
 use super::server::{BeaconsChanged, ImportPlans, Server, ServerWorld, StopServer};
+use super::to_load::ToLoad;
 use super::view::{View, ViewFailure};
 use super::zone::ZoneError;
 use crate::clock::SharedClock;
@@ -214,7 +215,7 @@ pub async fn start_prepared(
     let gap_reports = Data::new(Gaps::new(logs.node));
     let (packages, limit_ms) = (logs.package_index.clone(), config.missing_after_ms);
     let gap_keeper = GapKeeper::new(books.clone(), packages, gap_reports.clone(), clock.clone(), limit_ms);
-    let (unsettled, to_load) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (unsettled, to_load) = (Arc::new(AtomicUsize::new(0)), Arc::new(ToLoad::default()));
     let import_plans = ImportPlans::default();
     let world = ServerWorld {
         policy: policy.clone(),

@@ -27,6 +27,7 @@ use super::overdue::Overdue;
 use super::policy::PolicyKeeper;
 use super::schedules::ScheduleKeeper;
 use super::sweep::{Swept, sweep};
+use super::to_load::ToLoad;
 use crate::clock::SharedClock;
 use crate::errors::Chain;
 use crate::hierarchy::Statuses;
@@ -66,8 +67,8 @@ pub struct ServerWorld {
     pub overview: Arc<Mutex<BatchOverview>>,
     /// Packages without a final state, for the page and metrics.
     pub unsettled: Arc<AtomicUsize>,
-    /// Those of them that are loaded, or will be.
-    pub to_load: Arc<AtomicUsize>,
+    /// Those of them that are loaded, or will be, of each tenant.
+    pub to_load: Arc<ToLoad>,
     /// What waits for the next import of each tenant, for the page and those who ask.
     pub import_plans: ImportPlans,
 }
@@ -119,6 +120,7 @@ impl Server {
         let seed = world.logs.node.seed();
         let rng = RngStream::new(seed, seed, mix(world.logs.incarnation, now.0 as u64));
         let (seen, waiting) = world.logs.unsettled(None, usize::MAX);
+        world.to_load.begin(&waiting);
         let state = |tenant: &TenantId| {
             tenant_state(&world.books.facts, tenant).unwrap_or_else(|error| {
                 error!(%tenant, error = %Chain(&error), "a tenant's counters cannot be read, tasks wait for the next package");
@@ -165,6 +167,7 @@ impl Hands for ServerHands {
             }
             self.seen = seen;
             if !packages.is_empty() {
+                self.world.to_load.arrived(&packages);
                 return Some(ServerInput::Arrived(numbers(packages)));
             }
         }
@@ -172,7 +175,6 @@ impl Hands for ServerHands {
 
     fn turned(&mut self, core: &ServerCore) {
         self.world.unsettled.store(core.unsettled(), Ordering::Relaxed);
-        self.world.to_load.store(core.to_load(), Ordering::Relaxed);
         let mut plans = self.world.import_plans.lock().unwrap_or_else(PoisonError::into_inner);
         for (tenant, plan) in core.import_plans() {
             match plans.get_mut(tenant) {
@@ -234,12 +236,13 @@ impl Hands for ServerHands {
 
 impl ServerHands {
     fn load(&self, intent: IntentNumber, packages: Vec<PackageNumber>, ctx: &mut Context<Server>) {
-        let loader = self.world.loader.get();
+        let (loader, to_load) = (self.world.loader.get(), self.world.to_load.clone());
         let loaded = async move { loader?.send(Load(packages)).await.ok() };
         when_done(ctx, loaded, move |batch, server, ctx| {
             // A loader that died has told nothing; whatever it committed is seen by the next load.
             let (packages, states) = batch.map(|batch| (batch.packages, batch.states)).unwrap_or_default();
             let states = states.into_iter().collect();
+            to_load.loaded(&packages);
             server.tell(ServerInput::Loaded { intent, packages, states }, ctx);
         });
     }

@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 use super::books::{Books, News, TurnError};
 use super::business_import::check_file;
 use super::sheet_reading::SheetReading;
-use super::task_parameters::{flag, source_name};
+use super::task_parameters::{flag, source_name, whole_path};
 use crate::business_file::{BadRows, spelling_by};
 use crate::errors::Chain;
 
@@ -51,11 +51,11 @@ pub(super) struct Taken {
 impl SourceImport {
     /// Reads the parameters of a task.
     pub fn of(parameter: impl Fn(&str) -> Option<String>) -> Result<SourceImport, String> {
-        let file = parameter("file").ok_or("name the file: file=/path/of/computers.csv")?;
+        let file = whole_path("file", parameter("file").ok_or("name the file: file=/path/of/computers.csv")?)?;
         let source = source_name(parameter("source").ok_or("name the source whose computers they are: source=cmdb")?)?;
         let good_rows = flag("good_rows", parameter("good_rows").as_deref())?;
-        let map = parameter("map").map(PathBuf::from);
-        Ok(SourceImport { source: source.into(), file: file.into(), map, good_rows, may_empty: true })
+        let map = parameter("map").map(|map| whole_path("map", map)).transpose()?;
+        Ok(SourceImport { source: source.into(), file, map, good_rows, may_empty: true })
     }
 
     /// What was done, for the output of a task.

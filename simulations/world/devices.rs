@@ -195,7 +195,7 @@ fn show(
         for report in staged.software_streams() {
             let (file, _) = read_ndi_gz(&body(record, report)?[..]).map_err(|error| error.to_string())?;
             let software = Inventory::of(&file).map_err(|error| error.to_string())?.software;
-            see(record, &software.iter().map(|(title, _)| title.clone()).collect::<Vec<Title>>());
+            see(record, &software.iter().map(|(title, _)| title.to_title()).collect::<Vec<Title>>());
             let staged = Staged { record: record.clone(), stream: report.stream.clone(), software, evicted: None };
             write(Shown::Software(&staged, &report.package))?;
         }

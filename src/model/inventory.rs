@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::computer::{Property, Values};
 use super::day::Day;
-use super::software::Title;
-use crate::formats::ndi::{Head, NdiFile, Properties};
+use super::software::{Title, TitleList};
+use crate::formats::ndi::{Head, NdiFile, Properties, SWID_TAG};
 use crate::id::Guid;
 use crate::time::Timestamp;
 
@@ -183,7 +183,7 @@ pub struct Inventory {
     pub details: Details,
     /// Installed titles in document order, one for each package, so that one installed for two architectures is twice
     /// there; then one for each SWID tag.
-    pub software: Vec<Installed>,
+    pub software: TitleList,
 }
 
 /// Why a file that reads well is no inventory.
@@ -208,7 +208,7 @@ impl Inventory {
         if head.machine_name.trim().is_empty() {
             return Err(InventoryError::Nameless);
         }
-        let titles = file.packages().len() + file.files().len();
+        let titles = file.packages().len() + file.files_met();
         if titles > TITLES_MAX {
             return Err(InventoryError::Titles(titles));
         }
@@ -227,14 +227,16 @@ impl Inventory {
     }
 }
 
-fn software(file: &NdiFile) -> Vec<Installed> {
-    let package = file.packages().map(|(package, _)| {
-        let title = Title::new(package.name, package.version, package.publisher, package.evidence);
-        (title, package.install_date.parse().ok())
-    });
-    let tags = file.files().filter(|file| file.evidence == "swidtag" && !file.product_name.is_empty());
-    let tag = tags.map(|tag| (Title::new(tag.product_name, tag.product_version, tag.company, tag.evidence), None));
-    package.chain(tag).collect()
+fn software(file: &NdiFile) -> TitleList {
+    let mut list = TitleList::with_room(file.packages().len());
+    for (package, _) in file.packages() {
+        let parts = [package.name, package.version, package.publisher, package.evidence];
+        list.push(parts, package.install_date.parse().ok());
+    }
+    for tag in file.files().filter(|file| file.evidence == SWID_TAG && !file.product_name.is_empty()) {
+        list.push([tag.product_name, tag.product_version, tag.company, tag.evidence], None);
+    }
+    list
 }
 
 /// The properties of the first object of each class that a machine has one of, and sums over the others.
@@ -409,8 +411,9 @@ mod tests {
         assert_eq!(values, expected);
         let details: Vec<_> = inventory.details.iter().collect();
         assert_eq!(details, [(Detail::IPAddress, "10.20.4.17"), (Detail::MACAddress, "02:1f:5a:00:12:9c")]);
-        let title = Title::new("postgresql-15", "15.6-1", "Debian", "deb");
-        assert_eq!(inventory.software, [(title, "20250102".parse().ok())]);
+        let mut titles = TitleList::default();
+        titles.push(["postgresql-15", "15.6-1", "Debian", "deb"], "20250102".parse().ok());
+        assert_eq!(inventory.software, titles);
         assert_eq!((&*inventory.machine, &*inventory.account), ("web07", "root"));
         assert_eq!(inventory.collected_at, Timestamp::from_stamp("20250314T031522"));
     }

@@ -8,6 +8,7 @@
 
 use std::fmt;
 
+use hashbrown::Equivalent;
 use serde::{Deserialize, Serialize};
 
 use super::day::Day;
@@ -51,43 +52,169 @@ pub struct Title {
 impl Title {
     /// The title of these texts; each is cut at its number of characters, as the reader of inventories cuts it.
     pub fn new(name: &str, version: &str, publisher: &str, evidence: &str) -> Title {
-        let parts = [
-            cut(name, NAME_CHARS_MAX),
-            cut(version, VERSION_CHARS_MAX),
-            cut(publisher, PUBLISHER_CHARS_MAX),
-            cut(evidence, EVIDENCE_CHARS_MAX),
-        ];
-        let mut end = 0;
-        let ends = [0, 1, 2].map(|part: usize| {
-            end += parts[part].len() as u16;
-            end
-        });
-        Title { text: parts.concat().into(), ends }
+        let parts = cut_all([name, version, publisher, evidence]);
+        Title { text: parts.concat().into(), ends: ends_of(parts) }
+    }
+
+    /// The same, borrowed.
+    pub fn borrowed(&self) -> TitleRef<'_> {
+        TitleRef { text: &self.text, ends: self.ends }
     }
 
     /// Name of the package.
     pub fn name(&self) -> &str {
-        &self.text[..usize::from(self.ends[0])]
+        self.borrowed().name()
     }
 
     /// Version as its package manager prints it; empty when not reported.
     pub fn version(&self) -> &str {
-        &self.text[usize::from(self.ends[0])..usize::from(self.ends[1])]
+        self.borrowed().version()
     }
 
     /// Maintainer or vendor; empty when not reported.
     pub fn publisher(&self) -> &str {
-        &self.text[usize::from(self.ends[1])..usize::from(self.ends[2])]
+        self.borrowed().publisher()
     }
 
     /// Type of evidence: `deb`, `rpm`, `msi`, `uninstall`, `pkg`, `managesoft`.
     pub fn evidence(&self) -> &str {
-        &self.text[usize::from(self.ends[2])..]
+        self.borrowed().evidence()
     }
 
     fn parts(&self) -> (&str, &str, &str, &str) {
         (self.name(), self.version(), self.publisher(), self.evidence())
     }
+}
+
+/// A title that stands in the text of something else. Equal ones have equal hashes, whichever of the two types they are.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TitleRef<'a> {
+    text: &'a str,
+    ends: [u16; 3],
+}
+
+impl<'a> TitleRef<'a> {
+    /// As [`Title::name`].
+    pub fn name(self) -> &'a str {
+        &self.text[..usize::from(self.ends[0])]
+    }
+
+    /// As [`Title::version`].
+    pub fn version(self) -> &'a str {
+        &self.text[usize::from(self.ends[0])..usize::from(self.ends[1])]
+    }
+
+    /// As [`Title::publisher`].
+    pub fn publisher(self) -> &'a str {
+        &self.text[usize::from(self.ends[1])..usize::from(self.ends[2])]
+    }
+
+    /// As [`Title::evidence`].
+    pub fn evidence(self) -> &'a str {
+        &self.text[usize::from(self.ends[2])..]
+    }
+
+    /// A title of its own.
+    pub fn to_title(self) -> Title {
+        Title { text: self.text.into(), ends: self.ends }
+    }
+}
+
+impl Equivalent<Title> for TitleRef<'_> {
+    fn equivalent(&self, title: &Title) -> bool {
+        *self == title.borrowed()
+    }
+}
+
+impl fmt::Debug for TitleRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_title().fmt(f)
+    }
+}
+
+/// The titles that one report lists, in its order, with their install days: one piece of text, since a machine has
+/// thousands and most are known.
+#[derive(Clone, Default)]
+pub struct TitleList {
+    text: String,
+    rows: Vec<Listed>,
+}
+
+/// Sixteen bytes.
+#[derive(Clone, Copy)]
+struct Listed {
+    start: u32,
+    ends: [u16; 4],
+    install_date: Option<Day>,
+}
+
+impl TitleList {
+    /// An empty list with room for `titles`.
+    pub fn with_room(titles: usize) -> TitleList {
+        TitleList { text: String::with_capacity(titles * TITLE_BYTES), rows: Vec::with_capacity(titles) }
+    }
+
+    /// Adds a title of these texts, each cut as [`Title::new`] cuts it.
+    ///
+    /// Panics when the list has 4 GiB of text; readers keep far less.
+    pub fn push(&mut self, parts: [&str; 4], install_date: Option<Day>) {
+        let start = u32::try_from(self.text.len()).expect("a reader keeps less than 4 GiB");
+        let parts = cut_all(parts);
+        let [name, version, publisher] = ends_of(parts);
+        parts.into_iter().for_each(|part| self.text.push_str(part));
+        let ends = [name, version, publisher, (self.text.len() - start as usize) as u16];
+        self.rows.push(Listed { start, ends, install_date });
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (TitleRef<'_>, Option<Day>)> {
+        self.rows.iter().map(|&Listed { start, ends: [name, version, publisher, end], install_date }| {
+            let text = &self.text[start as usize..start as usize + usize::from(end)];
+            (TitleRef { text, ends: [name, version, publisher] }, install_date)
+        })
+    }
+}
+
+impl PartialEq for TitleList {
+    fn eq(&self, other: &TitleList) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for TitleList {}
+
+impl fmt::Debug for TitleList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// Bytes that a title mostly has.
+const TITLE_BYTES: usize = 64;
+
+fn cut_all([name, version, publisher, evidence]: [&str; 4]) -> [&str; 4] {
+    [
+        cut(name, NAME_CHARS_MAX),
+        cut(version, VERSION_CHARS_MAX),
+        cut(publisher, PUBLISHER_CHARS_MAX),
+        cut(evidence, EVIDENCE_CHARS_MAX),
+    ]
+}
+
+/// Where the first three end when they stand one behind the other.
+fn ends_of([name, version, publisher, _]: [&str; 4]) -> [u16; 3] {
+    let (name, version, publisher) = (name.len() as u16, version.len() as u16, publisher.len() as u16);
+    [name, name + version, name + version + publisher]
 }
 
 fn cut(text: &str, chars: usize) -> &str {
@@ -234,6 +361,25 @@ mod tests {
         assert_ne!(Title::new("ab", "c", "", ""), Title::new("a", "bc", "", ""), "borders count");
         assert_eq!(size_of::<Title>(), 24);
         assert_eq!(size_of::<InstalledTitle>(), 8);
+    }
+
+    #[test]
+    fn a_list_gives_back_its_titles_and_finds_them_by_their_texts() {
+        let day = "20240229".parse().ok();
+        let long = "x".repeat(NAME_CHARS_MAX + 1);
+        let mut list = TitleList::with_room(1);
+        list.push(["a", "1", "b", "deb"], day);
+        list.push([&long, "", "", ""], None);
+        let titles = [Title::new("a", "1", "b", "deb"), Title::new(&long, "", "", "")];
+        let read: Vec<_> = list.iter().map(|(title, day)| (title.to_title(), day)).collect();
+        assert_eq!(read, [(titles[0].clone(), day), (titles[1].clone(), None)]);
+        let numbers: hashbrown::HashMap<Title, usize> = titles.into_iter().zip(0..).collect();
+        let found: Vec<_> = list.iter().map(|(title, _)| numbers[&title]).collect();
+        assert_eq!(found, [0, 1]);
+        let mut borders = TitleList::default();
+        borders.push(["a1", "", "b", "deb"], day);
+        assert!(borders.iter().all(|(title, _)| !numbers.contains_key(&title)), "borders count");
+        assert_eq!(size_of::<Listed>(), 16);
     }
 
     #[test]

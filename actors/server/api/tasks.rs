@@ -21,6 +21,7 @@ use super::settings::check_address;
 use super::{Answer, Api, Question, check_host};
 use crate::server::batch::{AskScheduler, BatchOverview, RefuseTask, WhyTask, WhyTold};
 use crate::server::fleet::Fleet;
+use crate::server::task_parameters::check_parameters;
 
 /// Most bytes of a question.
 pub(super) const BYTES_MAX: usize = 64 << 10;
@@ -243,13 +244,14 @@ pub(super) async fn post(api: Data<Api>, request: HttpRequest, body: Bytes) -> R
         origin,
         login: body.operator,
     };
-    let task = match wanted.check(&api.books.tenants.now()) {
+    let checked = wanted.check(&api.books.tenants.now()).map_err(|refusal| refusal.to_string());
+    let task = match checked.and_then(|task| check_parameters(&task).map(|()| task)) {
         Ok(task) => task,
-        Err(refusal) => {
+        Err(why) => {
             if let Some(scheduler) = api.scheduler.get() {
-                let _ = scheduler.send(RefuseTask(refusal.to_string())).await;
+                let _ = scheduler.send(RefuseTask(why.clone())).await;
             }
-            return Err(Problem::wrong("task", refusal.to_string()));
+            return Err(Problem::wrong("task", why));
         }
     };
     let guid = match ask(&api, AskScheduler::Submit(task)).await? {

@@ -1,9 +1,8 @@
 //! What each task does.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::dev::ToEnvelope;
@@ -33,7 +32,8 @@ use crate::server::reconciler::{ReconcileLicences, Reconciler, RuleFiles, when_c
 use crate::server::server::{DevicesChanged, Server};
 use crate::server::source_files::read_configured;
 use crate::server::sources::{SourceImport, finish, take_file};
-use crate::server::task_parameters::flag;
+use crate::server::task_parameters::{LibraryImport, full};
+use crate::server::to_load::ToLoad;
 use crate::server::warehouse::update;
 use crate::supervision::Directory;
 
@@ -69,7 +69,7 @@ pub struct TaskDoers {
     /// Forgets tasks.
     pub scheduler: Directory<BatchScheduler>,
     /// Packages that are to be loaded, or are being loaded.
-    pub to_load: Arc<AtomicUsize>,
+    pub to_load: Arc<ToLoad>,
     /// How long ended tasks are kept, in milliseconds.
     pub history_ms: i64,
     /// The data folder.
@@ -145,7 +145,7 @@ impl TaskDoers {
                 if are_read { Ok(format!("{settled}{told}")) } else { Err(format!("{settled}{told}")) }
             }
             TaskType::InventoryImport => {
-                let full = flag("full", task.parameters.get("full"))?;
+                let full = full(&task.parameters)?;
                 // Its readers' part: what arrives all the time must not keep it from what is there.
                 let read = self.settle(READERS_WAIT, |percent| progress(percent / 4)).await;
                 // What is there is imported all the same.
@@ -154,7 +154,7 @@ impl TaskDoers {
                 Ok(format!("{read}{sources}; {written}"))
             }
             TaskType::InventoryImportWriters => {
-                let full = flag("full", task.parameters.get("full"))?;
+                let full = full(&task.parameters)?;
                 finish(&self.books).await?;
                 self.ask(self.importer.get(), ImportInventory { tenant: tenant(), full }).await
             }
@@ -191,13 +191,13 @@ impl TaskDoers {
         Ok(output)
     }
 
-    /// Waits until every package that is here was looked at; no longer than `most`, nor than a while without progress.
+    /// Waits until every package of the tenant that is here was looked at; no longer than `most`, nor than a while without progress.
     async fn settle(&self, most: Duration, progress: impl Fn(u8)) -> String {
-        let (at_first, began) = (self.to_load.load(Ordering::Relaxed), Instant::now());
+        let (at_first, began) = (self.to_load.of(&self.books.tenant), Instant::now());
         let (mut left, mut changed) = (at_first, began);
         while left > 0 && began.elapsed() < most && changed.elapsed() < INTAKE_STALLED {
             tokio::time::sleep(INTAKE_LOOK).await;
-            let now = self.to_load.load(Ordering::Relaxed);
+            let now = self.to_load.of(&self.books.tenant);
             if now < left {
                 let done = at_first.saturating_sub(now) * 100 / at_first.max(1);
                 progress(u8::try_from(done).unwrap_or(100));
@@ -212,12 +212,11 @@ impl TaskDoers {
 
     /// Takes other rules of recognition, by which a reconcile follows.
     async fn import_library(&self, task: &TaskSubmission) -> Result<String, String> {
-        let parameter = |name: &str| task.parameters.get(name).map(str::to_owned);
-        let (file, digest) = (parameter("file"), parameter("sha256"));
+        let LibraryImport { file, digest } = LibraryImport::of(|name| task.parameters.get(name).map(str::to_owned))?;
         let (files, data) = (self.files.clone(), self.data.clone());
         let imported = tokio::task::spawn_blocking(move || {
-            file.as_deref().map(|file| check_file(Path::new(file))).transpose()?;
-            let imported = import_library(&files, &data, file.as_deref(), digest.as_deref());
+            file.as_deref().map(check_file).transpose()?;
+            let imported = import_library(&files, &data, file.as_deref(), digest);
             imported.map_err(|error| Chain(&error).to_string())
         });
         let change = imported.await.map_err(|_| "the import did not end")??;

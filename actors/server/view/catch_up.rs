@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use muster::id::TenantId;
 use muster::model::device::RecordKey;
 use muster::model::fact::{FactKey, FactKind};
-use muster::model::inventory::Installed;
 use muster::model::package::PackageKey;
+use muster::model::software::TitleList;
 use muster::model::staged::{StagedRecord, StagedReport};
 use muster::model::stored;
 use muster::roles::server::view::key;
@@ -159,7 +159,7 @@ impl View {
     }
 
     /// The software that a package lists; `None` when it cannot be read any more.
-    fn read(&self, tenant: &TenantId, package: &PackageKey) -> Result<Option<Vec<Installed>>, Unanswered> {
+    fn read(&self, tenant: &TenantId, package: &PackageKey) -> Result<Option<TitleList>, Unanswered> {
         let held = self.reading.packages.find(&package.encode(tenant));
         match held.map(|held| self.reading.read(held.handle)) {
             Some(Read::Package(.., Content::Inventory(inventory))) => return Ok(Some(inventory.software)),

@@ -42,11 +42,17 @@ const fn optional(name: &'static str, rule: Rule) -> Column {
 /// An element and its attributes, in the order in which they are written.
 pub(super) struct Shape<const N: usize> {
     pub(super) element: &'static str,
+    /// Its place among the shapes.
+    pub(super) number: usize,
     pub(super) columns: [Column; N],
 }
 
+/// How many shapes there are.
+pub(super) const SHAPES: usize = 8;
+
 pub(super) static INVENTORY: Shape<13> = Shape {
     element: "Inventory",
+    number: 0,
     columns: [
         required("Tracker", Chars(64)),
         required("Audience", Chars(64)),
@@ -66,6 +72,7 @@ pub(super) static INVENTORY: Shape<13> = Shape {
 
 pub(super) static HARDWARE: Shape<4> = Shape {
     element: "Hardware",
+    number: 1,
     columns: [
         required("Class", Chars(256)),
         required("Name", Key(256)),
@@ -75,10 +82,11 @@ pub(super) static HARDWARE: Shape<4> = Shape {
 };
 
 pub(super) static PROPERTY: Shape<2> =
-    Shape { element: "Property", columns: [required("Name", Chars(256)), required("Value", Free)] };
+    Shape { element: "Property", number: 2, columns: [required("Name", Chars(256)), required("Value", Free)] };
 
 pub(super) static PACKAGE: Shape<8> = Shape {
     element: "Package",
+    number: 3,
     columns: [
         required("Name", Chars(256)),
         optional("Version", Chars(72)),
@@ -93,6 +101,7 @@ pub(super) static PACKAGE: Shape<8> = Shape {
 
 pub(super) static FILE: Shape<11> = Shape {
     element: "File",
+    number: 4,
     columns: [
         required("Name", Chars(256)),
         optional("Path", Chars(400)),
@@ -108,8 +117,12 @@ pub(super) static FILE: Shape<11> = Shape {
     ],
 };
 
+/// The column of a file's evidence.
+pub(super) const FILE_EVIDENCE: usize = 10;
+
 pub(super) static ACCESS: Shape<7> = Shape {
     element: "Access",
+    number: 5,
     columns: [
         required("Product", Free),
         optional("Version", Free),
@@ -123,6 +136,7 @@ pub(super) static ACCESS: Shape<7> = Shape {
 
 pub(super) static SERVICE: Shape<5> = Shape {
     element: "Service",
+    number: 6,
     columns: [
         required("Name", Free),
         optional("State", Chars(64)),
@@ -134,6 +148,7 @@ pub(super) static SERVICE: Shape<5> = Shape {
 
 pub(super) static PROVIDER: Shape<3> = Shape {
     element: "ServiceProvider",
+    number: 7,
     columns: [required("Type", Free), required("Name", KEY), optional("Version", Free)],
 };
 

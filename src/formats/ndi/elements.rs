@@ -77,6 +77,9 @@ pub struct Package<'a> {
     pub user_name: &'a str,
 }
 
+/// The evidence of files that are SWID tags.
+pub const SWID_TAG: &str = "swidtag";
+
 /// `File`: file evidence. On UNIX the name is the full path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct File<'a> {

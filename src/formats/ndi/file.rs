@@ -39,12 +39,12 @@ impl<const N: usize> Default for Row<N> {
 
 impl<const N: usize> Row<N> {
     fn texts<'a>(&self, text: &'a str) -> [&'a str; N] {
-        let mut start = self.start as usize;
-        self.ends.map(|end| {
-            let value = &text[start..end as usize];
+        let (mut texts, mut start) = ([""; N], self.start as usize);
+        for (value, end) in texts.iter_mut().zip(self.ends) {
+            *value = &text[start..end as usize];
             start = end as usize;
-            value
-        })
+        }
+        texts
     }
 }
 
@@ -70,6 +70,8 @@ pub struct NdiFile {
     pub(super) hardware: Vec<Owner<4>>,
     pub(super) packages: Vec<Owner<8>>,
     pub(super) files: Vec<Row<11>>,
+    /// Files that were as good, and of which nothing is kept.
+    pub(super) files_left_out: usize,
     pub(super) accesses: Vec<Row<7>>,
     pub(super) services: Vec<Row<5>>,
     pub(super) providers: Vec<ProviderRow>,
@@ -154,6 +156,11 @@ impl NdiFile {
                 evidence,
             }
         })
+    }
+
+    /// How many files there were, whether they are kept or not.
+    pub fn files_met(&self) -> usize {
+        self.files.len() + self.files_left_out
     }
 
     /// Access evidence, in document order.

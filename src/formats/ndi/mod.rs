@@ -20,8 +20,10 @@
 mod class;
 mod columns;
 mod elements;
+mod error;
 mod file;
 mod finding;
+mod names;
 mod read;
 mod write;
 
@@ -30,7 +32,8 @@ mod tests;
 
 pub use class::canonical_class;
 pub use elements::*;
+pub use error::{NdiError, PROPERTY_NAMES_MAX};
 pub use file::{NdiFile, Properties, Provider};
 pub use finding::{Finding, FindingKind};
-pub use read::{NdiError, PROPERTY_NAMES_MAX, read_ndi, read_ndi_gz};
+pub use read::{read_ndi, read_ndi_gz, read_ndi_gz_titles};
 pub use write::NdiWriter;

@@ -2,49 +2,24 @@
 
 use std::io::{BufRead, Read};
 
-use hashbrown::HashMap;
-
-use super::columns::{self, Column, KEY_BYTES_MAX, Rule, Shape};
+use super::columns::{self, Column, KEY_BYTES_MAX, Rule, SHAPES, Shape};
+use super::elements::SWID_TAG;
+use super::error::{NdiError, PROPERTY_NAMES_MAX};
 use super::file::{NdiFile, Owner, PropertyRow, ProviderRow, Row, Rows, Span};
 use super::finding::{Finding, FindingKind, Findings};
-use crate::formats::gzip::{GzipError, Inflate};
-use crate::formats::xml::{Kept, Tag, Token, XmlError, XmlReader};
+use super::names::{PropertyNames, SymbolColumns};
+use crate::formats::gzip::Inflate;
+use crate::formats::xml::{Kept, Tag, Token, XmlReader};
 use crate::id::shorten;
 use crate::time::Timestamp;
 
-/// Distinct names of properties in one file. Source: `delivery-contract` reference, section 7.
-pub const PROPERTY_NAMES_MAX: usize = 10_000;
-
-/// Why a file is refused as a whole. Each text can stand as the reason of a quarantined package.
-#[derive(Debug, thiserror::Error)]
-pub enum NdiError {
-    /// Not the XML that is read here, or more of it than is read.
-    #[error("inventory XML is refused")]
-    Xml(#[source] XmlError),
-    /// Not the gzip that is read here, or more of it than is read.
-    #[error("inventory gzip is refused")]
-    Gzip(#[source] GzipError),
-    /// Another kind of document.
-    #[error("the root element is `{0}`, not `Inventory`")]
-    Root(String),
-    /// The root lacks an attribute that it must have.
-    #[error("the root element has no attribute `{0}`")]
-    RootAttribute(&'static str),
-    /// Too many names.
-    #[error("more than {PROPERTY_NAMES_MAX} distinct property names")]
-    PropertyNames,
-}
-
-impl From<XmlError> for NdiError {
-    fn from(error: XmlError) -> NdiError {
-        match error {
-            XmlError::Read(error) => match error.downcast::<GzipError>() {
-                Ok(error) => NdiError::Gzip(error),
-                Err(error) => NdiError::Xml(XmlError::Read(error)),
-            },
-            error => NdiError::Xml(error),
-        }
-    }
+/// What is kept of a file that is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Keep {
+    #[default]
+    All,
+    /// What a server looks at: no access evidence, no services, and of files the SWID tags.
+    Titles,
 }
 
 /// Reads the XML of an inventory file.
@@ -52,8 +27,23 @@ impl From<XmlError> for NdiError {
 /// The document is read as a stream and must be well-formed to its end. One pass; memory is that of the result plus
 /// one token. Findings tell what was left out or changed.
 pub fn read_ndi(xml: impl Read) -> Result<(NdiFile, Vec<Finding>), NdiError> {
+    read(xml, Keep::All)
+}
+
+/// Reads an inventory file as it is uploaded: gzip around the XML.
+pub fn read_ndi_gz(gzip: impl BufRead) -> Result<(NdiFile, Vec<Finding>), NdiError> {
+    read(Inflate::new(gzip), Keep::All)
+}
+
+/// The same, but rows that say nothing of the machine or its titles are not kept: access evidence, services, and files that
+/// are no SWID tags. They are checked and counted as if they were, so that the same files are refused with the same findings.
+pub fn read_ndi_gz_titles(gzip: impl BufRead) -> Result<(NdiFile, Vec<Finding>), NdiError> {
+    read(Inflate::new(gzip), Keep::Titles)
+}
+
+fn read(xml: impl Read, keep: Keep) -> Result<(NdiFile, Vec<Finding>), NdiError> {
     let mut xml = XmlReader::new(xml);
-    let mut builder = Builder::default();
+    let mut builder = Builder { keep, ..Builder::default() };
     loop {
         match xml.next_token()? {
             Token::Open(tag) => builder.open(&tag)?,
@@ -62,11 +52,6 @@ pub fn read_ndi(xml: impl Read) -> Result<(NdiFile, Vec<Finding>), NdiError> {
         }
         builder.at = xml.position();
     }
-}
-
-/// Reads an inventory file as it is uploaded: gzip around the XML.
-pub fn read_ndi_gz(gzip: impl BufRead) -> Result<(NdiFile, Vec<Finding>), NdiError> {
-    read_ndi(Inflate::new(gzip))
 }
 
 /// An open element; what it may hold follows from it.
@@ -84,7 +69,10 @@ enum Place {
 
 #[derive(Default)]
 struct Builder {
+    keep: Keep,
     file: NdiFile,
+    /// Of each shape.
+    columns: [SymbolColumns; SHAPES],
     findings: Findings,
     kept: Kept,
     names: PropertyNames,
@@ -116,13 +104,23 @@ impl Builder {
                 None => Place::Skipped,
             },
             (Some(Place::Software), "File") => {
-                let row = self.row(tag, &columns::FILE)?;
-                self.file.files.extend(row);
+                let found = self.found(tag, &columns::FILE);
+                if self.keep == Keep::All || found[columns::FILE_EVIDENCE] == Some(SWID_TAG) {
+                    let row = self.row_of(&columns::FILE, found)?;
+                    self.file.files.extend(row);
+                } else {
+                    self.file.files_left_out += usize::from(self.leave_out(&columns::FILE, found)?);
+                }
                 Place::Skipped
             }
             (Some(Place::Software), "Access") => {
-                let row = self.row(tag, &columns::ACCESS)?;
-                self.file.accesses.extend(row);
+                let found = self.found(tag, &columns::ACCESS);
+                if self.keep == Keep::All {
+                    let row = self.row_of(&columns::ACCESS, found)?;
+                    self.file.accesses.extend(row);
+                } else {
+                    self.leave_out(&columns::ACCESS, found)?;
+                }
                 Place::Skipped
             }
             (Some(Place::Inventory), "Hardware") => match self.row(tag, &columns::HARDWARE)? {
@@ -135,8 +133,13 @@ impl Builder {
             },
             (Some(Place::Inventory), "Software") => Place::Software,
             (Some(Place::Inventory), "Service") => {
-                let row = self.row(tag, &columns::SERVICE)?;
-                self.file.services.extend(row);
+                let found = self.found(tag, &columns::SERVICE);
+                if self.keep == Keep::All {
+                    let row = self.row_of(&columns::SERVICE, found)?;
+                    self.file.services.extend(row);
+                } else {
+                    self.leave_out(&columns::SERVICE, found)?;
+                }
                 Place::Skipped
             }
             (Some(Place::Inventory), "ServiceProvider") => self.provider(tag, None)?,
@@ -188,20 +191,13 @@ impl Builder {
 
     fn property(&mut self, tag: &Tag, provider: Option<u32>) -> Result<Place, NdiError> {
         let [name, value] = &columns::PROPERTY.columns;
-        let (mut found_name, mut found_value) = (None, None);
-        for (attribute, text) in tag.attributes() {
-            match attribute {
-                "Name" => found_name = Some(text),
-                "Value" => found_value = Some(text),
-                _ => {}
-            }
-        }
-        let missing = if found_name.is_none() { name.name } else { value.name };
-        let (Some(name), Some(text)) = (found_name, found_value) else {
+        let found = self.found(tag, &columns::PROPERTY);
+        let [Some(found_name), Some(text)] = found else {
+            let missing = if found[0].is_none() { name.name } else { value.name };
             self.findings.add(FindingKind::Missing, columns::PROPERTY.element, missing, self.at);
             return Ok(Place::Skipped);
         };
-        let (name, key) = self.property_name(name)?;
+        let (name, key) = self.property_name(found_name)?;
         // Only machines and what they hold are told apart by properties; those of a package describe it.
         let in_package = self.places.last() == Some(&Place::Package);
         let column = match key {
@@ -244,23 +240,57 @@ impl Builder {
 
     /// The attributes that `shape` knows, or `None` with a finding when a required one is missing.
     fn row<const N: usize>(&mut self, tag: &Tag, shape: &'static Shape<N>) -> Result<Option<Row<N>>, NdiError> {
+        let found = self.found(tag, shape);
+        self.row_of(shape, found)
+    }
+
+    fn row_of<const N: usize>(
+        &mut self,
+        shape: &'static Shape<N>,
+        found: [Option<&str>; N],
+    ) -> Result<Option<Row<N>>, NdiError> {
+        if self.is_missing(shape, &found) { Ok(None) } else { self.keep_row(shape, found).map(Some) }
+    }
+
+    /// Looks at what would be kept, and counts it as if it were; whether it would be.
+    fn leave_out<const N: usize>(
+        &mut self,
+        shape: &'static Shape<N>,
+        found: [Option<&str>; N],
+    ) -> Result<bool, NdiError> {
+        if self.is_missing(shape, &found) {
+            return Ok(false);
+        }
+        let mut bytes = size_of::<Owner<N>>();
+        for (value, column) in found.into_iter().zip(&shape.columns) {
+            bytes += value.map_or(0, |value| self.ruled(value, shape.element, column).len());
+        }
+        self.kept.add(bytes)?;
+        Ok(true)
+    }
+
+    /// The attributes of `tag` by the columns of `shape`.
+    fn found<'t, const N: usize>(&mut self, tag: &Tag<'t>, shape: &'static Shape<N>) -> [Option<&'t str>; N] {
+        let known = &mut self.columns[shape.number];
         let mut found = [None; N];
-        // Files are mostly written in the order of the table, so the search begins after the last hit.
-        let mut expected = 0;
-        for (name, value) in tag.attributes() {
-            let is_named = |column: &usize| shape.columns[*column].name == name;
-            if let Some(column) = (expected..N).find(is_named).or_else(|| (0..expected).find(is_named)) {
-                found[column] = Some(value);
-                expected = column + 1;
+        for attribute in tag.numbered() {
+            let look = || shape.columns.iter().position(|column| column.name == attribute.name());
+            let column = match attribute.symbol() {
+                Some(symbol) => known.of(symbol, look),
+                None => look(),
+            };
+            if let Some(column) = column {
+                found[column] = Some(attribute.value());
             }
         }
-        match missing(shape, &found) {
-            Some(attribute) => {
-                self.findings.add(FindingKind::Missing, shape.element, attribute, self.at);
-                Ok(None)
-            }
-            None => self.keep_row(shape, found).map(Some),
-        }
+        found
+    }
+
+    /// Whether a required attribute was not found, with a finding.
+    fn is_missing<const N: usize>(&mut self, shape: &'static Shape<N>, found: &[Option<&str>; N]) -> bool {
+        let Some(attribute) = missing(shape, found) else { return false };
+        self.findings.add(FindingKind::Missing, shape.element, attribute, self.at);
+        true
     }
 
     fn keep_row<const N: usize>(
@@ -282,6 +312,14 @@ impl Builder {
 
     /// Keeps `value` as far as the rule of `column` lets it; the caller counts what was kept.
     fn value(&mut self, value: &str, element: &'static str, column: &Column) -> Span {
+        let value = self.ruled(value, element, column);
+        let start = self.file.text.len() as u32;
+        self.file.text.push_str(value);
+        Span { start, len: value.len() as u32 }
+    }
+
+    /// As much of `value` as the rule of `column` lets through.
+    fn ruled<'v>(&mut self, value: &'v str, element: &'static str, column: &Column) -> &'v str {
         let (value, finding) = match column.rule {
             Rule::Free => (value, None),
             Rule::Chars(max) => cut(value, max),
@@ -298,9 +336,7 @@ impl Builder {
         if let Some(kind) = finding {
             self.findings.add(kind, element, column.name, self.at);
         }
-        let start = self.file.text.len() as u32;
-        self.file.text.push_str(value);
-        Span { start, len: value.len() as u32 }
+        value
     }
 
     /// An empty run of properties; `close` sets its end.
@@ -346,21 +382,5 @@ fn cut(value: &str, max: u32) -> (&str, Option<FindingKind>) {
     match value.char_indices().nth(max) {
         Some((end, _)) => (&value[..end], Some(FindingKind::Cut)),
         None => (value, None),
-    }
-}
-
-/// Numbers of the property names met so far.
-#[derive(Default)]
-struct PropertyNames {
-    numbers: HashMap<Box<str>, (u32, Option<&'static str>)>,
-}
-
-impl PropertyNames {
-    fn find(&self, name: &str) -> Option<(u32, Option<&'static str>)> {
-        self.numbers.get(name).copied()
-    }
-
-    fn learn(&mut self, name: &str, number: u32, key: Option<&'static str>) {
-        self.numbers.insert(name.into(), (number, key));
     }
 }

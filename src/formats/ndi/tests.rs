@@ -314,6 +314,31 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![4 => any::<String>(), 1 => "[a\u{e9}\u{1f600}\"&<>\n\t]{200,420}", 1 => Just(String::new())]
 }
 
+/// An element of an inventory, often without what it must have, with values that are cut, or with names in another order.
+fn child() -> impl Strategy<Value = &'static str> {
+    prop_oneof![
+        Just(
+            "<Software><Package Name='a' Version='1' Evidence='deb'/>\n<Package Evidence='deb' Name='&lt;b&#9;'/></Software>"
+        ),
+        Just("<Software><Package Version='1' Evidence='deb'/><File Name='/x' Size='7' Evidence='file'/></Software>"),
+        Just(
+            "<Software><File Name='/t' ProductName='p' Evidence='swidtag'/><File Evidence='swidtag' Size='x'/></Software>"
+        ),
+        Just(
+            "<Software><File Size='-1' MD5='0123456789012345678901234567890123456789012345678901234567890123456789' Name='/y'/></Software>"
+        ),
+        Just(
+            "<Software><File Size='1'/><Access Product='p' Mode='user' Count='many'/><Access Mode='user'/></Software>"
+        ),
+        Just("<Service Name='s' State='running'/><Service State='stopped'/>"),
+        Just("<Hardware Class='c' Name='n'><Property Name='UUID' Value='u'/><Property Value='lost'/></Hardware>"),
+        Just("<Hardware Name='n' Class='c' Name='n'/>"),
+        Just("<ServiceProvider Type='t' Name='n'><Property Name='k' Value='v'/></ServiceProvider>"),
+        Just("<Other a_name_of_more_than_16='1'/><!-- c -->"),
+        Just("text"),
+    ]
+}
+
 proptest! {
     #[test]
     fn any_text_in_any_attribute_comes_back_as_far_as_xml_and_the_limits_carry_it(
@@ -412,6 +437,35 @@ proptest! {
         let (twice, findings) = read_ndi(&document[..]).unwrap();
         prop_assert_eq!(findings, vec![]);
         prop_assert_eq!(write(&twice), document);
+    }
+
+    #[test]
+    fn what_is_read_for_titles_only_is_refused_and_found_alike(
+        children in proptest::collection::vec(child(), 0..12), at in any::<usize>(), byte: u8, is_damaged: bool,
+    ) {
+        let mut document = inventory(&children.concat()).into_bytes();
+        if is_damaged {
+            let at = at % document.len();
+            document[at] = byte;
+        }
+        match (read_ndi(&document[..]), read_ndi_gz_titles(&compress(&document)[..])) {
+            (Ok((whole, found)), Ok((titles, found_in_titles))) => {
+                prop_assert_eq!(found, found_in_titles);
+                prop_assert_eq!(whole.head(), titles.head());
+                let objects = |file: &NdiFile| file.hardware().map(|(of, in_it)| format!("{of:?} {:?}", in_it.collect::<Vec<_>>())).collect::<Vec<_>>();
+                prop_assert_eq!(objects(&whole), objects(&titles));
+                let packages = |file: &NdiFile| file.packages().map(|(of, _)| format!("{of:?}")).collect::<Vec<_>>();
+                prop_assert_eq!(packages(&whole), packages(&titles));
+                let tags = whole.files().filter(|file| file.evidence == SWID_TAG).collect::<Vec<_>>();
+                prop_assert_eq!(tags, titles.files().collect::<Vec<_>>());
+                prop_assert_eq!(whole.files().len(), titles.files_met());
+                prop_assert_eq!((titles.accesses().len(), titles.services().len()), (0, 0));
+            }
+            (whole, titles) => {
+                let reason = |read: Result<(NdiFile, Vec<Finding>), NdiError>| read.map(|_| ()).map_err(|error| format!("{error:?}"));
+                prop_assert_eq!(reason(whole), reason(titles));
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //!
 //! quick-xml's own iterator compares each name with all before it; here attributes are counted before they are compared.
 
+use std::str;
+
+use super::names::{Names, Symbol};
 use super::text::check_value;
 use super::{ATTRIBUTES_MAX, Fault, NAME_BYTES_MAX, is_legal_char, is_space};
 use crate::id::shorten;
@@ -13,6 +16,7 @@ pub(super) struct Attribute {
     value: (u32, u32),
     /// The value stands among the resolved ones, not in the tag.
     resolved: bool,
+    pub(super) symbol: Option<Symbol>,
 }
 
 impl Attribute {
@@ -26,42 +30,168 @@ impl Attribute {
     }
 }
 
-/// Names of the attributes of earlier tags, by their place: mostly the next tag has the same ones, and a name that is equal to
-/// one that was checked needs no second check.
+/// The attributes of the tag at hand.
 #[derive(Debug, Default)]
-pub(super) struct Names(Vec<Option<ExpectedName>>);
-
-/// A name of less than 16 bytes with the `=` behind it, as a number: one comparison instead of a loop whose length nobody
-/// can predict.
-#[derive(Clone, Copy, Debug)]
-struct ExpectedName {
-    text: u128,
-    mask: u128,
-    length: usize,
-    bit: u64,
+pub(super) struct Attributes {
+    pub(super) list: Vec<Attribute>,
+    /// Values that held references or line breaks.
+    pub(super) resolved: String,
+    names: Names,
+    /// A bit for the symbol of each one in the list.
+    met: u64,
+    /// One in the list has no symbol.
+    has_unnumbered: bool,
 }
 
-impl Names {
-    /// Length and filter bit of the name at the beginning of `bytes`, if it is the one that was met at this place before.
-    fn find(&self, place: usize, bytes: &[u8]) -> Option<(usize, u64)> {
-        let expected = self.0.get(place)?.as_ref()?;
-        let met = u128::from_le_bytes(*bytes.first_chunk()?);
-        (met & expected.mask == expected.text).then_some((expected.length, expected.bit))
+impl Attributes {
+    pub(super) fn clear(&mut self) {
+        self.list.clear();
+        self.resolved.clear();
+        self.met = 0;
+        self.has_unnumbered = false;
     }
 
-    /// Expects a name that was checked at this place from now on.
-    fn learn(&mut self, place: usize, name: &[u8], bit: u64) {
-        if self.0.len() <= place {
-            self.0.resize(place + 1, None);
+    /// Lists the attributes of the tag `raw`, which stand after its name of `from` bytes.
+    pub(super) fn scan(&mut self, raw: &str, from: usize) -> Result<(), Fault> {
+        let bytes = raw.as_bytes();
+        let mut at = from;
+        loop {
+            let begin = skip_space(bytes, at);
+            if begin == bytes.len() {
+                return Ok(());
+            }
+            at = self.add(bytes, at, begin)?;
         }
-        self.0[place] = (name.len() < 16).then(|| {
-            let mut text = [0; 16];
-            text[..name.len()].copy_from_slice(name);
-            text[name.len()] = b'=';
-            let mask = u128::MAX >> (8 * (15 - name.len()));
-            ExpectedName { text: u128::from_le_bytes(text), mask, length: name.len(), bit }
-        });
     }
+
+    /// Lists the attributes that stand behind `from` in `bytes`, which go on behind the tag; where they end. The faults
+    /// are not those of the document: the tag may go on where `bytes` end.
+    pub(super) fn scan_open(&mut self, bytes: &[u8], from: usize) -> Result<usize, Fault> {
+        let mut at = from;
+        loop {
+            let begin = skip_space(bytes, at);
+            if matches!(bytes.get(begin), None | Some(b'/' | b'>')) {
+                return Ok(begin);
+            }
+            at = self.add(bytes, at, begin)?;
+        }
+    }
+
+    /// Adds the attribute that begins at `begin`, after what ended at `before`; where it ends.
+    ///
+    /// A value with references or line breaks is appended to `resolved`. Cost: one pass; names are compared only when they
+    /// have no symbol.
+    #[inline]
+    fn add(&mut self, bytes: &[u8], before: usize, begin: usize) -> Result<usize, Fault> {
+        if begin == before {
+            return Err(Fault::Malformed("no white space before an attribute"));
+        }
+        if self.list.len() == ATTRIBUTES_MAX {
+            return Err(Fault::TooMany);
+        }
+        let previous = self.list.last().and_then(|attribute| attribute.symbol);
+        let (name_end, symbol) = match self.names.find(previous, &bytes[begin..]) {
+            Some((length, symbol)) => (begin + length, Some(symbol)),
+            None => {
+                let (name_end, is_ascii) = name_end(bytes, begin);
+                let name = str::from_utf8(&bytes[begin..name_end]).map_err(|_| Fault::NotUtf8)?;
+                check_scanned_name(name, is_ascii)?;
+                (name_end, self.names.number(previous, name.as_bytes()))
+            }
+        };
+        let is_new = match symbol {
+            Some(symbol) => self.met & symbol.bit() == 0,
+            None => true,
+        };
+        let name = &bytes[begin..name_end];
+        let of_known = |known: &Attribute| &bytes[known.name.0 as usize..known.name.1 as usize] == name;
+        if !is_new || (symbol.is_none() || self.has_unnumbered) && self.list.iter().any(of_known) {
+            return Err(Fault::Malformed("an attribute stands twice in one tag"));
+        }
+        self.met |= symbol.map_or(0, Symbol::bit);
+        self.has_unnumbered |= symbol.is_none();
+
+        let equals = skip_space(bytes, name_end);
+        if bytes.get(equals) != Some(&b'=') {
+            return Err(Fault::Malformed("an attribute without `=`"));
+        }
+        let open = skip_space(bytes, equals + 1);
+        let Some(&quote @ (b'"' | b'\'')) = bytes.get(open) else {
+            return Err(Fault::Malformed("an attribute without quotes"));
+        };
+        let start = open + 1;
+        let (end, is_plain) = value_end(bytes, start, quote)?;
+        let value = if is_plain {
+            if end - start > super::VALUE_BYTES_MAX {
+                return Err(Fault::Value(end - start));
+            }
+            (start, end)
+        } else {
+            let from = self.resolved.len();
+            let value = str::from_utf8(&bytes[start..end]).map_err(|_| Fault::NotUtf8)?;
+            resolve_value(value, &mut self.resolved)?;
+            check_value(&self.resolved[from..])?;
+            (from, self.resolved.len())
+        };
+        // A tag is at most a token long, so its offsets fit.
+        self.list.push(Attribute {
+            name: (begin as u32, name_end as u32),
+            value: (value.0 as u32, value.1 as u32),
+            resolved: !is_plain,
+            symbol,
+        });
+        Ok(end + 1)
+    }
+}
+
+#[inline]
+fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+    while bytes.get(at).copied().is_some_and(is_space) {
+        at += 1;
+    }
+    at
+}
+
+/// Where the value that begins at `start` ends, and whether it stands for itself: no reference in it and no white space
+/// but blanks.
+#[inline]
+fn value_end(bytes: &[u8], start: usize, quote: u8) -> Result<(usize, bool), Fault> {
+    let (mut at, mut is_plain) = (start, true);
+    loop {
+        at += special(&bytes[at..], quote).ok_or(Fault::Malformed("a value without its closing quote"))?;
+        match bytes[at] {
+            byte if byte == quote => return Ok((at, is_plain)),
+            b'<' => return Err(Fault::Malformed("`<` in a value")),
+            b'&' | b'\t' | b'\n' | b'\r' => is_plain = false,
+            _ => return Err(Fault::Malformed("a control character")),
+        }
+        at += 1;
+    }
+}
+
+/// Where the first byte stands that ends a value or keeps it from standing for itself: `quote`, `&`, `<` or one below the
+/// blank. Eight bytes at a time: most values are shorter than what a search by a library takes to begin.
+#[inline]
+fn special(bytes: &[u8], quote: u8) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGH: u64 = ONES << 7;
+    let quotes = ONES * u64::from(quote);
+    // The high bit of each byte of `word` that is below `least` (at most 128). Above a hit there may be false ones.
+    let below = |word: u64, least: u64| word.wrapping_sub(ONES * least) & !word & HIGH;
+    let mut at = 0;
+    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*eight);
+        let met = below(word, 0x20)
+            | below(word ^ quotes, 1)
+            | below(word ^ (ONES * u64::from(b'&')), 1)
+            | below(word ^ (ONES * u64::from(b'<')), 1);
+        if met != 0 {
+            return Some(at + met.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    let is_special = |&byte: &u8| byte == quote || byte == b'&' || byte == b'<' || byte < b' ';
+    bytes.get(at..)?.iter().position(is_special).map(|place| at + place)
 }
 
 /// Whether a byte may stand in a name. Bytes outside ASCII may; their characters are looked at one by one.
@@ -78,90 +208,8 @@ const fn name_bytes() -> [bool; 256] {
     bytes
 }
 
-/// Lists the attributes of the tag `raw`, which stand after its name of `from` bytes.
-///
-/// Values with references or line breaks are appended to `resolved`. Cost: two passes over the bytes; names are
-/// compared only where a 64-bit filter cannot tell them apart.
-pub(super) fn scan(
-    raw: &str,
-    from: usize,
-    names: &mut Names,
-    out: &mut Vec<Attribute>,
-    resolved: &mut String,
-) -> Result<(), Fault> {
-    let bytes = raw.as_bytes();
-    // In the usual tag there is none of these, and a value is only searched for its end.
-    let special = memchr::memchr3(b'&', b'<', b'\n', bytes).or_else(|| memchr::memchr2(b'\t', b'\r', bytes)).is_some();
-    let skip_space = |mut at: usize| {
-        while bytes.get(at).copied().is_some_and(is_space) {
-            at += 1;
-        }
-        at
-    };
-    let mut filter = 0_u64;
-    let mut at = from;
-    loop {
-        let begin = skip_space(at);
-        if begin == bytes.len() {
-            return Ok(());
-        }
-        if begin == at {
-            return Err(Fault::Malformed("no white space before an attribute"));
-        }
-        if out.len() == ATTRIBUTES_MAX {
-            return Err(Fault::TooMany);
-        }
-        let (name_end, bit) = match names.find(out.len(), &bytes[begin..]) {
-            Some((length, bit)) => (begin + length, bit),
-            None => {
-                let (name_end, is_ascii) = name_end(bytes, begin);
-                let name = &raw[begin..name_end];
-                check_scanned_name(name, is_ascii)?;
-                let bit = filter_bit(name.as_bytes());
-                names.learn(out.len(), name.as_bytes(), bit);
-                (name_end, bit)
-            }
-        };
-        if filter & bit != 0 && out.iter().any(|known| known.name(raw) == &raw[begin..name_end]) {
-            return Err(Fault::Malformed("an attribute stands twice in one tag"));
-        }
-        filter |= bit;
-
-        let equals = skip_space(name_end);
-        if bytes.get(equals) != Some(&b'=') {
-            return Err(Fault::Malformed("an attribute without `=`"));
-        }
-        let open = skip_space(equals + 1);
-        let Some(&quote @ (b'"' | b'\'')) = bytes.get(open) else {
-            return Err(Fault::Malformed("an attribute without quotes"));
-        };
-        let start = open + 1;
-        let Some(length) = memchr::memchr(quote, &bytes[start..]) else {
-            return Err(Fault::Malformed("a value without its closing quote"));
-        };
-        let value = &raw[start..start + length];
-        let plain = !special || is_plain(value)?;
-        let value_range = if plain {
-            check_value(value)?;
-            (start, start + length)
-        } else {
-            let from = resolved.len();
-            resolve_value(value, resolved)?;
-            check_value(&resolved[from..])?;
-            (from, resolved.len())
-        };
-        // A tag is at most a token long, so its offsets fit.
-        out.push(Attribute {
-            name: (begin as u32, name_end as u32),
-            value: (value_range.0 as u32, value_range.1 as u32),
-            resolved: !plain,
-        });
-        at = start + length + 1;
-    }
-}
-
 /// Where the name that begins at `at` ends, and whether all of it is ASCII.
-fn name_end(bytes: &[u8], at: usize) -> (usize, bool) {
+pub(super) fn name_end(bytes: &[u8], at: usize) -> (usize, bool) {
     let mut end = at;
     let mut met = 0;
     while let Some(&byte) = bytes.get(end).filter(|&&byte| NAME_BYTES[byte as usize]) {
@@ -169,28 +217,6 @@ fn name_end(bytes: &[u8], at: usize) -> (usize, bool) {
         end += 1;
     }
     (end, met < 0x80)
-}
-
-/// One of 64 bits. Equal names have equal bits; different names mostly have different ones.
-fn filter_bit(name: &[u8]) -> u64 {
-    match name {
-        [first, .., last] => 1 << ((first.wrapping_mul(5) ^ last.wrapping_mul(11) ^ name.len() as u8) % 64),
-        _ => 1,
-    }
-}
-
-/// Whether `value` stands for itself: no reference in it and no white space but blanks.
-fn is_plain(value: &str) -> Result<bool, Fault> {
-    let mut plain = true;
-    for byte in value.bytes() {
-        match byte {
-            b'<' => return Err(Fault::Malformed("`<` in a value")),
-            b'&' | b'\t' | b'\n' | b'\r' => plain = false,
-            0..b' ' => return Err(Fault::Malformed("a control character")),
-            _ => {}
-        }
-    }
-    Ok(plain)
 }
 
 /// Appends `value` with its references resolved and each line break and tab as a space, as XML asks.

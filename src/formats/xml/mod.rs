@@ -3,14 +3,17 @@
 //! A document is hostile until it is read to its end. The reader stands on quick-xml and adds what that leaves open:
 //! every limit below, well-formedness (one root, matched tags, legal characters, unique attributes) and the encodings.
 //! It reads from any [`Read`], through a window of its own, holds one token at a time and follows no reference out of the document.
+//! A tag `<a/>` that stands whole in the window, as most do, is read where it stands; whatever is otherwise is quick-xml's.
 //!
 //! Source: `delivery-contract` reference, section 7.
 
 mod attributes;
 mod error;
+mod names;
 mod prolog;
 mod source;
 mod text;
+mod token;
 mod writer;
 
 #[cfg(test)]
@@ -21,10 +24,12 @@ use std::str;
 
 use quick_xml::events::Event;
 
-use self::attributes::{Attribute, Names};
+use self::attributes::Attributes;
 use self::error::Fault;
 pub use self::error::{MissingAttribute, XmlError};
+pub use self::names::{SYMBOLS_MAX, Symbol};
 use self::source::Source;
+pub use self::token::{Numbered, Tag, Token};
 pub use self::writer::XmlWriter;
 use crate::id::shorten;
 
@@ -55,62 +60,12 @@ impl Kept {
     }
 }
 
-/// What the reader met. `<a/>` is met as an opening and a close.
-#[derive(Debug)]
-pub enum Token<'a> {
-    /// A start tag.
-    Open(Tag<'a>),
-    /// An end tag.
-    Close {
-        /// The content of an element without children, references resolved; empty for one with children.
-        text: &'a str,
-    },
-    /// The document ended where it may.
-    End,
-}
-
-/// A start tag. Its attributes have unique names and are resolved.
-#[derive(Clone, Copy, Debug)]
-pub struct Tag<'a> {
-    name: &'a str,
-    raw: &'a str,
-    resolved: &'a str,
-    attributes: &'a [Attribute],
-}
-
-impl<'a> Tag<'a> {
-    /// Its name, prefix included.
-    pub fn name(&self) -> &'a str {
-        self.name
-    }
-
-    /// Names and values, in document order.
-    pub fn attributes(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + use<'a> {
-        let Tag { raw, resolved, .. } = *self;
-        self.attributes.iter().map(move |attribute| (attribute.name(raw), attribute.value(raw, resolved)))
-    }
-
-    /// The value of an attribute that the element must have.
-    pub fn required(&self, attribute: &'static str) -> Result<&'a str, MissingAttribute> {
-        self.get(attribute).ok_or_else(|| MissingAttribute { element: shorten(self.name), attribute })
-    }
-
-    /// The value of attribute `name`.
-    pub fn get(&self, name: &str) -> Option<&'a str> {
-        self.attributes().find(|&(known, _)| known == name).map(|(_, value)| value)
-    }
-}
-
 /// Streaming reader of one document; after an error or [`Token::End`] it is spent.
 pub struct XmlReader<R> {
     reader: quick_xml::Reader<Source<R>>,
     /// The token at hand, as written.
     token: Vec<u8>,
-    attributes: Vec<Attribute>,
-    /// Names that attributes are expected to have.
-    names: Names,
-    /// Values of the tag at hand that held references or line breaks.
-    resolved: String,
+    attributes: Attributes,
     text: String,
     depth: usize,
     elements: u64,
@@ -139,6 +94,15 @@ enum Kind {
     End,
 }
 
+/// A tag `<a/>` in the window.
+struct Usual {
+    /// Bytes of white space before it.
+    before: usize,
+    name_bytes: usize,
+    /// Bytes between `<` and `/>`.
+    inner_bytes: usize,
+}
+
 impl<R: Read> XmlReader<R> {
     /// A reader of the document that `inner` delivers.
     pub fn new(inner: R) -> XmlReader<R> {
@@ -147,9 +111,7 @@ impl<R: Read> XmlReader<R> {
         XmlReader {
             reader,
             token: Vec::new(),
-            attributes: Vec::new(),
-            names: Names::default(),
-            resolved: String::new(),
+            attributes: Attributes::default(),
             text: String::new(),
             depth: 0,
             elements: 0,
@@ -171,6 +133,9 @@ impl<R: Read> XmlReader<R> {
             self.close_due = false;
             self.leave();
             return Ok(Token::Close { text: &self.text });
+        }
+        if let Some(usual) = self.usual() {
+            return self.open_usual(usual);
         }
         loop {
             match self.step()? {
@@ -282,29 +247,67 @@ impl<R: Read> XmlReader<R> {
             return Err(Fault::Malformed("a second root element").at(at));
         }
         self.place = Place::Inside;
-        if self.depth == DEPTH_MAX {
-            return Err(XmlError::Depth);
-        }
-        self.depth += 1;
-        self.elements += 1;
-        if self.elements > ELEMENTS_MAX {
-            return Err(XmlError::Elements);
-        }
+        self.enter()?;
         let suspect = self.reader.get_ref().is_suspect();
         let raw = legal(&self.token[1..tag_end], suspect).map_err(|fault| fault.at(at))?;
         let name = &raw[..name_end - 1];
         attributes::check_name(name).map_err(|fault| fault.at(at))?;
         self.attributes.clear();
-        self.resolved.clear();
-        attributes::scan(raw, name.len(), &mut self.names, &mut self.attributes, &mut self.resolved).map_err(
-            |fault| match fault {
-                Fault::TooMany => XmlError::Attributes { element: shorten(name) },
-                other => other.at(at),
-            },
-        )?;
+        self.attributes.scan(raw, name.len()).map_err(|fault| match fault {
+            Fault::TooMany => XmlError::Attributes { element: shorten(name) },
+            other => other.at(at),
+        })?;
         self.close_due = empty;
         self.leaf = true;
-        Ok(Token::Open(Tag { name, raw, resolved: &self.resolved, attributes: &self.attributes }))
+        Ok(Token::Open(Tag { name, raw, resolved: &self.attributes.resolved, attributes: &self.attributes.list }))
+    }
+
+    /// The tag `<a/>` that comes next, perhaps after white space, when it stands whole in the window and is without fault.
+    ///
+    /// Most tags of a large document are such ones, and quick-xml would copy each of them and search it for its end. It
+    /// need not know of them, since it keeps the names of open elements only. Whatever is found here to be otherwise is
+    /// left to it.
+    fn usual(&mut self) -> Option<Usual> {
+        if self.place != Place::Inside {
+            return None;
+        }
+        let ready = self.reader.get_ref().ready();
+        let begin = ready.iter().position(|&byte| !is_space(byte))?;
+        let tag = &ready[begin..];
+        let (name_end, is_ascii) = match tag {
+            [b'<', first, ..] if first.is_ascii_alphabetic() => attributes::name_end(tag, 1),
+            _ => return None,
+        };
+        if !is_ascii || name_end > NAME_BYTES_MAX {
+            return None;
+        }
+        self.attributes.clear();
+        let end = self.attributes.scan_open(&tag[1..], name_end - 1).ok()?;
+        let is_empty = tag[1 + end..].starts_with(b"/>");
+        is_empty.then_some(Usual { before: begin, name_bytes: name_end - 1, inner_bytes: end })
+    }
+
+    fn open_usual(&mut self, usual: Usual) -> Result<Token<'_>, XmlError> {
+        self.enter()?;
+        self.close_due = true;
+        self.leaf = true;
+        let at = self.position() + usual.before as u64;
+        let source = self.reader.get_mut();
+        let suspect = source.is_suspect();
+        let tag = source.take(usual.before + 1 + usual.inner_bytes + 2);
+        let raw = legal(&tag[usual.before + 1..][..usual.inner_bytes], suspect).map_err(|fault| fault.at(at))?;
+        let name = &raw[..usual.name_bytes];
+        Ok(Token::Open(Tag { name, raw, resolved: &self.attributes.resolved, attributes: &self.attributes.list }))
+    }
+
+    /// Counts an element that begins.
+    fn enter(&mut self) -> Result<(), XmlError> {
+        if self.depth == DEPTH_MAX {
+            return Err(XmlError::Depth);
+        }
+        self.depth += 1;
+        self.elements += 1;
+        if self.elements > ELEMENTS_MAX { Err(XmlError::Elements) } else { Ok(()) }
     }
 
     fn leave(&mut self) {

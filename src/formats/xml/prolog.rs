@@ -1,7 +1,7 @@
 //! What may stand before the root element: the declaration, the document type, processing instructions.
 
 use super::Fault;
-use super::attributes::{Names, check_name, scan};
+use super::attributes::{Attributes, check_name};
 use crate::id::shorten;
 
 /// Checks a processing instruction; nothing of it is used.
@@ -19,9 +19,9 @@ pub(super) fn check_declaration(raw: &str, first: bool, utf16: bool) -> Result<(
     if !first {
         return Err(Fault::Malformed("an XML declaration that is not at the start"));
     }
-    let (mut found, mut resolved) = (Vec::new(), String::new());
-    scan(raw, "xml".len(), &mut Names::default(), &mut found, &mut resolved)?;
-    let mut parts = found.iter().map(|part| (part.name(raw), part.value(raw, &resolved))).peekable();
+    let mut found = Attributes::default();
+    found.scan(raw, "xml".len())?;
+    let mut parts = found.list.iter().map(|part| (part.name(raw), part.value(raw, &found.resolved))).peekable();
     match parts.next() {
         Some(("version", version)) if is_version(version) => {}
         _ => return Err(Fault::Malformed("an XML declaration without version 1.x")),

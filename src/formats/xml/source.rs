@@ -69,11 +69,24 @@ impl<R: Read> Source<R> {
     pub(super) fn begin_token(&mut self, skip_space: bool) {
         self.token_bytes = 0;
         if skip_space {
-            let ready = &self.window[self.served..self.filled];
+            let ready = self.ready();
             let space = ready.iter().position(|&byte| !is_space(byte)).unwrap_or(ready.len());
             self.served += space;
             self.position += space as u64;
         }
+    }
+
+    /// What of the window is not taken yet.
+    pub(super) fn ready(&self) -> &[u8] {
+        &self.window[self.served..self.filled]
+    }
+
+    /// Takes `bytes` of what is ready.
+    pub(super) fn take(&mut self, bytes: usize) -> &[u8] {
+        let from = self.served;
+        self.served += bytes;
+        self.position += bytes as u64;
+        &self.window[from..self.served]
     }
 
     /// Bytes of UTF-8 taken so far.

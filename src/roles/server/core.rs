@@ -55,11 +55,6 @@ impl ServerCore {
         self.queue.len() + self.loading.values().map(Vec::len).sum::<usize>() + self.failed.len() + self.unread.len()
     }
 
-    /// Packages that are to be loaded, or are being loaded.
-    pub fn to_load(&self) -> usize {
-        self.unsettled() - self.unread.len()
-    }
-
     /// The tasks under way of a tenant.
     pub fn running(&self, tenant: &TenantId) -> impl Iterator<Item = Task> {
         self.plans.get(tenant).into_iter().flat_map(TenantPlan::running)

@@ -14,9 +14,10 @@ use crate::model::business::{BusinessHead, BusinessKind};
 use crate::model::device::{RecordKey, StrongKeys};
 use crate::model::draft::{Draft, DraftError};
 use crate::model::fact::FactKey;
-use crate::model::inventory::{Installed, Inventory};
+use crate::model::inventory::Inventory;
 use crate::model::package::{Envelope, Kind, Stream};
 use crate::model::settlement::{ClockFlag, FinalState, Settlement};
+use crate::model::software::TitleList;
 use crate::model::staged::{StagedRecord, StagedReport};
 use crate::model::tenant::TenantState;
 use crate::time::Timestamp;
@@ -55,7 +56,7 @@ pub struct Staged {
     /// Its stream.
     pub stream: Stream,
     /// Installed titles.
-    pub software: Vec<Installed>,
+    pub software: TitleList,
     /// A stream of the record that had to go for it.
     pub evicted: Option<Stream>,
 }
@@ -124,14 +125,15 @@ where
     };
     let (mut staged, mut staged_as, mut business) = (None, None, None);
     if let Some(Content::Inventory(inventory)) = content {
+        let inventory = *inventory;
         let report = StagedReport {
             stream: stream.clone(),
             package: envelope.key(),
             report_type: inventory.report_type,
             // The clock of the first beacon may be ahead. A stream's date never goes back, so what has not come yet would stay.
             effective: effective.min(now),
-            values: inventory.values.clone(),
-            details: inventory.details.clone(),
+            values: inventory.values,
+            details: inventory.details,
             titles: u32::try_from(inventory.software.len()).unwrap_or(u32::MAX),
         };
         let name = if inventory.scope.is_empty() { &inventory.machine } else { &inventory.scope };

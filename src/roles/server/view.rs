@@ -157,23 +157,24 @@ fn software<V: AsRef<[u8]>, E>(
     let mut next = first_free;
     let numbers = known.with_room(tenant, staged.software.len());
     let mut titles = Vec::with_capacity(staged.software.len());
-    for (title, install_date) in &staged.software {
-        let number = match numbers.get(title) {
+    for (title, install_date) in staged.software.iter() {
+        let number = match numbers.get(&title) {
             Some(number) => *number,
             None => {
-                let number_key = key::number(tenant, title);
+                let title = title.to_title();
+                let number_key = key::number(tenant, &title);
                 let known: Option<u32> = read(&look, &number_key)?;
                 let number = TitleId(known.unwrap_or(next));
                 if known.is_none() {
                     next = next.checked_add(1).ok_or(ViewError::Titles)?;
                     writes.push((number_key, Some(stored::pack(&number.0))));
-                    writes.push((key::title(tenant, number), Some(stored::pack(title))));
+                    writes.push((key::title(tenant, number), Some(stored::pack(&title))));
                 }
-                numbers.insert(title.clone(), number);
+                numbers.insert(title, number);
                 number
             }
         };
-        titles.push(InstalledTitle { title: number, install_date: *install_date });
+        titles.push(InstalledTitle { title: number, install_date });
     }
     if next != first_free {
         // First, so that a number is never given twice, whatever becomes of the rows behind it.
@@ -281,6 +282,7 @@ mod tests {
 
     use super::*;
     use crate::model::package::{Kind, Origin};
+    use crate::model::software::TitleList;
     use crate::model::titles::unpack_titles;
 
     type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -312,7 +314,8 @@ mod tests {
     }
 
     fn report(names: &[&str]) -> Staged {
-        let software = names.iter().map(|name| (Title::new(name, "1", "", "deb"), None)).collect();
+        let mut software = TitleList::default();
+        names.iter().for_each(|name| software.push([name, "1", "", "deb"], None));
         Staged { record: record(), stream: stream(), software, evicted: None }
     }
 

@@ -155,12 +155,14 @@ async fn nothing_is_taken_of_a_file_with_a_bad_row_unless_the_good_ones_are_aske
         (json!({ "file": good }), "name the source"),
         (json!({ "file": good, "source": "Agent" }), "and not `agent`"),
         (json!({ "file": "computers.csv", "source": "cmdb" }), "write the whole path, from /"),
-        (json!({ "file": fixture.folder(), "source": "cmdb" }), "is no plain file"),
         (json!({ "file": good, "source": "cmdb", "good_rows": "yes" }), "write true or false"),
     ] {
-        let (status, output) = fixture.ran("InventoryImportSpreadsheet", parameters).await;
-        assert!(status == "Error" && output.contains(part), "{output}");
+        let why = fixture.not_taken("InventoryImportSpreadsheet", &parameters).await;
+        assert!(why.contains(part), "{why}");
     }
+    let (status, output) =
+        fixture.ran("InventoryImportSpreadsheet", json!({ "file": fixture.folder(), "source": "cmdb" })).await;
+    assert!(status == "Error" && output.contains("is no plain file"), "{output}");
     assert_eq!(fixture.names().await, names);
     fixture.stop().await;
 }
@@ -279,8 +281,8 @@ async fn a_file_of_a_directory_replaces_the_one_before_of_its_kind() {
     let ran = fixture.ran("ActiveDirectoryImport", json!({ "file": file, "kind": "Users" })).await;
     assert_eq!(ran, said("3000 users: 1 added, 0 changed, 1 removed"));
     assert_eq!(fixture.facts(FactKind::DirectoryPart), parts, "the parts before are gone");
-    let (status, output) = fixture.ran("ActiveDirectoryImport", json!({ "file": file, "kind": "groups" })).await;
-    assert!(status == "Error" && output.contains("write kind=sites"), "{output}");
+    let why = fixture.not_taken("ActiveDirectoryImport", &json!({ "file": file, "kind": "groups" })).await;
+    assert!(why.contains("parameter `kind` is `groups`: write kind=sites"), "{why}");
     fixture.stop().await;
 }
 

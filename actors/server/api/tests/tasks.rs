@@ -14,6 +14,16 @@ impl Fixture {
         task
     }
 
+    /// Why a task is refused when it is submitted; none is listed then.
+    pub async fn not_taken(&self, task: &str, parameters: &Value) -> String {
+        let before = self.get("/api/v1/tasks").await["total"].clone();
+        let body = json!({ "type": task, "parameters": parameters });
+        let (status, answer) = self.post("/api/v1/tasks", &body.to_string()).await;
+        assert_eq!((status, &answer["error"]["code"]), (400, &json!("task")), "{answer}");
+        assert_eq!(self.get("/api/v1/tasks").await["total"], before);
+        answer["error"]["message"].as_str().unwrap().to_owned()
+    }
+
     pub async fn task(&self, task: &Value) -> Value {
         self.get(&format!("/api/v1/tasks/{}", task["id"].as_str().unwrap())).await
     }
@@ -278,14 +288,19 @@ async fn business_files_of_the_server_are_imported_and_bad_rows_stop_them_unless
     for (parameters, part) in [
         (json!({ "kind": "purchases" }), "name the file"),
         (json!({ "file": file }), "say what the file holds"),
-        (json!({ "file": file, "kind": "invoices" }), "`invoices` is no kind of business file"),
+        (json!({ "file": file, "kind": "invoices" }), "parameter `kind` is `invoices`: write contracts"),
         (json!({ "file": "purchases.csv", "kind": "purchases" }), "write the whole path"),
+        (json!({ "file": file, "kind": "purchases", "source": "agent" }), "and not `agent`"),
+    ] {
+        let why = fixture.not_taken("BusinessAdapterImport", &parameters).await;
+        assert!(why.contains(part), "{parameters}: {why}");
+    }
+    for (parameters, part) in [
         (json!({ "file": "/nowhere.csv", "kind": "purchases" }), "cannot be read"),
         (json!({ "file": "/dev/zero", "kind": "purchases" }), "is no plain file"),
         (json!({ "file": file, "kind": "purchases", "map": "/dev/zero" }), "is no plain file"),
         (json!({ "file": file, "kind": "contracts" }), "purchases"),
         (json!({ "file": wrong, "kind": "purchases" }), ""),
-        (json!({ "file": file, "kind": "purchases", "source": "agent" }), "and not `agent`"),
     ] {
         let output = run(parameters.clone(), "Error").await;
         assert!(output.contains(part) && !output.is_empty(), "{parameters}: {output}");

@@ -420,7 +420,14 @@ async fn a_meter_that_panics_is_built_anew_loses_nothing_and_ends_nobody_else() 
     let source = Arc::new(Counted(polls.clone()));
     let bench = Bench::start_as(folder.path(), &server, fragile.clone(), |world| world.policy = source.clone()).await;
     bench.policy.send_replace(FAST);
-    sampled(&script, 2).await;
+    // Each look that was counted leaves another state. Right behind one no other look is under way: switched off during a
+    // look, the meter would report first and die later, and its next life would report once more.
+    let (state, mut counted) = (StateFile::new(folder.path()), BTreeSet::new());
+    until("looks are counted", || {
+        counted.extend(state.load().map(|state| format!("{state:?}")));
+        counted.len() > 2
+    })
+    .await;
     // The meter forgets as soon as it is off, and dies of it before it has reported.
     bench.policy.send_replace(OFF);
     until("it panicked", || fragile.left.load(Ordering::SeqCst) == 0).await;

@@ -2,7 +2,7 @@
 //!
 //! Source: reconcile-files reference, sections 1 (cycles are refused) and 2 (a group that is not listed is a root).
 
-use super::{Ids, Number};
+use super::{Ids, Number, in_cycle};
 
 /// Groups, each with its parent. Asking whether one lies below another costs two comparisons.
 #[derive(Debug, Default)]
@@ -37,10 +37,13 @@ impl Groups {
                 stack.extend(children[group as usize].iter().map(|&child| (child, false)));
             }
         }
-        let is_left_out =
-            |(group, &(entered, _)): (usize, &(Number, Number))| (entered == Number::MAX).then_some(group as Number);
-        let left_out: Vec<Number> = spans.iter().enumerate().filter_map(is_left_out).collect();
-        if left_out.is_empty() { Ok(Groups { ids, spans }) } else { Err(in_cycles(left_out, parents)) }
+        if spans.iter().all(|&(entered, _)| entered != Number::MAX) {
+            return Ok(Groups { ids, spans });
+        }
+        let mut above = vec![None; count];
+        parents.iter().for_each(|&(child, parent)| above[child as usize] = Some(parent));
+        // No root leads to what lies below itself.
+        Err(in_cycle(count, |group| above[group as usize]).unwrap_or_default())
     }
 
     /// Their ids.
@@ -52,19 +55,6 @@ impl Groups {
     pub fn is_within(&self, group: Number, top: Number) -> bool {
         let (first, last) = self.spans[top as usize];
         (first..=last).contains(&self.spans[group as usize].0)
-    }
-}
-
-/// Of groups that no root leads to those that lie below themselves: a group without a child among them is not one.
-fn in_cycles(mut groups: Vec<Number>, parents: &[(Number, Number)]) -> Vec<Number> {
-    loop {
-        let has_child =
-            |group: &Number| parents.iter().any(|(child, parent)| parent == group && groups.contains(child));
-        let kept: Vec<Number> = groups.iter().copied().filter(has_child).collect();
-        if kept.len() == groups.len() {
-            return kept;
-        }
-        groups = kept;
     }
 }
 

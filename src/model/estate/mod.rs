@@ -6,6 +6,7 @@
 //! Source: reconcile-files reference, section 2; words: reconcile reference.
 
 mod application;
+mod chains;
 mod device;
 mod evidence;
 mod group;
@@ -15,6 +16,7 @@ mod texts;
 mod usage;
 
 pub use application::{Application, Suites, Version};
+pub use chains::in_cycle;
 pub use device::{Class, Device, Kind, Partition, Share};
 pub use evidence::{Evidence, EvidenceText, Found};
 pub use group::Groups;
@@ -75,20 +77,5 @@ impl Estate {
     pub fn share(&self, device: Number) -> Share {
         let place = self.shares.binary_search_by_key(&device, |&(known, _)| known);
         place.map(|place| self.shares[place].1).unwrap_or_default()
-    }
-
-    /// The device that licences charge for `device`: itself, unless it is a virtual machine outside a cloud; then what
-    /// its hosts stand on in the end. `None`: not known. Hosts have no cycles.
-    ///
-    /// Source: reconcile-files reference, section 6.2.
-    pub fn charged(&self, device: Number) -> Option<Number> {
-        if !self.device(device).is_guest() {
-            return Some(device);
-        }
-        let mut at = device;
-        while self.device(at).kind == Kind::Vm {
-            at = self.device(at).host?.get();
-        }
-        Some(at)
     }
 }

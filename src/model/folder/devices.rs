@@ -10,7 +10,7 @@ use super::names::Names;
 use super::notes::Notes;
 use super::table::{FolderError, Form, Row, Table, second};
 use crate::model::decimal::Decimal;
-use crate::model::estate::{Class, Device, Estate, Ids, Kind, Number, Partition, Share, Slot, Texts};
+use crate::model::estate::{Class, Device, Estate, Ids, Kind, Number, Partition, Share, Slot, Texts, in_cycle};
 use crate::model::pattern::fold;
 use crate::model::reconciliation::WarningCode;
 
@@ -131,7 +131,8 @@ pub fn read_devices(
     estate.shares.sort_by_key(|&(device, _)| device);
     estate.texts = texts;
     estate.classes = class_list;
-    match in_host_cycle(&estate.devices) {
+    let host = |device: Number| estate.devices[device as usize].host.map(Slot::get);
+    match in_cycle(estate.devices.len(), host) {
         Some(devices) => {
             let line = devices.into_iter().map(|device| lines[device as usize]).min().unwrap_or_default();
             Err(FolderError::cell(
@@ -209,30 +210,4 @@ fn named_twice(read: &[Read<'_>]) -> FolderError {
     let mut seen = HashSet::new();
     let again = read.iter().find(|read| !seen.insert(&*read.id)).expect("fewer ids than rows");
     second(&DEVICES, again.line, &[again.id.clone().into()])
-}
-
-/// Devices that run on themselves by way of their hosts.
-fn in_host_cycle(devices: &[Device]) -> Option<Vec<Number>> {
-    // 0: not seen, 1: on the way, 2: ends somewhere.
-    let mut state = vec![0_u8; devices.len()];
-    for start in 0..devices.len() {
-        let mut way = Vec::new();
-        let mut at = start;
-        while state[at] == 0 {
-            state[at] = 1;
-            way.push(at);
-            match devices[at].host {
-                Some(host) => at = host.get() as usize,
-                None => break,
-            }
-        }
-        if devices[at].host.is_some()
-            && state[at] == 1
-            && let Some(first) = way.iter().position(|&known| known == at)
-        {
-            return Some(way[first..].iter().map(|&device| device as Number).collect());
-        }
-        way.into_iter().for_each(|device| state[device] = 2);
-    }
-    None
 }

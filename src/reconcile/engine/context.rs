@@ -54,7 +54,11 @@ impl Columns {
         let users = estate.users.len() as Number;
         let numbers = || 0..estate.devices.len() as Number;
         let persons = || numbers().map(|device| estate.device(device).user().unwrap_or(users + device)).collect();
-        let charged = || numbers().map(|device| estate.charged(device).unwrap_or(NOWHERE)).collect();
+        let charged = || {
+            let ends = ends(estate);
+            let is_guest = |device| estate.device(device).is_guest();
+            numbers().map(|device| if is_guest(device) { ends[device as usize] } else { device }).collect()
+        };
         let ((profiles, examples), (persons, charged)) =
             rayon::join(|| Columns::profiles(estate), || (persons(), charged()));
         Columns { profiles, examples, persons, charged }
@@ -73,6 +77,32 @@ impl Columns {
         let profiles = (0..).zip(&estate.devices).map(profile).collect();
         (profiles, examples)
     }
+}
+
+/// What each device stands on in the end: itself, or what its hosts lead to. Each host is followed once, however deep
+/// machines are nested. Hosts have no cycles.
+fn ends(estate: &Estate) -> Vec<Number> {
+    /// Not followed yet; no device has this number.
+    const UNKNOWN: Number = NOWHERE - 1;
+    let mut ends = vec![UNKNOWN; estate.devices.len()];
+    let mut way = Vec::new();
+    for start in 0..estate.devices.len() as Number {
+        let mut at = start;
+        let end = loop {
+            if ends[at as usize] != UNKNOWN {
+                break ends[at as usize];
+            }
+            way.push(at);
+            let device = estate.device(at);
+            match (device.kind, device.host) {
+                (Kind::Physical, _) => break at,
+                (Kind::Vm, Some(host)) => at = host.get(),
+                (Kind::Vm, None) => break NOWHERE,
+            }
+        };
+        way.drain(..).for_each(|device| ends[device as usize] = end);
+    }
+    ends
 }
 
 /// Something that is the same for all devices of a profile, computed when the first of them comes.

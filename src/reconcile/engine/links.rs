@@ -206,18 +206,22 @@ fn order(estate: &Estate, covered: &[Vec<Link>]) -> Result<Vec<Number>, Cycle> {
 
 /// Applications that wait for themselves: of all that wait, those that something waits for, again and again.
 fn in_cycles(count: usize, after: &[Vec<u32>], mut waits_for: Vec<u32>) -> Vec<Number> {
-    let mut holds_up: Vec<usize> =
-        (0..after.len()).map(|at| after[at].iter().filter(|&&to| waits_for[to as usize] > 0).count()).collect();
+    let mut before: Vec<Vec<u32>> = vec![Vec::new(); after.len()];
+    let mut holds_up = vec![0_u32; after.len()];
+    for (from, all) in (0..).zip(after) {
+        for &to in all.iter().filter(|&&to| waits_for[to as usize] > 0) {
+            before[to as usize].push(from);
+            holds_up[from as usize] += 1;
+        }
+    }
     let mut free: Vec<usize> = (0..after.len()).filter(|&at| waits_for[at] > 0 && holds_up[at] == 0).collect();
     while let Some(at) = free.pop() {
         waits_for[at] = 0;
-        for before in 0..after.len() {
-            let links = after[before].iter().filter(|&&to| to as usize == at).count();
-            if links > 0 && waits_for[before] > 0 {
-                holds_up[before] -= links;
-                if holds_up[before] == 0 {
-                    free.push(before);
-                }
+        for &from in &before[at] {
+            let from = from as usize;
+            holds_up[from] -= 1;
+            if holds_up[from] == 0 && waits_for[from] > 0 {
+                free.push(from);
             }
         }
     }

@@ -24,7 +24,7 @@ mod units;
 pub use context::Context;
 pub use links::{Candidate, Cycle, Links};
 pub use result::{Assigned, Reconciled, assign};
-pub use taken::{TakenRow, taken_by};
+pub use taken::TakenRow;
 pub use units::Working;
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::closed::Closed;
 use super::component::{Fates, components};
 use super::context::Context;
 use super::links::Cycle;
-use super::taken::{TakenRow, taken_by};
+use super::taken::{TakenRow, taken_applications, taken_by};
 use super::units::{Working, working};
 use crate::model::day::Day;
 use crate::model::decimal::Decimal;
@@ -26,6 +26,8 @@ pub struct Reconciled<'c> {
     /// What became of the installations of each application.
     fates: Vec<Fates>,
     closed: Vec<Closed>,
+    /// Applications of which each licence took something.
+    taken: Vec<Vec<Number>>,
     positions: Vec<Position>,
     peaks: Vec<Vec<Peak>>,
     /// Installations of options whose database is licensed by another type: licence of the option, device.
@@ -51,8 +53,9 @@ pub fn assign<'c>(estate: &'c Estate, licensing: &'c Licensing, as_of: Day) -> R
     }
     closed.sort_by_key(|&(licence, _)| licence);
     let closed: Vec<Closed> = closed.into_iter().map(|(_, closed)| closed).collect();
+    let taken = taken_applications(&fates, closed.len());
     let (positions, peaks) = (Vec::new(), Vec::new());
-    Ok(Assigned(Reconciled { context, fates, closed, positions, peaks, conflicts: BTreeSet::new() }))
+    Ok(Assigned(Reconciled { context, fates, closed, taken, positions, peaks, conflicts: BTreeSet::new() }))
 }
 
 impl<'c> Assigned<'c> {
@@ -107,7 +110,7 @@ impl<'c> Reconciled<'c> {
 
     /// What a licence took, ascending by device, then application.
     pub fn taken_by(&self, licence: Number) -> Vec<TakenRow> {
-        taken_by(&self.context, &self.fates, licence)
+        taken_by(&self.context, &self.fates, licence, &self.taken[licence as usize])
     }
 
     /// The working of a licence. Cost: what the licence took.

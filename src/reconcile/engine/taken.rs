@@ -19,15 +19,26 @@ pub struct TakenRow {
     pub is_counted: bool,
 }
 
-/// What `licence` took, ascending by device, then application. `fates` has those of each application.
-pub fn taken_by(context: &Context<'_>, fates: &[Fates], licence: Number) -> Vec<TakenRow> {
-    let mut rows = Vec::new();
+/// Applications of which each of so many licences took an installation.
+pub fn taken_applications(fates: &[Fates], licences: usize) -> Vec<Vec<Number>> {
+    let mut taken: Vec<Vec<Number>> = vec![Vec::new(); licences];
     for (application, of_application) in (0..).zip(fates) {
-        let is_taker = |outcome: Outcome| outcome.taken().filter(|taken| taken.licence == licence);
-        // Most applications have nothing to do with it.
-        if !of_application.table.verdicts().iter().any(|verdict| is_taker(verdict.outcome).is_some()) {
-            continue;
+        for taker in of_application.table.verdicts().iter().filter_map(|verdict| verdict.outcome.taken()) {
+            let of_licence = &mut taken[taker.licence as usize];
+            if of_licence.last() != Some(&application) {
+                of_licence.push(application);
+            }
         }
+    }
+    taken
+}
+
+/// What `licence` took of `applications`, ascending by device, then application. `fates` has those of each application.
+pub fn taken_by(context: &Context<'_>, fates: &[Fates], licence: Number, applications: &[Number]) -> Vec<TakenRow> {
+    let mut rows = Vec::new();
+    for &application in applications {
+        let of_application = &fates[application as usize];
+        let is_taker = |outcome: Outcome| outcome.taken().filter(|taken| taken.licence == licence);
         let is_supplementary = context.links.role(licence, application).is_some_and(|role| role.is_supplementary());
         let devices = context.estate.installations.of_application(application);
         for (&device, &code) in devices.iter().zip(&of_application.codes) {

@@ -80,14 +80,21 @@ struct Rights {
     /// What each unit counts for.
     weights: HashMap<Number, Decimal>,
     /// Virtual machines that are units, by their host.
-    guests: HashMap<Number, BTreeSet<Number>>,
+    guests: HashMap<Number, Guests>,
     /// Physical units by their user.
     owners: HashMap<Number, Owned>,
     /// What is free now.
     saved: Decimal,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
+struct Guests {
+    all: BTreeSet<Number>,
+    /// What they count for together.
+    sum: Decimal,
+}
+
+#[derive(Debug, Default)]
 struct Owned {
     /// Units that are not portable.
     fixed: u64,
@@ -220,32 +227,37 @@ impl Rights {
             }
         }
         if let Some(user) = at.user().filter(|_| self.second_use && at.kind != Kind::Vm) {
-            let before = self.owners.get(&user).cloned().unwrap_or_default();
-            let mut after = before.clone();
-            after.add(extra.device, at.is_portable, units.contains(extra.device));
-            change += self.second_use_of(&after, Some(extra)) - self.second_use_of(&before, None);
+            let owned = self.owners.get(&user);
+            let (fixed, first) = owned.map_or((0, None), |owned| (owned.fixed, owned.portable.first().copied()));
+            let free = |fixed: u64, first: Option<Number>, extra| {
+                first.filter(|_| fixed > 0).map(|device| self.weight_with(device, extra)).unwrap_or_default()
+            };
+            let (fixed_then, first_then) = match at.is_portable {
+                true => (fixed, Some(first.map_or(extra.device, |first| first.min(extra.device)))),
+                false => (fixed + u64::from(!units.contains(extra.device)), first),
+            };
+            change += free(fixed_then, first_then, Some(extra)) - free(fixed, first, None);
         }
         change
     }
 
     /// What a licensed host makes free: its first virtual machines, as many as one right covers.
     fn covered_by(&self, host: Number, extra: Option<Extra>) -> Decimal {
-        let nothing = BTreeSet::new();
+        let nothing = Guests::default();
         let guests = self.guests.get(&host).unwrap_or(&nothing);
         let covered = match self.vm_use {
             None => return Decimal::ZERO,
-            Some(VmUse::Unlimited) => usize::MAX,
+            Some(VmUse::Unlimited) => {
+                let known = |extra: Extra| self.weights.get(&extra.device).copied().unwrap_or_default();
+                return guests.sum + extra.map(|extra| extra.weight - known(extra)).unwrap_or_default();
+            }
             Some(VmUse::Some(count)) => usize::try_from(count).unwrap_or(usize::MAX),
         };
+        let guests = &guests.all;
         let before = guests.iter().copied().take_while(|&guest| extra.is_none_or(|extra| guest < extra.device));
         let after = guests.iter().copied().skip_while(|&guest| extra.is_some_and(|extra| guest <= extra.device));
         let all = before.chain(extra.map(|extra| extra.device)).chain(after.filter(|_| extra.is_some()));
         all.take(covered).map(|guest| self.weight_with(guest, extra)).sum()
-    }
-
-    fn second_use_of(&self, owned: &Owned, extra: Option<Extra>) -> Decimal {
-        let first = owned.portable.first().filter(|_| owned.fixed > 0);
-        first.map(|&device| self.weight_with(device, extra)).unwrap_or_default()
     }
 
     fn weight_with(&self, device: Number, extra: Option<Extra>) -> Decimal {
@@ -257,15 +269,17 @@ impl Rights {
 
     fn insert(&mut self, context: &Context<'_>, extra: Extra) {
         let at = context.device(extra.device);
-        let is_known = self.weights.insert(extra.device, extra.weight).is_some();
+        let known = self.weights.insert(extra.device, extra.weight);
         match (at.kind, at.host) {
             (Kind::Vm, Some(host)) => {
-                self.guests.entry(host.get()).or_default().insert(extra.device);
+                let guests = self.guests.entry(host.get()).or_default();
+                guests.all.insert(extra.device);
+                guests.sum += extra.weight - known.unwrap_or_default();
             }
             (Kind::Vm, None) => {}
             (Kind::Physical, _) => {
                 if let Some(user) = at.user() {
-                    self.owners.entry(user).or_default().add(extra.device, at.is_portable, is_known);
+                    self.owners.entry(user).or_default().add(extra.device, at.is_portable, known.is_some());
                 }
             }
         }

@@ -78,17 +78,3 @@ fn turned(text: &str) -> String {
     let lines = rows.iter().rev().map(|row| csv::line(&row.cells));
     csv::line(&header.cells) + &lines.collect::<String>()
 }
-
-/// One line a seed: a sum over all that is written.
-#[test]
-#[ignore = "for comparing two states of the engine"]
-fn print_sums() {
-    for seed in 0..SEEDS {
-        let written = reconcile(&estate(seed), AS_OF).expect("no refusal");
-        let text: String = written.into_values().collect();
-        let sum = text
-            .bytes()
-            .fold(14_695_981_039_346_656_037u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(1_099_511_628_211));
-        println!("sum {seed} {sum:016x}");
-    }
-}

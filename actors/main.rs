@@ -9,7 +9,7 @@ use muster_actors::command::Failure;
 use muster_actors::errors::Chain;
 use muster_actors::operator::command::{self as operator, LookUp};
 use muster_actors::operator::import::{self, ImportArgs};
-use muster_actors::operator::{BatchArgs, FillersArgs, TenantsArgs};
+use muster_actors::operator::{BatchArgs, FillersArgs, LicensesArgs, TenantsArgs};
 use muster_actors::{agent, beacon, matching, reconciling, server, servicenow, up};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -49,6 +49,8 @@ enum Command {
     Imports(operator::ListArgs),
     /// Values that many machines share though they are to name one: list, demote, restore them.
     Fillers(FillersArgs),
+    /// Licence position of a running server: list it, tell why, look at earlier runs, import licences.
+    Licenses(LicensesArgs),
     /// Hand inventory that another tool took to a beacon or a server.
     Import(ImportArgs),
     /// Match the records of a file into devices, without a server.
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Command::Batch(args) => operator::run(LookUp::Batch(args)),
         Command::Tenants(args) => operator::run(LookUp::Tenants(args)),
         Command::Imports(args) => operator::run(LookUp::Imports(args)),
+        Command::Licenses(args) => operator::run(LookUp::Licenses(args)),
         Command::Fillers(args) => operator::run(LookUp::Fillers(args)),
         Command::Import(args) => import::run(args),
         Command::Match(args) => matching::command::run(&args),

@@ -100,8 +100,8 @@ fn a_file_or_number_that_is_not_meant_is_told_with_what_is() {
     assert!(line.ends_with("this looks like a server's file, start it with `muster server`"), "{line}");
     let line = check("server", &text.replace(&format!("listen = \"{}:", files.address), "listen = \"localhost:"));
     assert!(line.ends_with("write an address such as 127.0.0.1:7080"), "{line}");
-    let line = check("server", &text.replace("licences_file = \"\"", "licences_file = \"/nowhere/licences.toml\""));
-    assert!(line.contains("changed.toml: cannot read `/nowhere/licences.toml` (import.licences_file)"), "{line}");
+    let line = check("server", &text.replace("recognition_file = \"\"", "recognition_file = \"/nowhere/rules.toml\""));
+    assert!(line.contains("changed.toml: cannot read `/nowhere/rules.toml` (import.recognition_file)"), "{line}");
     let output = run(&["devices", "show", "vm"]);
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("a device is named by its number, see `muster devices list`"), "{told}");

@@ -107,7 +107,12 @@ impl Client {
 
     /// The file at `/api/v1/` and these segments.
     pub async fn get_bytes(&self, path: &[&str]) -> Result<Bytes, Failure> {
-        let (status, bytes) = self.ask(path, &[]).await?;
+        self.get_file(path, &[]).await
+    }
+
+    /// The same with parameters.
+    pub async fn get_file(&self, path: &[&str], query: &[(&'static str, String)]) -> Result<Bytes, Failure> {
+        let (status, bytes) = self.ask(path, query).await?;
         if status.is_success() {
             return Ok(bytes);
         }

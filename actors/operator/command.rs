@@ -1,4 +1,4 @@
-//! `muster devices`, `muster packages`, `muster beacons`, `muster fillers`, `muster imports`, `muster batch`,
+//! `muster devices`, `muster packages`, `muster beacons`, `muster fillers`, `muster imports`, `muster licenses`, `muster batch`,
 //! `muster tenants`.
 
 use std::io::{BufWriter, Write};
@@ -9,6 +9,7 @@ use clap::Subcommand;
 use super::batch::{BatchArgs, batch};
 use super::client::{Client, Query, ServerUrl};
 use super::fillers::{FillersArgs, fillers};
+use super::licenses::{LicensesArgs, licenses};
 use super::output::{Ended, json, table};
 use super::tenants::{TenantsArgs, tenants};
 use super::{devices, imports, packages};
@@ -68,6 +69,12 @@ enum DevicesCommand {
     List(Rows),
     /// Show one device: values with their sources, records, packages, software
     Show {
+        /// Number of the device
+        #[arg(value_parser = device_number)]
+        id: u64,
+    },
+    /// List what changed on a device, the newest first
+    History {
         /// Number of the device
         #[arg(value_parser = device_number)]
         id: u64,
@@ -148,6 +155,8 @@ pub enum LookUp {
     Beacons(ListArgs),
     /// `muster fillers`.
     Fillers(FillersArgs),
+    /// `muster licenses`.
+    Licenses(LicensesArgs),
     /// `muster imports`.
     Imports(ListArgs),
     /// `muster batch`.
@@ -168,6 +177,7 @@ pub(super) async fn answer(look_up: LookUp, out: &mut impl Write) -> Result<(), 
         LookUp::Devices(args) => devices(args, out).await,
         LookUp::Packages(args) => packages(args, out).await,
         LookUp::Fillers(args) => fillers(args, out).await,
+        LookUp::Licenses(args) => licenses(args, out).await,
         LookUp::Batch(args) => batch(args, out).await,
         LookUp::Tenants(args) => tenants(args, out).await,
         LookUp::Imports(ListArgs { asking, rows }) => {
@@ -209,6 +219,11 @@ async fn devices(DevicesArgs { asking, command }: DevicesArgs, out: &mut impl Wr
         DevicesCommand::Show { id } => {
             let device = asking.client()?.get(&["devices", &id.to_string()], &[]).await?;
             if asking.json { json(out, &device) } else { devices::show(out, &device) }
+        }
+        DevicesCommand::History { id } => {
+            let query = [("limit", "1000".to_owned())];
+            let history = asking.client()?.get(&["devices", &id.to_string(), "history"], &query).await?;
+            devices::history(out, &history, asking.json)
         }
         DevicesCommand::Unmerge { id, records } => {
             let records: Vec<String> = records.iter().map(u64::to_string).collect();

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::output::{Ended, part, table, text, time, words};
+use super::output::{Ended, json, part, table, text, time, words};
 
 /// Columns of `muster devices list`.
 pub const HEAD: [&str; 8] =
@@ -104,4 +104,23 @@ fn cloned(record: &Value) -> String {
 /// The name of a hop's node, or its GUID while nobody knows a name.
 pub fn node(hop: &Value) -> String {
     text(if hop["name"].is_null() { &hop["node"] } else { &hop["name"] })
+}
+
+/// Prints what changed on a device: a line of JSON each, or a table.
+pub fn history(out: &mut impl Write, history: &Value, is_json: bool) -> Result<(), Ended> {
+    let items = history["items"].as_array().cloned().unwrap_or_default();
+    if is_json {
+        return items.iter().try_for_each(|item| json(out, item));
+    }
+    let row = |item: &Value| {
+        let word = |field: &str| text(&item[field]);
+        let record = words(&[&item["record"]["source"], &item["record"]["external_id"]]);
+        let other = if item["device"].is_null() { String::new() } else { format!("device {}", word("device")) };
+        let to = [word("to"), record, other].into_iter().find(|text| !text.is_empty()).unwrap_or_default();
+        vec![time(&item["at"]), word("change"), word("property"), word("from"), to, word("source")]
+    };
+    if items.is_empty() {
+        return Ok(writeln!(out, "nothing has changed since the device was first seen")?);
+    }
+    Ok(writeln!(out, "{}", table(&["AT", "CHANGE", "PROPERTY", "FROM", "TO", "SOURCE"], items.iter().map(row)))?)
 }

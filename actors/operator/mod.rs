@@ -1,5 +1,5 @@
 //! Look-ups of an operator: `muster devices`, `muster packages`, `muster beacons`, `muster fillers`, `muster imports`,
-//! `muster batch`, `muster tenants` and `muster match --dry-run`, over the operator API of a server; and `muster import`, which uploads.
+//! `muster licenses`, `muster batch`, `muster tenants` and `muster match --dry-run`, over the operator API of a server; and `muster import`, which uploads.
 //!
 //! Tables are for people; `--json` gives what the API answers, an item a line for lists. Texts come from machines that
 //! nobody vouches for: control characters of theirs never reach the terminal.
@@ -9,6 +9,7 @@ mod client;
 mod devices;
 mod fillers;
 mod imports;
+mod licenses;
 mod output;
 mod packages;
 mod tenants;
@@ -20,6 +21,7 @@ pub mod import;
 pub use batch::BatchArgs;
 pub use client::ServerUrl;
 pub use fillers::FillersArgs;
+pub use licenses::LicensesArgs;
 pub use tenants::TenantsArgs;
 
 #[cfg(test)]

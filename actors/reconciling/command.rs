@@ -8,7 +8,7 @@ use muster::model::estate::Ids;
 use muster::model::folder::Folder;
 use muster::reconcile::engine::{Reconciled, assign};
 use muster::reconcile::evidence::install;
-use muster::reconcile::output::{Output, TABLES};
+use muster::reconcile::output::{Output, Table};
 use muster::reconcile::sentences::{of_installation, of_licence};
 use serde_json::json;
 
@@ -33,7 +33,7 @@ pub struct ReconcileArgs {
     /// Tables to write: license_result, consumption, assessment, outcomes, unlicensed, unrecognised, warnings, peaks; by
     /// default all
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = table)]
-    write: Vec<&'static str>,
+    write: Vec<Table>,
     /// Print the table on stdout as lines of JSON
     #[arg(long, conflicts_with = "out")]
     json: bool,
@@ -56,10 +56,10 @@ fn day(text: &str) -> Result<Day, String> {
     read().ok_or_else(|| "is no day: write YYYY-MM-DD".into())
 }
 
-fn table(text: &str) -> Result<&'static str, String> {
+fn table(text: &str) -> Result<Table, String> {
     let name = text.trim().trim_end_matches(".csv");
-    let known = TABLES.into_iter().find(|known| *known == name);
-    known.ok_or_else(|| format!("is no table: write some of {}", TABLES.join(", ")))
+    let known = Table::ALL.into_iter().find(|known| known.as_str() == name);
+    known.ok_or_else(|| format!("is no table: write some of {}", Table::ALL.map(Table::as_str).join(", ")))
 }
 
 /// Bytes that are written at once.
@@ -139,10 +139,10 @@ fn explained(args: &ReconcileArgs, found: &Reconciled<'_>) -> Result<Vec<String>
 fn write_all(args: &ReconcileArgs, out: &Path, output: &Output<'_, '_>) -> Result<(), Failure> {
     let failed = |error: WriteError| Failure::work(&error);
     std::fs::create_dir_all(out).map_err(|source| failed(WriteError::new(out, source)))?;
-    let asked = |table: &&str| args.write.is_empty() || args.write.contains(table);
+    let asked = |table: &Table| args.write.is_empty() || args.write.contains(table);
     let mut written = Vec::new();
-    for table in TABLES.into_iter().filter(asked) {
-        let path = out.join(format!("{table}.csv"));
+    for table in Table::ALL.into_iter().filter(asked) {
+        let path = out.join(format!("{}.csv", table.as_str()));
         let file = whole_file::write(&path, |file| {
             let mut buffered = BufWriter::with_capacity(BUFFER_BYTES, file);
             output.write(table, &mut buffered)?;
@@ -155,7 +155,7 @@ fn write_all(args: &ReconcileArgs, out: &Path, output: &Output<'_, '_>) -> Resul
 
 /// Prints one table.
 fn print(args: &ReconcileArgs, output: &Output<'_, '_>) -> Result<(), Failure> {
-    let table = args.write.first().copied().unwrap_or(TABLES[0]);
+    let table = args.write.first().copied().unwrap_or(Table::LicenseResult);
     let mut stdout = BufWriter::with_capacity(BUFFER_BYTES, std::io::stdout().lock());
     let mut printed = || {
         if args.json {

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use muster::id::TenantId;
 use muster::model::device::{Device, DeviceFact, RecordKey};
+use muster::model::device_history::DeviceHistory;
+use muster::model::draft::Draft;
 use muster::model::fact::{FactKey, FactKind};
 use muster::model::staged::StagedRecord;
 use muster::model::stored::{self, StoredError};
@@ -15,7 +17,7 @@ use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
 use super::batch::Worked;
-use super::books::{Books, News, TurnError};
+use super::books::{Books, Look, News, TurnError};
 use super::counters::tenant_state;
 use super::fleet::FleetError;
 use super::rules::in_force;
@@ -161,7 +163,7 @@ async fn run(world: ImporterWorld, full: bool) -> Result<(TenantState, String), 
         let tenant = books.tenant.clone();
         let committed = books.turn_in_frames(move |draft| {
             for fact in &part {
-                draft.write(&FactKey::Device(tenant.clone(), fact.device.id), fact);
+                write_device(draft, &tenant, fact)?;
             }
             Ok(((), News { devices: part, ..News::default() }))
         });
@@ -180,6 +182,20 @@ async fn run(world: ImporterWorld, full: bool) -> Result<(TenantState, String), 
     let ended = if ended > 0 { format!(", {ended} ended") } else { String::new() };
     let output = format!("{records} records: {created} devices new, {changed} changed, {merged} merged{ended}");
     Ok((state, output))
+}
+
+/// Writes a device, and what of it has changed.
+pub(super) fn write_device(draft: &mut Draft<Look>, tenant: &TenantId, fact: &DeviceFact) -> Result<(), TurnError> {
+    let (id, key) = (fact.device.id, FactKey::Device(tenant.clone(), fact.device.id));
+    if let Some(before) = draft.read::<DeviceFact>(&key)? {
+        let key = FactKey::History(tenant.clone(), id);
+        let mut history: DeviceHistory = draft.read(&key)?.unwrap_or_default();
+        if history.note(&before.device, &fact.device, fact.changed) {
+            draft.write(&key, &history);
+        }
+    }
+    draft.write(&key, fact);
+    Ok(())
 }
 
 /// Commits what the import makes of the counters; at its end also what it has seen and done. Loads go on beside an

@@ -21,7 +21,7 @@ use muster::model::recognition::Rule;
 use muster::model::software::{Application, ApplicationId};
 use muster::reconcile::{Recogniser, RecogniserError};
 
-use super::reconciler::RuleFiles;
+use super::licensing::RuleFiles;
 
 /// Longest file with a digest.
 const DIGEST_BYTES_MAX: u64 = 4 << 10;

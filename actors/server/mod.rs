@@ -22,10 +22,12 @@ pub mod exports;
 pub mod batch;
 
 mod business_import;
+mod business_rows;
 mod directory;
 mod fillers;
 mod gaps;
 mod library;
+pub mod licensing;
 mod maintenance;
 mod overdue;
 mod policy;

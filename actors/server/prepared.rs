@@ -11,7 +11,7 @@ use muster::matching::{Forbidden, Matchers, Placeholders, standard_matchers};
 use muster::roles::server::ImportRules;
 
 use super::exporter::{Credentials, Target};
-use super::reconciler::RuleFiles;
+use super::licensing::RuleFiles;
 use super::run::ServerError;
 use super::source_files::sources_of;
 use super::zone::zone;
@@ -42,7 +42,6 @@ impl Prepared {
     pub fn of(config: &ServerConfig) -> Result<Prepared, ServerError> {
         let files = RuleFiles {
             recognition: config.recognition_file.clone(),
-            licences: config.licences_file.clone(),
             imported: config.data.join("libraries/recognition.toml"),
         };
         files.read()?;

@@ -1,123 +1,56 @@
-//! The reconciler: recognises the installed titles and compares licences with their use, when it is asked to.
+//! The reconciler: freezes the fleet of a tenant, calculates its licence position, and keeps the run.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
-use hashbrown::HashSet;
-use muster::config::library::{Library, read_library, standard_library};
-use muster::config::licences::read_licences;
-use muster::config::{ConfigError, Document};
-use muster::id::{DeviceId, TenantId};
+use muster::id::TenantId;
 use muster::model::day::Day;
+use muster::model::estate::Number;
 use muster::model::fact::FactKey;
-use muster::model::licence::Licence;
-use muster::model::reconciled::{Installed, Reconciled};
-use muster::model::software::{ApplicationId, InstalledTitle, TitleId};
+use muster::model::folder::{LicenceTable, TableState};
+use muster::model::reconciliation::{
+    Installed, LicencePosition, Outcome, RunRecord, RunWarning, WARNINGS_MAX,
+};
+use muster::model::software::ApplicationId;
 use muster::model::tenant::TenantState;
-use muster::reconcile::{DeviceSoftware, Recognised, Recogniser, RecogniserError, Reconciliation, reconcile};
-use tracing::{error, info};
+use muster::reconcile::engine::{Reconciled, assign};
+use muster::reconcile::output::{Output, Table};
+use muster::reconcile::sentences::why;
+use muster::time::Timestamp;
+use tracing::{error, info, warn};
 
 use super::batch::Worked;
 use super::books::{Books, News, TurnError};
+use super::business_rows::BusinessRows;
 use super::fleet::{Fleet, FleetError};
+use super::licensing::{
+    FreezeError, Frozen, RuleFiles, RulesError, Run, RunFolderError, Runs, TableError, drop_other_parts, freeze,
+    put_parts, table_state,
+};
 use super::view::View;
 use crate::clock::SharedClock;
 use crate::errors::Chain;
+use crate::log::PackageIndex;
 use crate::supervision::DeathWatch;
 
 /// How long is waited for a view that is behind.
 const BEHIND_MAX: Duration = Duration::from_secs(60);
 /// How often it looks.
 const BEHIND_LOOK: Duration = Duration::from_millis(20);
-/// Devices that are read together.
-const PAGE: usize = 1_000;
-
-/// Where rules and licences are written down; they are read at each reconcile.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RuleFiles {
-    /// Recognition rules instead of those built in.
-    pub recognition: Option<PathBuf>,
-    /// Licences.
-    pub licences: Option<PathBuf>,
-    /// Where recognition rules stand that were imported, once they were.
-    pub imported: PathBuf,
-}
-
-/// Rules as read.
-pub struct Rules {
-    /// Applications and rules.
-    pub library: Library,
-    /// Licences.
-    pub licences: Vec<Licence>,
-}
-
-/// Why rules do not read.
-#[derive(Debug, thiserror::Error)]
-pub enum RulesError {
-    /// A file cannot be read.
-    #[error("cannot read `{}` ({option})", path.display())]
-    File {
-        /// The option that names it.
-        option: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A file is wrong.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-}
-
-impl RuleFiles {
-    /// The file of the recognition rules; `None`: those built in.
-    pub fn rules(&self) -> Option<&Path> {
-        let imported = Some(self.imported.as_path()).filter(|path| path.exists());
-        self.recognition.as_deref().or(imported)
-    }
-
-    /// Reads the files.
-    pub fn read(&self) -> Result<Rules, RulesError> {
-        let text = |path: &Path, option| {
-            std::fs::read_to_string(path).map_err(|source| {
-                let path = path.to_path_buf();
-                RulesError::File { option, path, source }
-            })
-        };
-        let (recognition, licences) = ("import.recognition_file", "import.licences_file");
-        let library = match self.rules() {
-            Some(path) => {
-                let text = text(path, recognition)?;
-                match read_library(&[Document { text: &text, file: &path.display().to_string() }]) {
-                    Ok(library) => library,
-                    Err(error) if self.recognition.is_some() => return Err(error.into()),
-                    // Another version took it, and this one must start all the same.
-                    Err(error) => {
-                        error!(%error, "the imported rules do not read, those built in are in force");
-                        read_library(&[Document { text: standard_library(), file: "the built-in rules" }])?
-                    }
-                }
-            }
-            None => read_library(&[Document { text: standard_library(), file: "the built-in rules" }])?,
-        };
-        let licences = match &self.licences {
-            Some(path) => {
-                read_licences(&Document { text: &text(path, licences)?, file: &path.display().to_string() }, &library)?
-            }
-            None => Vec::new(),
-        };
-        Ok(Rules { library, licences })
-    }
-}
 
 /// What the reconciler needs.
 #[derive(Clone)]
 pub struct ReconcilerWorld {
     /// What it reads and commits.
     pub books: Books,
-    /// Where rules and licences stand.
+    /// Where business files are.
+    pub packages: PackageIndex,
+    /// Where rules stand.
     pub files: RuleFiles,
+    /// Where runs are kept.
+    pub runs: Runs,
+    /// How many of a tenant are kept.
+    pub runs_kept: u32,
     /// The present.
     pub clock: SharedClock,
 }
@@ -163,9 +96,17 @@ enum ReconcileError {
     #[error(transparent)]
     Rules(#[from] RulesError),
     #[error(transparent)]
-    Recogniser(#[from] RecogniserError),
-    #[error("cannot read the fleet")]
+    Freeze(#[from] FreezeError),
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error("{0}")]
+    Cycle(String),
+    #[error("cannot read the last run")]
     Fleet(#[from] FleetError),
+    #[error("cannot keep the run")]
+    Folder(#[from] RunFolderError),
+    #[error("cannot write a table of the run")]
+    Output(#[source] std::io::Error),
     #[error(transparent)]
     Turn(#[from] TurnError),
     #[error("the view is behind the log: software that is not shown yet would not be counted")]
@@ -191,116 +132,191 @@ async fn run(world: ReconcilerWorld) -> Result<(TenantState, String), ReconcileE
     let view = world.books.view.clone();
     let built = when_caught_up(&view).await.ok_or(ReconcileError::Behind)?;
     let _task = world.books.one_task.lock().await;
-    let (books, files, clock) = (world.books.clone(), world.files.clone(), world.clock.clone());
-    let tenant_key = FactKey::Tenant(books.tenant.clone());
-    let (own, key) = (books.clone(), tenant_key.clone());
-    let decided = tokio::task::spawn_blocking(move || {
-        // The counters first: what changes meanwhile is seen by the next reconcile.
-        let state: TenantState = Fleet::of(&own).fact(&key)?.unwrap_or_default();
-        let rules = files.read()?;
-        Ok::<_, ReconcileError>((state, reconcile_fleet(&own, &rules, &clock)?))
-    });
-    let (seen, result) = decided.await.map_err(|_| ReconcileError::Panicked)??;
+    let (books, own) = (world.books.clone(), world.clone());
+    let decided = tokio::task::spawn_blocking(move || decide(&own));
+    let Decided { seen, run, peaks } = decided.await.map_err(|_| ReconcileError::Panicked)??;
     if view.is_behind() || view.rebuilt() != built {
         return Err(ReconcileError::Behind);
     }
-    info!(
-        tenant = %books.tenant,
-        titles = result.titles,
-        unrecognised = result.unrecognised,
-        applications = result.installed.len(),
-        licences = result.positions.len(),
-        "licences reconciled"
-    );
+    let record = run.record.clone();
     let output = format!(
-        "{} titles, {} unrecognised; {} applications, {} licences",
-        result.titles,
-        result.unrecognised,
-        result.installed.len(),
-        result.positions.len()
+        "run {}: {} devices, {} titles, {} unrecognised; {} applications, {} licences",
+        record.number,
+        record.devices,
+        record.titles,
+        record.unrecognised,
+        record.installed.len(),
+        record.positions.len()
     );
-    let result_key = FactKey::Reconciled(books.tenant.clone());
+    let table = LicenceTable::Peaks;
+    let peaks = match peaks {
+        Some((generation, text, rows)) => {
+            let parts = put_parts(&books, table, generation, &text).await?;
+            Some(TableState { generation, parts, bytes: text.len() as u64, rows, taken: record.at })
+        }
+        None => None,
+    };
+    let (tenant, kept, written) = (books.tenant.clone(), record.clone(), peaks.clone());
     let committed = books.turn(move |draft| {
-        let now: TenantState = draft.read(&tenant_key)?.unwrap_or_default();
+        let key = FactKey::Tenant(tenant.clone());
+        let now: TenantState = draft.read(&key)?.unwrap_or_default();
         let next = TenantState { reconciled: seen.devices, ..now };
-        draft.write(&tenant_key, &next);
-        draft.write(&result_key, &result);
+        draft.write(&key, &next);
+        draft.write(&FactKey::Run(tenant.clone(), kept.number), &kept);
+        if let Some(state) = &written {
+            draft.write(&FactKey::LicenceTable(tenant, table), state);
+        }
         Ok((next, News::default()))
     });
-    Ok((committed.await?, output))
+    let next = committed.await?;
+    info!(
+        tenant = %books.tenant,
+        run = record.number,
+        titles = record.titles,
+        unrecognised = record.unrecognised,
+        applications = record.installed.len(),
+        licences = record.positions.len(),
+        "licences reconciled"
+    );
+    world.runs.remember(&books.tenant, run);
+    if let Some(state) = peaks {
+        drop_other_parts(&books, table, Some(state.generation)).await?;
+    }
+    forget_old(&world).await?;
+    Ok((next, output))
 }
 
-fn reconcile_fleet(books: &Books, rules: &Rules, clock: &SharedClock) -> Result<Reconciled, ReconcileError> {
-    let fleet = Fleet::of(books);
-    let recogniser = Recogniser::new(rules.library.rules().iter().cloned())?;
-    let titles = fleet.all_titles()?;
-    let recognised = recogniser.recognise_all(titles.iter().map(|(number, title)| (*number, title)));
-    let (devices, seen) = recognised_titles(&fleet, &recognised)?;
-    // The view knows titles that no device has any more.
-    let count = |titles: &[TitleId]| titles.iter().filter(|title| seen.contains(*title)).count() as u64;
-    let at = clock.now();
-    let software = devices.iter().map(|(device, titles)| DeviceSoftware { device: *device, role: None, titles });
-    let applications = rules.library.applications();
-    let found = reconcile(&recognised, applications, &rules.licences, software, Day::of(at));
-    let installed = installed(&recognised, &devices, &found);
-    let Reconciliation { consumptions, positions, .. } = found;
-    let reconciled = Reconciled {
-        at,
-        as_of: Day::of(at),
-        titles: seen.len() as u64,
-        unrecognised: count(recognised.unrecognised()),
-        ignored: count(recognised.ignored()),
-        installed,
-        positions,
-        consumptions,
-    };
-    Ok(reconciled.bounded())
-}
-
-/// A device and those of its titles that are some application.
-type OnDevice = (DeviceId, Vec<InstalledTitle>);
-
-/// Each device with those of its titles that are some application, few of what is installed; and every title that some
-/// device has.
-fn recognised_titles(
-    fleet: &Fleet<'_>,
-    recognised: &Recognised<'_>,
-) -> Result<(Vec<OnDevice>, HashSet<TitleId>), FleetError> {
-    let (mut devices, mut seen, mut after) = (Vec::new(), HashSet::new(), None);
-    loop {
-        let page = fleet.devices(after, PAGE)?;
-        let Some(last) = page.last() else { return Ok((devices, seen)) };
-        after = Some(last.device.id);
-        for fact in page.into_iter().filter(|fact| fact.device.merged_into.is_none()) {
-            let id = fact.device.id;
-            let mut titles = fleet.titles(&fleet.whole(fact.device)?)?;
-            seen.extend(titles.iter().map(|installed| installed.title));
-            titles.retain(|installed| recognised.applications(installed.title).next().is_some());
-            titles.shrink_to_fit();
-            devices.push((id, titles));
+/// Forgets the runs beyond those that are kept: the facts first, so that none names a folder that is gone.
+async fn forget_old(world: &ReconcilerWorld) -> Result<(), TurnError> {
+    let Some(newest) = Runs::numbers(&world.books, None, 1).first().copied() else { return Ok(()) };
+    let before = newest.saturating_sub(u64::from(world.runs_kept.max(1)) - 1);
+    let old = Runs::numbers(&world.books, Some(before), FORGOTTEN_AT_ONCE);
+    if old.is_empty() {
+        return Ok(());
+    }
+    let (tenant, removed) = (world.books.tenant.clone(), old.clone());
+    let forgotten = world.books.turn(move |draft| {
+        removed.iter().for_each(|number| draft.remove(&FactKey::Run(tenant.clone(), *number)));
+        Ok(((), News::default()))
+    });
+    forgotten.await?;
+    for number in old {
+        if let Err(error) = world.runs.folder(&world.books.tenant, number).remove() {
+            warn!(run = number, %error, "the folder of an old run stays, remove it");
         }
     }
+    Ok(())
 }
 
-/// Every application that is installed, on how many devices, and whether a licence covers it or none has to.
-fn installed(recognised: &Recognised<'_>, devices: &[OnDevice], found: &Reconciliation) -> Vec<Installed> {
-    let mut counts = std::collections::BTreeMap::<&ApplicationId, u64>::new();
-    for (_, titles) in devices {
-        let on_device: std::collections::BTreeSet<&ApplicationId> = titles
-            .iter()
-            .flat_map(|installed| recognised.applications(installed.title).map(|(application, _)| application))
-            .collect();
-        on_device.into_iter().for_each(|application| *counts.entry(application).or_default() += 1);
-    }
-    let uncovered = |application: &ApplicationId| {
-        found.unlicensed.binary_search_by(|unlicensed| unlicensed.application.cmp(application)).is_ok()
+/// Old runs that one reconcile forgets at most.
+const FORGOTTEN_AT_ONCE: usize = 1_000;
+
+/// What is to be committed.
+struct Decided {
+    /// The counters that the fleet was read by.
+    seen: TenantState,
+    run: Run,
+    /// The new table of peaks, where there is any: number of its file, text, rows.
+    peaks: Option<(u32, String, u64)>,
+}
+
+fn decide(world: &ReconcilerWorld) -> Result<Decided, ReconcileError> {
+    let (books, at) = (&world.books, world.clock.now());
+    // The counters first: what changes meanwhile is seen by the next reconcile.
+    let seen: TenantState = Fleet::of(books).fact(&FactKey::Tenant(books.tenant.clone()))?.unwrap_or_default();
+    let library = world.files.read()?;
+    let business = BusinessRows { books: books.clone(), packages: world.packages.clone() };
+    let frozen = freeze(books, &business, &library, at)?;
+    let number = Runs::numbers(books, None, 1).first().map_or(1, |last| last + 1);
+    let as_of = Day::of(at);
+    let assigned = assign(&frozen.folder.estate, &frozen.folder.licensing, as_of)
+        .map_err(|cycle| ReconcileError::Cycle(frozen.folder.cycle(&cycle.applications).to_string()))?;
+    let reconciled = assigned.count();
+    let mut record = record(&reconciled, &frozen, number, at, as_of);
+    let output = Output { found: &reconciled, unrecognised: &[], warnings: &frozen.folder.notes.warnings };
+    let table = |table: Table| {
+        let mut text = Vec::new();
+        output.write(table, &mut text).map_err(ReconcileError::Output)?;
+        Ok::<_, ReconcileError>(text)
     };
-    counts
-        .into_iter()
-        .map(|(application, devices)| Installed {
-            application: application.clone(),
-            devices,
-            covered: !uncovered(application),
-        })
-        .collect()
+    let results =
+        [("license_result.csv", table(Table::LicenseResult)?), ("warnings.csv", table(Table::Warnings)?)];
+    let peaks = table(Table::Peaks)?;
+    let found = reconciled.found();
+    let folder = world.runs.folder(&books.tenant, number);
+    record.manifest = folder.write(&frozen, &results)?;
+    let open = folder.open(record.manifest)?;
+    let known = table_state(books, LicenceTable::Peaks)?;
+    let rows = peaks.iter().filter(|byte| **byte == b'\n').count().saturating_sub(1) as u64;
+    let has_changed = || frozen.files.get(LicenceTable::Peaks.file()) != Some(&peaks);
+    let generation = known.as_ref().map_or(1, |state| state.generation.wrapping_add(1));
+    let is_new = (rows > 0 || known.is_some()) && has_changed();
+    let peaks = is_new.then(|| (generation, String::from_utf8_lossy(&peaks).into_owned(), rows));
+    Ok(Decided { seen, run: Run::new(record, frozen.folder, found, open), peaks })
+}
+
+fn record(found: &Reconciled<'_>, frozen: &Frozen, number: u64, at: Timestamp, as_of: Day) -> RunRecord {
+    let (estate, licensing) = (found.context().estate, found.context().licensing);
+    let names = LicenceTable::Licenses.rows(frozen.files.get("licenses.csv").map_or(&[], Vec::as_slice));
+    let names = names.unwrap_or_default();
+    let column = |name: &str| names.columns.iter().position(|column| *column == name);
+    let (id_column, name_column) = (column("license"), column("name"));
+    let name = |id: &str| {
+        let row = names.lines.iter().find(|(_, cells)| id_column.is_some_and(|column| &*cells[column] == id));
+        row.zip(name_column).map(|((_, cells), column)| cells[column].clone()).unwrap_or_default()
+    };
+    let positions = (0..).zip(found.positions()).map(|(licence, position): (Number, _)| {
+        let id = licensing.ids.name(licence);
+        LicencePosition {
+            license: id.into(),
+            name: name(id),
+            manual_status: licensing.licences[licence as usize].settings.manual_status.clone(),
+            why: why(found, licence).unwrap_or_default().into(),
+            position: position.clone(),
+        }
+    });
+    let said = frozen.problems.iter().map(|(code, subject)| RunWarning {
+        code: (*code).into(),
+        license: None,
+        subject: subject.as_str().into(),
+    });
+    let of_tables = frozen.folder.notes.warnings.iter().cloned();
+    let of_licences = (0..licensing.licences.len() as Number).flat_map(|licence| found.warnings(licence));
+    let told = of_tables.chain(of_licences).map(|warning| RunWarning {
+        code: warning.code.as_str().into(),
+        license: warning.licence.map(|licence| licensing.ids.name(licence).into()),
+        subject: warning.subject,
+    });
+    let mut warnings: Vec<RunWarning> = said.chain(told).collect();
+    let warned = warnings.len() as u64;
+    warnings.truncate(WARNINGS_MAX);
+    RunRecord {
+        number,
+        at,
+        as_of,
+        devices: estate.devices.len() as u64,
+        installations: estate.installations.count() as u64,
+        titles: frozen.counts[0],
+        unrecognised: frozen.counts[1],
+        ignored: frozen.counts[2],
+        installed: installed(found),
+        positions: positions.collect(),
+        warnings,
+        warned,
+        manifest: muster::id::Digest::of(b""),
+    }
+}
+
+/// Every application that is installed, on how many devices, and on how many nothing covers it.
+fn installed(found: &Reconciled<'_>) -> Vec<Installed> {
+    let estate = found.context().estate;
+    let mut installed = Vec::new();
+    for (number, id) in (0..).zip(estate.application_ids.iter()) {
+        let devices = estate.installations.of_application(number).len();
+        // An id that no library takes is none of ours to list.
+        let Some(application) = id.parse::<ApplicationId>().ok().filter(|_| devices > 0) else { continue };
+        let unlicensed = (0..devices).filter(|place| found.outcome(number, *place) == Outcome::Unlicensed).count();
+        installed.push(Installed { application, devices: devices as u64, unlicensed: unlicensed as u64 });
+    }
+    installed
 }

@@ -28,7 +28,8 @@ use super::policy::PolicyKeeper;
 use super::prepared::{ExportTarget, Prepared};
 use super::quarantine::record;
 use super::reading::Reading;
-use super::reconciler::{Reconciler, ReconcilerWorld, RuleFiles, RulesError};
+use super::licensing::{RuleFiles, RulesError, Runs};
+use super::reconciler::{Reconciler, ReconcilerWorld};
 use super::rules::import_by_new_rules;
 use super::schedules::ScheduleKeeper;
 use super::server::{BeaconsChanged, ImportPlans, Server, ServerWorld, StopServer};
@@ -39,6 +40,7 @@ use crate::clock::SharedClock;
 use crate::hierarchy::{Downloads, Gaps, Statuses, downloads, gaps, statuses};
 use crate::intake::{self, Gate, Intake, IntakeLimits, ListenError, Listener};
 use crate::log::{OnFatal, Reserve};
+use crate::log::PackageIndex;
 use crate::node::{FolderError, LogThreads, Logs, LogsError, NodeFolder};
 use crate::supervision::{Supervised, supervise};
 use crate::workers::Workers;
@@ -195,14 +197,17 @@ pub async fn start_prepared(
         missing_after_ms: config.missing_after_ms,
     });
     let schedules = ScheduleKeeper::new(books.clone(), tasks.schedules.clone());
+    let runs = Runs::new(config.data.clone());
     let effects = Effects::start(
         config,
         &books,
+        logs.package_index.clone(),
         &reading,
         &workers,
         &clock,
         rules.clone(),
         files.clone(),
+        runs.clone(),
         export,
         &reports,
         &scheduler,
@@ -272,6 +277,7 @@ pub async fn start_prepared(
         settings,
         rules,
         files,
+        runs,
         policy,
         schedules,
         statuses: below.clone().into_inner(),
@@ -321,11 +327,13 @@ impl Effects {
     fn start(
         config: &ServerConfig,
         books: &Books,
+        packages: PackageIndex,
         reading: &Reading,
         workers: &Workers,
         clock: &SharedClock,
         rules: Arc<ImportRules>,
         files: RuleFiles,
+        runs: Runs,
         export: Option<ExportTarget>,
         reports: &Reports,
         scheduler: &SchedulerWorld,
@@ -337,7 +345,9 @@ impl Effects {
         let loader = LoaderWorld { reading, workers, books: books.clone(), clock: clock.clone() };
         let held = Arc::default();
         let importer = ImporterWorld { books: books.clone(), rules, clock: clock.clone(), held };
-        let reconciler = ReconcilerWorld { books: books.clone(), files, clock: clock.clone() };
+        let runs_kept = config.runs_kept;
+        let reconciler =
+            ReconcilerWorld { books: books.clone(), packages, files, runs, runs_kept, clock: clock.clone() };
         let exports = export.map(|ExportTarget { target, settings }| ExportsWorld {
             books,
             target,

@@ -12,6 +12,7 @@ use muster::model::tenant::TenantState;
 use muster::roles::server::ImportRules;
 
 use super::books::{Books, News, TurnError};
+use super::importer::write_device;
 use super::rules::in_force;
 use crate::clock::SharedClock;
 
@@ -75,7 +76,7 @@ pub async fn take_out(
         let (device, count) = (taken.id, pairs.len());
         let devices = [left, taken].map(|device| DeviceFact { device, changed });
         for fact in &devices {
-            draft.write(&key(fact.device.id), fact);
+            write_device(draft, &tenant, fact)?;
         }
         for (a, b) in pairs {
             let (a, b) = if a <= b { (a, b) } else { (b, a) };

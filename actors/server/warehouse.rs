@@ -5,9 +5,9 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use muster::model::day::Day;
-use muster::model::fact::{FactKey, FactKind};
-use muster::model::licence::Quantity;
-use muster::model::reconciled::Reconciled;
+use muster::model::fact::FactKind;
+use muster::model::licensing::Total;
+use muster::model::reconciliation::LicencePosition;
 use muster::model::settlement::Settlement;
 use muster::model::stored;
 use muster::model::warehouse::{WarehouseTable, schema};
@@ -16,6 +16,7 @@ use muster::time::{SECOND_MS, Timestamp};
 
 use super::books::Books;
 use super::fleet::{Fleet, FleetError};
+use super::licensing::Runs;
 use crate::errors::Chain;
 
 /// Files of each table that the archive keeps of a tenant: a year of Sundays.
@@ -217,24 +218,19 @@ fn write_devices(books: &Books, devices: &mut TableFile, installations: &mut Tab
 }
 
 fn write_consumption(books: &Books, file: &mut TableFile) -> Result<(), WarehouseError> {
-    let reconciled: Option<Reconciled> = Fleet::of(books).fact(&FactKey::Reconciled(books.tenant.clone()))?;
-    let Some(reconciled) = reconciled else { return Ok(()) };
-    for (position, used) in reconciled.positions.iter().zip(&reconciled.consumptions) {
-        let entitled = match position.entitled {
-            Quantity::Limited(count) => text(count),
-            Quantity::Unlimited => None,
-        };
+    let Some(run) = Runs::newest(books)? else { return Ok(()) };
+    for LicencePosition { license, why, position, .. } in &run.positions {
         file.row(&[
             text(&books.tenant),
-            text(reconciled.as_of),
-            text(&position.licence),
-            entitled,
-            text(position.consumed),
-            position.available.map(|count| count.to_string()),
-            text(used.raw),
-            text(used.exempt),
+            text(run.as_of),
+            text(license),
+            position.total.limit().map(|total| total.to_string()),
+            position.consumed.map(|consumed| consumed.to_string()),
+            position.available().and_then(Total::limit).map(|left| left.to_string()),
+            text(position.raw),
+            text(position.exempt),
             text(position.status.as_str()),
-            text(&position.reason),
+            text(why),
         ])?;
     }
     Ok(())

@@ -120,7 +120,7 @@ fn server_config(places: &Places) -> ServerConfig {
         primary_source: AGENT_SOURCE.into(),
         matchers_file: None,
         recognition_file: None,
-        licences_file: None,
+        runs_kept: muster::config::server::RUNS_KEPT,
         sources_file: None,
         missing_after_ms: muster::time::DAY_MS,
         servicenow: None,

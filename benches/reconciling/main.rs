@@ -17,7 +17,7 @@ use muster::model::day::Day;
 use muster::model::folder::{Folder, FolderError, Source};
 use muster::reconcile::engine::assign;
 use muster::reconcile::evidence::install;
-use muster::reconcile::output::{Output, TABLES};
+use muster::reconcile::output::{Output, Table};
 
 use estate::Made;
 
@@ -71,13 +71,13 @@ fn measure(made: &Made) {
     let output = Output { found: &found, unrecognised: &unrecognised, warnings: &folder.notes.warnings };
     let mut result = Vec::new();
     let writing = Instant::now();
-    output.write("license_result", &mut result).expect("memory takes it");
+    output.write(Table::LicenseResult, &mut result).expect("memory takes it");
     let written = writing.elapsed();
     let whole = installed + settled + written;
     let grown = peak().saturating_sub(before);
     let mut bytes = Counted(0);
     let all = Instant::now();
-    for table in TABLES {
+    for table in Table::ALL {
         output.write(table, &mut bytes).expect("nothing fails");
     }
     let all = all.elapsed() + installed + settled;

@@ -22,7 +22,6 @@ pub mod tasks;
 pub mod sources;
 
 pub mod library;
-pub mod licences;
 
 pub mod column_map;
 

@@ -51,6 +51,11 @@ struct ServerSection {
     tasks_file: String,
 }
 
+/// Runs of the licence reconcile that are kept unless an operator says otherwise: a quarter of daily ones.
+pub const RUNS_KEPT: u32 = 90;
+/// Runs that may be kept.
+const RUNS_KEPT_MAX: u32 = 10_000;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ImportSection {
@@ -58,7 +63,7 @@ struct ImportSection {
     primary_source: String,
     matchers_file: String,
     recognition_file: String,
-    licences_file: String,
+    runs_kept: u32,
     sources_file: String,
 }
 
@@ -69,7 +74,7 @@ impl Default for ImportSection {
             primary_source: "agent".into(),
             matchers_file: String::new(),
             recognition_file: String::new(),
-            licences_file: String::new(),
+            runs_kept: RUNS_KEPT,
             sources_file: String::new(),
         }
     }
@@ -151,8 +156,8 @@ pub struct ServerConfig {
     pub matchers_file: Option<PathBuf>,
     /// Recognition rules instead of those built in.
     pub recognition_file: Option<PathBuf>,
-    /// Licences.
-    pub licences_file: Option<PathBuf>,
+    /// Runs of the licence reconcile of each tenant that are kept, at least 1.
+    pub runs_kept: u32,
     /// Files of other programs whose computers are imported.
     pub sources_file: Option<PathBuf>,
     /// What a node took and this server has not settled after this is missing, in milliseconds.
@@ -201,13 +206,20 @@ impl ServerConfig {
             primary_source: import.primary_source,
             matchers_file: path(import.matchers_file),
             recognition_file: path(import.recognition_file),
-            licences_file: path(import.licences_file),
+            runs_kept: runs_kept(import.runs_kept, file)?,
             sources_file: path(import.sources_file),
             missing_after_ms: milliseconds(custody.missing_after_secs, 1, file, "custody.missing_after_secs")?,
             limits,
             disk,
         })
     }
+}
+
+fn runs_kept(count: u32, file: &str) -> Result<u32, ConfigError> {
+    if (1..=RUNS_KEPT_MAX).contains(&count) {
+        return Ok(count);
+    }
+    Err(wrong(file, "import.runs_kept", format!("{count} is not between 1 and {RUNS_KEPT_MAX} runs")))
 }
 
 fn target(section: ServiceNowSection, allow_plain: bool, file: &str) -> Result<Option<ServiceNowTarget>, ConfigError> {

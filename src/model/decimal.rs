@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Digits behind the point that are read.
 const READ_PLACES: usize = 9;
 /// Digits behind the point that are kept: those of a product of two that were read.
@@ -16,8 +18,23 @@ const READ_PART: i128 = 1_000_000_000;
 pub const WHOLE_DIGITS_MAX: usize = 12;
 
 /// A decimal in parts of 10^-18. Sums and products beyond 1.7 x 10^20 stay at the largest value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// Stored as the higher and the lower half of its parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "(i64, u64)", into = "(i64, u64)")]
 pub struct Decimal(i128);
+
+impl From<(i64, u64)> for Decimal {
+    fn from((high, low): (i64, u64)) -> Decimal {
+        Decimal(i128::from(high) << 64 | i128::from(low))
+    }
+}
+
+impl From<Decimal> for (i64, u64) {
+    fn from(Decimal(parts): Decimal) -> (i64, u64) {
+        ((parts >> 64) as i64, parts as u64)
+    }
+}
 
 /// The text is no number that is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -13,10 +13,12 @@ use crate::id::{DeviceId, Guid, TenantId};
 use crate::model::business::BusinessKey;
 use crate::model::device::RecordKey;
 use crate::model::directory::{DirectoryKind, DirectoryPart};
+use crate::model::folder::{LicenceTable, TablePart};
 use crate::model::package::{Origin, PackageKey, Stream};
 use crate::model::source::PartKey;
 use crate::model::task::TaskNumber;
 
+pub use super::fact_kind::FactKind;
 use super::fact_text::{Reader, put};
 
 /// Most bytes of an encoded key; the parts have their own, smaller bounds.
@@ -41,8 +43,6 @@ pub enum FactKey {
     Tenant(TenantId),
     /// Progress of the exports to one target.
     Export(TenantId, Arc<str>),
-    /// Result of the last reconcile.
-    Reconciled(TenantId),
     /// The last status a beacon reported.
     Beacon(TenantId, Guid),
     /// The periods of usage that are staged of one record: `UsagePeriods`.
@@ -79,107 +79,14 @@ pub enum FactKey {
     Directory(TenantId, DirectoryKind),
     /// Some of them: a list of `DirectoryEntry`.
     DirectoryPart(TenantId, DirectoryPart),
-}
-
-/// The kinds of [`FactKey`], for scans.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum FactKind {
-    /// [`FactKey::Node`].
-    Node = 1,
-    /// [`FactKey::Setting`].
-    Setting = 2,
-    /// [`FactKey::Ledger`].
-    Ledger = 3,
-    /// [`FactKey::Package`].
-    Package = 4,
-    /// [`FactKey::Record`].
-    Record = 5,
-    /// [`FactKey::Device`].
-    Device = 6,
-    /// [`FactKey::Tenant`].
-    Tenant = 7,
-    /// [`FactKey::Export`].
-    Export = 8,
-    /// [`FactKey::Reconciled`].
-    Reconciled = 9,
-    /// [`FactKey::Beacon`].
-    Beacon = 10,
-    /// [`FactKey::Usage`].
-    Usage = 11,
-    /// [`FactKey::Discovery`].
-    Discovery = 12,
-    /// [`FactKey::Gaps`].
-    Gaps = 13,
-    /// [`FactKey::Abandoned`].
-    Abandoned = 14,
-    /// [`FactKey::Aside`].
-    Aside = 16,
-    /// [`FactKey::Business`].
-    Business = 17,
-    /// [`FactKey::Apart`].
-    Apart = 18,
-    /// [`FactKey::Filler`].
-    Filler = 19,
-    /// [`FactKey::Import`].
-    Import = 20,
-    /// [`FactKey::Task`].
-    Task = 21,
-    /// [`FactKey::TaskRun`].
-    TaskRun = 22,
-    /// [`FactKey::Batch`].
-    Batch = 23,
-    /// [`FactKey::Registration`].
-    Registration = 24,
-    /// [`FactKey::Source`].
-    Source = 30,
-    /// [`FactKey::SourcePart`].
-    SourcePart = 31,
-    /// [`FactKey::Directory`].
-    Directory = 32,
-    /// [`FactKey::DirectoryPart`].
-    DirectoryPart = 33,
-}
-
-impl FactKind {
-    const ALL: [FactKind; 27] = [
-        FactKind::Node,
-        FactKind::Setting,
-        FactKind::Ledger,
-        FactKind::Package,
-        FactKind::Record,
-        FactKind::Device,
-        FactKind::Tenant,
-        FactKind::Export,
-        FactKind::Reconciled,
-        FactKind::Beacon,
-        FactKind::Usage,
-        FactKind::Discovery,
-        FactKind::Gaps,
-        FactKind::Abandoned,
-        FactKind::Aside,
-        FactKind::Business,
-        FactKind::Apart,
-        FactKind::Filler,
-        FactKind::Import,
-        FactKind::Task,
-        FactKind::TaskRun,
-        FactKind::Batch,
-        FactKind::Registration,
-        FactKind::Source,
-        FactKind::SourcePart,
-        FactKind::Directory,
-        FactKind::DirectoryPart,
-    ];
-
-    /// What every key of this kind begins with, of all tenants or of one.
-    pub fn prefix(self, tenant: Option<&TenantId>) -> Vec<u8> {
-        let mut out = vec![self as u8];
-        if let Some(tenant) = tenant {
-            put(&mut out, tenant.as_str());
-        }
-        out
-    }
+    /// Which file of a table of licences is in force: `TableState`.
+    LicenceTable(TenantId, LicenceTable),
+    /// A piece of its text.
+    LicenceTablePart(TenantId, TablePart),
+    /// What a reconcile found, by its number: `RunRecord`.
+    Run(TenantId, u64),
+    /// What changed on a device: `DeviceHistory`.
+    History(TenantId, DeviceId),
 }
 
 impl FactKey {
@@ -194,7 +101,6 @@ impl FactKey {
             FactKey::Device(..) => FactKind::Device,
             FactKey::Tenant(_) => FactKind::Tenant,
             FactKey::Export(..) => FactKind::Export,
-            FactKey::Reconciled(_) => FactKind::Reconciled,
             FactKey::Beacon(..) => FactKind::Beacon,
             FactKey::Usage(..) => FactKind::Usage,
             FactKey::Discovery(..) => FactKind::Discovery,
@@ -213,6 +119,10 @@ impl FactKey {
             FactKey::SourcePart(..) => FactKind::SourcePart,
             FactKey::Directory(..) => FactKind::Directory,
             FactKey::DirectoryPart(..) => FactKind::DirectoryPart,
+            FactKey::LicenceTable(..) => FactKind::LicenceTable,
+            FactKey::LicenceTablePart(..) => FactKind::LicenceTablePart,
+            FactKey::Run(..) => FactKind::Run,
+            FactKey::History(..) => FactKind::History,
         }
     }
 
@@ -247,11 +157,11 @@ impl FactKey {
                 put(&mut out, &record.source);
                 put(&mut out, &record.external_id);
             }
-            FactKey::Device(tenant, device) => {
+            FactKey::Device(tenant, device) | FactKey::History(tenant, device) => {
                 put(&mut out, tenant.as_str());
                 out.extend_from_slice(&device.0.to_be_bytes());
             }
-            FactKey::Tenant(tenant) | FactKey::Reconciled(tenant) | FactKey::Registration(tenant) => {
+            FactKey::Tenant(tenant) | FactKey::Registration(tenant) => {
                 put(&mut out, tenant.as_str());
             }
             FactKey::Export(tenant, text) | FactKey::Filler(tenant, text) | FactKey::Source(tenant, text) => {
@@ -271,6 +181,20 @@ impl FactKey {
                 put(&mut out, tenant.as_str());
                 put(&mut out, kind.as_str());
                 out.extend_from_slice(&generation.to_be_bytes());
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+            FactKey::LicenceTable(tenant, table) => {
+                put(&mut out, tenant.as_str());
+                put(&mut out, table.as_str());
+            }
+            FactKey::LicenceTablePart(tenant, TablePart { table, generation, number }) => {
+                put(&mut out, tenant.as_str());
+                put(&mut out, table.as_str());
+                out.extend_from_slice(&generation.to_be_bytes());
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+            FactKey::Run(tenant, number) => {
+                put(&mut out, tenant.as_str());
                 out.extend_from_slice(&number.to_be_bytes());
             }
             FactKey::Import(tenant, place) => {
@@ -331,8 +255,11 @@ impl FactKey {
                 let tenant = reader.tenant()?;
                 FactKey::Device(tenant, DeviceId(reader.number()?))
             }
+            FactKind::History => {
+                let tenant = reader.tenant()?;
+                FactKey::History(tenant, DeviceId(reader.number()?))
+            }
             FactKind::Tenant => FactKey::Tenant(reader.tenant()?),
-            FactKind::Reconciled => FactKey::Reconciled(reader.tenant()?),
             FactKind::Registration => FactKey::Registration(reader.tenant()?),
             FactKind::Export => FactKey::Export(reader.tenant()?, reader.text()?.into()),
             FactKind::Beacon => FactKey::Beacon(reader.tenant()?, reader.text()?.parse().ok()?),
@@ -355,6 +282,17 @@ impl FactKey {
                 let numbers = reader.number()?;
                 let (generation, number) = ((numbers >> 32) as u32, numbers as u32);
                 FactKey::DirectoryPart(tenant, DirectoryPart { kind, generation, number })
+            }
+            FactKind::LicenceTable => FactKey::LicenceTable(reader.tenant()?, reader.text()?.parse().ok()?),
+            FactKind::LicenceTablePart => {
+                let (tenant, table) = (reader.tenant()?, reader.text()?.parse().ok()?);
+                let numbers = reader.number()?;
+                let (generation, number) = ((numbers >> 32) as u32, numbers as u32);
+                FactKey::LicenceTablePart(tenant, TablePart { table, generation, number })
+            }
+            FactKind::Run => {
+                let tenant = reader.tenant()?;
+                FactKey::Run(tenant, reader.number()?)
             }
             FactKind::Import => {
                 let tenant = reader.tenant()?;
@@ -387,7 +325,10 @@ mod tests {
             FactKey::Device(tenant.clone(), DeviceId(7)),
             FactKey::Tenant(tenant.clone()),
             FactKey::Export(tenant.clone(), "http://x".into()),
-            FactKey::Reconciled(tenant.clone()),
+            FactKey::LicenceTable(tenant.clone(), LicenceTable::Licenses),
+            FactKey::LicenceTablePart(tenant.clone(), TablePart { table: LicenceTable::Peaks, generation: 2, number: 3 }),
+            FactKey::Run(tenant.clone(), 9),
+            FactKey::History(tenant.clone(), DeviceId(7)),
             FactKey::Beacon(tenant.clone(), Guid::NIL),
             FactKey::Usage(tenant.clone(), RecordKey { source: "agent".into(), external_id: "1".into() }),
             FactKey::Discovery(tenant.clone(), RecordKey { source: "agent".into(), external_id: "1".into() }),

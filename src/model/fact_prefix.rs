@@ -4,6 +4,7 @@ use super::fact::{FactKey, FactKind};
 use super::fact_text::put;
 use crate::id::TenantId;
 use crate::model::directory::DirectoryKind;
+use crate::model::folder::LicenceTable;
 use crate::model::package::Origin;
 
 impl FactKey {
@@ -25,6 +26,13 @@ impl FactKey {
     pub fn parts_prefix(tenant: &TenantId, source: &str) -> Vec<u8> {
         let mut out = FactKind::SourcePart.prefix(Some(tenant));
         put(&mut out, source);
+        out
+    }
+
+    /// What the keys of all parts of files of a table of licences begin with.
+    pub fn licence_table_prefix(tenant: &TenantId, table: LicenceTable) -> Vec<u8> {
+        let mut out = FactKind::LicenceTablePart.prefix(Some(tenant));
+        put(&mut out, table.as_str());
         out
     }
 

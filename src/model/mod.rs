@@ -13,6 +13,7 @@ pub mod pattern;
 
 pub mod computer;
 pub mod device;
+pub mod device_history;
 pub mod settlement;
 
 pub mod software;
@@ -39,6 +40,7 @@ pub mod tenants;
 
 pub mod draft;
 pub mod fact;
+mod fact_kind;
 mod fact_prefix;
 mod fact_text;
 pub mod tenant;
@@ -59,6 +61,3 @@ pub mod folder;
 
 pub mod warehouse;
 
-pub mod licence;
-pub mod position;
-pub mod reconciled;

@@ -15,12 +15,58 @@ use rayon::prelude::*;
 use super::engine::Reconciled;
 use super::evidence::Unrecognised;
 use crate::model::estate::{Estate, Number};
+use crate::model::folder::cell;
 use crate::model::licensing::Licensing;
 use crate::model::reconciliation::{Answer, Outcome, Unit, UnitId, Verdict, Warning};
 
-/// The files that are written, by name without `.csv`.
-pub const TABLES: [&str; 8] =
-    ["license_result", "consumption", "assessment", "outcomes", "unlicensed", "unrecognised", "warnings", "peaks"];
+/// A table of the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// The position of each licence.
+    LicenseResult,
+    /// What each licence counts, unit by unit.
+    Consumption,
+    /// What each licence said to each installation.
+    Assessment,
+    /// What became of each installation.
+    Outcomes,
+    /// Installations that nothing covers.
+    Unlicensed,
+    /// Evidence that no rule knows.
+    Unrecognised,
+    /// What is to be said of the data.
+    Warnings,
+    /// The largest figures of running periods.
+    Peaks,
+}
+
+impl Table {
+    /// Every table, in the order of the reference.
+    pub const ALL: [Table; 8] = [
+        Table::LicenseResult,
+        Table::Consumption,
+        Table::Assessment,
+        Table::Outcomes,
+        Table::Unlicensed,
+        Table::Unrecognised,
+        Table::Warnings,
+        Table::Peaks,
+    ];
+
+    /// The name of its file without `.csv`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Table::LicenseResult => "license_result",
+            Table::Consumption => "consumption",
+            Table::Assessment => "assessment",
+            Table::Outcomes => "outcomes",
+            Table::Unlicensed => "unlicensed",
+            Table::Unrecognised => "unrecognised",
+            Table::Warnings => "warnings",
+            Table::Peaks => "peaks",
+        }
+    }
+}
 
 /// Devices whose rows are made together.
 const PART_DEVICES: u32 = 1 << 14;
@@ -36,33 +82,23 @@ pub struct Output<'o, 'c> {
     pub warnings: &'o BTreeSet<Warning>,
 }
 
-/// A cell, in quotes where it needs them.
-fn cell(text: &str) -> Cow<'_, str> {
-    if text.bytes().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
-        Cow::Owned(format!("\"{}\"", text.replace('"', "\"\"")))
-    } else {
-        Cow::Borrowed(text)
-    }
-}
-
 /// A number, or nothing.
 fn or_blank(value: Option<impl Display>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }
 
 impl Output<'_, '_> {
-    /// Writes one of [`TABLES`].
-    pub fn write(&self, table: &str, out: &mut impl Write) -> io::Result<()> {
+    /// Writes a table.
+    pub fn write(&self, table: Table, out: &mut impl Write) -> io::Result<()> {
         match table {
-            "license_result" => self.license_result(out),
-            "consumption" => self.consumption(out),
-            "assessment" => self.by_device(out, b"device,application,license,outcome,reason\n", Self::assessment),
-            "outcomes" => self.by_device(out, b"device,application,outcome,license,reason\n", Self::outcome),
-            "unlicensed" => self.by_device(out, b"device,application,reason\n", Self::unlicensed),
-            "unrecognised" => self.unrecognised(out),
-            "warnings" => self.warnings(out),
-            "peaks" => self.peaks(out),
-            other => panic!("no table is named `{other}`"),
+            Table::LicenseResult => self.license_result(out),
+            Table::Consumption => self.consumption(out),
+            Table::Assessment => self.by_device(out, b"device,application,license,outcome,reason\n", Self::assessment),
+            Table::Outcomes => self.by_device(out, b"device,application,outcome,license,reason\n", Self::outcome),
+            Table::Unlicensed => self.by_device(out, b"device,application,reason\n", Self::unlicensed),
+            Table::Unrecognised => self.unrecognised(out),
+            Table::Warnings => self.warnings(out),
+            Table::Peaks => self.peaks(out),
         }
     }
 

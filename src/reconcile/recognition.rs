@@ -229,9 +229,9 @@ impl<A> fmt::Debug for Recogniser<A> {
 
 /// An application that a title makes installed.
 #[derive(Clone, Copy)]
-pub(super) struct Found {
+struct Found {
     /// Its place in [`Recogniser::applications`].
-    pub(super) application: u32,
+    application: u32,
     rule: u32,
 }
 
@@ -280,7 +280,12 @@ impl<'r> Recognised<'r> {
         self.recogniser
     }
 
-    pub(super) fn found(&self, title: TitleId) -> &[Found] {
+    /// The same by their places in [`Recogniser::applications`].
+    pub fn places(&self, title: TitleId) -> impl Iterator<Item = u32> + use<'_, 'r> {
+        self.found(title).iter().map(|found| found.application)
+    }
+
+    fn found(&self, title: TitleId) -> &[Found] {
         self.spans.get(&title).map_or(&[], |&(start, end)| &self.found[start as usize..end as usize])
     }
 

@@ -83,8 +83,20 @@ pub fn of_installation(found: &Reconciled<'_>, device: Number, application: Numb
 
 /// What a licence is used for, why that is its status, and each unit that it counts, `units_max` of them at most.
 pub fn of_licence(found: &Reconciled<'_>, licence: Number, units_max: usize) -> Vec<String> {
+    let units = found.working(licence).units;
+    let mut lines = heading(found, licence, &units);
+    for unit in units.iter().take(units_max) {
+        lines.push(format!("  {}", of_unit(found, unit)));
+    }
+    if units.len() > units_max {
+        lines.push(format!("  and {} more", units.len() - units_max));
+    }
+    lines
+}
+
+/// What a licence is used for and why that is its status, without its units.
+pub fn heading(found: &Reconciled<'_>, licence: Number, units: &[Unit]) -> Vec<String> {
     let (context, position) = (found.context(), &found.positions()[licence as usize]);
-    let terms = &context.licensing.licences[licence as usize];
     let metric = position
         .metric
         .map_or("type not readable".to_owned(), |metric| format!("{} ({})", metric.as_str(), metric.number()));
@@ -92,11 +104,7 @@ pub fn of_licence(found: &Reconciled<'_>, licence: Number, units_max: usize) -> 
     let consumed = position.consumed.map_or("not calculated".to_owned(), |consumed| consumed.to_string());
     let mut lines =
         vec![format!("`{name}`, {metric}: {consumed} used, {} owned, {}", position.total, position.status.as_str())];
-    if let Some(place) = &terms.bad_data {
-        lines.push(format!("  the cell {place} is bad: the licence takes nothing until it is mended"));
-        return lines;
-    }
-    lines.extend(status(found, licence).map(|why| format!("  {why}")));
+    lines.extend(why(found, licence).map(|why| format!("  {why}")));
     if position.consumed != position.today {
         let today = position.today.unwrap_or_default();
         lines.push(format!("  today it would be {today}; the largest figures of the running periods count"));
@@ -104,13 +112,6 @@ pub fn of_licence(found: &Reconciled<'_>, licence: Number, units_max: usize) -> 
     for peak in found.peaks(licence) {
         let region = context.estate.texts.text(peak.region);
         lines.push(format!("  region `{region}`: {} since {}", peak.peak, peak.since));
-    }
-    let units = found.working(licence).units;
-    for unit in units.iter().take(units_max) {
-        lines.push(format!("  {}", of_unit(found, unit)));
-    }
-    if units.len() > units_max {
-        lines.push(format!("  and {} more", units.len() - units_max));
     }
     let sum: Decimal = units.iter().map(|unit| unit.consumed).sum();
     let is_rounded = position.today.is_some_and(|today| today != sum) && !units.is_empty();
@@ -131,10 +132,14 @@ fn rounding(metric: Option<Metric>) -> &'static str {
     }
 }
 
-fn status(found: &Reconciled<'_>, licence: Number) -> Option<String> {
+/// Why the status of a licence is what it is.
+pub fn why(found: &Reconciled<'_>, licence: Number) -> Option<String> {
     let (context, position) = (found.context(), &found.positions()[licence as usize]);
     let terms = &context.licensing.licences[licence as usize];
     let consumed = position.consumed.unwrap_or_default();
+    if let Some(place) = &terms.bad_data {
+        return Some(format!("the cell {place} is bad: the licence takes nothing until it is mended"));
+    }
     match position.status {
         Status::AtRisk => {
             let is_over = |total: &Decimal| consumed > *total;
@@ -162,7 +167,8 @@ fn status(found: &Reconciled<'_>, licence: Number) -> Option<String> {
     }
 }
 
-fn of_unit(found: &Reconciled<'_>, unit: &Unit) -> String {
+/// What a unit counts and why.
+pub fn of_unit(found: &Reconciled<'_>, unit: &Unit) -> String {
     let estate = found.context().estate;
     let who = match &unit.id {
         UnitId::Device(device) => format!("device `{}`", estate.device_ids.name(*device)),

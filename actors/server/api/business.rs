@@ -1,25 +1,15 @@
 //! `GET /contracts`, `GET /purchases` and `GET /entitlements`: the rows of the business files in force, with the source of each.
 //!
-//! The rows stand in the packages that the facts name, and are read through for each question: memory is that of one
-//! package and one page, whatever the sources are. A source whose package cannot be read is named, and leaves the others.
+//! They are read through for each question. A source whose package cannot be read is named, and leaves the others.
 
-use std::io::BufReader;
-
-use muster::formats::gzip::Inflate;
-use muster::id::Digest;
-use muster::model::business::{
-    Amount, BusinessFile, BusinessKey, BusinessKind, BusinessReader, BusinessRow, SOURCES_MAX, Spelling,
-};
+use muster::model::business::{Amount, BusinessKind, BusinessRow};
 use muster::model::day::Day;
-use muster::model::fact::{FactKey, FactKind};
 use serde_json::{Value, json};
-use tracing::error;
 
 use super::listing::{Asked, Cell, Fields, Form, Window};
 use super::problem::Problem;
 use super::{Answer, Api, Question};
-use crate::errors::Chain;
-use crate::server::fleet::Fleet;
+use crate::server::business_rows::BusinessRows;
 
 const CONTRACTS: Form = Form {
     fields: &["source", "contract", "name", "publisher", "vendor", "start", "end", "currency"],
@@ -113,62 +103,17 @@ pub(super) fn entitlements(api: &Api, question: &Question) -> Result<Answer, Pro
 }
 
 fn list(api: &Api, asked: &Asked, kind: BusinessKind) -> Result<Answer, Problem> {
-    let (mut window, mut unreadable) = (Window::new(asked), Vec::new());
-    for (source, file) in in_force(api, kind)? {
-        // A package that holds no wanted row need not be read.
-        if asked.wholes("source").any(|wanted| wanted != source.to_lowercase()) {
-            continue;
-        }
-        let rows = rows(api, &file).and_then(|mut reader| {
-            while let Some(row) = reader.next_row().map_err(|error| Chain(&error).to_string())? {
-                let row = row.map_err(|error| error.to_string())?;
-                let id = id(&source, &row);
-                window.offer(&id, Row { source: &source, row }, item);
-            }
-            Ok(())
-        });
-        if let Err(error) = rows {
-            error!(%source, %kind, package = %file.package.digest, error, "the business file in force cannot be read");
-            unreadable.push(source);
-        }
-    }
+    let mut window = Window::new(asked);
+    let rows = BusinessRows { books: api.books.clone(), packages: api.logs.package_index.clone() };
+    // A package that holds no wanted row need not be read.
+    let is_wanted = |source: &str| !asked.wholes("source").any(|wanted| wanted != source.to_lowercase());
+    let unreadable = rows.each(kind, is_wanted, |source, row| {
+        let id = id(source, &row);
+        window.offer(&id, Row { source, row }, item);
+    })?;
     let mut answer = window.page().json(|item| item);
     answer["unreadable"] = unreadable.into();
     Ok(Answer::Json(answer))
-}
-
-/// The files in force of a kind, ascending by source.
-fn in_force(api: &Api, kind: BusinessKind) -> Result<Vec<(String, BusinessFile)>, Problem> {
-    let tenant = &api.books.tenant;
-    let mut files = Vec::new();
-    for (encoded, _) in api.books.facts.keys(&FactKind::Business.prefix(Some(tenant)), None, SOURCES_MAX as usize) {
-        let Some(FactKey::Business(_, key @ BusinessKey { .. })) = FactKey::decode(&encoded) else { continue };
-        if key.kind == kind {
-            let source = key.source.to_string();
-            let file = Fleet::of(&api.books).fact(&FactKey::Business(tenant.clone(), key))?;
-            files.extend(file.map(|file| (source, file)));
-        }
-    }
-    files.sort_by(|(one, _), (other, _)| one.cmp(other));
-    Ok(files)
-}
-
-type Rows = BusinessReader<BufReader<Inflate<std::io::Cursor<bytes::Bytes>>>>;
-
-/// The rows of a file, checked against its digest once more. Error: why there are none.
-fn rows(api: &Api, file: &BusinessFile) -> Result<Rows, String> {
-    let packages = &api.logs.package_index;
-    let held = packages.find(&file.package.encode(&api.books.tenant)).ok_or("its package is not held here")?;
-    let record = match packages.read(held.handle) {
-        Some(Ok(record)) => record,
-        Some(Err(error)) => return Err(Chain(&error).to_string()),
-        None => return Err("its package is not held here".into()),
-    };
-    if Digest::of(&record.body) != file.package.digest {
-        return Err("its bytes are not the ones that were received".into());
-    }
-    let bytes = BufReader::new(Inflate::new(std::io::Cursor::new(record.body)));
-    BusinessReader::open(bytes, None, Spelling::canonical()).map_err(|error| Chain(&error).to_string())
 }
 
 /// What no other row of the list has: texts hold no control characters, so a zero parts them.

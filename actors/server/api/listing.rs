@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use actix_web::web::Query;
 use muster::config::nearest;
+use muster::model::decimal::Decimal;
 use muster::model::stored;
 use muster::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,8 @@ pub enum Cell<'a> {
     Text(Cow<'a, str>),
     /// A number.
     Number(i64),
+    /// A number with parts.
+    Decimal(Decimal),
     /// A time; filters see it as it is shown.
     Time(Timestamp),
 }
@@ -65,6 +68,7 @@ impl<'a> Cell<'a> {
             Cell::Null => String::new(),
             Cell::Text(text) => text.to_lowercase(),
             Cell::Number(number) => number.to_string(),
+            Cell::Decimal(number) => number.to_string(),
             Cell::Time(at) => at.to_rfc3339().to_lowercase(),
         }
     }
@@ -74,6 +78,7 @@ impl<'a> Cell<'a> {
             Cell::Null => SortKey::Nothing,
             Cell::Text(text) => SortKey::Text(text.chars().take(SORT_CHARS_MAX).flat_map(char::to_lowercase).collect()),
             Cell::Number(number) => SortKey::Number(*number),
+            Cell::Decimal(number) => SortKey::Decimal(*number),
             Cell::Time(at) => SortKey::Number(at.0),
         }
     }
@@ -97,6 +102,7 @@ pub struct Form {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum SortKey {
     Number(i64),
+    Decimal(Decimal),
     Text(String),
     /// Behind everything that has a value.
     Nothing,

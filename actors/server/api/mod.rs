@@ -1,6 +1,6 @@
 //! The operator listener: answers as JSON below `/api/v1`, and the page.
 //!
-//! Everything here reads but the settings, tenants, tasks, unmerges and fillers, and nothing is decided. An answer is made on
+//! Everything here reads but the settings, tenants, tasks, unmerges, fillers and tables of licences, and nothing is decided. An answer is made on
 //! a thread for calls that may wait for the disk, and at most `QUESTIONS_MAX` are made at once. Source: interfaces, operator API.
 
 mod listing;
@@ -11,6 +11,7 @@ mod shared;
 pub mod device;
 mod devices;
 mod explain;
+mod history;
 mod unmerge;
 
 mod dry_run;
@@ -27,7 +28,9 @@ mod exports;
 mod business;
 
 mod licences;
+mod licensing;
 mod recognition;
+mod reconciles;
 mod software;
 
 mod settings;
@@ -205,12 +208,14 @@ enum Answer {
 type Handler = fn(&Api, &Question) -> Result<Answer, Problem>;
 
 /// Every address of this listener beside `/health`, and who answers there.
-const ROUTES: [(&str, Handler); 28] = [
+const ROUTES: [(&str, Handler); 37] = [
     ("/", pages::home),
     ("/devices/{id}", pages::device),
+    ("/licenses/{id}", pages::licence),
     ("/api/v1/devices", devices::list),
     ("/api/v1/devices/{id}", device::get),
     ("/api/v1/devices/{id}/explain", explain::list),
+    ("/api/v1/devices/{id}/history", history::list),
     ("/api/v1/packages", packages::list),
     ("/api/v1/packages/{digest}", packages::get),
     ("/api/v1/packages/{digest}/body", packages::body),
@@ -221,6 +226,13 @@ const ROUTES: [(&str, Handler); 28] = [
     ("/api/v1/licenses", licences::list),
     ("/api/v1/licenses/{id}", licences::get),
     ("/api/v1/licenses/{id}/consumption", licences::consumption),
+    ("/api/v1/licenses/{id}/explain", licences::explain),
+    ("/api/v1/devices/{id}/licenses", reconciles::of_device),
+    ("/api/v1/licensing", licensing::list),
+    ("/api/v1/licensing/{id}", licensing::get),
+    ("/api/v1/reconciles", reconciles::list),
+    ("/api/v1/reconciles/{id}", reconciles::get),
+    ("/api/v1/reconciles/{id}/table", reconciles::table),
     ("/api/v1/contracts", business::contracts),
     ("/api/v1/purchases", business::purchases),
     ("/api/v1/entitlements", business::entitlements),
@@ -276,6 +288,18 @@ pub fn routes(config: &mut ServiceConfig, api: Arc<Api>) {
         if path == "/api/v1/tasks" {
             let limit = web::PayloadConfig::new(tasks::BYTES_MAX);
             resource = resource.app_data(limit).route(web::post().to(tasks::post));
+        }
+        if path == "/api/v1/licensing" {
+            let limit = web::PayloadConfig::new(licensing::BYTES_MAX);
+            resource = resource.app_data(limit).route(web::post().to(licensing::post));
+        }
+        if path == "/api/v1/licensing/{id}" {
+            let limit = web::PayloadConfig::new(licensing::BYTES_MAX);
+            resource = resource
+                .app_data(limit)
+                .route(web::put().to(licensing::put))
+                .route(web::delete().to(licensing::delete))
+                .route(web::patch().to(licensing::patch));
         }
         if path == "/api/v1/tenants" {
             let limit = web::PayloadConfig::new(tenants::BYTES_MAX);

@@ -1,8 +1,9 @@
-//! `GET /` and `GET /devices/{id}`: what an operator looks at first. One document each, without scripts; all texts of
+//! `GET /`, `GET /devices/{id}` and `GET /licenses/{id}`: what an operator looks at first. One document each, without scripts; all texts of
 //! reports are escaped by the templates.
 
 mod device;
 mod home;
+mod licence;
 
 use std::fmt::Write;
 
@@ -16,6 +17,7 @@ use super::{Answer, Api};
 
 pub(super) use device::device;
 pub(super) use home::home;
+pub(super) use licence::licence;
 
 /// What a browser may do with a page: show it. No script, no image, nothing from elsewhere, no frame around it.
 pub(super) const SECURITY_POLICY: &str =

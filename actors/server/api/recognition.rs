@@ -1,9 +1,10 @@
-//! The recognition rules and licences as their files say now.
+//! The recognition rules as their files say now.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use muster::config::library::Library;
 use muster::model::software::ApplicationId;
 use muster::reconcile::{Recogniser, RecogniserError};
 use serde_json::{Value, json};
@@ -13,18 +14,18 @@ use super::Api;
 use super::problem::Problem;
 use super::remembered::Remembered;
 use crate::errors::Chain;
-use crate::server::reconciler::{Rules, RulesError};
+use crate::server::licensing::RulesError;
 
 /// A file's time of change and length; `None` for one that is missing or not named.
 type Stamp = Option<(SystemTime, u64)>;
 
-/// The rules, by the stamps of their files.
-pub type Recognitions = Remembered<[Stamp; 2], Arc<Recognition>>;
+/// The rules, by the stamp of their file.
+pub type Recognitions = Remembered<Stamp, Arc<Recognition>>;
 
 /// Rules, ready to recognise.
 pub struct Recognition {
     /// As read.
-    pub rules: Rules,
+    pub library: Library,
     /// Indexed.
     pub recogniser: Recogniser,
 }
@@ -54,11 +55,11 @@ fn stamp(path: Option<&Path>) -> Stamp {
 impl Api {
     /// The rules; when their files are broken now, those that were good before.
     pub(super) fn recognition(&self) -> Result<Arc<Recognition>, RecognitionError> {
-        let stamps = [stamp(self.files.rules()), stamp(self.files.licences.as_deref())];
-        let read = self.kept.recognition.get(stamps, || {
-            let rules = self.files.read()?;
-            let recogniser = Recogniser::new(rules.library.rules().iter().cloned())?;
-            Ok::<_, RecognitionError>(Arc::new(Recognition { rules, recogniser }))
+        let stamp = stamp(self.files.rules());
+        let read = self.kept.recognition.get(stamp, || {
+            let library = self.files.read()?;
+            let recogniser = Recogniser::new(library.rules().iter().cloned())?;
+            Ok::<_, RecognitionError>(Arc::new(Recognition { library, recogniser }))
         });
         read.or_else(|error| match self.kept.recognition.last() {
             Some(last) => {
@@ -73,7 +74,7 @@ impl Api {
 impl Recognition {
     /// An application as every answer shows it; of one that the library has no more only the id.
     pub fn application(&self, id: &ApplicationId) -> Value {
-        let application = self.rules.library.application(id);
+        let application = self.library.application(id);
         json!({
             "id": id.as_str(),
             "name": application.map(|application| application.name()),

@@ -17,7 +17,7 @@ use crate::node::Logs;
 use crate::server::batch::{BatchOverview, BatchScheduler};
 use crate::server::exports::Reports;
 use crate::server::policy::PolicyKeeper;
-use crate::server::reconciler::RuleFiles;
+use crate::server::licensing::{RuleFiles, Runs};
 use crate::server::schedules::ScheduleKeeper;
 use crate::server::server::{ImportPlans, Server};
 use crate::server::unsettled::SettledTo;
@@ -38,8 +38,10 @@ pub struct Shared {
     pub settings: Arc<ServerSettings>,
     /// How records are matched.
     pub rules: Arc<ImportRules>,
-    /// Where recognition rules and licences stand.
+    /// Where recognition rules stand.
     pub files: RuleFiles,
+    /// The runs of the licence reconcile.
+    pub runs: Runs,
     /// What agents and beacons are told.
     pub policy: PolicyKeeper,
     /// When tasks are submitted by themselves.

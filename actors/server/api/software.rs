@@ -1,7 +1,7 @@
 //! `GET /software`: every title of the fleet and what it is recognised as; `GET /applications`: what is installed.
 
 use muster::model::recognition::Rule;
-use muster::model::reconciled::Installed;
+use muster::model::reconciliation::Installed;
 use muster::model::software::Title;
 use muster::model::stored;
 use muster::roles::server::view::key;
@@ -92,7 +92,7 @@ pub(super) fn list(api: &Api, question: &Question) -> Result<Answer, Problem> {
 }
 
 const APPLICATIONS: Form =
-    Form { fields: &["id", "name", "publisher", "version", "classification", "devices", "covered"], parameters: &[] };
+    Form { fields: &["id", "name", "publisher", "version", "classification", "devices", "unlicensed", "covered"], parameters: &[] };
 
 struct Application<'r> {
     installed: &'r Installed,
@@ -101,11 +101,12 @@ struct Application<'r> {
 
 impl Fields for Application<'_> {
     fn cell(&self, field: &str) -> Cell<'_> {
-        let known = self.recognition.rules.library.application(&self.installed.application);
+        let known = self.recognition.library.application(&self.installed.application);
         match (field, known) {
             ("id", _) => Cell::text(self.installed.application.as_str()),
             ("devices", _) => Cell::count(self.installed.devices),
-            ("covered", _) => Cell::text(if self.installed.covered { "true" } else { "false" }),
+            ("unlicensed", _) => Cell::count(self.installed.unlicensed),
+            ("covered", _) => Cell::text(if self.installed.unlicensed == 0 { "true" } else { "false" }),
             ("name", Some(known)) => Cell::text(known.name()),
             ("publisher", Some(known)) => Cell::text(&*known.publisher),
             ("version", Some(known)) => Cell::text(&*known.version),
@@ -117,7 +118,7 @@ impl Fields for Application<'_> {
 
 pub(super) fn applications(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let asked = Asked::of(&question.query, &APPLICATIONS)?;
-    let (recognition, reconciled) = (&*api.recognition()?, api.reconciled()?);
+    let (recognition, reconciled) = (&*api.recognition()?, api.newest_run()?);
     let mut window = Window::new(&asked);
     for installed in reconciled.iter().flat_map(|reconciled| &reconciled.installed) {
         let id = installed.application.as_str().as_bytes();
@@ -126,7 +127,8 @@ pub(super) fn applications(api: &Api, question: &Question) -> Result<Answer, Pro
     let mut answer = window.page().json(|installed| -> Value {
         let mut value = recognition.application(&installed.application);
         value["devices"] = installed.devices.into();
-        value["covered"] = installed.covered.into();
+        value["unlicensed"] = installed.unlicensed.into();
+        value["covered"] = (installed.unlicensed == 0).into();
         value
     });
     // Whether titles are left that no rule knows belongs beside what is known.

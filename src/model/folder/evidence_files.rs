@@ -45,7 +45,8 @@ pub const EVIDENCE_RULES: Form = Form {
 /// `installations.csv`.
 pub const INSTALLATIONS: Form = Form {
     file: "installations.csv",
-    columns: &["device", "application"],
+    // Which evidence shows it is for readers: a server that freezes a fleet writes it.
+    columns: &["device", "application", "evidence"],
     required: &["device", "application"],
     key: &[],
 };

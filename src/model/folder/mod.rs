@@ -19,12 +19,17 @@ mod cells;
 mod devices;
 mod estate_files;
 mod evidence_files;
+mod fleet_device;
+mod fleet_devices;
 mod licence_files;
+mod licence_table;
 mod names;
 mod notes;
 mod point_files;
 mod table;
+mod table_edit;
 mod terms;
+mod write;
 
 use devices::{DEVICES, read_devices};
 use estate_files::{
@@ -35,11 +40,16 @@ use evidence_files::{EVIDENCE, EVIDENCE_RULES, INSTALLATIONS, read_evidence, rea
 use licence_files::{ALLOCATIONS, ENTITLEMENTS, EXEMPT_ROLES, LICENSE_APPLICATIONS, Licences, PEAKS, Supplementary};
 use names::{Names, Renumbered};
 use point_files::{POINTS_RULES, STEPS, read_points, read_steps};
-use table::{Form, Table, text};
+use table::{Table, text};
 use terms::LICENSES;
 
+pub use fleet_device::FleetDevice;
+pub use fleet_devices::{FleetDevices, FleetNames, FleetTable};
+pub use licence_table::{LicenceTable, PART_BYTES, TABLE_BYTES_MAX, TablePart, TableRows, TableState, parts};
 pub use notes::Notes;
-pub use table::FolderError;
+pub use table::{FolderError, Form};
+pub use table_edit::{Cells, EditError, TableEdit};
+pub use write::{cell, laid_out, push_row, with_library, with_numbers};
 
 use super::estate::{Access, Estate, Evidence, Groups, Number, Pair, Usage, Used, User};
 use super::licensing::{Allocated, Licensing};

@@ -141,6 +141,11 @@ impl<'t> Table<'t> {
         Ok(None)
     }
 
+    /// Whether the header names a column, by its place in the form.
+    pub fn has(&self, column: usize) -> bool {
+        self.places[column].is_some()
+    }
+
     /// Columns that nobody knows, as written.
     pub fn unknown(&self) -> &[String] {
         &self.unknown

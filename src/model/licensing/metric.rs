@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Names of the types, from 1.
 const NAMES: [&str; 45] = [
     "Enterprise",
@@ -58,7 +60,8 @@ const NAMES: [&str; 45] = [
 const ENGINE: [u8; 21] = [1, 2, 3, 4, 5, 12, 13, 15, 16, 17, 18, 22, 25, 29, 30, 31, 33, 39, 40, 41, 43];
 
 /// A licence type, by its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Metric(u8);
 
 #[allow(missing_docs, reason = "the names are those of the table")]

@@ -50,7 +50,7 @@ pub struct Peak {
 }
 
 /// See the module's head. Source: reconcile-files reference, sections 7 and 8.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// What the licence counts; `None`: its cell is bad.
     pub metric: Option<Metric>,

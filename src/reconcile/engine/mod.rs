@@ -15,6 +15,7 @@ mod bits;
 mod closed;
 mod component;
 mod context;
+mod judge;
 mod links;
 mod meter;
 mod result;
@@ -23,7 +24,7 @@ mod units;
 
 pub use context::Context;
 pub use links::{Candidate, Cycle, Links};
-pub use result::{Assigned, Reconciled, assign};
+pub use result::{Assigned, Found, Reconciled, assign};
 pub use taken::TakenRow;
 pub use units::Working;
 

@@ -9,6 +9,7 @@ use muster::roles::server::DeviceRow;
 use muster::time::{SECOND_MS, Timestamp};
 use serde_json::Value;
 
+use super::licence::class;
 use super::{page_tenant, page_tenants, rendered, segment, shown, span, text, time};
 use crate::server::api::problem::Problem;
 use crate::server::api::{Answer, Api, Question, beacons, devices, ledger, licences, packages};
@@ -75,7 +76,6 @@ struct Licence {
     id: String,
     link: String,
     name: String,
-    publisher: String,
     metric: String,
     entitled: String,
     consumed: String,
@@ -120,7 +120,7 @@ pub fn home(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let (summary, plan) = (ledger::summarise(api)?, api.import_plan());
     let (devices, held, beacons) = (devices::first(api)?, packages::oldest_held(api, HELD_MAX)?, beacons::first(api)?);
     let now = api.clock.now();
-    // A licence file that was broken by hand must not hide the devices.
+    // A run that has rotted must not hide the devices.
     let (positions, licences_problem) = match licences::first(api) {
         Ok(positions) => (positions, String::new()),
         Err(problem) => (Value::Null, problem.to_string()),
@@ -242,17 +242,12 @@ fn export(report: &RunReport) -> Export {
 
 fn licence(position: &Value, end: &str) -> Licence {
     let (id, status) = (text(&position["id"]), text(&position["status"]));
-    let class = match status.as_str() {
-        "Compliant" => "good",
-        "At Risk" => "bad",
-        _ => "warn",
-    };
+    let class = class(&status);
     let available = if position["available"].is_null() { "no limit".to_owned() } else { text(&position["available"]) };
     Licence {
-        link: format!("/api/v1/licenses/{}/consumption{end}", segment(&id)),
+        link: format!("/licenses/{}{end}", segment(&id)),
         id,
         name: text(&position["name"]),
-        publisher: text(&position["publisher"]),
         metric: text(&position["metric"]),
         entitled: text(&position["entitled"]),
         consumed: text(&position["consumed"]),

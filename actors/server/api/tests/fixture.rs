@@ -218,6 +218,16 @@ impl Fixture {
         panic!("never reconciled");
     }
 
+    /// Has the licences reconciled once more, and waits for it.
+    pub async fn run_reconcile(&self) {
+        let task = r#"{"type": "LicenseReconcile", "tenant": "default"}"#;
+        let (status, answer) = self.post("/api/v1/tasks", task).await;
+        assert!(status < 300, "{answer}");
+        let path = format!("/api/v1/tasks/{}", answer["id"].as_str().unwrap_or_default());
+        let done = self.until(&path, |task| task["finished"].is_string()).await;
+        assert_eq!(done["status"], "Success", "{done}");
+    }
+
     /// Reports the status of a beacon, as it does to its parent.
     pub async fn report_status(&self, beacon: u8, status: Value) {
         let url = format!("http://{}/inventory-beacons/{}/status", self.server.upload, guid(beacon));

@@ -92,3 +92,21 @@ async fn what_makes_no_sense_changes_nothing() {
     assert_eq!(fixture.homes().await, [("1".into(), 1)]);
     fixture.stop().await;
 }
+
+#[actix::test]
+async fn what_changes_on_a_device_is_its_history() {
+    let fixture = Fixture::plain().await;
+    fixture.settle(report(1, 1, &[("MachineID", "M1"), ("Model", "old")], &[])).await;
+    fixture.until("/api/v1/devices", |list| list["total"] == 1).await;
+    fixture.reconciled().await;
+    assert_eq!(fixture.get("/api/v1/devices/1/history").await["total"], 0, "the first sight is no change");
+    fixture.settle(report(1, 2, &[("MachineID", "M1"), ("Model", "new")], &[])).await;
+    let history = fixture.until("/api/v1/devices/1/history", |history| history["total"] == 1).await;
+    let change = &history["items"][0];
+    let told = ["change", "property", "from", "to", "source"].map(|field| change[field].as_str().unwrap());
+    assert_eq!(told, ["value", "ModelNo", "old", "new", "agent"]);
+    let fixture = fixture.restarted().await;
+    assert_eq!(fixture.get("/api/v1/devices/1/history").await, history, "a restart forgets nothing");
+    assert_eq!(fixture.refused("/api/v1/devices/9/history").await.0, 404);
+    fixture.stop().await;
+}

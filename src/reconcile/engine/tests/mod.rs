@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::assign;
 use crate::model::folder::{Folder, FolderError, Source};
 use crate::reconcile::evidence::install;
-use crate::reconcile::output::{Output, TABLES};
+use crate::reconcile::output::{Output, Table};
 
 type Files = BTreeMap<String, String>;
 
@@ -34,10 +34,10 @@ fn real_bytes(files: &BTreeMap<String, Vec<u8>>, as_of: &str) -> Result<Files, S
     let assigned = assign(&folder.estate, &folder.licensing, as_of);
     let found = assigned.map_err(|cycle| folder.cycle(&cycle.applications).to_string())?.count();
     let output = Output { found: &found, unrecognised: &unrecognised, warnings: &folder.notes.warnings };
-    let written = TABLES.into_iter().map(|table| {
+    let written = Table::ALL.into_iter().map(|table| {
         let mut text = Vec::new();
         output.write(table, &mut text).expect("memory takes it");
-        (format!("{table}.csv"), String::from_utf8(text).expect("texts"))
+        (format!("{}.csv", table.as_str()), String::from_utf8(text).expect("texts"))
     });
     Ok(written.collect())
 }

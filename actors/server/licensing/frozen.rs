@@ -1,0 +1,255 @@
+//! The fleet of a tenant frozen as the folder of a reconcile: what is installed where, who used it, what machines are, and
+//! the tables of licences as they are in force.
+//!
+//! The folder is the very input of the calculation, so that a run can be told, and calculated again, from what is kept of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use hashbrown::{HashMap, HashSet};
+use muster::config::library::Library;
+use muster::id::DeviceId;
+use muster::model::business::{BusinessKind, BusinessRow};
+use muster::model::estate::{Number, Pair};
+use muster::model::folder::{FleetDevice, FleetDevices, Folder, FolderError, LicenceTable, laid_out, push_row, with_numbers};
+use muster::model::inventory::Detail;
+use muster::model::software::{Title, TitleId};
+use muster::model::usage::Usage;
+use muster::model::usage_periods::UsagePeriods;
+use muster::reconcile::evidence::install;
+use muster::reconcile::{Recognised, Recogniser, RecogniserError};
+use muster::time::Timestamp;
+
+use super::tables::{Files, TableError, TextFiles, all_tables, folder_of};
+use crate::server::books::Books;
+use crate::server::business_rows::BusinessRows;
+use crate::server::fleet::{Fleet, FleetError, WholeDevice};
+
+/// Devices that are read together.
+const PAGE: usize = 1_000;
+
+/// Why a fleet cannot be frozen.
+#[derive(Debug, thiserror::Error)]
+pub enum FreezeError {
+    /// The fleet.
+    #[error("cannot read the fleet")]
+    Fleet(#[from] FleetError),
+    /// The tables.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// What is in them, together with the fleet.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The rules.
+    #[error(transparent)]
+    Recogniser(#[from] RecogniserError),
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Frozen {
+    /// The files but `installations.csv`, which is made of `folder` and `shown_by`.
+    pub files: Files,
+    /// The same as read, with the installations in their places.
+    pub folder: Folder,
+    /// For each application the devices that have it, ascending, and a title that shows it.
+    pub shown_by: Vec<Vec<(Number, TitleId)>>,
+    /// Titles that show something.
+    pub titles: HashMap<TitleId, Title>,
+    /// Distinct titles of the fleet, those that no rule knows, and those that rules ignore.
+    pub counts: [u64; 3],
+    /// Sources of entitlements that cannot be read, and devices that an operator speaks of and nobody has: code, subject.
+    pub problems: Vec<(&'static str, String)>,
+}
+
+/// What the devices have while they come.
+struct Software<'r> {
+    recognised: &'r Recognised<'r>,
+    titles: &'r HashMap<TitleId, Title>,
+    seen: HashSet<TitleId>,
+    /// By place of the application: device by its place in the order of the fleet, and the title.
+    found: Vec<Vec<(u32, TitleId)>>,
+    /// Device, place of the application, user.
+    usage: BTreeSet<(DeviceId, u32, String)>,
+}
+
+/// Freezes the fleet. Waits for the disk.
+pub fn freeze(books: &Books, entitlements: &BusinessRows, library: &Library, now: Timestamp) -> Result<Frozen, FreezeError> {
+    let tables = all_tables(books)?;
+    let mut files = folder_of(&tables, library.applications())?;
+    let fleet = Fleet::of(books);
+    let recogniser = Recogniser::new(library.rules().iter().cloned())?;
+    let titles: HashMap<TitleId, Title> = fleet.all_titles()?.into_iter().collect();
+    let mut all: Vec<(TitleId, &Title)> = titles.iter().map(|(id, title)| (*id, title)).collect();
+    all.sort_unstable_by_key(|(id, _)| *id);
+    let recognised = recogniser.recognise_all(all);
+    let mut software = Software {
+        recognised: &recognised,
+        titles: &titles,
+        seen: HashSet::new(),
+        found: vec![Vec::new(); recogniser.applications().len()],
+        usage: BTreeSet::new(),
+    };
+    let mut devices = FleetDevices::new(tables.get(&LicenceTable::Devices).map(Vec::as_slice))?;
+    let (mut after, mut place) = (None, 0);
+    loop {
+        let page = fleet.devices(after, PAGE)?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.device.id);
+        for fact in page.into_iter().filter(|fact| fact.device.merged_into.is_none()) {
+            let whole = fleet.whole(fact.device)?;
+            let user = software.add(&fleet, &whole, place, now)?;
+            place += 1;
+            let details = whole.details(None);
+            let detail = |wanted: Detail| {
+                details.iter().find(|(detail, ..)| *detail == wanted).map(|(_, text, _)| text.as_str())
+            };
+            devices.add(FleetDevice::of(&whole.device, detail, user.as_deref()));
+        }
+    }
+    let Software { seen, found, usage, .. } = software;
+    let table = devices.finish();
+    let mut problems: Vec<(&'static str, String)> =
+        table.unknown.into_iter().map(|name| (UNKNOWN_DEVICE, name)).collect();
+    for named in LicenceTable::ALL.into_iter().filter(|table| table.names_devices()) {
+        if let Some(text) = files.get_mut(named.file()) {
+            let (numbered, repeated) = with_numbers(named.form(), text, &table.names)?;
+            *text = numbered.into_bytes();
+            problems.extend(repeated.into_iter().map(|line| (REPEATED_ROW, format!("{}:{line}", named.file()))));
+        }
+    }
+    metered(&mut files, &usage, &recogniser)?;
+    problems.extend(bought(&mut files, entitlements)?.into_iter().map(|source| (UNREADABLE_SOURCE, source)));
+    files.insert(LicenceTable::Devices.file(), table.text.into_bytes());
+    let mut folder = Folder::read(&mut TextFiles(&files))?;
+    let shown_by = in_place(&mut folder, &table.ids, &recogniser, found);
+    install(&mut folder)?;
+    let count = |titles: &[TitleId]| titles.iter().filter(|title| seen.contains(*title)).count() as u64;
+    let counts = [seen.len() as u64, count(recognised.unrecognised()), count(recognised.ignored())];
+    drop(recognised);
+    let showing: HashSet<TitleId> = shown_by.iter().flatten().map(|(_, title)| *title).collect();
+    let titles = titles.into_iter().filter(|(id, _)| showing.contains(id)).collect();
+    Ok(Frozen { files, folder, shown_by, titles, counts, problems })
+}
+
+/// An operator speaks of a device that nobody has.
+const UNKNOWN_DEVICE: &str = "unknown_device";
+/// A row says of a device what another one says of it by another name; the first counts.
+const REPEATED_ROW: &str = "repeated_row";
+/// Entitlements of a source cannot be read and are not counted.
+const UNREADABLE_SOURCE: &str = "unreadable_source";
+
+impl Software<'_> {
+    /// Adds what a device has; who used its software longest.
+    fn add(
+        &mut self,
+        fleet: &Fleet<'_>,
+        device: &WholeDevice,
+        place: u32,
+        now: Timestamp,
+    ) -> Result<Option<String>, FleetError> {
+        let titles = fleet.titles(device)?;
+        for installed in &titles {
+            self.seen.insert(installed.title);
+            for application in self.recognised.places(installed.title) {
+                let found = &mut self.found[application as usize];
+                // Of several titles the one with the lowest number, which comes first.
+                if found.last().is_none_or(|(last, _)| *last != place) {
+                    found.push((place, installed.title));
+                }
+            }
+        }
+        let periods = fleet.usage(device, now)?;
+        if periods.iter().all(UsagePeriods::is_empty) {
+            return Ok(None);
+        }
+        let mut by_name: HashMap<(&str, &str), TitleId> = HashMap::new();
+        for installed in &titles {
+            if let Some(title) = self.titles.get(&installed.title) {
+                by_name.entry((title.name(), title.version())).or_insert(installed.title);
+            }
+        }
+        let mut users: BTreeMap<String, Usage> = BTreeMap::new();
+        for (_, period) in periods.iter().flat_map(UsagePeriods::iter) {
+            let user = match &*period.domain {
+                "" => period.user.to_string(),
+                domain => format!("{domain}\\{}", period.user),
+            };
+            for (application, usage) in period.rows() {
+                let sum = users.entry(user.clone()).or_default();
+                *sum = sum.plus(*usage);
+                let Some(title) = by_name.get(&(&*application.name, &*application.version)) else { continue };
+                let own = self.recognised.places(*title).map(|place| (device.device.id, place, user.clone()));
+                self.usage.extend(own);
+            }
+        }
+        // Of two of one length the first by name.
+        let longest = users.into_iter().rev().max_by_key(|(_, usage)| (usage.active_secs, usage.run_secs));
+        Ok(longest.map(|(user, _)| user))
+    }
+}
+
+/// Adds what agents metered to the table of use.
+fn metered(
+    files: &mut Files,
+    usage: &BTreeSet<(DeviceId, u32, String)>,
+    recogniser: &Recogniser,
+) -> Result<(), FolderError> {
+    if usage.is_empty() {
+        return Ok(());
+    }
+    let form = LicenceTable::Usage.form();
+    let said = files.remove(form.file).unwrap_or_default();
+    let mut text = laid_out(form, &said)?;
+    for (device, place, user) in usage {
+        let application = recogniser.applications()[*place as usize].as_str();
+        push_row(&mut text, [device.to_string().as_str(), application, user, ""].into_iter());
+    }
+    files.insert(form.file, text.into_bytes());
+    Ok(())
+}
+
+/// Adds the entitlements of business files to their table; which sources cannot be read.
+fn bought(files: &mut Files, rows: &BusinessRows) -> Result<Vec<String>, FreezeError> {
+    let form = LicenceTable::Entitlements.form();
+    let said = files.remove(form.file).unwrap_or_default();
+    let mut text = laid_out(form, &said)?;
+    let unreadable = rows.each(BusinessKind::Entitlements, |_| true, |_, row| {
+        let BusinessRow::Entitlement(row) = row else { return };
+        let quantity = row.quantity.map_or("unlimited".to_owned(), |quantity| quantity.to_string());
+        let day = |day: Option<muster::model::day::Day>| day.map(|day| day.to_string()).unwrap_or_default();
+        let (effective, expiry) = (day(row.effective), day(row.expiry));
+        let retired = if row.retired { "yes" } else { "" };
+        push_row(&mut text, [row.license.as_str(), &quantity, &effective, &expiry, retired].into_iter());
+    })?;
+    files.insert(form.file, text.into_bytes());
+    Ok(unreadable)
+}
+
+/// Puts the installations into the folder, by the numbers of its devices and applications; gives them back with the titles
+/// that show them.
+fn in_place(
+    folder: &mut Folder,
+    ids: &[DeviceId],
+    recogniser: &Recogniser,
+    found: Vec<Vec<(u32, TitleId)>>,
+) -> Vec<Vec<(Number, TitleId)>> {
+    let (mut text, mut numbers) = (String::new(), Vec::with_capacity(ids.len()));
+    for id in ids {
+        text.clear();
+        let _ = write!(text, "{id}");
+        numbers.push(folder.estate.device_ids.find(&text).expect("every device stands in the table"));
+    }
+    let mut shown_by = vec![Vec::new(); folder.estate.applications.len()];
+    for (id, found) in recogniser.applications().iter().zip(found) {
+        // Every application of a rule stands in its library.
+        let Some(application) = folder.estate.application_ids.find(id.as_str()) else { continue };
+        let mut rows: Vec<(Number, TitleId)> =
+            found.into_iter().map(|(place, title)| (numbers[place as usize], title)).collect();
+        rows.sort_unstable();
+        let pairs: Vec<Pair> = rows.iter().map(|(device, _)| (application, *device)).collect();
+        folder.known.push(pairs);
+        shown_by[application as usize] = rows;
+    }
+    shown_by
+}

@@ -1,0 +1,14 @@
+//! Licences in the server: the tables that operators keep, the fleet frozen as a folder of them, and the runs that were
+//! made of it.
+
+mod frozen;
+mod rule_files;
+mod run_folder;
+mod runs;
+mod tables;
+
+pub use frozen::{FreezeError, Frozen, freeze};
+pub use rule_files::{RuleFiles, RulesError};
+pub use run_folder::{OpenRun, RunFolder, RunFolderError};
+pub use runs::{Run, Runs, RunsError};
+pub use tables::{TableChange, TableError, drop_other_parts, put_parts, put_tables, read_table, table_state};

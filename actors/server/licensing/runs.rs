@@ -1,0 +1,142 @@
+//! The runs of the licence reconcile that are kept, and the few of them that stand in memory because somebody looks at them.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use muster::id::TenantId;
+use muster::model::fact::{FactKey, FactKind};
+use muster::model::folder::Folder;
+use muster::model::reconciliation::RunRecord;
+use muster::reconcile::RecogniserError;
+use muster::reconcile::engine::{Found, Reconciled, assign};
+use muster::reconcile::evidence::install;
+
+use super::run_folder::{OpenRun, RunFolder, RunFolderError};
+use crate::server::books::Books;
+use crate::server::fleet::{Fleet, FleetError};
+
+/// Runs that stand in memory at once: the newest, and one that it is compared with, of two tenants.
+const IN_MEMORY_MAX: usize = 4;
+
+/// Why a run cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum RunsError {
+    /// Its fact.
+    #[error("cannot read the run")]
+    Fact(#[from] FleetError),
+    /// Its folder.
+    #[error(transparent)]
+    Folder(#[from] RunFolderError),
+    /// Its rules: a run's folder has none.
+    #[error(transparent)]
+    Recogniser(#[from] RecogniserError),
+    /// It was calculated once and cannot be again.
+    #[error("the run does not calculate again: {0}")]
+    Broken(String),
+}
+
+/// A run in memory.
+pub struct Run {
+    /// What is kept of it.
+    pub record: RunRecord,
+    folder: Folder,
+    found: Arc<Found>,
+    /// Where it stands.
+    pub open: OpenRun,
+}
+
+impl Run {
+    /// A run that was just made, or read again.
+    pub fn new(record: RunRecord, folder: Folder, found: Arc<Found>, open: OpenRun) -> Run {
+        Run { record, folder, found, open }
+    }
+
+    /// What it found.
+    pub fn reconciled(&self) -> Reconciled<'_> {
+        let Folder { estate, licensing, .. } = &self.folder;
+        Reconciled::again(estate, licensing, self.record.as_of, self.found.clone()).expect("it was calculated before")
+    }
+
+    /// Its input.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+}
+
+/// See the module's head. Clones share everything.
+#[derive(Clone)]
+pub struct Runs {
+    data: PathBuf,
+    in_memory: Arc<Mutex<Vec<(TenantId, Arc<Run>)>>>,
+    editing: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Runs {
+    /// The runs below a data folder.
+    pub fn new(data: PathBuf) -> Runs {
+        Runs { data, in_memory: Arc::default(), editing: Arc::default() }
+    }
+
+    /// Held by whoever reads a table and writes it changed.
+    pub fn editing(&self) -> Arc<tokio::sync::Mutex<()>> {
+        self.editing.clone()
+    }
+
+    /// The folder of a run.
+    pub fn folder(&self, tenant: &TenantId, number: u64) -> RunFolder {
+        RunFolder::of(&self.data, tenant, number)
+    }
+
+    /// Numbers of the runs that are kept, newest first, below `before`.
+    pub fn numbers(books: &Books, before: Option<u64>, limit: usize) -> Vec<u64> {
+        let before = before.map(|number| FactKey::Run(books.tenant.clone(), number).encode());
+        let keys = books.facts.keys_down(&FactKind::Run.prefix(Some(&books.tenant)), before.as_deref(), limit);
+        let number = |key: Box<[u8]>| match FactKey::decode(&key) {
+            Some(FactKey::Run(_, number)) => Some(number),
+            _ => None,
+        };
+        keys.into_iter().filter_map(number).collect()
+    }
+
+    /// What is kept of a run, and of the newest one.
+    pub fn record(books: &Books, number: u64) -> Result<Option<RunRecord>, FleetError> {
+        Fleet::of(books).fact(&FactKey::Run(books.tenant.clone(), number))
+    }
+
+    /// The newest run; `None` before the first.
+    pub fn newest(books: &Books) -> Result<Option<RunRecord>, FleetError> {
+        let number = Runs::numbers(books, None, 1).first().copied();
+        number.map_or(Ok(None), |number| Runs::record(books, number))
+    }
+
+    /// Keeps a run in memory, in place of the one that was looked at longest ago.
+    pub fn remember(&self, tenant: &TenantId, run: Run) -> Arc<Run> {
+        let run = Arc::new(run);
+        let mut all = self.in_memory.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(owner, known)| owner != tenant || known.record.number != run.record.number);
+        all.insert(0, (tenant.clone(), run.clone()));
+        all.truncate(IN_MEMORY_MAX);
+        run
+    }
+
+    /// The run of this record, calculated again from its folder unless it stands in memory.
+    pub fn load(&self, books: &Books, record: RunRecord) -> Result<Arc<Run>, RunsError> {
+        {
+            let mut all = self.in_memory.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_it = |(tenant, run): &(TenantId, Arc<Run>)| *tenant == books.tenant && run.record == record;
+            if let Some(place) = all.iter().position(is_it) {
+                let entry = all.remove(place);
+                all.insert(0, entry);
+                return Ok(all[0].1.clone());
+            }
+        }
+        let open = self.folder(&books.tenant, record.number).open(record.manifest)?;
+        let mut folder = Folder::read(&mut &open)?;
+        install(&mut folder)?;
+        let found = match assign(&folder.estate, &folder.licensing, record.as_of) {
+            Ok(assigned) => assigned.count().found(),
+            Err(cycle) => return Err(RunsError::Broken(folder.cycle(&cycle.applications).to_string())),
+        };
+        Ok(self.remember(&books.tenant, Run::new(record, folder, found, open)))
+    }
+}

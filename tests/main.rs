@@ -12,6 +12,7 @@ mod edges;
 mod failover;
 mod healing;
 mod kills;
+mod licences;
 mod matching;
 mod misdirected;
 mod outage;

@@ -83,7 +83,10 @@ const HEAD: [&str; 8] = ["LICENSE", "NAME", "TYPE", "USED", "OWNED", "LEFT", "ST
 const RUNS_HEAD: [&str; 7] = ["RUN", "AT", "DEVICES", "LICENSES", "COMPLIANT", "AT RISK", "UNKNOWN"];
 
 /// Asks and prints.
-pub(super) async fn licenses(LicensesArgs { asking, command }: LicensesArgs, out: &mut impl Write) -> Result<(), Ended> {
+pub(super) async fn licenses(
+    LicensesArgs { asking, command }: LicensesArgs,
+    out: &mut impl Write,
+) -> Result<(), Ended> {
     match command {
         LicensesCommand::List { rows, of } => {
             let run = of.run.map(|run| run.to_string());
@@ -101,7 +104,8 @@ pub(super) async fn licenses(LicensesArgs { asking, command }: LicensesArgs, out
             list(&asking, "reconciles", &rows, &rows.query([]), (&RUNS_HEAD, run_row), out).await
         }
         LicensesCommand::Result { run, table } => {
-            let bytes = asking.client()?.get_file(&["reconciles", &run.to_string(), "table"], &[("table", table)]).await?;
+            let bytes =
+                asking.client()?.get_file(&["reconciles", &run.to_string(), "table"], &[("table", table)]).await?;
             Ok(out.write_all(&bytes)?)
         }
         LicensesCommand::Tables => tables(&asking, out).await,
@@ -130,7 +134,15 @@ fn row(licence: &Value) -> Vec<String> {
 
 fn run_row(run: &Value) -> Vec<String> {
     let word = |field: &str| text(&run[field]);
-    vec![word("run"), time(&run["at"]), word("devices"), word("licenses"), word("compliant"), word("at_risk"), word("unknown")]
+    vec![
+        word("run"),
+        time(&run["at"]),
+        word("devices"),
+        word("licenses"),
+        word("compliant"),
+        word("at_risk"),
+        word("unknown"),
+    ]
 }
 
 impl OfRun {
@@ -218,7 +230,14 @@ async fn import(asking: &Asking, files: &[PathBuf], out: &mut impl Write) -> Res
     }
     for change in done["tables"].as_array().into_iter().flatten() {
         let word = |field: &str| text(&change[field]);
-        writeln!(out, "{}: {} rows, {} added, {} removed", word("table"), word("rows"), word("added"), word("removed"))?;
+        writeln!(
+            out,
+            "{}: {} rows, {} added, {} removed",
+            word("table"),
+            word("rows"),
+            word("added"),
+            word("removed")
+        )?;
     }
     for finding in done["findings"].as_array().into_iter().flatten() {
         writeln!(out, "  look at: {}", text(finding))?;

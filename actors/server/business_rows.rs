@@ -59,7 +59,8 @@ impl BusinessRows {
     fn in_force(&self, kind: BusinessKind) -> Result<Vec<(String, BusinessFile)>, FleetError> {
         let tenant = &self.books.tenant;
         let mut files = Vec::new();
-        for (encoded, _) in self.books.facts.keys(&FactKind::Business.prefix(Some(tenant)), None, SOURCES_MAX as usize) {
+        for (encoded, _) in self.books.facts.keys(&FactKind::Business.prefix(Some(tenant)), None, SOURCES_MAX as usize)
+        {
             let Some(FactKey::Business(_, key @ BusinessKey { .. })) = FactKey::decode(&encoded) else { continue };
             if key.kind == kind {
                 let source = key.source.to_string();
@@ -73,7 +74,8 @@ impl BusinessRows {
 
     /// The rows of a file, checked against its digest once more. Error: why there are none.
     fn rows(&self, file: &BusinessFile) -> Result<Rows, String> {
-        let held = self.packages.find(&file.package.encode(&self.books.tenant)).ok_or("its package is not held here")?;
+        let held =
+            self.packages.find(&file.package.encode(&self.books.tenant)).ok_or("its package is not held here")?;
         let record = match self.packages.read(held.handle) {
             Some(Ok(record)) => record,
             Some(Err(error)) => return Err(Chain(&error).to_string()),

@@ -8,9 +8,7 @@ use muster::model::day::Day;
 use muster::model::estate::Number;
 use muster::model::fact::FactKey;
 use muster::model::folder::{LicenceTable, TableState};
-use muster::model::reconciliation::{
-    Installed, LicencePosition, Outcome, RunRecord, RunWarning, WARNINGS_MAX,
-};
+use muster::model::reconciliation::{Installed, LicencePosition, Outcome, RunRecord, RunWarning, WARNINGS_MAX};
 use muster::model::software::ApplicationId;
 use muster::model::tenant::TenantState;
 use muster::reconcile::engine::{Reconciled, assign};
@@ -239,8 +237,7 @@ fn decide(world: &ReconcilerWorld) -> Result<Decided, ReconcileError> {
         output.write(table, &mut text).map_err(ReconcileError::Output)?;
         Ok::<_, ReconcileError>(text)
     };
-    let results =
-        [("license_result.csv", table(Table::LicenseResult)?), ("warnings.csv", table(Table::Warnings)?)];
+    let results = [("license_result.csv", table(Table::LicenseResult)?), ("warnings.csv", table(Table::Warnings)?)];
     let peaks = table(Table::Peaks)?;
     let found = reconciled.found();
     let folder = world.runs.folder(&books.tenant, number);

@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn a_merge_and_an_end_are_one_change_each_and_the_oldest_go_first() {
         let before = device(&[(Property::ComputerName, "a")], &["1"]);
-        let alias = Device { merged_into: Some(DeviceId(2)), bindings: vec![], values: Default::default(), ..before.clone() };
+        let alias =
+            Device { merged_into: Some(DeviceId(2)), bindings: vec![], values: Default::default(), ..before.clone() };
         let mut history = DeviceHistory::default();
         history.note(&before, &alias, Timestamp(1));
         history.note(&before, &before.ended(), Timestamp(2));

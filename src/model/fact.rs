@@ -326,7 +326,10 @@ mod tests {
             FactKey::Tenant(tenant.clone()),
             FactKey::Export(tenant.clone(), "http://x".into()),
             FactKey::LicenceTable(tenant.clone(), LicenceTable::Licenses),
-            FactKey::LicenceTablePart(tenant.clone(), TablePart { table: LicenceTable::Peaks, generation: 2, number: 3 }),
+            FactKey::LicenceTablePart(
+                tenant.clone(),
+                TablePart { table: LicenceTable::Peaks, generation: 2, number: 3 },
+            ),
             FactKey::Run(tenant.clone(), 9),
             FactKey::History(tenant.clone(), DeviceId(7)),
             FactKey::Beacon(tenant.clone(), Guid::NIL),

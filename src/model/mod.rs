@@ -60,4 +60,3 @@ pub mod reconciliation;
 pub mod folder;
 
 pub mod warehouse;
-

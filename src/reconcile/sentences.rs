@@ -162,7 +162,7 @@ pub fn why(found: &Reconciled<'_>, licence: Number) -> Option<String> {
         Status::Compliant => match (position.true_up_due(), position.total) {
             (Some(due), _) if due.is_positive() => Some(format!("{due} are due at the true-up")),
             (_, Total::Limited(total)) => Some(format!("{} left", total - consumed)),
-            (_, Total::Unlimited) => None,
+            (_, Total::Unlimited) => Some("any number may be used".to_owned()),
         },
     }
 }

@@ -26,7 +26,9 @@ impl Fields for Row<'_> {
             ("from", Change::Value { from, .. }) => text(from),
             ("to", Change::Value { to, .. }) => text(to),
             ("source", Change::Value { source, .. }) => Cell::text(&**source),
-            ("source", Change::RecordJoined { record, .. } | Change::RecordLeft { record }) => Cell::text(&*record.source),
+            ("source", Change::RecordJoined { record, .. } | Change::RecordLeft { record }) => {
+                Cell::text(&*record.source)
+            }
             _ => Cell::Null,
         }
     }

@@ -77,7 +77,17 @@ fn or_null(decimal: Option<Decimal>) -> Value {
 
 const LICENCES: Form = Form {
     fields: &[
-        "id", "name", "type", "metric", "consumed", "today", "available", "savings", "status", "missing", "reason",
+        "id",
+        "name",
+        "type",
+        "metric",
+        "consumed",
+        "today",
+        "available",
+        "savings",
+        "status",
+        "missing",
+        "reason",
     ],
     parameters: &[],
 };
@@ -184,7 +194,8 @@ pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
         })
     });
     answer["applications"] = covered.collect();
-    let warned = record.warnings.iter().filter(|warning| warning.license.as_ref() == Some(&record.positions[place].license));
+    let warned =
+        record.warnings.iter().filter(|warning| warning.license.as_ref() == Some(&record.positions[place].license));
     answer["warnings"] = warned.map(|warning| json!({ "code": warning.code, "subject": warning.subject })).collect();
     stamp(&mut answer, Some(&record));
     Ok(Answer::Json(answer))
@@ -357,9 +368,10 @@ impl Api {
     pub(super) fn device_name(&self, id: &str) -> Result<Option<String>, Problem> {
         let Ok(number) = id.parse() else { return Ok(None) };
         let row = self.books.view.store().get(&key::device(&self.books.tenant, DeviceId(number)))?;
-        let row: Option<DeviceRow> = row.map(|row| stored::unpack(&row)).transpose().map_err(|error| {
-            Problem::internal("store", Chain(&error).to_string())
-        })?;
+        let row: Option<DeviceRow> = row
+            .map(|row| stored::unpack(&row))
+            .transpose()
+            .map_err(|error| Problem::internal("store", Chain(&error).to_string()))?;
         Ok(row.map(|row| row.name))
     }
 }

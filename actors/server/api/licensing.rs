@@ -88,10 +88,7 @@ pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
     Ok(Answer::Json(window.page().json(|cells| json!(cells))))
 }
 
-async fn put_all(
-    api: &Api,
-    tables: BTreeMap<LicenceTable, Option<Vec<u8>>>,
-) -> Result<HttpResponse, Problem> {
+async fn put_all(api: &Api, tables: BTreeMap<LicenceTable, Option<Vec<u8>>>) -> Result<HttpResponse, Problem> {
     let (changes, findings) = put_tables(&api.books, &api.files, tables, api.clock.now()).await?;
     let changes = changes.iter().map(|change| {
         json!({
@@ -168,7 +165,10 @@ fn cells(row: BTreeMap<String, Value>) -> Result<Cells, Problem> {
         Value::Bool(is) => Ok((column, if is { "yes" } else { "no" }.to_owned())),
         Value::Number(number) => Ok((column, number.to_string())),
         Value::String(text) if !text.contains(['\n', '\r']) => Ok((column, text)),
-        _ => Err(Problem::wrong("cell", format!("`{}`: a cell is a text of one line, a number, true, false or null", shorten(&column)))),
+        _ => Err(Problem::wrong(
+            "cell",
+            format!("`{}`: a cell is a text of one line, a number, true, false or null", shorten(&column)),
+        )),
     };
     row.into_iter().map(cell).collect()
 }
@@ -196,7 +196,8 @@ pub(super) async fn patch(
     let own = api.clone();
     let edited = tokio::task::spawn_blocking(move || {
         let text = read_table(&own.books, table)?;
-        edit.of(table, text.as_deref().unwrap_or_default()).map_err(|error| Problem::wrong("table", Chain(&error).to_string()))
+        edit.of(table, text.as_deref().unwrap_or_default())
+            .map_err(|error| Problem::wrong("table", Chain(&error).to_string()))
     });
     let edited = edited.await.map_err(|_| Problem::internal("internal", "the table was not changed"))??;
     put_all(&api, BTreeMap::from([(table, Some(edited.into_bytes()))])).await

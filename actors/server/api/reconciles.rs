@@ -66,9 +66,7 @@ pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let record = api.run_record(&question.id)?;
     let mut answer = item(&record);
     answer["positions"] = record.positions.iter().map(licences::item).collect();
-    let warning = |warning: &muster::model::reconciliation::RunWarning| {
-        json!({ "code": warning.code, "license": warning.license, "subject": warning.subject })
-    };
+    let warning = |warning: &muster::model::reconciliation::RunWarning| json!({ "code": warning.code, "license": warning.license, "subject": warning.subject });
     answer["warning_list"] = record.warnings.iter().map(warning).collect();
     answer["manifest"] = record.manifest.to_string().into();
     Ok(Answer::Json(answer))
@@ -106,7 +104,10 @@ pub(super) fn table(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let output = Output { found: &found, unrecognised: &[], warnings: &run.folder().notes.warnings };
     let mut text = Bounded(Vec::new());
     let large = |_| {
-        Problem::wrong("table", "the table is larger than an answer may be: unpack the run's folder and use `muster reconcile`")
+        Problem::wrong(
+            "table",
+            "the table is larger than an answer may be: unpack the run's folder and use `muster reconcile`",
+        )
     };
     output.write(table, &mut text).map_err(large)?;
     let name = format!("{}-{}-{}.csv", api.books.tenant, record.number, table.as_str());

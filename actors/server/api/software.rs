@@ -91,8 +91,10 @@ pub(super) fn list(api: &Api, question: &Question) -> Result<Answer, Problem> {
     Ok(Answer::Json(window.page().json(item)))
 }
 
-const APPLICATIONS: Form =
-    Form { fields: &["id", "name", "publisher", "version", "classification", "devices", "unlicensed", "covered"], parameters: &[] };
+const APPLICATIONS: Form = Form {
+    fields: &["id", "name", "publisher", "version", "classification", "devices", "unlicensed", "covered"],
+    parameters: &[],
+};
 
 struct Application<'r> {
     installed: &'r Installed,

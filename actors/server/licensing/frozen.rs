@@ -11,7 +11,9 @@ use muster::config::library::Library;
 use muster::id::DeviceId;
 use muster::model::business::{BusinessKind, BusinessRow};
 use muster::model::estate::{Number, Pair};
-use muster::model::folder::{FleetDevice, FleetDevices, Folder, FolderError, LicenceTable, laid_out, push_row, with_numbers};
+use muster::model::folder::{
+    FleetDevice, FleetDevices, Folder, FolderError, LicenceTable, laid_out, push_row, with_numbers,
+};
 use muster::model::inventory::Detail;
 use muster::model::software::{Title, TitleId};
 use muster::model::usage::Usage;
@@ -74,7 +76,12 @@ struct Software<'r> {
 }
 
 /// Freezes the fleet. Waits for the disk.
-pub fn freeze(books: &Books, entitlements: &BusinessRows, library: &Library, now: Timestamp) -> Result<Frozen, FreezeError> {
+pub fn freeze(
+    books: &Books,
+    entitlements: &BusinessRows,
+    library: &Library,
+    now: Timestamp,
+) -> Result<Frozen, FreezeError> {
     let tables = all_tables(books)?;
     let mut files = folder_of(&tables, library.applications())?;
     let fleet = Fleet::of(books);
@@ -214,14 +221,18 @@ fn bought(files: &mut Files, rows: &BusinessRows) -> Result<Vec<String>, FreezeE
     let form = LicenceTable::Entitlements.form();
     let said = files.remove(form.file).unwrap_or_default();
     let mut text = laid_out(form, &said)?;
-    let unreadable = rows.each(BusinessKind::Entitlements, |_| true, |_, row| {
-        let BusinessRow::Entitlement(row) = row else { return };
-        let quantity = row.quantity.map_or("unlimited".to_owned(), |quantity| quantity.to_string());
-        let day = |day: Option<muster::model::day::Day>| day.map(|day| day.to_string()).unwrap_or_default();
-        let (effective, expiry) = (day(row.effective), day(row.expiry));
-        let retired = if row.retired { "yes" } else { "" };
-        push_row(&mut text, [row.license.as_str(), &quantity, &effective, &expiry, retired].into_iter());
-    })?;
+    let unreadable = rows.each(
+        BusinessKind::Entitlements,
+        |_| true,
+        |_, row| {
+            let BusinessRow::Entitlement(row) = row else { return };
+            let quantity = row.quantity.map_or("unlimited".to_owned(), |quantity| quantity.to_string());
+            let day = |day: Option<muster::model::day::Day>| day.map(|day| day.to_string()).unwrap_or_default();
+            let (effective, expiry) = (day(row.effective), day(row.expiry));
+            let retired = if row.retired { "yes" } else { "" };
+            push_row(&mut text, [row.license.as_str(), &quantity, &effective, &expiry, retired].into_iter());
+        },
+    )?;
     files.insert(form.file, text.into_bytes());
     Ok(unreadable)
 }

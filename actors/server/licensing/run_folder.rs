@@ -106,8 +106,7 @@ type Packed = Digested<BufWriter<File>>;
 /// Writes one packed file; the answer: its entry.
 fn packed(path: &Path, write: impl FnOnce(&mut Packed) -> io::Result<u64>) -> Result<FileEntry, RunFolderError> {
     let written = || {
-        let mut out =
-            Digested { inner: BufWriter::new(File::create(path)?), hasher: Sha256::new(), written: 0 };
+        let mut out = Digested { inner: BufWriter::new(File::create(path)?), hasher: Sha256::new(), written: 0 };
         let bytes = write(&mut out)?;
         out.flush()?;
         out.inner.get_ref().sync_all()?;
@@ -169,8 +168,7 @@ impl RunFolder {
         let mut manifest = Manifest { version: env!("CARGO_PKG_VERSION").into(), ..Manifest::default() };
         let inputs = frozen.files.iter().map(|(name, text)| (*name, text));
         for (name, text) in inputs.chain(results.iter().map(|(name, text)| (*name, text))) {
-            let entry =
-                packed(&part.join(format!("{name}.gz")), |out| member(out, |packer| packer.write_all(text)))?;
+            let entry = packed(&part.join(format!("{name}.gz")), |out| member(out, |packer| packer.write_all(text)))?;
             manifest.files.insert(name.into(), entry);
         }
         let entry = packed(&part.join(format!("{INSTALLATIONS}.gz")), |out| {
@@ -194,7 +192,8 @@ impl RunFolder {
     /// Opens it; `digest` is that of its manifest.
     pub fn open(&self, digest: Digest) -> Result<OpenRun, RunFolderError> {
         let path = self.0.join(MANIFEST);
-        let text = fs::read(&path).map_err(|source| RunFolderError::Disk { what: "read", path: path.clone(), source })?;
+        let text =
+            fs::read(&path).map_err(|source| RunFolderError::Disk { what: "read", path: path.clone(), source })?;
         let manifest = serde_json::from_slice(&text).ok().filter(|_| Digest::of(&text) == digest);
         Ok(OpenRun { folder: self.0.clone(), manifest: manifest.ok_or(RunFolderError::Damaged { path })? })
     }
@@ -209,14 +208,11 @@ impl RunFolder {
 }
 
 /// Writes the installations, a member for each application.
-fn installations(
-    out: &mut Packed,
-    frozen: &Frozen,
-    places: &mut BTreeMap<String, (u64, u64)>,
-) -> io::Result<u64> {
+fn installations(out: &mut Packed, frozen: &Frozen, places: &mut BTreeMap<String, (u64, u64)>) -> io::Result<u64> {
     let estate = &frozen.folder.estate;
     let mut bytes = member(out, |packer| packer.write_all(b"device,application,evidence\n"))?;
-    let texts = frozen.titles.iter().map(|(id, title)| (*id, evidence_text(title))).collect::<hashbrown::HashMap<_, _>>();
+    let texts =
+        frozen.titles.iter().map(|(id, title)| (*id, evidence_text(title))).collect::<hashbrown::HashMap<_, _>>();
     for (application, rows) in (0..).zip(&frozen.shown_by).filter(|(_, rows)| !rows.is_empty()) {
         let (id, start) = (estate.application_ids.name(application as Number), out.written);
         let quoted = cell(id);

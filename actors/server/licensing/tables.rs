@@ -192,15 +192,18 @@ fn check(
 
 fn findings(folder: &Folder) -> Vec<String> {
     let Folder { estate, licensing, notes: Notes { warnings, unknown_columns }, .. } = folder;
-    let columns =
-        unknown_columns.iter().map(|(file, column)| format!("{file}: column `{}` is not known and is ignored", column.escape_debug()));
+    let columns = unknown_columns
+        .iter()
+        .map(|(file, column)| format!("{file}: column `{}` is not known and is ignored", column.escape_debug()));
     let names = warnings.iter().filter_map(|warning| {
         let subject = warning.subject.escape_debug();
         match warning.code {
             WarningCode::UnknownApplication => {
                 Some(format!("no application is called `{subject}`: rows that name it have no effect"))
             }
-            WarningCode::UnknownLicense => Some(format!("no licence is called `{subject}`: rows that name it have no effect")),
+            WarningCode::UnknownLicense => {
+                Some(format!("no licence is called `{subject}`: rows that name it have no effect"))
+            }
             // Which devices there are is known when the fleet is frozen.
             _ => None,
         }

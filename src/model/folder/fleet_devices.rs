@@ -181,9 +181,13 @@ mod tests {
         let FleetTable { text, ids, names, unknown } = table(said);
         assert_eq!(ids, [2, 7, 10, 11, 12].map(DeviceId));
         assert_eq!(unknown, ["nobody"]);
-        assert_eq!((names.find("HOST"), names.find("7"), names.find("twin")), (Some(DeviceId(7)), Some(DeviceId(7)), None));
+        assert_eq!(
+            (names.find("HOST"), names.find("7"), names.find("twin")),
+            (Some(DeviceId(7)), Some(DeviceId(7)), None)
+        );
         let applications = with_library(None, &[]).unwrap();
-        let files = vec![("devices.csv", text), ("applications.csv", applications), ("licenses.csv", "license,type\n".into())];
+        let files =
+            vec![("devices.csv", text), ("applications.csv", applications), ("licenses.csv", "license,type\n".into())];
         let folder = Folder::read(&mut Files(files)).unwrap();
         let estate = folder.estate;
         let of = |id: &str| *estate.device(estate.device_ids.find(id).unwrap());

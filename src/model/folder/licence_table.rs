@@ -12,7 +12,7 @@ use super::devices::DEVICES;
 use super::estate_files::{ACCESS, APPLICATIONS, GROUPS, SUITES, USAGE, USERS};
 use super::licence_files::{ALLOCATIONS, ENTITLEMENTS, EXEMPT_ROLES, LICENSE_APPLICATIONS, PEAKS};
 use super::point_files::{POINTS_RULES, STEPS};
-use super::table::{Form, FolderError, Table, text};
+use super::table::{FolderError, Form, Table, text};
 use super::terms::LICENSES;
 use crate::time::Timestamp;
 
@@ -146,9 +146,8 @@ impl FromStr for LicenceTable {
     type Err = ();
     /// Reads the name of a table or its file, in any case.
     fn from_str(text: &str) -> Result<LicenceTable, ()> {
-        let is_it = |table: &LicenceTable| {
-            table.as_str().eq_ignore_ascii_case(text) || table.file().eq_ignore_ascii_case(text)
-        };
+        let is_it =
+            |table: &LicenceTable| table.as_str().eq_ignore_ascii_case(text) || table.file().eq_ignore_ascii_case(text);
         LicenceTable::ALL.into_iter().find(is_it).ok_or(())
     }
 }

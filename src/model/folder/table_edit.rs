@@ -78,7 +78,8 @@ impl TableEdit {
         for cells in &self.put {
             let given = by_place(cells)?;
             let cell = |place: usize| given.iter().find(|(known, _)| *known == place).map_or("", |(_, text)| text);
-            let known = rows.iter().position(|row| !key.is_empty() && key.iter().all(|&place| row[place] == cell(place)));
+            let known =
+                rows.iter().position(|row| !key.is_empty() && key.iter().all(|&place| row[place] == cell(place)));
             let known = known.unwrap_or_else(|| {
                 rows.push(vec![String::new(); form.columns.len()]);
                 rows.len() - 1
@@ -124,6 +125,9 @@ mod tests {
         };
         assert_eq!(edit(&[], &[]), "a row to remove names no cell: it would be every row");
         assert_eq!(edit(&[("group", "x")], &[]), "no row has group `x`: nothing was removed");
-        assert_eq!(edit(&[("group", "a")], &[("boss", "c")]), "`boss` is no column of groups.csv: it has group, parent");
+        assert_eq!(
+            edit(&[("group", "a")], &[("boss", "c")]),
+            "`boss` is no column of groups.csv: it has group, parent"
+        );
     }
 }

@@ -187,10 +187,9 @@ impl<'c> Reconciled<'c> {
         if quantity_missing(terms) {
             warnings.push(warning(WarningCode::QuantityMissing, ""));
         }
-        let over = terms
-            .peaks
-            .iter()
-            .filter(|peak| terms.metric == Some(Metric::PROCESSOR_VALUE_UNIT) && !counts(&self.context, terms, peak.since));
+        let over = terms.peaks.iter().filter(|peak| {
+            terms.metric == Some(Metric::PROCESSOR_VALUE_UNIT) && !counts(&self.context, terms, peak.since)
+        });
         warnings.extend(over.map(|peak| warning(WarningCode::PeakPeriodOver, estate.texts.text(peak.region))));
         warnings
     }

@@ -61,6 +61,7 @@ async fn answers_have_the_fields_that_the_document_names() {
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<String>>();
     for (path, _) in ROUTES {
         let described = &document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+        let asked = path.replace("licensing/{id}", "licensing/licenses");
         if described.is_null()
             || path.contains("licenses/")
             || path.contains("settings/")
@@ -69,7 +70,7 @@ async fn answers_have_the_fields_that_the_document_names() {
         {
             continue;
         }
-        let answer = fixture.get(&path.replace("{id}", "1").replace("{digest}", &digest)).await;
+        let answer = fixture.get(&asked.replace("{id}", "1").replace("{digest}", &digest)).await;
         assert_eq!(keys(&answer), properties(&document, described), "{path}");
         if let Some(item) = answer["items"].get(0) {
             assert_eq!(keys(item), properties(&document, &described["properties"]["items"]["items"]), "{path}");

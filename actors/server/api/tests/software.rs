@@ -70,35 +70,221 @@ async fn titles_become_applications_and_a_licence_position_with_its_working() {
         (
             "/api/v1/applications",
             expect![[r#"
+                {
+                  "at": "NOW",
+                  "ignored": 1,
+                  "items": [
+                    {
+                      "classification": "open-source",
+                      "covered": true,
+                      "devices": 2,
+                      "edition": "",
+                      "id": "postgresql-15",
+                      "licensable": true,
+                      "name": "PostgreSQL 15",
+                      "publisher": "PostgreSQL Global Development Group",
+                      "unlicensed": 0,
+                      "version": "15"
+                    }
+                  ],
+                  "next": null,
+                  "titles": 3,
+                  "total": 1,
+                  "unrecognised": 1
+                }"#]],
+        ),
+        (
+            "/api/v1/licenses",
+            expect![[r#"
             {
+              "as_of": "2025-06-15",
               "at": "NOW",
-              "ignored": 1,
               "items": [
                 {
-                  "classification": "open-source",
-                  "covered": true,
-                  "devices": 2,
-                  "edition": "",
-                  "id": "postgresql-15",
-                  "licensable": true,
-                  "name": "PostgreSQL 15",
-                  "publisher": "PostgreSQL Global Development Group",
-                  "version": "15"
+                  "available": null,
+                  "consumed": 0,
+                  "entitled": "unlimited",
+                  "exempt": 0,
+                  "id": "none",
+                  "manual_status": null,
+                  "metric": "Device",
+                  "missing": 0,
+                  "name": "Nothing uses it",
+                  "raw": 0,
+                  "reason": "any number may be used",
+                  "savings": 0,
+                  "status": "Compliant",
+                  "status_id": 1,
+                  "today": 0,
+                  "true_up_due": null,
+                  "type": 2
+                },
+                {
+                  "available": -1,
+                  "consumed": 2,
+                  "entitled": 1,
+                  "exempt": 0,
+                  "id": "pg/24x7",
+                  "manual_status": null,
+                  "metric": "Device",
+                  "missing": 0,
+                  "name": "PostgreSQL support",
+                  "raw": 2,
+                  "reason": "1 more used than owned: buy, or take off devices",
+                  "savings": 0,
+                  "status": "At Risk",
+                  "status_id": 2,
+                  "today": 2,
+                  "true_up_due": null,
+                  "type": 2
                 }
               ],
               "next": null,
-              "titles": 3,
-              "total": 1,
-              "unrecognised": 1
+              "run": "RUN",
+              "total": 2
             }"#]],
         ),
-        ("/api/v1/licenses", expect![[r#""#]]),
-        ("/api/v1/licenses/pg%2F24x7", expect![[r#""#]]),
-        ("/api/v1/licenses/pg%2F24x7/consumption", expect![[r#""#]]),
-        ("/api/v1/licenses/pg%2F24x7/explain", expect![[r#""#]]),
-        ("/api/v1/devices/1/licenses", expect![[r#""#]]),
+        (
+            "/api/v1/licenses/pg%2F24x7",
+            expect![[r#"
+            {
+              "applications": [
+                {
+                  "devices": 2,
+                  "id": "postgresql-15",
+                  "priority": null,
+                  "supplementary": false
+                }
+              ],
+              "as_of": "2025-06-15",
+              "at": "NOW",
+              "available": -1,
+              "consumed": 2,
+              "entitled": 1,
+              "exempt": 0,
+              "id": "pg/24x7",
+              "manual_status": null,
+              "metric": "Device",
+              "missing": 0,
+              "name": "PostgreSQL support",
+              "raw": 2,
+              "reason": "1 more used than owned: buy, or take off devices",
+              "run": "RUN",
+              "savings": 0,
+              "status": "At Risk",
+              "status_id": 2,
+              "today": 2,
+              "true_up_due": null,
+              "type": 2,
+              "warnings": []
+            }"#]],
+        ),
+        (
+            "/api/v1/licenses/pg%2F24x7/consumption",
+            expect![[r#"
+            {
+              "as_of": "2025-06-15",
+              "at": "NOW",
+              "consumed": 2,
+              "exempt": 0,
+              "items": [
+                {
+                  "consumed": 1,
+                  "exemption": null,
+                  "id": "1",
+                  "installations": [
+                    {
+                      "application": "postgresql-15",
+                      "counted": true,
+                      "evidence": "postgresql-15 15.6-1 (deb, Debian)",
+                      "exemption": null,
+                      "how": "overflow"
+                    }
+                  ],
+                  "name": "h1",
+                  "raw": 1,
+                  "reason": "counted",
+                  "unit": "device",
+                  "words": "device `1` counts 1: 1 installation"
+                },
+                {
+                  "consumed": 1,
+                  "exemption": null,
+                  "id": "2",
+                  "installations": [
+                    {
+                      "application": "postgresql-15",
+                      "counted": true,
+                      "evidence": "postgresql-15 15.6-1 (deb, Debian)",
+                      "exemption": null,
+                      "how": "allocated"
+                    }
+                  ],
+                  "name": "h2",
+                  "raw": 1,
+                  "reason": "counted",
+                  "unit": "device",
+                  "words": "device `2` counts 1: 1 installation"
+                }
+              ],
+              "licence": "pg/24x7",
+              "next": null,
+              "raw": 2,
+              "run": "RUN",
+              "total": 2
+            }"#]],
+        ),
+        (
+            "/api/v1/licenses/pg%2F24x7/explain",
+            expect![[r#"
+            {
+              "as_of": "2025-06-15",
+              "at": "NOW",
+              "id": "pg/24x7",
+              "lines": [
+                "`pg/24x7`, Device (2): 2 used, 1 owned, At Risk",
+                "  1 more used than owned: buy, or take off devices",
+                "  `h1`, device `1` counts 1: 1 installation",
+                "    postgresql-15 by postgresql-15 15.6-1 (deb, Debian)",
+                "  `h2`, device `2` counts 1: 1 installation",
+                "    postgresql-15 by postgresql-15 15.6-1 (deb, Debian)"
+              ],
+              "run": "RUN"
+            }"#]],
+        ),
+        (
+            "/api/v1/devices/1/licenses",
+            expect![[r#"
+            {
+              "as_of": "2025-06-15",
+              "at": "NOW",
+              "device": "1",
+              "items": [
+                {
+                  "application": "postgresql-15",
+                  "evidence": "postgresql-15 15.6-1 (deb, Debian)",
+                  "license": "pg/24x7",
+                  "outcome": "consumed",
+                  "reason": "overflow",
+                  "words": [
+                    "`postgresql-15` on `1` is on licence `pg/24x7`: every licence that could take it is used up, and this one stands first",
+                    "  1. `pg/24x7` took it: every licence that could take it is used up, and this one stands first"
+                  ]
+                }
+              ],
+              "name": "h1",
+              "next": null,
+              "run": "RUN",
+              "total": 1
+            }"#]],
+        ),
     ] {
-        expected.assert_eq(&fixture.pretty(&fixture.get(path).await, &[]));
+        let mut answer = fixture.get(path).await;
+        // How many imports came before depends on when the reports were settled.
+        if answer["run"].is_string() {
+            answer["run"] = "RUN".into();
+        }
+        expected.assert_eq(&fixture.pretty(&answer, &[]));
     }
     assert_eq!(fixture.get("/api/v1/software?filter=recognition=unrecognised").await["items"][0]["name"], "home-made");
     assert_eq!(fixture.get("/api/v1/software?filter=application=postgresql-15").await["total"], 1);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use hashbrown::HashSet;
-use muster::config::library::{Library, read_library, standard_library};
+use muster::config::library::{Library, read_library, standard_libraries};
 use muster::config::licences::read_licences;
 use muster::config::{ConfigError, Document};
 use muster::id::{DeviceId, TenantId};
@@ -95,11 +95,11 @@ impl RuleFiles {
                     // Another version took it, and this one must start all the same.
                     Err(error) => {
                         error!(%error, "the imported rules do not read, those built in are in force");
-                        read_library(&[Document { text: standard_library(), file: "the built-in rules" }])?
+                        read_library(&standard_libraries())?
                     }
                 }
             }
-            None => read_library(&[Document { text: standard_library(), file: "the built-in rules" }])?,
+            None => read_library(&standard_libraries())?,
         };
         let licences = match &self.licences {
             Some(path) => {

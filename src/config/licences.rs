@@ -262,23 +262,22 @@ fn day(file: &Document<'_>, date: Option<&Spanned<Datetime>>) -> Result<Option<D
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::library::read_library;
+    use crate::config::library::{read_library, standard_libraries};
 
-    const DEBIAN: &str = include_str!("../../config/recognition/debian.toml");
     const SHIPPED: &str = include_str!("../../config/licences.toml");
 
-    fn debian() -> Library {
-        read_library(&[Document { text: DEBIAN, file: "debian.toml" }]).unwrap()
+    fn shipped() -> Library {
+        read_library(&standard_libraries()).unwrap()
     }
 
     fn read(text: &str) -> Result<Vec<Licence>, String> {
         let text = format!("[[licence]]\nid = 'l'\nname = 'L'\npublisher = 'P'\nmetric = 'device'\n{text}");
-        read_licences(&Document { text: &text, file: "l.toml" }, &debian()).map_err(|error| error.to_string())
+        read_licences(&Document { text: &text, file: "l.toml" }, &shipped()).map_err(|error| error.to_string())
     }
 
     #[test]
     fn the_shipped_files_load_and_cover_what_they_promise() {
-        let library = debian();
+        let library = shipped();
         assert!(library.rules().len() >= 60, "{}", library.rules().len());
         assert!(library.applications().len() >= 60, "{}", library.applications().len());
         let licences = read_licences(&Document { text: SHIPPED, file: "licences.toml" }, &library).unwrap();

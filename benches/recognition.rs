@@ -8,20 +8,17 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use muster::config::Document;
-use muster::config::library::read_library;
+use muster::config::library::{read_library, standard_libraries};
 use muster::formats::host::dpkg::read_status;
 use muster::model::pattern::Pattern;
 use muster::model::recognition::{EvidenceKind, FieldTest, Rule, Verdict};
 use muster::model::software::{Title, TitleId};
 use muster::reconcile::Recogniser;
 
-const DEBIAN: &str = include_str!("../config/recognition/debian.toml");
-
 fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|text| text.parse().ok());
     let (titles, rules) = (numbers.next().unwrap_or(1_000_000), numbers.next().unwrap_or(10_000));
-    let library = read_library(&[Document { text: DEBIAN, file: "debian.toml" }]).expect("the shipped library loads");
+    let library = read_library(&standard_libraries()).expect("the shipped library loads");
     this_host(&Recogniser::new(library.rules().to_vec()).expect("shipped rules"));
 
     // Vendors' rules beside the shipped ones: half whole names, a quarter starts, a quarter anywhere in the name.

@@ -14,7 +14,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use muster::config::document::DOCUMENT_BYTES_MAX;
-use muster::config::library::{Library, read_library, standard_library};
+use muster::config::library::{Library, read_library, standard_libraries};
 use muster::config::{ConfigError, Document};
 use muster::id::{Digest, IdError};
 use muster::model::recognition::Rule;
@@ -155,11 +155,13 @@ pub(super) fn import_library(
     Recogniser::new(new.rules().iter().cloned())?;
     let in_force = files.imported.clone();
     let old = match in_force.exists() {
-        true => String::from_utf8_lossy(&read(&in_force, u64::MAX)?).into_owned(),
-        false => standard_library().to_owned(),
+        true => {
+            let old = String::from_utf8_lossy(&read(&in_force, u64::MAX)?).into_owned();
+            // One that an older version took and this one does not understand is replaced whole.
+            read_library(&[Document { text: &old, file: "the rules in force" }]).unwrap_or_default()
+        }
+        false => read_library(&standard_libraries())?,
     };
-    // One that an older version took and this one does not understand is replaced whole.
-    let old = read_library(&[Document { text: &old, file: "the rules in force" }]).unwrap_or_default();
     let change = LibraryChange::between(&old, &new);
     if !change.is_none() {
         replace(&in_force, text.as_bytes())?;
@@ -213,9 +215,30 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), LibraryError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use muster::model::software::{Title, TitleId};
 
     const FIRST: &str = "[[application]]\nid = \"one\"\npublisher = \"P\"\nproduct = \"One\"\n\
                          rules = [{ name = \"one\" }, { name = \"uno\" }]\n";
+
+    #[test]
+    fn what_installers_report_is_recognised_as_one_application() {
+        let library = read_library(&standard_libraries()).unwrap();
+        let recogniser = Recogniser::new(library.rules().iter().cloned()).unwrap();
+        let examples = include_str!("../../tests/golden/recognition/examples.txt").lines();
+        for example in examples.filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let fields: Vec<&str> = example.split('|').map(str::trim).collect();
+            let [name, version, publisher, evidence, expected] = fields[..] else { panic!("{example}") };
+            let title = Title::new(name, version, publisher, evidence);
+            let recognised = recogniser.recognise_all([(TitleId(1), &title)]);
+            let applications: Vec<&str> = recognised.applications(TitleId(1)).map(|(id, _)| id.as_str()).collect();
+            let found = match (&applications[..], recognised.ignored().len()) {
+                ([], 0) => "unrecognised".to_owned(),
+                ([], _) => "ignored".to_owned(),
+                (several, _) => several.join(" and "),
+            };
+            assert_eq!(found, expected, "{example}");
+        }
+    }
 
     #[test]
     fn a_library_is_taken_whole_when_its_digest_is_right_and_tells_what_changed() {

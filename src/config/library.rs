@@ -1,4 +1,5 @@
-//! Libraries of applications and the rules that recognise them: `config/recognition/*.toml`.
+//! Libraries of applications and the rules that recognise them: `config/recognition/*.toml`, see
+//! `docs/operations/recognition.md`.
 //!
 //! ```toml
 //! [[application]]
@@ -129,9 +130,14 @@ fn yes() -> bool {
     true
 }
 
-/// The library that is built into the program: `config/recognition/debian.toml`.
-pub fn standard_library() -> &'static str {
-    include_str!("../../config/recognition/debian.toml")
+/// The files that are built into the program, `config/recognition/*.toml`. They are one library: read them together.
+pub fn standard_libraries() -> [Document<'static>; 4] {
+    [
+        Document { text: include_str!("../../config/recognition/debian.toml"), file: "built-in debian.toml" },
+        Document { text: include_str!("../../config/recognition/redhat.toml"), file: "built-in redhat.toml" },
+        Document { text: include_str!("../../config/recognition/windows.toml"), file: "built-in windows.toml" },
+        Document { text: include_str!("../../config/recognition/databases.toml"), file: "built-in databases.toml" },
+    ]
 }
 
 /// Reads a library from its files. An application of one file may not stand in another; rules of files that are read
@@ -294,7 +300,11 @@ fn text(file: &Document<'_>, text: &Spanned<String>, is_required: bool) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::model::pattern::fold;
+    use crate::model::recognition::Folded;
 
     const ACME: &str = "[[application]]\nid = 'acme'\npublisher = 'Acme'\nproduct = 'Server'\n";
 
@@ -381,5 +391,93 @@ mod tests {
             "[[application]]\nid = 'a'\npublisher = ' '\nproduct = 'x'\n",
             "acme.toml:3: `application[1].publisher`: is empty, write a text",
         );
+    }
+
+    fn shipped() -> Library {
+        read_library(&standard_libraries()).unwrap()
+    }
+
+    /// What the most specific of the rules that hit make of a title, and these rules. By the definition: that the index
+    /// of `reconcile`, its neighbour, finds the same is shown there and in `actors/server/library.rs`.
+    fn recognised<'l>(library: &'l Library, title: [&str; 4]) -> (String, Vec<&'l Rule>) {
+        let [name, version, publisher, evidence] = title.map(fold);
+        let evidence =
+            Folded { name: &name, version: &version, publisher: &publisher, evidence: &evidence, ..Folded::default() };
+        let hits: Vec<&Rule> = library.rules().iter().filter(|rule| rule.hits(&evidence)).collect();
+        let best = hits.iter().map(|rule| rule.specificity()).max();
+        let stay: Vec<&Rule> = hits.into_iter().filter(|rule| Some(rule.specificity()) == best).collect();
+        let mut verdicts: Vec<&str> =
+            stay.iter().map(|rule| rule.application().map_or(IGNORED, ApplicationId::as_str)).collect();
+        verdicts.sort_unstable();
+        verdicts.dedup();
+        (if verdicts.is_empty() { "unrecognised".into() } else { verdicts.join(" and ") }, stay)
+    }
+
+    #[test]
+    fn the_shipped_files_are_one_library() {
+        let library = shipped();
+        let alone = |file: &Document<'_>| read_library(std::slice::from_ref(file)).unwrap().applications().len();
+        let counts = standard_libraries().each_ref().map(alone);
+        assert_eq!(counts.iter().sum::<usize>(), library.applications().len(), "an id stands in one file");
+        assert!(counts.iter().zip([140, 120, 250, 140]).all(|(count, least)| *count >= least), "{counts:?}");
+        let mut idle: BTreeSet<&ApplicationId> = library.applications().iter().map(|one| &one.id).collect();
+        for rule in library.rules() {
+            rule.application().map(|application| idle.remove(application));
+        }
+        assert_eq!(idle, BTreeSet::new(), "applications without a rule");
+        for application in library.applications() {
+            let is_component = application.classification == Classification::Component;
+            assert!(!(is_component && application.licensable), "{} is part of something else", application.id);
+        }
+    }
+
+    #[test]
+    fn what_installers_report_is_recognised_as_one_application() {
+        let library = shipped();
+        let examples = include_str!("../../tests/golden/recognition/examples.txt").lines();
+        let examples: Vec<&str> = examples.filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+        assert!(examples.len() >= 200, "{}", examples.len());
+        let mut wrong = Vec::new();
+        for example in examples {
+            let fields: Vec<&str> = example.split('|').map(str::trim).collect();
+            let [name, version, publisher, evidence, expected] = fields[..] else { panic!("{example}") };
+            let is_known = ["ignored", "unrecognised"].contains(&expected)
+                || library.application(&expected.parse().unwrap()).is_some();
+            let (found, rules) = recognised(&library, [name, version, publisher, evidence]);
+            if found != expected || !is_known {
+                wrong.push(format!("{example}: {found} by {rules:?}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn no_shipped_rule_is_hidden_by_another() {
+        let library = shipped();
+        let mut hidden = Vec::new();
+        for rule in library.rules() {
+            // What stands for `%` must not look like a part of some other name.
+            let text = |test: &FieldTest| test.pattern().map_or(String::new(), |text| text.as_str().replace('%', "0"));
+            let [name, version, publisher] = [&rule.name, &rule.version, &rule.publisher].map(text);
+            let evidence = if rule.evidence.is_empty() { "uninstall" } else { &rule.evidence };
+            let (found, stay) = recognised(&library, [&name, &version, &publisher, evidence]);
+            let wanted = rule.application().map_or(IGNORED, ApplicationId::as_str);
+            if found != wanted || !stay.iter().any(|stays| stays.id == rule.id) {
+                hidden.push(format!("{rule}: {found}"));
+            }
+        }
+        assert!(hidden.is_empty(), "{}", hidden.join("\n"));
+    }
+
+    #[test]
+    fn two_shipped_applications_differ_in_more_than_their_id() {
+        let library = shipped();
+        let mut seen = BTreeMap::new();
+        for application in library.applications() {
+            let Application { publisher, product, version, edition, .. } = application;
+            // What rights to upgrade and downgrade compare, so a version written twice would be covered twice.
+            let key = [publisher, product, edition, version].map(|text| fold(text).into_owned());
+            assert_eq!(seen.insert(key, &application.id), None, "{} is there already", application.id);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use muster::config::library::{Library, read_library, standard_library};
+use muster::config::library::{Library, read_library, standard_libraries};
 use muster::config::{ConfigError, Document};
 use tracing::error;
 
@@ -57,11 +57,11 @@ impl RuleFiles {
                     // Another version took it, and this one must start all the same.
                     Err(error) => {
                         error!(%error, "the imported rules do not read, those built in are in force");
-                        read_library(&[Document { text: standard_library(), file: "the built-in rules" }])?
+                        read_library(&standard_libraries())?
                     }
                 }
             }
-            None => read_library(&[Document { text: standard_library(), file: "the built-in rules" }])?,
+            None => read_library(&standard_libraries())?,
         })
     }
 }

@@ -138,6 +138,13 @@ impl fmt::Display for Decimal {
     }
 }
 
+/// As its text, which is exact; a number of JSON is not.
+impl serde::Serialize for Decimal {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

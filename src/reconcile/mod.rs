@@ -22,6 +22,10 @@ pub mod evidence;
 pub mod output;
 pub mod sentences;
 
+pub mod changes;
+pub mod savings;
+pub mod what_if;
+
 pub use consumption::consume;
 pub use installations::{DeviceSoftware, Installation, Installations};
 pub use position::position;

@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 
 mod cells;
 mod devices;
+mod edits;
 mod estate_files;
 mod evidence_files;
 mod licence_files;
@@ -38,6 +39,7 @@ use point_files::{POINTS_RULES, STEPS, read_points, read_steps};
 use table::{Form, Table, text};
 use terms::LICENSES;
 
+pub use edits::Edits;
 pub use notes::Notes;
 pub use table::FolderError;
 

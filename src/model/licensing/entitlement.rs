@@ -44,6 +44,13 @@ impl fmt::Display for Total {
     }
 }
 
+/// As its text.
+impl serde::Serialize for Total {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// One purchase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entitlement {

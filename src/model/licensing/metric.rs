@@ -144,6 +144,13 @@ impl fmt::Display for Metric {
     }
 }
 
+/// As its number.
+impl serde::Serialize for Metric {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

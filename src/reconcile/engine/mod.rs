@@ -17,15 +17,17 @@ mod component;
 mod context;
 mod links;
 mod meter;
+mod parts;
 mod result;
 mod taken;
 mod units;
 
 pub use context::Context;
 pub use links::{Candidate, Cycle, Links};
+pub use parts::Parts;
 pub use result::{Assigned, Reconciled, assign};
 pub use taken::TakenRow;
 pub use units::Working;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -57,6 +57,22 @@ enum LicensesCommand {
     },
     /// List the runs of the reconcile that are kept
     Runs(Rows),
+    /// Tell what changed since an earlier run, and what did it: devices, evidence, purchases, terms
+    Changes {
+        /// The earlier run; by default the one before
+        #[arg(long, value_name = "N")]
+        since: Option<u64>,
+        /// The later run; by default the newest
+        #[arg(long, value_name = "N")]
+        run: Option<u64>,
+    },
+    /// Tell what would change if edits were made; nothing is written. The form: docs/operations/reconciling.md
+    WhatIf {
+        /// CSV file of edits; devices by their numbers
+        file: PathBuf,
+    },
+    /// Tell what could be saved by another order of licences or other allocations, without touching a machine
+    Optimise,
     /// Write a table of a run as CSV: license_result, consumption, assessment, outcomes, unlicensed, warnings, peaks
     Result {
         /// Number of the run
@@ -108,6 +124,24 @@ pub(super) async fn licenses(
                 asking.client()?.get_file(&["reconciles", &run.to_string(), "table"], &[("table", table)]).await?;
             Ok(out.write_all(&bytes)?)
         }
+        LicensesCommand::Changes { since, run } => {
+            let run = run.map_or("newest".to_owned(), |run| run.to_string());
+            let query: Vec<_> = since.map(|since| ("since", since.to_string())).into_iter().collect();
+            let told = asking.client()?.get(&["reconciles", &run, "changes"], &query).await?;
+            lines(&asking, &told, out)
+        }
+        LicensesCommand::WhatIf { file } => {
+            let cannot = |error: std::io::Error| Failure {
+                text: format!("`{}` cannot be read: {}", file.display(), Chain(&error)),
+                exit: 2,
+            };
+            let bytes = std::fs::read(&file).map_err(cannot)?;
+            let told = asking.client()?.post_bytes(&["reconciles", "what-if"], "text/csv", bytes.into()).await?;
+            lines(&asking, &told, out)
+        }
+        LicensesCommand::Optimise => {
+            lines(&asking, &asking.client()?.get(&["reconciles", "newest", "savings"], &[]).await?, out)
+        }
         LicensesCommand::Tables => tables(&asking, out).await,
         LicensesCommand::Table { table } => {
             let bytes = asking.client()?.get_file(&["licensing", &table], &[("form", "csv".to_owned())]).await?;
@@ -151,16 +185,20 @@ impl OfRun {
     }
 }
 
-async fn explain(asking: &Asking, license: &str, of: &OfRun, out: &mut impl Write) -> Result<(), Ended> {
-    let client = asking.client()?;
-    let told = client.get(&["licenses", license, "explain"], &of.query()).await?;
+/// Prints an answer: its words, or the whole of it.
+fn lines(asking: &Asking, told: &Value, out: &mut impl Write) -> Result<(), Ended> {
     if asking.json {
-        return print_json(out, &told);
+        return print_json(out, told);
     }
     for line in told["lines"].as_array().into_iter().flatten() {
         writeln!(out, "{}", text(line))?;
     }
     Ok(())
+}
+
+async fn explain(asking: &Asking, license: &str, of: &OfRun, out: &mut impl Write) -> Result<(), Ended> {
+    let client = asking.client()?;
+    lines(asking, &client.get(&["licenses", license, "explain"], &of.query()).await?, out)
 }
 
 async fn on_device(

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Digits behind the point that are read.
 const READ_PLACES: usize = 9;
@@ -19,9 +19,9 @@ pub const WHOLE_DIGITS_MAX: usize = 12;
 
 /// A decimal in parts of 10^-18. Sums and products beyond 1.7 x 10^20 stay at the largest value.
 ///
-/// Stored as the higher and the lower half of its parts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(from = "(i64, u64)", into = "(i64, u64)")]
+/// Stored as the higher and the lower half of its parts; shown as its text, which is exact where a number of JSON is not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(from = "(i64, u64)")]
 pub struct Decimal(i128);
 
 impl From<(i64, u64)> for Decimal {
@@ -155,6 +155,15 @@ impl fmt::Display for Decimal {
     }
 }
 
+impl Serialize for Decimal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match serializer.is_human_readable() {
+            true => serializer.collect_str(self),
+            false => <(i64, u64)>::from(*self).serialize(serializer),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +171,21 @@ mod tests {
 
     fn decimal(text: &str) -> Decimal {
         Decimal::read(text).unwrap()
+    }
+
+    #[test]
+    fn a_decimal_is_stored_exactly_and_shown_as_its_text() {
+        for decimal in [
+            Decimal::ZERO,
+            Decimal::read("0.5").unwrap(),
+            Decimal::ZERO - Decimal(7),
+            Decimal(i128::MAX),
+            Decimal(i128::MIN),
+        ] {
+            let bytes = crate::model::stored::pack(&decimal);
+            assert_eq!(crate::model::stored::unpack::<Decimal>(&bytes).unwrap(), decimal);
+            assert_eq!(serde_json::to_value(decimal).unwrap(), decimal.to_string());
+        }
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub mod source;
 
 pub mod recognition;
 
+pub mod edit;
 pub mod estate;
 pub mod licensing;
 pub mod reconciliation;

@@ -18,4 +18,8 @@ pub mod evidence;
 pub mod output;
 pub mod sentences;
 
+pub mod changes;
+pub mod savings;
+pub mod what_if;
+
 pub use recognition::{Recognised, Recogniser, RecogniserError};

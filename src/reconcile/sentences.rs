@@ -21,7 +21,7 @@ fn because(how: How) -> &'static str {
 }
 
 /// Why a licence did not take an installation, and what would change that.
-fn refusal(reason: Reason) -> &'static str {
+pub(super) fn refusal(reason: Reason) -> &'static str {
     match reason {
         Reason::AllocatedElsewhere => "the installation is allocated to another licence",
         Reason::BadData => "the licence has a bad cell and takes nothing until it is mended",
@@ -122,12 +122,13 @@ pub fn heading(found: &Reconciled<'_>, licence: Number, units: &[Unit]) -> Vec<S
 }
 
 /// Why the units of a type do not add up to its figure.
-fn rounding(metric: Option<Metric>) -> &'static str {
+pub(super) fn rounding(metric: Option<Metric>) -> &'static str {
     match metric {
         Some(Metric::DEVICE) => "several installations share a right, and the last right counts whole",
         Some(Metric::ORACLE_PROCESSOR) => "cores of one factor are added before they are rounded up",
         Some(Metric::ORACLE_NAMED_USER_PLUS) => "the minimum for what the databases run on is above the users",
         Some(Metric::RESOURCE_VALUE_UNIT) => "the more of the resource, the less a further unit of it counts",
+        Some(Metric::CUSTOM) => "the quantity is entered by hand",
         _ => "figures of several are rounded together",
     }
 }

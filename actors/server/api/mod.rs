@@ -27,6 +27,7 @@ mod exports;
 
 mod business;
 
+mod changes;
 mod licences;
 mod licensing;
 mod recognition;
@@ -208,7 +209,7 @@ enum Answer {
 type Handler = fn(&Api, &Question) -> Result<Answer, Problem>;
 
 /// Every address of this listener beside `/health`, and who answers there.
-const ROUTES: [(&str, Handler); 37] = [
+const ROUTES: [(&str, Handler); 39] = [
     ("/", pages::home),
     ("/devices/{id}", pages::device),
     ("/licenses/{id}", pages::licence),
@@ -233,6 +234,8 @@ const ROUTES: [(&str, Handler); 37] = [
     ("/api/v1/reconciles", reconciles::list),
     ("/api/v1/reconciles/{id}", reconciles::get),
     ("/api/v1/reconciles/{id}/table", reconciles::table),
+    ("/api/v1/reconciles/{id}/changes", changes::between),
+    ("/api/v1/reconciles/{id}/savings", changes::saved),
     ("/api/v1/contracts", business::contracts),
     ("/api/v1/purchases", business::purchases),
     ("/api/v1/entitlements", business::entitlements),
@@ -265,6 +268,8 @@ const TASKS: [&str; 4] =
     ["/api/v1/tasks/pause", "/api/v1/tasks/resume", "/api/v1/tasks/{id}/cancel", "/api/v1/tasks/{id}/why"];
 /// What changes a device.
 const UNMERGE: &str = "/api/v1/devices/{id}/unmerge";
+/// What asks with a file of edits.
+const WHAT_IF: &str = "/api/v1/reconciles/what-if";
 /// What asks with a file of Matchers.
 const DRY_RUN: &str = "/api/v1/matching/dry-run";
 
@@ -278,6 +283,10 @@ pub fn routes(config: &mut ServiceConfig, api: Arc<Api>) {
     for (path, route) in TASKS.into_iter().zip(routes.into_iter().chain([web::get().to(tasks::why)])) {
         config.service(web::resource(path).route(route).default_service(web::to(wrong_method)));
     }
+    // Before `/reconciles/{id}`, whose ids are numbers.
+    let limit = web::PayloadConfig::new(changes::BYTES_MAX);
+    let trying = web::resource(WHAT_IF).app_data(limit).route(web::post().to(changes::post));
+    config.service(trying.default_service(web::to(wrong_method)));
     for (path, handler) in ROUTES {
         let answering = web::get().to(move |api: Data<Api>, request: HttpRequest| answer(api, request, path, handler));
         let mut resource = web::resource(path).route(answering);

@@ -87,7 +87,7 @@ impl PartialEq for Version {
 impl Eq for Version {}
 
 /// Which applications are members of which suites.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Suites {
     /// (member, suite), ascending.
     of_member: Vec<(Number, Number)>,

@@ -5,7 +5,7 @@
 use super::{Ids, Number, in_cycle};
 
 /// Groups, each with its parent. Asking whether one lies below another costs two comparisons.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Groups {
     ids: Ids,
     /// For each group where it stands in a walk from parents to children, and where its last descendant does.

@@ -25,7 +25,7 @@ impl Slot {
 }
 
 /// Sorted ids and a table to find them by. One block of text: a fleet has a million. About 30 bytes an id.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Ids {
     text: String,
     /// Where each id ends in `text`.

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::Number;
 
 /// See the module's head.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Installations {
     /// Where the devices of each application begin; one more entry than applications.
     starts: Vec<usize>,
@@ -40,6 +40,18 @@ impl Installations {
             }
         }
         sorted(starts, devices)
+    }
+
+    /// The same with other devices: `device` gives the new number of a device that has an application, in the same order;
+    /// `None`: it has it no more.
+    pub fn mapped(&self, device: impl Fn(Number, Number) -> Option<Number>) -> Installations {
+        let (mut starts, mut devices) = (vec![0; self.starts.len()], Vec::new());
+        for application in 0..self.applications() {
+            let number = application as Number;
+            devices.extend(self.of_application(number).iter().filter_map(|&old| device(number, old)));
+            starts[application + 1] = devices.len();
+        }
+        Installations { starts, devices }
     }
 
     /// How many applications there may be.

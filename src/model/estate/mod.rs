@@ -35,7 +35,7 @@ pub struct User {
 }
 
 /// See the module's head.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Estate {
     /// Ids of devices.
     pub device_ids: Ids,

@@ -7,7 +7,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use super::Number;
 
 /// Distinct texts, numbered as they came. Number 0 is the blank text.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Texts {
     list: Vec<Box<str>>,
     table: HashTable<Number>,

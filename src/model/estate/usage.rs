@@ -19,7 +19,7 @@ pub struct Used {
 }
 
 /// All use, ascending by application, device and user, each once with its largest quantity.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Usage(Vec<Used>);
 
 impl Usage {
@@ -30,6 +30,11 @@ impl Usage {
         rows.dedup_by_key(|used| (used.application, used.device, used.user));
         rows.reverse();
         Usage(rows)
+    }
+
+    /// All of it.
+    pub fn rows(&self) -> &[Used] {
+        &self.0
     }
 
     /// Use of `application`, ascending by device, then user.

@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 
 mod cells;
 mod devices;
+mod edits;
 mod estate_files;
 mod evidence_files;
 mod fleet_device;
@@ -43,6 +44,7 @@ use point_files::{POINTS_RULES, STEPS, read_points, read_steps};
 use table::{Table, text};
 use terms::LICENSES;
 
+pub use edits::Edits;
 pub use fleet_device::FleetDevice;
 pub use fleet_devices::{FleetDevices, FleetNames, FleetTable};
 pub use licence_table::{LicenceTable, PART_BYTES, TABLE_BYTES_MAX, TablePart, TableRows, TableState, parts};

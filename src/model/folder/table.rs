@@ -34,18 +34,18 @@ pub struct FolderError {
 
 impl fmt::Display for FolderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.file)?;
-        if let Some(line) = self.line {
-            write!(f, ":{line}")?;
-        }
-        if let Some(column) = self.column {
-            write!(f, " {column}")?;
-        }
-        write!(f, ": {}", self.problem)
+        f.write_str(&self.in_file(self.file))
     }
 }
 
 impl FolderError {
+    /// What is said of it where the file has a name of its own.
+    pub fn in_file(&self, file: &str) -> String {
+        let line = self.line.map_or_else(String::new, |line| format!(":{line}"));
+        let column = self.column.map_or_else(String::new, |column| format!(" {column}"));
+        format!("{file}{line}{column}: {}", self.problem)
+    }
+
     /// The file as a whole is wrong.
     pub fn whole(file: &'static str, problem: impl Into<String>) -> FolderError {
         FolderError { file, line: None, column: None, problem: problem.into() }

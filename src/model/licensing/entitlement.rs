@@ -4,13 +4,16 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::day::Day;
 use crate::model::decimal::Decimal;
 
 /// A number of rights, or as many as one likes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Stored as the number, or nothing; shown as its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "Option<Decimal>")]
 pub enum Total {
     /// So many.
     Limited(Decimal),
@@ -42,6 +45,21 @@ impl fmt::Display for Total {
         match self {
             Total::Limited(count) => count.fmt(f),
             Total::Unlimited => f.write_str("unlimited"),
+        }
+    }
+}
+
+impl From<Option<Decimal>> for Total {
+    fn from(limit: Option<Decimal>) -> Total {
+        limit.map_or(Total::Unlimited, Total::Limited)
+    }
+}
+
+impl Serialize for Total {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match serializer.is_human_readable() {
+            true => serializer.collect_str(self),
+            false => self.limit().serialize(serializer),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// Names of the types, from 1.
 const NAMES: [&str; 45] = [
@@ -60,7 +60,7 @@ const NAMES: [&str; 45] = [
 const ENGINE: [u8; 21] = [1, 2, 3, 4, 5, 12, 13, 15, 16, 17, 18, 22, 25, 29, 30, 31, 33, 39, 40, 41, 43];
 
 /// A licence type, by its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(transparent)]
 pub struct Metric(u8);
 
@@ -144,6 +144,13 @@ impl Metric {
 impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// As its number.
+impl serde::Serialize for Metric {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(self.0)
     }
 }
 

@@ -21,7 +21,7 @@ pub use steps::{Step, Steps};
 use super::estate::Ids;
 
 /// All licences of an estate, and the tables that they refer to.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Licensing {
     /// Ids of licences.
     pub ids: Ids,

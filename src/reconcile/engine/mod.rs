@@ -18,15 +18,17 @@ mod context;
 mod judge;
 mod links;
 mod meter;
+mod parts;
 mod result;
 mod taken;
 mod units;
 
 pub use context::Context;
 pub use links::{Candidate, Cycle, Links};
+pub use parts::Parts;
 pub use result::{Assigned, Found, Reconciled, assign};
 pub use taken::TakenRow;
 pub use units::Working;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -13,6 +13,7 @@ use super::component::{Fates, components};
 use super::context::Context;
 use super::judge::{Judge, counts, quantity_missing};
 use super::links::Cycle;
+use super::parts::Parts;
 use super::taken::{TakenRow, taken_applications, taken_by};
 use super::units::{Working, working};
 use crate::model::day::Day;
@@ -158,6 +159,11 @@ impl<'c> Reconciled<'c> {
         }
         let is_over = position.total.limit().is_some_and(|total| position.today.is_some_and(|today| today > total));
         working(&self.context, licence, &self.taken_by(licence), &self.found.closed[licence as usize].alone, is_over)
+    }
+
+    /// Which units of a licence an installation that it took is a part of.
+    pub fn parts(&self, licence: Number) -> Parts<'_, 'c> {
+        Parts::of(&self.context, licence)
     }
 
     /// What is to be said of a licence's data.

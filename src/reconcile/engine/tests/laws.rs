@@ -14,7 +14,7 @@ fn rows(files: &Files, table: &str) -> Vec<BTreeMap<String, String>> {
 }
 
 /// Files with their rows in another order: rotated by `by`, or from last to first.
-fn turned(files: &Files, by: usize) -> Files {
+pub fn turned(files: &Files, by: usize) -> Files {
     let turn = |text: &String| {
         let rows = csv::parse(text);
         let (header, rows) = rows.split_first().expect("a header");

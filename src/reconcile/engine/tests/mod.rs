@@ -1,10 +1,11 @@
 //! The engine against a second, slow reading of the reference, against its own laws, and against folders that are wrong.
 
+pub mod edits;
 mod equal;
-mod estates;
-mod laws;
+pub mod estates;
+pub mod laws;
 mod refusals;
-mod slow;
+pub mod slow;
 
 use std::collections::BTreeMap;
 
@@ -13,10 +14,10 @@ use crate::model::folder::{Folder, FolderError, Source};
 use crate::reconcile::evidence::install;
 use crate::reconcile::output::{Output, Table};
 
-type Files = BTreeMap<String, String>;
+pub type Files = BTreeMap<String, String>;
 
 /// Files in memory.
-struct InMemory<'m>(&'m BTreeMap<String, Vec<u8>>);
+pub struct InMemory<'m>(pub &'m BTreeMap<String, Vec<u8>>);
 
 impl<'m> Source for InMemory<'m> {
     type Bytes = &'m [u8];

@@ -6,7 +6,7 @@
 //! section 2 is bad, nothing goes in a circle); some licences have a bad cell, some rows name what is not there.
 
 mod devices;
-mod draw;
+pub mod draw;
 mod licences;
 mod sheet;
 mod software;

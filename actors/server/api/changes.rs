@@ -1,0 +1,108 @@
+//! `GET /reconciles/{run}/changes`, `GET /reconciles/{run}/savings` and `POST /reconciles/what-if`: what changed between two
+//! runs and what did it, what could be saved, what edits would change. Nothing is written.
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use muster::model::folder::Edits;
+use muster::model::reconciliation::RunRecord;
+use muster::reconcile::changes::Changes;
+use muster::reconcile::changes::changes;
+use muster::reconcile::changes::sentences::of_changes;
+use muster::reconcile::savings::sentences::of_savings;
+use muster::reconcile::savings::{RUNS_MAX, savings};
+use muster::reconcile::what_if::what_if;
+use serde_json::{Value, json};
+
+use super::licences::stamp;
+use super::listing::take_parameter;
+use super::problem::Problem;
+use super::settings::check_address;
+use super::{Answer, Api, Question};
+
+/// Bytes of a file of edits.
+pub(super) const BYTES_MAX: usize = 16 << 20;
+/// Units that are told of one licence in words.
+const UNITS_TOLD: usize = 100;
+/// Units of one licence that are listed.
+const UNITS_MAX: usize = 10_000;
+
+/// The run that the address names, `newest` being the last one.
+fn named(api: &Api, id: &str) -> Result<std::sync::Arc<RunRecord>, Problem> {
+    match id {
+        "newest" => api.newest_run()?.ok_or_else(|| Problem::missing("there is no run yet")),
+        number => api.run_record(number),
+    }
+}
+
+fn told(changes: &Changes) -> Result<Value, Problem> {
+    let mut licences =
+        serde_json::to_value(&changes.licences).map_err(|error| Problem::internal("changes", error.to_string()))?;
+    for licence in licences.as_array_mut().into_iter().flatten() {
+        let count = licence["units"].as_array().map_or(0, Vec::len);
+        if let Some(units) = licence["units"].as_array_mut() {
+            units.truncate(UNITS_MAX);
+        }
+        licence["unit_count"] = count.into();
+    }
+    Ok(json!({ "licenses": licences, "lines": of_changes(changes, UNITS_TOLD) }))
+}
+
+pub(super) fn between(api: &Api, question: &Question) -> Result<Answer, Problem> {
+    let (since, rest) = take_parameter(&question.query, "since")?;
+    Question { id: String::new(), query: rest.clone() }.takes_no_parameters()?;
+    let after = named(api, &question.id)?;
+    let before = match since {
+        Some(number) => api.run_record(number)?,
+        None if after.number > 1 => api.run_record(&(after.number - 1).to_string())?,
+        None => return Err(Problem::wrong("since", "this is the first run: there is none before it")),
+    };
+    let _alone = api.whole_fleet();
+    let (first, second) = (api.run(&before)?, api.run(&after)?);
+    let mut answer = told(&changes(&first.reconciled(), &second.reconciled()))?;
+    answer["since"] = before.number.to_string().into();
+    stamp(&mut answer, Some(&after));
+    Ok(Answer::Json(answer))
+}
+
+pub(super) fn saved(api: &Api, question: &Question) -> Result<Answer, Problem> {
+    let (runs, rest) = take_parameter(&question.query, "tries")?;
+    Question { id: String::new(), query: rest.clone() }.takes_no_parameters()?;
+    let wrong = || Problem::wrong("tries", format!("`tries` is a number from 1 to {RUNS_MAX}"));
+    let read = |text: &str| text.parse().ok().filter(|runs| (1..=RUNS_MAX).contains(runs)).ok_or_else(wrong);
+    let runs = runs.map_or(Ok(RUNS_MAX), read)?;
+    let record = named(api, &question.id)?;
+    let _alone = api.whole_fleet();
+    let run = api.run(&record)?;
+    let found = savings(&run.reconciled(), runs);
+    let mut answer = json!({
+        "proposals": found.proposals,
+        "together": found.together,
+        "idle": found.idle,
+        "hints": found.hints,
+        "tries": found.runs,
+        "untried": found.untried,
+        "lines": of_savings(&found),
+    });
+    stamp(&mut answer, Some(&record));
+    Ok(Answer::Json(answer))
+}
+
+/// What edits would change in the newest run. The body is a file of edits.
+pub(super) async fn post(api: Data<Api>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
+    check_address(&request)?;
+    let api = api.of_request(&request)?;
+    let tried = tokio::task::spawn_blocking(move || {
+        let edits = Edits::read(&body).map_err(|error| Problem::wrong("edits", error.to_string()))?;
+        let record = named(&api, "newest")?;
+        let _alone = api.whole_fleet();
+        let run = api.run(&record)?;
+        let changes = what_if(&run.reconciled(), &edits.list)
+            .map_err(|error| Problem::wrong("edits", edits.refused(error).to_string()))?;
+        let mut answer = told(&changes)?;
+        stamp(&mut answer, Some(&record));
+        Ok::<_, Problem>(answer)
+    });
+    let answer = tried.await.map_err(|_| Problem::internal("internal", "the question was not answered"))??;
+    Ok(HttpResponse::Ok().json(answer))
+}

@@ -325,13 +325,6 @@ mod tests {
             FactKey::Device(tenant.clone(), DeviceId(7)),
             FactKey::Tenant(tenant.clone()),
             FactKey::Export(tenant.clone(), "http://x".into()),
-            FactKey::LicenceTable(tenant.clone(), LicenceTable::Licenses),
-            FactKey::LicenceTablePart(
-                tenant.clone(),
-                TablePart { table: LicenceTable::Peaks, generation: 2, number: 3 },
-            ),
-            FactKey::Run(tenant.clone(), 9),
-            FactKey::History(tenant.clone(), DeviceId(7)),
             FactKey::Beacon(tenant.clone(), Guid::NIL),
             FactKey::Usage(tenant.clone(), RecordKey { source: "agent".into(), external_id: "1".into() }),
             FactKey::Discovery(tenant.clone(), RecordKey { source: "agent".into(), external_id: "1".into() }),
@@ -357,6 +350,13 @@ mod tests {
                 tenant.clone(),
                 DirectoryPart { kind: DirectoryKind::Users, generation: 2, number: u32::MAX },
             ),
+            FactKey::LicenceTable(tenant.clone(), LicenceTable::Licenses),
+            FactKey::LicenceTablePart(
+                tenant.clone(),
+                TablePart { table: LicenceTable::Peaks, generation: 2, number: 3 },
+            ),
+            FactKey::Run(tenant.clone(), 9),
+            FactKey::History(tenant.clone(), DeviceId(7)),
         ];
         assert_eq!(keys.len(), FactKind::ALL.len());
         for (key, kind) in keys.iter().zip(FactKind::ALL) {

@@ -57,6 +57,8 @@ pub mod reconciliation;
 
 pub mod folder;
 
+pub mod ent;
+
 pub mod warehouse;
 
 pub mod licence;

@@ -26,6 +26,8 @@ pub mod licences;
 
 pub mod column_map;
 
+pub mod entitlement_map;
+
 pub use document::{ConfigError, Document, parse_toml};
 pub use nearest::nearest;
 pub use overrides::{apply_overrides, parse_checked, parse_with_overrides};

@@ -31,6 +31,7 @@ pub mod operator;
 
 pub mod matching;
 
+pub mod entitlements;
 pub mod reconciling;
 
 pub mod up;

@@ -10,7 +10,7 @@ use muster_actors::errors::Chain;
 use muster_actors::operator::command::{self as operator, LookUp};
 use muster_actors::operator::import::{self, ImportArgs};
 use muster_actors::operator::{BatchArgs, FillersArgs, LicensesArgs, TenantsArgs};
-use muster_actors::{agent, beacon, matching, reconciling, server, servicenow, up};
+use muster_actors::{agent, beacon, entitlements, matching, reconciling, server, servicenow, up};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
@@ -57,6 +57,8 @@ enum Command {
     Match(Box<matching::command::MatchArgs>),
     /// Work out the licence position of an estate from a folder of CSV files, without a server.
     Reconcile(reconciling::command::ReconcileArgs),
+    /// Make tables of licences from entitlement documents (ISO/IEC 19770-3), without a server.
+    Entitlements(entitlements::command::EntitlementsArgs),
 }
 
 fn main() -> ExitCode {
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
         Command::Import(args) => import::run(args),
         Command::Match(args) => matching::command::run(&args),
         Command::Reconcile(args) => reconciling::command::run(&args),
+        Command::Entitlements(args) => entitlements::command::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

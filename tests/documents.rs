@@ -15,7 +15,7 @@ fn assert_well_formed(path: &str) {
 
 #[test]
 fn another_parser_accepts_the_golden_documents_and_the_matchers() {
-    for name in ["default.nds", "schedule.osd", "web07.ndi", "web07.npl"] {
+    for name in ["default.nds", "schedule.osd", "web07.ndi", "web07.npl", "office.ent"] {
         assert_well_formed(&format!("tests/golden/formats/{name}"));
     }
     assert_well_formed("config/matchers/Computer.xml");

@@ -25,6 +25,8 @@ pub mod library;
 
 pub mod column_map;
 
+pub mod entitlement_map;
+
 pub use document::{ConfigError, Document, parse_toml};
 pub use nearest::nearest;
 pub use overrides::{apply_overrides, parse_checked, parse_with_overrides};

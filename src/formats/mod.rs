@@ -26,5 +26,6 @@ pub mod osd;
 
 pub mod host;
 
+pub mod ent;
 pub mod matcher_xml;
 pub mod servicenow_xml;

@@ -60,4 +60,6 @@ pub mod reconciliation;
 
 pub mod folder;
 
+pub mod ent;
+
 pub mod warehouse;

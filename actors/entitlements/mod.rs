@@ -1,0 +1,3 @@
+//! `muster entitlements`: tables of licences from entitlement documents (ISO/IEC 19770-3), without a server.
+
+pub mod command;

@@ -24,6 +24,7 @@ pub mod batch;
 mod business_import;
 mod business_rows;
 mod directory;
+mod effects;
 mod fillers;
 mod gaps;
 mod library;

@@ -49,6 +49,8 @@ pub struct ReconcilerWorld {
     pub runs: Runs,
     /// How many of a tenant are kept.
     pub runs_kept: u32,
+    /// The source whose details of a device win.
+    pub primary: Option<std::sync::Arc<str>>,
     /// The present.
     pub clock: SharedClock,
 }
@@ -224,7 +226,7 @@ fn decide(world: &ReconcilerWorld) -> Result<Decided, ReconcileError> {
     let seen: TenantState = Fleet::of(books).fact(&FactKey::Tenant(books.tenant.clone()))?.unwrap_or_default();
     let library = world.files.read()?;
     let business = BusinessRows { books: books.clone(), packages: world.packages.clone() };
-    let frozen = freeze(books, &business, &library, at)?;
+    let frozen = freeze(books, &business, &library, world.primary.as_deref(), at)?;
     let number = Runs::numbers(books, None, 1).first().map_or(1, |last| last + 1);
     let as_of = Day::of(at);
     let assigned = assign(&frozen.folder.estate, &frozen.folder.licensing, as_of)

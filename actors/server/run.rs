@@ -20,16 +20,14 @@ use super::batch::{
     BatchProcessor, BatchScheduler, SchedulerWorld, StopTasks, TaskDoers, scheduler_world, start_processor,
 };
 use super::books::{Books, TurnError};
-use super::exports::{Exports, ExportsWorld, Reports};
+use super::effects::{Effects, EffectsWorld};
+use super::exports::Reports;
 use super::gaps::GapKeeper;
-use super::importer::{Importer, ImporterWorld};
-use super::licensing::{RuleFiles, RulesError, Runs};
-use super::loader::{Loader, LoaderWorld};
+use super::licensing::{RulesError, Runs};
 use super::policy::PolicyKeeper;
-use super::prepared::{ExportTarget, Prepared};
+use super::prepared::Prepared;
 use super::quarantine::record;
 use super::reading::Reading;
-use super::reconciler::{Reconciler, ReconcilerWorld};
 use super::rules::import_by_new_rules;
 use super::schedules::ScheduleKeeper;
 use super::server::{BeaconsChanged, ImportPlans, Server, ServerWorld, StopServer};
@@ -39,7 +37,6 @@ use super::zone::ZoneError;
 use crate::clock::SharedClock;
 use crate::hierarchy::{Downloads, Gaps, Statuses, downloads, gaps, statuses};
 use crate::intake::{self, Gate, Intake, IntakeLimits, ListenError, Listener};
-use crate::log::PackageIndex;
 use crate::log::{OnFatal, Reserve};
 use crate::node::{FolderError, LogThreads, Logs, LogsError, NodeFolder};
 use crate::supervision::{Supervised, supervise};
@@ -138,15 +135,6 @@ pub struct RunningServer {
     threads: LogThreads,
 }
 
-/// The actors that the server's orders go to.
-struct Effects {
-    loader: Supervised<Loader>,
-    importer: Supervised<Importer>,
-    scheduler: Supervised<BatchScheduler>,
-    reconciler: Supervised<Reconciler>,
-    exports: Option<Supervised<Exports>>,
-}
-
 /// Starts a server on this arbiter.
 pub async fn start(config: &ServerConfig, clock: SharedClock, on_fatal: OnFatal) -> Result<RunningServer, ServerError> {
     let prepared = Prepared::of(config)?;
@@ -198,21 +186,20 @@ pub async fn start_prepared(
     });
     let schedules = ScheduleKeeper::new(books.clone(), tasks.schedules.clone());
     let runs = Runs::new(config.data.clone());
-    let effects = Effects::start(
-        config,
-        &books,
-        logs.package_index.clone(),
-        &reading,
-        &workers,
-        &clock,
-        rules.clone(),
-        files.clone(),
-        runs.clone(),
+    let world = EffectsWorld {
+        books: books.clone(),
+        packages: logs.package_index.clone(),
+        reading,
+        workers,
+        clock: clock.clone(),
+        rules: rules.clone(),
+        files: files.clone(),
+        runs: runs.clone(),
         export,
-        &reports,
-        &scheduler,
-        &give_up,
-    );
+        reports: reports.clone(),
+        scheduler,
+    };
+    let effects = Effects::start(config, world, &give_up);
     let (hand_on, below) = (Data::new(Downloads::of(logs.node)), Data::new(Statuses::new(logs.node, clock.clone())));
     let policy = PolicyKeeper::new(books.clone(), below.clone().into_inner(), hand_on.clone(), clock.clone());
     let (noting, at) = (books.clone(), clock.clone());
@@ -320,61 +307,6 @@ pub async fn start_prepared(
         view_thread,
         threads,
     })
-}
-
-impl Effects {
-    #[expect(clippy::too_many_arguments, reason = "each effect takes its own part of what the server is made of")]
-    fn start(
-        config: &ServerConfig,
-        books: &Books,
-        packages: PackageIndex,
-        reading: &Reading,
-        workers: &Workers,
-        clock: &SharedClock,
-        rules: Arc<ImportRules>,
-        files: RuleFiles,
-        runs: Runs,
-        export: Option<ExportTarget>,
-        reports: &Reports,
-        scheduler: &SchedulerWorld,
-        give_up: &Rc<dyn Fn(&str)>,
-    ) -> Effects {
-        let (books, clock) = (books.clone(), clock.clone());
-        let scheduler = scheduler.clone();
-        let (reading, workers) = (reading.clone(), workers.clone());
-        let loader = LoaderWorld { reading, workers, books: books.clone(), clock: clock.clone() };
-        let held = Arc::default();
-        let importer = ImporterWorld { books: books.clone(), rules, clock: clock.clone(), held };
-        let runs_kept = config.runs_kept;
-        let reconciler =
-            ReconcilerWorld { books: books.clone(), packages, files, runs, runs_kept, clock: clock.clone() };
-        let exports = export.map(|ExportTarget { target, settings }| ExportsWorld {
-            books,
-            target,
-            settings,
-            primary: (!config.primary_source.is_empty()).then(|| config.primary_source.as_str().into()),
-            clock,
-            one_export: Arc::default(),
-            reports: reports.clone(),
-        });
-        Effects {
-            loader: supervise("loader", move |watch| Loader::new(loader.clone(), watch), give_up.clone()),
-            scheduler: supervise(
-                "batch scheduler",
-                move |watch| BatchScheduler::begin(scheduler.clone(), watch),
-                give_up.clone(),
-            ),
-            importer: supervise("importer", move |watch| Importer::new(importer.clone(), watch), give_up.clone()),
-            reconciler: supervise(
-                "reconciler",
-                move |watch| Reconciler::new(reconciler.clone(), watch),
-                give_up.clone(),
-            ),
-            exports: exports.map(|exports| {
-                supervise("exports", move |watch| Exports::new(exports.clone(), watch), give_up.clone())
-            }),
-        }
-    }
 }
 
 impl RunningServer {

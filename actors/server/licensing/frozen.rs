@@ -76,10 +76,12 @@ struct Software<'r> {
 }
 
 /// Freezes the fleet. Waits for the disk.
+/// `primary` is the source whose details win.
 pub fn freeze(
     books: &Books,
     entitlements: &BusinessRows,
     library: &Library,
+    primary: Option<&str>,
     now: Timestamp,
 ) -> Result<Frozen, FreezeError> {
     let tables = all_tables(books)?;
@@ -107,7 +109,7 @@ pub fn freeze(
             let whole = fleet.whole(fact.device)?;
             let user = software.add(&fleet, &whole, place, now)?;
             place += 1;
-            let details = whole.details(None);
+            let details = whole.details(primary);
             let detail = |wanted: Detail| {
                 details.iter().find(|(detail, ..)| *detail == wanted).map(|(_, text, _)| text.as_str())
             };

@@ -12,13 +12,11 @@ use muster::config::ConfigError;
 use muster::config::server::ServerConfig;
 use muster::id::Guid;
 use muster::matching::MatcherError;
-use muster::roles::server::{ImportRules, ServerSettings};
+use muster::roles::server::ServerSettings;
 use tracing::info;
 
 use super::api::{self, Api, Load, Shared};
-use super::batch::{
-    BatchProcessor, BatchScheduler, SchedulerWorld, StopTasks, TaskDoers, scheduler_world, start_processor,
-};
+use super::batch::{BatchProcessor, StopTasks, TaskDoers, scheduler_world, start_processor};
 use super::books::{Books, TurnError};
 use super::effects::{Effects, EffectsWorld};
 use super::exports::Reports;

@@ -63,11 +63,14 @@ impl Run {
     }
 }
 
+/// Runs and whose they are; the one that was looked at last stands first.
+type InMemory = Vec<(TenantId, Arc<Run>)>;
+
 /// See the module's head. Clones share everything.
 #[derive(Clone)]
 pub struct Runs {
     data: PathBuf,
-    in_memory: Arc<Mutex<Vec<(TenantId, Arc<Run>)>>>,
+    in_memory: Arc<Mutex<InMemory>>,
     editing: Arc<tokio::sync::Mutex<()>>,
 }
 

@@ -22,8 +22,13 @@ use super::*;
 use crate::clock::{Clock, WallClock};
 use crate::server::api::device::device;
 use crate::server::exporter::{Credentials, Target};
+use crate::server::exports::Exports;
 use crate::server::fleet::Fleet;
+use crate::server::importer::Importer;
+use crate::server::loader::Loader;
+use crate::server::prepared::ExportTarget;
 use crate::server::prepared::SERVICENOW_ENDPOINT;
+use crate::server::reconciler::Reconciler;
 use crate::server::sweep::{Swept, sweep};
 use crate::supervision::Directory;
 

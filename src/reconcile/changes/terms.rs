@@ -216,7 +216,7 @@ fn cells(side: &Side<'_, '_>) -> Vec<(&'static str, String)> {
 
 /// Sets of the same name whose rules are others.
 fn sets(before: &Side<'_, '_>, after: &Side<'_, '_>, was: &Settings, is: &Settings, changes: &mut Vec<TermChange>) {
-    fn named<'l, T>(list: &'l [T], place: Option<Slot>) -> Option<&'l T> {
+    fn named<T>(list: &[T], place: Option<Slot>) -> Option<&T> {
         place.map(|place| &list[place.get() as usize])
     }
     let [first, second] = [before, after].map(|side| side.found.context().licensing);

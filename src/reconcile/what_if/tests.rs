@@ -105,7 +105,7 @@ fn applications_are_taken_away_where_it_is_said() {
     let both = [remove("a", Place::Everywhere), remove("b", Place::Everywhere)];
     assert_eq!(used(&both).unwrap(), "0 of 1");
     let device = Edit::RemoveDevice { device: "d1".into() };
-    assert_eq!(used(&[device.clone()]).unwrap(), "2 of 1");
+    assert_eq!(used(std::slice::from_ref(&device)).unwrap(), "2 of 1");
     assert_eq!(used(&[device, remove("a", Place::On("d3".into()))]).unwrap(), "1 of 1");
 }
 

@@ -266,3 +266,55 @@ fn the_shipped_points_give_the_published_figures() {
     let consumed: Vec<&str> = table.iter().map(|row| row["consumed"].as_str()).collect();
     assert_eq!(consumed, ["7680", "4"], "{}", String::from_utf8_lossy(&done.stderr));
 }
+
+/// A licence that runs out because it is asked first for what another one, with room, covers as well.
+const CONTESTED: [(&str, &str); 5] = [
+    ("applications.csv", "application\na1\na2\n"),
+    ("installations.csv", "device,application\nd1,a1\nd2,a2\n"),
+    ("licenses.csv", "license,type\nL1,2\nL2,2\n"),
+    ("license_applications.csv", "license,application,priority\nL1,a1,1\nL2,a1,2\nL1,a2,\n"),
+    ("entitlements.csv", "license,quantity\nL1,1\nL2,1\n"),
+];
+
+#[test]
+fn questions_about_a_reconcile_are_answered_on_stdout() {
+    let (earlier, now) = (folder(&CONTESTED[..4]), folder(&CONTESTED));
+    let ask = |options: &[&str]| {
+        let done = run(&[&["reconcile", "--input", text(now.path()), "--as-of", "2026-06-15"], options].concat());
+        (done.status.code(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+    };
+    let lines = |options: &[&str]| -> Vec<Value> {
+        let (_, said) = ask(options);
+        said.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+    };
+    let (code, said) = ask(&["--compare", text(earlier.path())]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("`L1`, Device (2): 2 used, 0 -> 1 owned, At Risk\n  purchase of 1: added, in force"),
+        "{said}"
+    );
+    assert_eq!(lines(&["--compare", text(earlier.path()), "--json"])[0]["license"], "L1");
+    let (_, same) = ask(&["--compare", text(now.path()), "--compare-as-of", "2026-06-14"]);
+    assert_eq!(same, "no figure and no status of any licence changed\n");
+
+    let edits = now.path().join("try.csv");
+    fs::write(&edits, "edit,license,quantity,application,device\nadd_entitlement,L1,1,,\nremove_application,,,a1,d1\n")
+        .unwrap();
+    let tried = lines(&["--what-if", text(&edits), "--json"]);
+    assert_eq!((&tried[0]["after"]["consumed"], &tried[0]["after"]["total"]), (&"1".into(), &"2".into()));
+    assert_eq!(tried[0]["units"][0]["causes"][0]["cause"], "removed");
+    fs::write(&edits, "edit,device\nremove_device,d1\nremove_device,d9\n").unwrap();
+    let (code, said) = ask(&["--what-if", text(&edits)]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("try.csv:3 device: `d9` is not known"), "{said}");
+
+    let (_, said) = ask(&["--optimise"]);
+    assert!(said.starts_with("1. ask `L2` first for `a1`"), "{said}");
+    let saved = lines(&["--optimise", "--json"]);
+    assert_eq!(saved[0]["proposal"]["saving"]["rights"], "1");
+    assert_eq!(ask(&["--optimise", "--compare", text(earlier.path())]).0, Some(2), "one question at a time");
+    let unsound = folder(&[("users.csv", "user,builtin\nu1,maybe\n")]);
+    let (code, said) = ask(&["--compare", text(unsound.path())]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains(text(unsound.path())) && said.contains("users.csv:2 builtin"), "{said}");
+}

@@ -12,9 +12,10 @@ use muster::reconcile::output::{Output, Table};
 use muster::reconcile::sentences::{of_installation, of_licence};
 use serde_json::json;
 
+use super::asked::Asked;
 use super::folder_files::FolderFiles;
 use crate::clock::{Clock as _, WallClock};
-use crate::command::{Failure, print_line};
+use crate::command::Failure;
 use crate::laps::{Laps, peak_rss_bytes};
 use crate::whole_file::{self, WriteError};
 
@@ -43,6 +44,8 @@ pub struct ReconcileArgs {
     /// Tell in words what became of an installation, and what each licence said to it
     #[arg(long, value_names = ["DEVICE", "APPLICATION"], num_args = 2, conflicts_with_all = ["json", "write", "explain"])]
     explain_installation: Vec<String>,
+    #[command(flatten)]
+    asked: Asked,
     /// Threads; by default one for each processor
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -51,7 +54,7 @@ pub struct ReconcileArgs {
     timing: bool,
 }
 
-fn day(text: &str) -> Result<Day, String> {
+pub(super) fn day(text: &str) -> Result<Day, String> {
     let read = || text.contains('-').then(|| text.parse().ok()).flatten();
     read().ok_or_else(|| "is no day: write YYYY-MM-DD".into())
 }
@@ -75,13 +78,19 @@ pub fn run(args: &ReconcileArgs) -> Result<(), Failure> {
     pool.install(|| reconcile_folder(args))
 }
 
-fn reconcile_folder(args: &ReconcileArgs) -> Result<(), Failure> {
-    let as_of = args.as_of.unwrap_or_else(|| Day::of(WallClock.now()));
-    let mut clock = Laps::default();
-    let mut folder = Folder::read(&mut FolderFiles(&args.input)).map_err(|error| Failure::usage(&error))?;
+/// Reads a folder; its evidence is not recognised yet.
+pub(super) fn read(input: &Path) -> Result<Folder, Failure> {
+    let folder = Folder::read(&mut FolderFiles(input)).map_err(|error| Failure::usage(&error))?;
     for (file, column) in &folder.notes.unknown_columns {
         eprintln!("muster: {file}: column `{}` is not known and is ignored", column.escape_debug());
     }
+    Ok(folder)
+}
+
+fn reconcile_folder(args: &ReconcileArgs) -> Result<(), Failure> {
+    let as_of = args.as_of.unwrap_or_else(|| Day::of(WallClock.now()));
+    let mut clock = Laps::default();
+    let mut folder = read(&args.input)?;
     let read_s = clock.lap();
     let unrecognised = install(&mut folder).map_err(|error| Failure::usage(&error))?;
     let recognise_s = clock.lap();
@@ -93,13 +102,9 @@ fn reconcile_folder(args: &ReconcileArgs) -> Result<(), Failure> {
     let output = Output { found: &found, unrecognised: &unrecognised, warnings: &folder.notes.warnings };
     match &args.out {
         Some(out) => write_all(args, out, &output)?,
-        None if is_explained(args) => {}
+        None if args.asked.is_any() => print_lines(&args.asked.answer(&found, args.json)?)?,
+        None if is_explained(args) => print_lines(&explained(args, &found)?)?,
         None => print(args, &output)?,
-    }
-    if is_explained(args) {
-        for line in explained(args, &found)? {
-            print_line(&line).map_err(|error| Failure::work(&error))?;
-        }
     }
     if args.timing {
         let line = json!({
@@ -167,11 +172,21 @@ fn print(args: &ReconcileArgs, output: &Output<'_, '_>) -> Result<(), Failure> {
         }
         stdout.flush()
     };
-    match printed() {
-        // Whoever closed our stdout has seen enough.
+    seen_enough(printed())
+}
+
+/// Whoever closed our stdout has seen enough.
+fn seen_enough(printed: std::io::Result<()>) -> Result<(), Failure> {
+    match printed {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         printed => printed.map_err(|source| Failure::work(&WriteError::new("stdout", source))),
     }
+}
+
+fn print_lines(lines: &[String]) -> Result<(), Failure> {
+    let mut stdout = BufWriter::with_capacity(BUFFER_BYTES, std::io::stdout().lock());
+    let printed = lines.iter().try_for_each(|line| writeln!(stdout, "{line}"));
+    seen_enough(printed.and_then(|()| stdout.flush()))
 }
 
 /// The rows of a table as objects by column; a blank cell is null.

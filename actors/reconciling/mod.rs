@@ -2,5 +2,6 @@
 //!
 //! Source: reconcile-files reference.
 
+mod asked;
 pub mod command;
 mod folder_files;

@@ -15,8 +15,7 @@ use std::collections::BTreeMap;
 
 use actix_web::web::Query;
 use muster::config::nearest;
-use muster::model::decimal::Decimal;
-use muster::model::stored;
+use muster::model::{decimal::Decimal, stored};
 use muster::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -295,7 +295,7 @@ fn questions_about_a_reconcile_are_answered_on_stdout() {
     );
     assert_eq!(lines(&["--compare", text(earlier.path()), "--json"])[0]["license"], "L1");
     let (_, same) = ask(&["--compare", text(now.path()), "--compare-as-of", "2026-06-14"]);
-    assert_eq!(same, "no figure and no status of any licence changed\n");
+    assert_eq!(same, "no figure, term or unit of any licence changed\n");
 
     let edits = now.path().join("try.csv");
     fs::write(&edits, "edit,license,quantity,application,device\nadd_entitlement,L1,1,,\nremove_application,,,a1,d1\n")

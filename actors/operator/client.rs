@@ -92,6 +92,13 @@ impl Client {
         if status.is_success() { Ok(value) } else { Err(self.refused(status, &value)) }
     }
 
+    /// The same for what the server may work on for long.
+    pub async fn get_worked(&self, path: &[&str], query: &[(&'static str, String)]) -> Result<Value, Failure> {
+        let (status, text) = self.send(self.http.get(self.url(path, query)).timeout(WORK_TIME)).await?;
+        let value: Value = serde_json::from_slice(&text).map_err(|_| self.strange(status))?;
+        if status.is_success() { Ok(value) } else { Err(self.refused(status, &value)) }
+    }
+
     /// The answer to a JSON body at `/api/v1/` and these segments.
     pub async fn post(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
         self.post_bytes(path, "application/json", body.to_string().into()).await
@@ -112,7 +119,7 @@ impl Client {
 
     /// The same with parameters.
     pub async fn get_file(&self, path: &[&str], query: &[(&'static str, String)]) -> Result<Bytes, Failure> {
-        let (status, bytes) = self.ask(path, query).await?;
+        let (status, bytes) = self.send(self.http.get(self.url(path, query)).timeout(WORK_TIME)).await?;
         if status.is_success() {
             return Ok(bytes);
         }

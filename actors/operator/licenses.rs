@@ -72,7 +72,11 @@ enum LicensesCommand {
         file: PathBuf,
     },
     /// Tell what could be saved by another order of licences or other allocations, without touching a machine
-    Optimise,
+    Optimise {
+        /// Reconciles that the search may make; by default 100
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+        tries: Option<u32>,
+    },
     /// Write a table of a run as CSV: license_result, consumption, assessment, outcomes, unlicensed, warnings, peaks
     Result {
         /// Number of the run
@@ -127,7 +131,7 @@ pub(super) async fn licenses(
         LicensesCommand::Changes { since, run } => {
             let run = run.map_or("newest".to_owned(), |run| run.to_string());
             let query: Vec<_> = since.map(|since| ("since", since.to_string())).into_iter().collect();
-            let told = asking.client()?.get(&["reconciles", &run, "changes"], &query).await?;
+            let told = asking.client()?.get_worked(&["reconciles", &run, "changes"], &query).await?;
             lines(&asking, &told, out)
         }
         LicensesCommand::WhatIf { file } => {
@@ -137,10 +141,14 @@ pub(super) async fn licenses(
             };
             let bytes = std::fs::read(&file).map_err(cannot)?;
             let told = asking.client()?.post_bytes(&["reconciles", "what-if"], "text/csv", bytes.into()).await?;
+            for column in told["unknown_columns"].as_array().into_iter().flatten() {
+                eprintln!("muster: {}: column `{}` is not known and is ignored", file.display(), text(column));
+            }
             lines(&asking, &told, out)
         }
-        LicensesCommand::Optimise => {
-            lines(&asking, &asking.client()?.get(&["reconciles", "newest", "savings"], &[]).await?, out)
+        LicensesCommand::Optimise { tries } => {
+            let query: Vec<_> = tries.map(|tries| ("tries", tries.to_string())).into_iter().collect();
+            lines(&asking, &asking.client()?.get_worked(&["reconciles", "newest", "savings"], &query).await?, out)
         }
         LicensesCommand::Tables => tables(&asking, out).await,
         LicensesCommand::Table { table } => {
@@ -198,7 +206,7 @@ fn lines(asking: &Asking, told: &Value, out: &mut impl Write) -> Result<(), Ende
 
 async fn explain(asking: &Asking, license: &str, of: &OfRun, out: &mut impl Write) -> Result<(), Ended> {
     let client = asking.client()?;
-    lines(asking, &client.get(&["licenses", license, "explain"], &of.query()).await?, out)
+    lines(asking, &client.get_worked(&["licenses", license, "explain"], &of.query()).await?, out)
 }
 
 async fn on_device(
@@ -211,7 +219,7 @@ async fn on_device(
     let mut query = of.query();
     query.extend(application.map(|application| ("application", application.to_owned())));
     query.push(("limit", "1000".to_owned()));
-    let told = asking.client()?.get(&["devices", &device.to_string(), "licenses"], &query).await?;
+    let told = asking.client()?.get_worked(&["devices", &device.to_string(), "licenses"], &query).await?;
     if asking.json {
         return print_json(out, &told);
     }
@@ -223,6 +231,9 @@ async fn on_device(
         if !item["evidence"].is_null() {
             writeln!(out, "  shown by {}", text(&item["evidence"]))?;
         }
+    }
+    if !told["next"].is_null() {
+        writeln!(out, "and more: GET /api/v1/devices/{device}/licenses pages through all {}", text(&told["total"]))?;
     }
     match application {
         Some(application) if items.is_empty() => {

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
+use hashbrown::HashMap;
 use muster::id::TenantId;
 use muster::model::day::Day;
 use muster::model::estate::Number;
 use muster::model::fact::FactKey;
-use muster::model::folder::{LicenceTable, TableState};
+use muster::model::folder::{LicenceTable, TableState, push_row};
 use muster::model::reconciliation::{Installed, LicencePosition, Outcome, RunRecord, RunWarning, WARNINGS_MAX};
 use muster::model::software::ApplicationId;
 use muster::model::tenant::TenantState;
@@ -232,14 +233,19 @@ fn decide(world: &ReconcilerWorld) -> Result<Decided, ReconcileError> {
     let assigned = assign(&frozen.folder.estate, &frozen.folder.licensing, as_of)
         .map_err(|cycle| ReconcileError::Cycle(frozen.folder.cycle(&cycle.applications).to_string()))?;
     let reconciled = assigned.count();
-    let mut record = record(&reconciled, &frozen, number, at, as_of);
+    let warned = warnings(&reconciled, &frozen);
+    let mut record = record(&reconciled, &frozen, &warned, number, (at, as_of));
     let output = Output { found: &reconciled, unrecognised: &[], warnings: &frozen.folder.notes.warnings };
     let table = |table: Table| {
         let mut text = Vec::new();
         output.write(table, &mut text).map_err(ReconcileError::Output)?;
         Ok::<_, ReconcileError>(text)
     };
-    let results = [("license_result.csv", table(Table::LicenseResult)?), ("warnings.csv", table(Table::Warnings)?)];
+    let results = [
+        ("license_result.csv", table(Table::LicenseResult)?),
+        ("warnings.csv", warning_table(&warned)),
+        ("unrecognised.csv", unrecognised_table(&frozen)),
+    ];
     let peaks = table(Table::Peaks)?;
     let found = reconciled.found();
     let folder = world.runs.folder(&books.tenant, number);
@@ -254,26 +260,9 @@ fn decide(world: &ReconcilerWorld) -> Result<Decided, ReconcileError> {
     Ok(Decided { seen, run: Run::new(record, frozen.folder, found, open), peaks })
 }
 
-fn record(found: &Reconciled<'_>, frozen: &Frozen, number: u64, at: Timestamp, as_of: Day) -> RunRecord {
-    let (estate, licensing) = (found.context().estate, found.context().licensing);
-    let names = LicenceTable::Licenses.rows(frozen.files.get("licenses.csv").map_or(&[], Vec::as_slice));
-    let names = names.unwrap_or_default();
-    let column = |name: &str| names.columns.iter().position(|column| *column == name);
-    let (id_column, name_column) = (column("license"), column("name"));
-    let name = |id: &str| {
-        let row = names.lines.iter().find(|(_, cells)| id_column.is_some_and(|column| &*cells[column] == id));
-        row.zip(name_column).map(|((_, cells), column)| cells[column].clone()).unwrap_or_default()
-    };
-    let positions = (0..).zip(found.positions()).map(|(licence, position): (Number, _)| {
-        let id = licensing.ids.name(licence);
-        LicencePosition {
-            license: id.into(),
-            name: name(id),
-            manual_status: licensing.licences[licence as usize].settings.manual_status.clone(),
-            why: why(found, licence).unwrap_or_default().into(),
-            position: position.clone(),
-        }
-    });
+/// What is to be said of the data, ascending by code, licence and subject, each once.
+fn warnings(found: &Reconciled<'_>, frozen: &Frozen) -> Vec<RunWarning> {
+    let licensing = found.context().licensing;
     let said = frozen.problems.iter().map(|(code, subject)| RunWarning {
         code: (*code).into(),
         license: None,
@@ -287,8 +276,56 @@ fn record(found: &Reconciled<'_>, frozen: &Frozen, number: u64, at: Timestamp, a
         subject: warning.subject,
     });
     let mut warnings: Vec<RunWarning> = said.chain(told).collect();
-    let warned = warnings.len() as u64;
-    warnings.truncate(WARNINGS_MAX);
+    warnings.sort_by(|a, b| (&a.code, &a.license, &a.subject).cmp(&(&b.code, &b.license, &b.subject)));
+    warnings.dedup();
+    warnings
+}
+
+/// The same as a table, in the form of `warnings.csv`.
+fn warning_table(warnings: &[RunWarning]) -> Vec<u8> {
+    let mut text = "code,license,subject\n".to_owned();
+    for RunWarning { code, license, subject } in warnings {
+        push_row(&mut text, [&**code, license.as_deref().unwrap_or_default(), &**subject].into_iter());
+    }
+    text.into_bytes()
+}
+
+/// Titles that no rule knows, in the form of `unrecognised.csv`.
+fn unrecognised_table(frozen: &Frozen) -> Vec<u8> {
+    let mut text = "kind,name,version,publisher,type,company,description,size,path,devices\n".to_owned();
+    for (title, devices) in &frozen.unrecognised {
+        let (name, version, publisher, evidence) = (title.name(), title.version(), title.publisher(), title.evidence());
+        let cells = ["installer", name, version, publisher, evidence, "", "", "", "", &devices.to_string()];
+        push_row(&mut text, cells.into_iter());
+    }
+    text.into_bytes()
+}
+
+fn record(
+    found: &Reconciled<'_>,
+    frozen: &Frozen,
+    warnings: &[RunWarning],
+    number: u64,
+    (at, as_of): (Timestamp, Day),
+) -> RunRecord {
+    let (estate, licensing) = (found.context().estate, found.context().licensing);
+    let names = LicenceTable::Licenses.rows(frozen.files.get("licenses.csv").map_or(&[], Vec::as_slice));
+    let names = names.unwrap_or_default();
+    let column = |name: &str| names.columns.iter().position(|column| *column == name);
+    let (id_column, name_column) = (column("license"), column("name"));
+    let named = |(_, cells): &(usize, Vec<Box<str>>)| Some((cells[id_column?].clone(), cells[name_column?].clone()));
+    let names: HashMap<Box<str>, Box<str>> = names.lines.iter().filter_map(named).collect();
+    let name = |id: &str| names.get(id).cloned().unwrap_or_default();
+    let positions = (0..).zip(found.positions()).map(|(licence, position): (Number, _)| {
+        let id = licensing.ids.name(licence);
+        LicencePosition {
+            license: id.into(),
+            name: name(id),
+            manual_status: licensing.licences[licence as usize].settings.manual_status.clone(),
+            why: why(found, licence).unwrap_or_default().into(),
+            position: position.clone(),
+        }
+    });
     RunRecord {
         number,
         at,
@@ -300,8 +337,8 @@ fn record(found: &Reconciled<'_>, frozen: &Frozen, number: u64, at: Timestamp, a
         ignored: frozen.counts[2],
         installed: installed(found),
         positions: positions.collect(),
-        warnings,
-        warned,
+        warnings: warnings.iter().take(WARNINGS_MAX).cloned().collect(),
+        warned: warnings.len() as u64,
         manifest: muster::id::Digest::of(b""),
     }
 }

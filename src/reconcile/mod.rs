@@ -16,6 +16,7 @@ pub mod recognition;
 pub mod engine;
 pub mod evidence;
 pub mod output;
+pub mod refusals;
 pub mod sentences;
 
 pub mod changes;

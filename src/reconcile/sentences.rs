@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::engine::Reconciled;
+use super::refusals::refusals;
 use crate::model::decimal::Decimal;
 use crate::model::estate::Number;
 use crate::model::licensing::{Metric, Role, Total};
@@ -105,6 +106,7 @@ pub fn heading(found: &Reconciled<'_>, licence: Number, units: &[Unit]) -> Vec<S
     let mut lines =
         vec![format!("`{name}`, {metric}: {consumed} used, {} owned, {}", position.total, position.status.as_str())];
     lines.extend(why(found, licence).map(|why| format!("  {why}")));
+    lines.extend(refused(found, licence).map(|line| format!("  {line}")));
     if position.consumed != position.today {
         let today = position.today.unwrap_or_default();
         lines.push(format!("  today it would be {today}; the largest figures of the running periods count"));
@@ -119,6 +121,25 @@ pub fn heading(found: &Reconciled<'_>, licence: Number, units: &[Unit]) -> Vec<S
         lines.push(format!("  the units come to {sum}; {}", rounding(position.metric)));
     }
     lines
+}
+
+/// Installations that are named for each reason.
+const REFUSED_TOLD: usize = 5;
+
+/// What the licence did not take, reason by reason.
+fn refused<'f>(found: &'f Reconciled<'_>, licence: Number) -> impl Iterator<Item = String> + 'f {
+    let estate = found.context().estate;
+    refusals(found, licence, REFUSED_TOLD).into_iter().map(move |refusal| {
+        let name = |&(device, application): &(Number, Number)| {
+            format!("`{}` on `{}`", estate.application_ids.name(application), estate.device_ids.name(device))
+        };
+        let named: Vec<String> = refusal.first.iter().map(name).collect();
+        let more = match refusal.installations - named.len() as u64 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("did not take {}{more}: {}", named.join(", "), self::refusal(refusal.reason))
+    })
 }
 
 /// Why the units of a type do not add up to its figure.
@@ -240,6 +261,11 @@ mod tests {
         assert!(told(1, 0).contains("it needs no right: test (exemption 11)"), "{}", told(1, 0));
         assert_eq!(told(0, 1), "`a2` on `d1` is unlicensed: no licence covers the application");
         assert_eq!(of_installation(&found, 1, 1), None);
+        assert_eq!(
+            of_licence(&found, 1, 2).join("\n"),
+            "`second`, Node-Locked (3): 0 used, 0 owned, Compliant\n  0 left\n  did not take `a1` on `d3`: the licence takes only \
+             what is allocated to it, and this is not"
+        );
         assert_eq!(
             of_licence(&found, 0, 2).join("\n"),
             "`first`, Device (2): 2 used, 1 owned, At Risk\n  1 more used than owned: buy, or take off devices\n  device \

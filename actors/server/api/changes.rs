@@ -100,6 +100,7 @@ pub(super) async fn post(api: Data<Api>, request: HttpRequest, body: Bytes) -> R
         let changes = what_if(&run.reconciled(), &edits.list)
             .map_err(|error| Problem::wrong("edits", edits.refused(error).to_string()))?;
         let mut answer = told(&changes)?;
+        answer["unknown_columns"] = json!(edits.unknown_columns);
         stamp(&mut answer, Some(&record));
         Ok::<_, Problem>(answer)
     });

@@ -6,16 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use muster::id::DeviceId;
 use muster::model::decimal::Decimal;
 use muster::model::estate::Number;
 use muster::model::licensing::{Metric, Total};
 use muster::model::reconciliation::{LicencePosition, RunRecord, Unit, UnitId};
-use muster::model::stored;
 use muster::reconcile::engine::{Reconciled, TakenRow};
 use muster::reconcile::sentences::{heading, of_unit};
-use muster::roles::server::DeviceRow;
-use muster::roles::server::view::key;
 use serde_json::{Value, json};
 
 use super::listing::{Asked, Cell, Fields, Form, Page, Window, take_parameter};
@@ -214,7 +210,7 @@ pub(super) fn explain(api: &Api, question: &Question) -> Result<Answer, Problem>
     let (count, taken) = (units.len(), found.taken_by(licence));
     let rows: Vec<Row> = units.into_iter().take(UNITS_TOLD).map(|unit| Row::of(unit, &found)).collect();
     let texts = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    for unit in (Shown { api, run: &run, found: &found, taken: &taken }).units(&rows)? {
+    for unit in (Shown { run: &run, found: &found, taken: &taken }).units(&rows)? {
         let name = unit["name"].as_str().map(|name| format!("`{name}`, ")).unwrap_or_default();
         lines.push(format!("  {name}{}", texts(&unit["words"])));
         for installed in unit["installations"].as_array().into_iter().flatten() {
@@ -282,7 +278,7 @@ pub(super) fn consumption(api: &Api, question: &Question) -> Result<Answer, Prob
     }
     let Page { items, next, total } = window.page();
     let taken = found.taken_by(licence);
-    let shown = Shown { api, run: &run, found: &found, taken: &taken };
+    let shown = Shown { run: &run, found: &found, taken: &taken };
     let items = shown.units(&items)?;
     let position = &record.positions[place];
     let mut answer = json!({
@@ -300,7 +296,6 @@ pub(super) fn consumption(api: &Api, question: &Question) -> Result<Answer, Prob
 
 /// What units are shown with.
 struct Shown<'s, 'c> {
-    api: &'s Api,
     run: &'s Run,
     found: &'s Reconciled<'c>,
     /// What the licence took, ascending by device.
@@ -344,7 +339,7 @@ impl Shown<'_, '_> {
                 Ok(json!({
                     "unit": if row.is_user { "user" } else { "device" },
                     "id": row.id,
-                    "name": if row.is_user { None } else { self.api.device_name(&row.id)? },
+                    "name": device(row).map(|number| self.run.device_name(number)).transpose()?,
                     "raw": row.unit.raw,
                     "consumed": number(row.unit.consumed),
                     "reason": row.unit.reason.as_str(),
@@ -360,18 +355,5 @@ impl Shown<'_, '_> {
         let devices = self.found.context().estate.installations.of_application(taken.application);
         let place = devices.binary_search(&taken.device).ok()?;
         self.found.outcome(taken.application, place).taken().map(|taken| taken.how.as_str())
-    }
-}
-
-impl Api {
-    /// The name of a device as it is now.
-    pub(super) fn device_name(&self, id: &str) -> Result<Option<String>, Problem> {
-        let Ok(number) = id.parse() else { return Ok(None) };
-        let row = self.books.view.store().get(&key::device(&self.books.tenant, DeviceId(number)))?;
-        let row: Option<DeviceRow> = row
-            .map(|row| stored::unpack(&row))
-            .transpose()
-            .map_err(|error| Problem::internal("store", Chain(&error).to_string()))?;
-        Ok(row.map(|row| row.name))
     }
 }

@@ -15,7 +15,7 @@ use super::problem::{Problem, shorten};
 use super::settings::check_address;
 use super::{Answer, Api, Question};
 use crate::errors::Chain;
-use crate::server::licensing::{TableError, put_tables, read_table, table_state};
+use crate::server::licensing::{NewTable, SHIPPED_POINTS, TableError, put_tables, read_table, table_state};
 
 /// Bytes of a body: a table, in JSON at worst twice its size.
 pub(super) const BYTES_MAX: usize = 256 << 20;
@@ -67,7 +67,9 @@ impl Fields for Row<'_> {
 pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let table = named(&question.id)?;
     let (form, rest) = take_parameter(&question.query, "form")?;
-    let text = read_table(&api.books, table)?;
+    // What is in force where nobody imported a table is shown, too.
+    let shipped = || (table == LicenceTable::PointsRules).then(|| SHIPPED_POINTS.as_bytes().to_vec());
+    let text = read_table(&api.books, table)?.or_else(shipped);
     match form {
         Some("csv") => {
             Question { id: String::new(), query: rest }.takes_no_parameters()?;
@@ -88,7 +90,7 @@ pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
     Ok(Answer::Json(window.page().json(|cells| json!(cells))))
 }
 
-async fn put_all(api: &Api, tables: BTreeMap<LicenceTable, Option<Vec<u8>>>) -> Result<HttpResponse, Problem> {
+async fn put_all(api: &Api, tables: BTreeMap<LicenceTable, NewTable>) -> Result<HttpResponse, Problem> {
     let (changes, findings) = put_tables(&api.books, &api.files, tables, api.clock.now()).await?;
     let changes = changes.iter().map(|change| {
         json!({
@@ -110,14 +112,14 @@ pub(super) async fn put(
 ) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
     let api = api.of_request(&request)?;
-    put_all(&api, BTreeMap::from([(named(&id)?, Some(body.to_vec()))])).await
+    put_all(&api, BTreeMap::from([(named(&id)?, NewTable::Whole(body.to_vec()))])).await
 }
 
 /// Takes a table away.
 pub(super) async fn delete(api: Data<Api>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
     let api = api.of_request(&request)?;
-    put_all(&api, BTreeMap::from([(named(&id)?, None)])).await
+    put_all(&api, BTreeMap::from([(named(&id)?, NewTable::None)])).await
 }
 
 #[derive(Deserialize)]
@@ -140,7 +142,8 @@ pub(super) async fn post(api: Data<Api>, request: HttpRequest, body: Bytes) -> R
     let mut all = BTreeMap::new();
     for (name, text) in tables {
         let table = named(&name)?;
-        if all.insert(table, text.map(String::into_bytes)).is_some() {
+        let text = text.map_or(NewTable::None, |text| NewTable::Whole(text.into_bytes()));
+        if all.insert(table, text).is_some() {
             return Err(Problem::wrong("table", format!("the table `{table}` stands there twice")));
         }
     }
@@ -191,14 +194,5 @@ pub(super) async fn patch(
     }
     let rows = |rows: Vec<_>| rows.into_iter().map(cells).collect::<Result<Vec<Cells>, Problem>>();
     let edit = TableEdit { remove: rows(remove)?, put: rows(put)? };
-    // Read and put are two steps; of two who change one table at once the second would undo the first.
-    let _turn = api.runs.editing().lock_owned().await;
-    let own = api.clone();
-    let edited = tokio::task::spawn_blocking(move || {
-        let text = read_table(&own.books, table)?;
-        edit.of(table, text.as_deref().unwrap_or_default())
-            .map_err(|error| Problem::wrong("table", Chain(&error).to_string()))
-    });
-    let edited = edited.await.map_err(|_| Problem::internal("internal", "the table was not changed"))??;
-    put_all(&api, BTreeMap::from([(table, Some(edited.into_bytes()))])).await
+    put_all(&api, BTreeMap::from([(table, NewTable::Edited(edit))])).await
 }

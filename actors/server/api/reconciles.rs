@@ -1,4 +1,4 @@
-//! `GET /reconciles` and `GET /reconciles/{run}`: the runs that are kept; `.../tables/{table}` is what a run wrote, and
+//! `GET /reconciles` and `GET /reconciles/{run}`: the runs that are kept; `.../table?table=` is what a run wrote, and
 //! `GET /devices/{id}/licenses` what became of each application of a device.
 
 use muster::model::estate::Number;
@@ -100,6 +100,13 @@ pub(super) fn table(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let table = name.and_then(|name| Table::ALL.into_iter().find(|table| table.as_str() == name)).ok_or_else(wrong)?;
     let record = api.run_record(&question.id)?;
     let run = api.run(&record)?;
+    let name = format!("{}-{}-{}.csv", api.books.tenant, record.number, table.as_str());
+    // What the run wrote itself is given as it was written.
+    if let Some(bytes) = run.open.text(&format!("{}.csv", table.as_str())).map_err(RunsError::from)?
+        && table != Table::Peaks
+    {
+        return Ok(Answer::Bytes { bytes: bytes.into(), name });
+    }
     let found = run.reconciled();
     let output = Output { found: &found, unrecognised: &[], warnings: &run.folder().notes.warnings };
     let mut text = Bounded(Vec::new());
@@ -110,7 +117,6 @@ pub(super) fn table(api: &Api, question: &Question) -> Result<Answer, Problem> {
         )
     };
     output.write(table, &mut text).map_err(large)?;
-    let name = format!("{}-{}-{}.csv", api.books.tenant, record.number, table.as_str());
     Ok(Answer::Bytes { bytes: text.0.into(), name })
 }
 
@@ -184,7 +190,7 @@ pub(super) fn of_device(api: &Api, question: &Question) -> Result<Answer, Proble
         return Err(RunsError::from(error).into());
     }
     answer["device"] = id.as_str().into();
-    answer["name"] = api.device_name(&id)?.into();
+    answer["name"] = run.device_name(device)?.into();
     licences::stamp(&mut answer, Some(&record));
     Ok(Answer::Json(answer))
 }

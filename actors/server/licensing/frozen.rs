@@ -60,6 +60,8 @@ pub struct Frozen {
     pub titles: HashMap<TitleId, Title>,
     /// Distinct titles of the fleet, those that no rule knows, and those that rules ignore.
     pub counts: [u64; 3],
+    /// Titles that no rule knows, ascending, and on how many devices each is.
+    pub unrecognised: Vec<(Title, u64)>,
     /// Sources of entitlements that cannot be read, and devices that an operator speaks of and nobody has: code, subject.
     pub problems: Vec<(&'static str, String)>,
 }
@@ -68,7 +70,8 @@ pub struct Frozen {
 struct Software<'r> {
     recognised: &'r Recognised<'r>,
     titles: &'r HashMap<TitleId, Title>,
-    seen: HashSet<TitleId>,
+    /// On how many devices each title is.
+    seen: HashMap<TitleId, u64>,
     /// By place of the application: device by its place in the order of the fleet, and the title.
     found: Vec<Vec<(u32, TitleId)>>,
     /// Device, place of the application, user.
@@ -95,7 +98,7 @@ pub fn freeze(
     let mut software = Software {
         recognised: &recognised,
         titles: &titles,
-        seen: HashSet::new(),
+        seen: HashMap::new(),
         found: vec![Vec::new(); recogniser.applications().len()],
         usage: BTreeSet::new(),
     };
@@ -133,12 +136,15 @@ pub fn freeze(
     let mut folder = Folder::read(&mut TextFiles(&files))?;
     let shown_by = in_place(&mut folder, &table.ids, &recogniser, found);
     install(&mut folder)?;
-    let count = |titles: &[TitleId]| titles.iter().filter(|title| seen.contains(*title)).count() as u64;
+    let count = |titles: &[TitleId]| titles.iter().filter(|title| seen.contains_key(*title)).count() as u64;
     let counts = [seen.len() as u64, count(recognised.unrecognised()), count(recognised.ignored())];
+    let unknown = recognised.unrecognised().iter().filter_map(|id| Some((titles.get(id)?.clone(), *seen.get(id)?)));
+    let mut unrecognised: Vec<(Title, u64)> = unknown.collect();
+    unrecognised.sort();
     drop(recognised);
     let showing: HashSet<TitleId> = shown_by.iter().flatten().map(|(_, title)| *title).collect();
     let titles = titles.into_iter().filter(|(id, _)| showing.contains(id)).collect();
-    Ok(Frozen { files, folder, shown_by, titles, counts, problems })
+    Ok(Frozen { files, folder, shown_by, titles, counts, unrecognised, problems })
 }
 
 /// An operator speaks of a device that nobody has.
@@ -158,8 +164,11 @@ impl Software<'_> {
         now: Timestamp,
     ) -> Result<Option<String>, FleetError> {
         let titles = fleet.titles(device)?;
-        for installed in &titles {
-            self.seen.insert(installed.title);
+        for (place_of, installed) in titles.iter().enumerate() {
+            // One for each architecture, side by side.
+            if place_of == 0 || titles[place_of - 1].title != installed.title {
+                *self.seen.entry(installed.title).or_default() += 1;
+            }
             for application in self.recognised.places(installed.title) {
                 let found = &mut self.found[application as usize];
                 // Of several titles the one with the lowest number, which comes first.

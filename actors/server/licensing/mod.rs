@@ -11,4 +11,6 @@ pub use frozen::{FreezeError, Frozen, freeze};
 pub use rule_files::{RuleFiles, RulesError};
 pub use run_folder::{OpenRun, RunFolder, RunFolderError};
 pub use runs::{Run, Runs, RunsError};
-pub use tables::{TableChange, TableError, drop_other_parts, put_parts, put_tables, read_table, table_state};
+pub use tables::{
+    NewTable, SHIPPED_POINTS, TableChange, TableError, drop_other_parts, put_parts, put_tables, read_table, table_state,
+};

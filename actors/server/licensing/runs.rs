@@ -1,11 +1,12 @@
 //! The runs of the licence reconcile that are kept, and the few of them that stand in memory because somebody looks at them.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use muster::id::TenantId;
+use muster::model::estate::Number;
 use muster::model::fact::{FactKey, FactKind};
-use muster::model::folder::Folder;
+use muster::model::folder::{Folder, LicenceTable};
 use muster::model::reconciliation::RunRecord;
 use muster::reconcile::RecogniserError;
 use muster::reconcile::engine::{Found, Reconciled, assign};
@@ -43,18 +44,40 @@ pub struct Run {
     found: Arc<Found>,
     /// Where it stands.
     pub open: OpenRun,
+    /// Names of devices by number, once somebody asked.
+    names: OnceLock<Vec<Box<str>>>,
 }
 
 impl Run {
     /// A run that was just made, or read again.
     pub fn new(record: RunRecord, folder: Folder, found: Arc<Found>, open: OpenRun) -> Run {
-        Run { record, folder, found, open }
+        Run { record, folder, found, open, names: OnceLock::new() }
     }
 
     /// What it found.
     pub fn reconciled(&self) -> Reconciled<'_> {
         let Folder { estate, licensing, .. } = &self.folder;
         Reconciled::again(estate, licensing, self.record.as_of, self.found.clone()).expect("it was calculated before")
+    }
+
+    /// The name that a device had then; empty when it had none.
+    pub fn device_name(&self, device: Number) -> Result<&str, RunsError> {
+        if self.names.get().is_none() {
+            let text = self.open.text(LicenceTable::Devices.file())?.unwrap_or_default();
+            let rows = LicenceTable::Devices.rows(&text).map_err(RunFolderError::from)?;
+            let column = |name: &str| rows.columns.iter().position(|column| *column == name);
+            let mut names = vec![Box::<str>::default(); self.folder.estate.devices.len()];
+            if let (Some(id), Some(name)) = (column("device"), column("name")) {
+                for (_, cells) in &rows.lines {
+                    if let Some(number) = self.folder.estate.device_ids.find(&cells[id]) {
+                        names[number as usize].clone_from(&cells[name]);
+                    }
+                }
+            }
+            // Of two who read them at once both read the same.
+            let _ = self.names.set(names);
+        }
+        Ok(self.names.get().map_or("", |names| &names[device as usize]))
     }
 
     /// Its input.
@@ -71,18 +94,12 @@ type InMemory = Vec<(TenantId, Arc<Run>)>;
 pub struct Runs {
     data: PathBuf,
     in_memory: Arc<Mutex<InMemory>>,
-    editing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Runs {
     /// The runs below a data folder.
     pub fn new(data: PathBuf) -> Runs {
-        Runs { data, in_memory: Arc::default(), editing: Arc::default() }
-    }
-
-    /// Held by whoever reads a table and writes it changed.
-    pub fn editing(&self) -> Arc<tokio::sync::Mutex<()>> {
-        self.editing.clone()
+        Runs { data, in_memory: Arc::default() }
     }
 
     /// The folder of a run.

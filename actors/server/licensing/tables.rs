@@ -11,7 +11,8 @@ use muster::model::day::Day;
 use muster::model::estate::{Estate, Installations};
 use muster::model::fact::FactKey;
 use muster::model::folder::{
-    Folder, FolderError, LicenceTable, Notes, Source, TABLE_BYTES_MAX, TablePart, TableState, parts, with_library,
+    EditError, Folder, FolderError, LicenceTable, Notes, Source, TABLE_BYTES_MAX, TableEdit, TablePart, TableState,
+    parts, with_library,
 };
 use muster::model::reconciliation::WarningCode;
 use muster::model::software::Application;
@@ -40,6 +41,9 @@ pub enum TableError {
     /// Their content is wrong: file, line, column.
     #[error(transparent)]
     Wrong(#[from] FolderError),
+    /// An edit that means nothing.
+    #[error(transparent)]
+    Edit(#[from] EditError),
     /// More than is kept.
     #[error("{}: has {bytes} bytes, at most {TABLE_BYTES_MAX} are kept: split users and devices by tenant", table.file())]
     Large {
@@ -70,7 +74,7 @@ pub enum TableError {
 impl TableError {
     /// Whether whoever sent the tables can mend it.
     pub fn is_of_sender(&self) -> bool {
-        matches!(self, TableError::Wrong(_) | TableError::Large { .. })
+        matches!(self, TableError::Wrong(_) | TableError::Edit(_) | TableError::Large { .. })
     }
 }
 
@@ -152,7 +156,7 @@ pub(super) fn all_tables(books: &Books) -> Result<BTreeMap<LicenceTable, Vec<u8>
 }
 
 /// The rules of points that are in force when nobody imported any: those that we ship.
-const SHIPPED_POINTS: &str = include_str!("../../../config/points/points_rules.csv");
+pub const SHIPPED_POINTS: &str = include_str!("../../../config/points/points_rules.csv");
 
 /// The folder of the tables, without devices and what they have.
 pub(super) fn folder_of(
@@ -191,7 +195,7 @@ fn check(
 }
 
 fn findings(folder: &Folder) -> Vec<String> {
-    let Folder { estate, licensing, notes: Notes { warnings, unknown_columns }, .. } = folder;
+    let Folder { licensing, notes: Notes { warnings, unknown_columns }, .. } = folder;
     let columns = unknown_columns
         .iter()
         .map(|(file, column)| format!("{file}: column `{}` is not known and is ignored", column.escape_debug()));
@@ -212,15 +216,37 @@ fn findings(folder: &Folder) -> Vec<String> {
         let place = licence.bad_data.as_ref()?;
         Some(format!("{place}: the cell is bad, licence `{id}` takes nothing until it is mended"))
     });
-    let _ = estate;
     columns.chain(spoiled).chain(names).take(FINDINGS_MAX).collect()
 }
 
-/// Puts tables in force, all or none; one without a text is emptied. The answer: what changed, and findings.
+/// What becomes of a table.
+#[derive(Clone, Debug)]
+pub enum NewTable {
+    /// This text is the whole of it.
+    Whole(Vec<u8>),
+    /// Rows of it change.
+    Edited(TableEdit),
+    /// It is empty.
+    None,
+}
+
+impl NewTable {
+    /// The text that is to be in force, given the one that is.
+    fn text(self, table: LicenceTable, known: Option<&[u8]>) -> Result<Option<Vec<u8>>, TableError> {
+        Ok(match self {
+            NewTable::Whole(text) => Some(text),
+            NewTable::Edited(edit) => Some(edit.of(table, known.unwrap_or_default())?.into_bytes()),
+            NewTable::None => None,
+        })
+    }
+}
+
+/// Puts tables in force, all or none. The answer: what changed, and findings. Rows are changed in the table that is in force
+/// then: nobody else changes it meanwhile.
 pub async fn put_tables(
     books: &Books,
     files: &RuleFiles,
-    tables: BTreeMap<LicenceTable, Option<Vec<u8>>>,
+    tables: BTreeMap<LicenceTable, NewTable>,
     now: Timestamp,
 ) -> Result<(Vec<TableChange>, Vec<String>), TableError> {
     // Not beside a reconcile, which writes peaks, nor beside another import.
@@ -229,24 +255,26 @@ pub async fn put_tables(
     let checked = tokio::task::spawn_blocking(move || {
         let library = files.read()?;
         let mut all = all_tables(&own)?;
-        let mut changes = Vec::new();
-        for (&table, text) in &tables {
+        let (mut changes, mut texts) = (Vec::new(), Vec::new());
+        for (table, new) in tables {
+            let text = new.text(table, all.get(&table).map(Vec::as_slice))?;
             if let Some(bytes) = text.as_ref().map(Vec::len).filter(|&bytes| bytes > TABLE_BYTES_MAX) {
                 return Err(TableError::Large { table, bytes });
             }
             let before = all.get(&table).map(Vec::as_slice);
             changes.push(change(table, before, text.as_deref())?);
-            match text {
+            match &text {
                 Some(text) => all.insert(table, text.clone()),
                 None => all.remove(&table),
             };
+            texts.push((table, text));
         }
         let findings = check(&all, library.applications(), Day::of(now))?;
-        Ok((tables, changes, findings))
+        Ok((texts, changes, findings))
     });
-    let (tables, changes, findings) = checked.await.map_err(|_| TableError::Panicked)??;
+    let (texts, changes, findings) = checked.await.map_err(|_| TableError::Panicked)??;
     let mut states = Vec::new();
-    for ((table, text), change) in tables.into_iter().zip(&changes) {
+    for ((table, text), change) in texts.into_iter().zip(&changes) {
         let (own, looked) = (books.clone(), table);
         let known = tokio::task::spawn_blocking(move || table_state(&own, looked)).await;
         let known = known.map_err(|_| TableError::Panicked)??;

@@ -33,7 +33,7 @@ pub use terms::{PurchaseState, TermChange};
 /// Everything that changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Changes {
-    /// Licences of which raw, consumed, total or status differ, or that came or went, ascending by id.
+    /// Licences of which a figure, the status, a term or a unit differs, or that came or went, ascending by id.
     pub licences: Vec<LicenceChange>,
 }
 
@@ -178,11 +178,6 @@ impl Figures {
         let &Position { metric, raw, consumed, today, total, status, missing, .. } = position;
         Figures { metric, raw, consumed, today, total, status, missing }
     }
-
-    fn is_same(&self, other: &Figures) -> bool {
-        let told = |one: &Figures| (one.raw, one.consumed, one.total, one.status);
-        told(self) == told(other)
-    }
 }
 
 /// What changed from one reconcile to another.
@@ -199,12 +194,13 @@ fn change(before: &Reconciled<'_>, after: &Reconciled<'_>, licence: &str) -> Opt
     let (before, after) = (Side::new(before, licence), Side::new(after, licence));
     let figures = [&before, &after].map(|side| side.position().map(Figures::of));
     let [was, is] = figures;
-    if matches!((&was, &is), (Some(was), Some(is)) if was.is_same(is)) {
-        return None;
-    }
     let (units_before, units_after) = (before.units(), after.units());
     let mut units = units::differences(&before.sorted(&units_before), &after.sorted(&units_after));
     let terms = terms::differences(&before, &after);
+    let is_same = matches!((&was, &is), (Some(was), Some(is)) if was == is);
+    if is_same && units.is_empty() && terms.is_empty() {
+        return None;
+    }
     causes::explain(&before, &after, &terms, &mut units);
     let sum = |units: &[crate::model::reconciliation::Unit]| units.iter().map(|unit| unit.consumed).sum::<Decimal>();
     let (sum_before, sum_after) = (sum(&units_before), sum(&units_after));

@@ -9,7 +9,7 @@ use crate::reconcile::sentences::{refusal, rounding};
 /// All changes in words; of each licence so many units at most.
 pub fn of_changes(changes: &Changes, units_max: usize) -> Vec<String> {
     if changes.licences.is_empty() {
-        return vec!["no figure and no status of any licence changed".to_owned()];
+        return vec!["no figure, term or unit of any licence changed".to_owned()];
     }
     changes.licences.iter().flat_map(|change| of_licence(change, units_max)).collect()
 }

@@ -64,7 +64,7 @@ fn check(before: &Reconciled<'_>, after: &Reconciled<'_>, changes: &Changes) {
         if !is_told {
             let was = licensing[0].ids.find(id).expect("a new one is told");
             let figures = |found: &Reconciled<'_>, licence: u32| Figures::of(&found.positions()[licence as usize]);
-            assert!(figures(before, was).is_same(&figures(after, number)), "{id}");
+            assert_eq!(figures(before, was), figures(after, number), "{id}");
         }
     }
 }

@@ -68,7 +68,7 @@ pub(super) fn class(status: &str) -> &'static str {
 }
 
 pub fn licence(api: &Api, question: &Question) -> Result<Answer, Problem> {
-    question.takes_no_parameters()?;
+    // `run` shows an earlier one.
     let (Answer::Json(licence), Answer::Json(consumption)) =
         (licences::get(api, question)?, licences::consumption(api, question)?)
     else {

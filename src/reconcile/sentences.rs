@@ -160,7 +160,8 @@ pub fn why(found: &Reconciled<'_>, licence: Number) -> Option<String> {
     let terms = &context.licensing.licences[licence as usize];
     let consumed = position.consumed.unwrap_or_default();
     if let Some(place) = &terms.bad_data {
-        return Some(format!("the cell {place} is bad: the licence takes nothing until it is mended"));
+        let problem = &terms.problem;
+        return Some(format!("the cell {place} {problem}; the licence takes nothing until it is mended"));
     }
     match position.status {
         Status::AtRisk => {

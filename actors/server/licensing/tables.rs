@@ -214,7 +214,8 @@ fn findings(folder: &Folder) -> Vec<String> {
     });
     let spoiled = licensing.licences.iter().zip(licensing.ids.iter()).filter_map(|(licence, id)| {
         let place = licence.bad_data.as_ref()?;
-        Some(format!("{place}: the cell is bad, licence `{id}` takes nothing until it is mended"))
+        let problem = &licence.problem;
+        Some(format!("{place}: {problem}; licence `{id}` takes nothing until it is mended"))
     });
     columns.chain(spoiled).chain(names).take(FINDINGS_MAX).collect()
 }

@@ -56,6 +56,8 @@ pub const PEAKS: Form = Form {
 
 /// Where a bad cell stands: file, line, place of the column in its form. The lowest is the one that is told.
 type Place = (&'static str, usize, usize);
+/// A bad cell, and what is wrong with it.
+type Bad = (Place, String);
 
 /// A row that makes an application supplementary: the application, the line.
 pub type Supplementary = (Number, usize);
@@ -67,7 +69,7 @@ pub struct Licences<'e> {
     /// Licences and the tables that they refer to. Users and groups keep provisional names.
     pub licensing: Licensing,
     /// For each licence its first bad cell.
-    spoiled: Vec<Option<Place>>,
+    spoiled: Vec<Option<Bad>>,
     /// Supplementary rows.
     pub supplementary: Vec<Supplementary>,
 }
@@ -75,23 +77,23 @@ pub struct Licences<'e> {
 /// Notes bad cells of one row.
 pub struct Spoiling<'s> {
     row: Place,
-    first: &'s mut Option<Place>,
+    first: &'s mut Option<Bad>,
 }
 
 impl Spoiling<'_> {
     /// The value of a cell; a bad one counts as blank.
     pub fn or_blank<T: Default>(&mut self, value: Result<T, BadCell>) -> T {
         value.unwrap_or_else(|bad| {
-            self.spoil(bad.column);
+            self.spoil(bad.column, bad.problem);
             T::default()
         })
     }
 
-    /// The cell of this column is bad.
-    pub fn spoil(&mut self, column: usize) {
+    /// The cell of this column is bad, and why.
+    pub fn spoil(&mut self, column: usize, problem: impl Into<String>) {
         let place = (self.row.0, self.row.1, column);
-        if self.first.is_none_or(|first| place < first) {
-            *self.first = Some(place);
+        if self.first.as_ref().is_none_or(|(first, _)| place < *first) {
+            *self.first = Some((place, problem.into()));
         }
     }
 }
@@ -190,7 +192,7 @@ impl<'e> Licences<'e> {
             let word = spoiling.or_blank(row.word(3, &["allocated", "awaiting", "permanent"]));
             let exemption = spoiling.or_blank(row.exemption(4));
             if !is_one {
-                spoiling.spoil(1);
+                spoiling.spoil(1, "name a device or a user, one of them");
                 return Ok(());
             }
             let kind = match word {
@@ -243,10 +245,10 @@ impl<'e> Licences<'e> {
         let Licences { mut licensing, spoiled, .. } = self;
         let forms = [&LICENSES, &LICENSE_APPLICATIONS, &ENTITLEMENTS, &ALLOCATIONS, &EXEMPT_ROLES, &PEAKS];
         for (licence, first) in licensing.licences.iter_mut().zip(spoiled) {
-            licence.bad_data = first.map(|(file, line, column)| {
-                let form = forms.into_iter().find(|form| form.file == file).expect("cells stand in files");
-                format!("{file}:{line} {}", form.columns[column]).into()
-            });
+            let Some(((file, line, column), problem)) = first else { continue };
+            let form = forms.into_iter().find(|form| form.file == file).expect("cells stand in files");
+            licence.bad_data = Some(format!("{file}:{line} {}", form.columns[column]).into());
+            licence.problem = problem.into();
         }
         licensing
     }

@@ -5,6 +5,7 @@
 use super::licence_files::Spoiling;
 use super::names::Names;
 use super::table::{Form, Row};
+use crate::id::shorten;
 use crate::model::estate::{Number, Slot};
 use crate::model::licensing::{Edition, Licensing, Metric, Minimum, MinimumPer, PERIOD_DAYS, Settings};
 
@@ -54,6 +55,14 @@ const MINIMUM_PER: usize = 22;
 const RULE: usize = 23;
 const STEPS_SET: usize = 30;
 
+/// What is wrong with the name of a set that is not there.
+fn set_problem(name: &str, file: &str) -> String {
+    match name {
+        "" => format!("is blank: the type needs a set of {file}"),
+        name => format!("`{}` is no set of {file}", shorten(name)),
+    }
+}
+
 /// The type and the terms of a row. What is bad only together is asked of the types that it concerns.
 pub fn read_terms(
     row: &Row<'_, '_>,
@@ -72,7 +81,8 @@ pub fn read_terms(
         (None, None) => None,
         (half, _) => {
             if is(&[Metric::ORACLE_NAMED_USER_PLUS]) {
-                spoiling.spoil(if half.is_some() { MINIMUM_PER } else { MINIMUM });
+                let column = if half.is_some() { MINIMUM_PER } else { MINIMUM };
+                spoiling.spoil(column, "is blank: a minimum needs a number and what it is per");
             }
             None
         }
@@ -81,7 +91,7 @@ pub fn read_terms(
     let other_word =
         (is(&[Metric::MANAGEMENT_CORE]) && rule == Some(2)) || (is(&[Metric::SERVER_CORE]) && rule == Some(0));
     if other_word {
-        spoiling.spoil(RULE);
+        spoiling.spoil(RULE, "is the rule of another type: write standard, or datacenter for 41 and enterprise for 33");
     }
     let points = find(row.text(POINTS_SET), licensing.points.iter().map(|set| &*set.name));
     let needs_points = is(&[Metric::CORE_POINTS, Metric::PROCESSOR_POINTS]);
@@ -89,11 +99,11 @@ pub fn read_terms(
         needs_points || is(&[Metric::PROCESSOR_VALUE_UNIT, Metric::ORACLE_PROCESSOR, Metric::ORACLE_NAMED_USER_PLUS]);
     let names_none = row.text(POINTS_SET).is_empty();
     if points.is_none() && (needs_points || (may_have_points && !names_none)) {
-        spoiling.spoil(POINTS_SET);
+        spoiling.spoil(POINTS_SET, set_problem(row.text(POINTS_SET), "points_rules.csv"));
     }
     let steps = find(row.text(STEPS_SET), licensing.steps.iter().map(|steps| &*steps.name));
     if steps.is_none() && is(&[Metric::RESOURCE_VALUE_UNIT]) && !row.text(STEPS_SET).is_empty() {
-        spoiling.spoil(STEPS_SET);
+        spoiling.spoil(STEPS_SET, set_problem(row.text(STEPS_SET), "steps.csv"));
     }
     let standard_edition = spoiling.or_blank(row.word(19, &["SE", "SE1", "SE2"]));
     let settings = Settings {

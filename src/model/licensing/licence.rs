@@ -96,6 +96,8 @@ pub struct Licence {
     pub metric: Option<Metric>,
     /// The first bad cell among all that is said of it, `FILE:LINE COLUMN`: it takes nothing.
     pub bad_data: Option<Box<str>>,
+    /// What is wrong with that cell, and what to write; blank when none is.
+    pub problem: Box<str>,
     /// Its terms.
     pub settings: Settings,
     /// What it covers, ascending by application.

@@ -74,7 +74,8 @@ fn every_task_that_was_taken_survives_kills_in_order_and_is_done_once() {
                     let client = reqwest::blocking::Client::new();
                     for number in 0.. {
                         let parameters = json!({ "n": format!("{life}-{thread}-{number}") });
-                        let body = json!({ "type": "LicenseReconcile", "parameters": parameters });
+                        // A task that is done at once, one at a time.
+                        let body = json!({ "type": "InventoryIntake", "parameters": parameters });
                         let Some(id) = submit(&client, &body).filter(|_| !is_over.load(Ordering::Relaxed)) else {
                             return;
                         };

@@ -17,8 +17,8 @@ const HOST: usize = 4;
 pub struct FleetDevices {
     text: String,
     ids: Vec<DeviceId>,
-    /// Where in `text` the host of a virtual machine is to be put in, and what it says of it.
-    holes: Vec<(usize, String)>,
+    /// Where in `text` the host of a virtual machine is to be put in, what it says of it, and whether an operator said so.
+    holes: Vec<(usize, String, bool)>,
     /// Which machine has an identity; `None`: several.
     identities: HashMap<String, Option<DeviceId>>,
     names: FleetNames,
@@ -108,7 +108,8 @@ impl FleetDevices {
             }
             if place == HOST {
                 let host = if said_host.is_empty() { host.as_deref() } else { Some(&*said_host) };
-                self.holes.extend(host.map(|host| (self.text.len(), fold(host).to_string())));
+                let is_said = !said_host.is_empty();
+                self.holes.extend(host.map(|host| (self.text.len(), fold(host).to_string(), is_said)));
             }
             self.text.push_str(&cell(text));
         }
@@ -119,9 +120,11 @@ impl FleetDevices {
     pub fn finish(self) -> FleetTable {
         let FleetDevices { text, ids, holes, identities, names, said, met } = self;
         let (mut whole, mut from) = (String::with_capacity(text.len() + 8 * holes.len()), 0);
-        for (place, host) in holes {
+        for (place, host, is_said) in holes {
             whole.push_str(&text[from..place]);
-            let found = identities.get(&host).copied().flatten().or_else(|| names.find(&host));
+            // A report may name any machine, itself too: only what is no guest can be the host that it means.
+            let by_name = || names.find(&host).filter(|_| is_said);
+            let found = identities.get(&host).copied().flatten().or_else(by_name);
             if let Some(host) = found {
                 whole.push_str(&host.to_string());
             }
@@ -197,6 +200,11 @@ mod tests {
         assert_eq!(of("11").cores.to_string(), "4");
         assert!(!of("10").cores.is_positive());
         assert_eq!(table("device\n").text.matches(",x").count(), 0, "an identity of two machines is nobody's");
+        let mut itself = FleetDevices::new(None).unwrap();
+        let guest = FleetDevice { identities: vec![], ..device(3, "loop", Some("loop"), "") };
+        itself.add(guest);
+        let row = format!("\n3,loop,vm{}\n", ",".repeat(COLUMNS - 3));
+        assert!(itself.finish().text.ends_with(&row), "no guest is its own host");
     }
 
     #[test]

@@ -27,6 +27,8 @@ use crate::workers::{NotDone, Workers};
 
 /// Bytes of a frame where a commit may be cut: whoever reads one fact reads and checks the whole frame it stands in.
 const FRAME_BYTES: usize = 64 << 10;
+/// Keys that are looked at, or taken away, at once.
+const DROPPED_AT_ONCE: usize = 1_000;
 
 /// Why a turn changed nothing.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +114,26 @@ impl Books {
         decide: impl FnOnce(&mut Draft<Look>) -> Result<(T, News), TurnError> + Send + 'static,
     ) -> Result<T, TurnError> {
         self.take_turn(FRAME_BYTES, decide).await
+    }
+
+    /// Takes away the facts whose keys begin with `prefix`, but for those that are kept.
+    pub async fn drop_others(&self, prefix: &[u8], is_kept: impl Fn(&FactKey) -> bool) -> Result<(), TurnError> {
+        let mut after = None::<Box<[u8]>>;
+        loop {
+            let page = self.facts.keys(prefix, after.as_deref(), DROPPED_AT_ONCE);
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            let keys = page.iter().filter_map(|(key, _)| FactKey::decode(key));
+            let others: Vec<FactKey> = keys.filter(|key| !is_kept(key)).collect();
+            if others.is_empty() {
+                continue;
+            }
+            let dropped = self.turn(move |draft| {
+                others.iter().for_each(|key| draft.remove(key));
+                Ok(((), News::default()))
+            });
+            dropped.await?;
+        }
     }
 
     async fn take_turn<T: Send + 'static>(

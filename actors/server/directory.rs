@@ -25,8 +25,6 @@ use crate::log::ReadError;
 
 /// Parts that are committed together.
 const PARTS_AT_ONCE: usize = 40;
-/// Keys that are looked at, or taken away, at once.
-const BATCH_KEYS: usize = 1_000;
 
 /// What is to be imported.
 #[derive(Clone, Debug)]
@@ -153,23 +151,9 @@ async fn put(
 
 /// Drops the parts of all files but this one.
 async fn drop_others(books: &Books, kind: DirectoryKind, generation: Option<u32>) -> Result<(), TurnError> {
-    let (prefix, mut after) = (FactKey::directory_prefix(&books.tenant, kind), None::<Box<[u8]>>);
-    loop {
-        let page = books.facts.keys(&prefix, after.as_deref(), BATCH_KEYS);
-        let Some((last, _)) = page.last() else { return Ok(()) };
-        after = Some(last.clone());
-        let is_other =
-            |key: &FactKey| !matches!(key, FactKey::DirectoryPart(_, part) if Some(part.generation) == generation);
-        let others: Vec<FactKey> = page.iter().filter_map(|(key, _)| FactKey::decode(key)).filter(is_other).collect();
-        if others.is_empty() {
-            continue;
-        }
-        let dropped = books.turn(move |draft| {
-            others.iter().for_each(|key| draft.remove(key));
-            Ok(((), News::default()))
-        });
-        dropped.await?;
-    }
+    let prefix = FactKey::directory_prefix(&books.tenant, kind);
+    let is_kept = |key: &FactKey| matches!(key, FactKey::DirectoryPart(_, part) if Some(part.generation) == generation);
+    books.drop_others(&prefix, is_kept).await
 }
 
 /// Which file of this kind is in force. Waits for the disk.

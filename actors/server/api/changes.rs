@@ -92,7 +92,10 @@ pub(super) fn saved(api: &Api, question: &Question) -> Result<Answer, Problem> {
 pub(super) async fn post(api: Data<Api>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
     let api = api.of_request(&request)?;
+    let permit = api.load.questions.clone().acquire_owned().await;
     let tried = tokio::task::spawn_blocking(move || {
+        // Held as long as the work lasts: whoever asked may be gone before.
+        let _permit = permit;
         let edits = Edits::read(&body).map_err(|error| Problem::wrong("edits", error.to_string()))?;
         let record = named(&api, "newest")?;
         let _alone = api.whole_fleet();

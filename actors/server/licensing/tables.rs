@@ -28,8 +28,6 @@ use crate::server::books::{Books, News, TurnError};
 
 /// Parts that are committed together.
 const PARTS_AT_ONCE: usize = 40;
-/// Keys that are looked at, or taken away, at once.
-const BATCH_KEYS: usize = 1_000;
 /// How often a table is read again that is replaced meanwhile.
 const READS_MAX: usize = 8;
 /// Findings that are told of one import.
@@ -351,21 +349,8 @@ pub async fn put_parts(books: &Books, table: LicenceTable, generation: u32, text
 
 /// Drops the parts of all files but this one.
 pub async fn drop_other_parts(books: &Books, table: LicenceTable, generation: Option<u32>) -> Result<(), TurnError> {
-    let (prefix, mut after) = (FactKey::licence_table_prefix(&books.tenant, table), None::<Box<[u8]>>);
-    loop {
-        let page = books.facts.keys(&prefix, after.as_deref(), BATCH_KEYS);
-        let Some((last, _)) = page.last() else { return Ok(()) };
-        after = Some(last.clone());
-        let is_other =
-            |key: &FactKey| !matches!(key, FactKey::LicenceTablePart(_, part) if Some(part.generation) == generation);
-        let others: Vec<FactKey> = page.iter().filter_map(|(key, _)| FactKey::decode(key)).filter(is_other).collect();
-        if others.is_empty() {
-            continue;
-        }
-        let dropped = books.turn(move |draft| {
-            others.iter().for_each(|key| draft.remove(key));
-            Ok(((), News::default()))
-        });
-        dropped.await?;
-    }
+    let prefix = FactKey::licence_table_prefix(&books.tenant, table);
+    let is_kept =
+        |key: &FactKey| matches!(key, FactKey::LicenceTablePart(_, part) if Some(part.generation) == generation);
+    books.drop_others(&prefix, is_kept).await
 }

@@ -65,7 +65,8 @@ impl TableEdit {
             .collect();
         for cells in &self.remove {
             let wanted = by_place(cells)?;
-            if wanted.is_empty() {
+            // Empty cells alone are those of nearly every row.
+            if wanted.iter().all(|(_, text)| text.is_empty()) {
                 return Err(EditError::Everything);
             }
             let before = rows.len();
@@ -124,6 +125,7 @@ mod tests {
             edit.of(LicenceTable::Groups, b"group,parent\na,b\n").unwrap_err().to_string()
         };
         assert_eq!(edit(&[], &[]), "a row to remove names no cell: it would be every row");
+        assert_eq!(edit(&[("parent", "")], &[]), "a row to remove names no cell: it would be every row");
         assert_eq!(edit(&[("group", "x")], &[]), "no row has group `x`: nothing was removed");
         assert_eq!(
             edit(&[("group", "a")], &[("boss", "c")]),

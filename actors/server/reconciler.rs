@@ -246,7 +246,8 @@ fn decide(world: &ReconcilerWorld) -> Result<Decided, ReconcileError> {
         ("warnings.csv", warning_table(&warned)),
         ("unrecognised.csv", unrecognised_table(&frozen)),
     ];
-    let peaks = table(Table::Peaks)?;
+    let mut peaks = table(Table::Peaks)?;
+    peaks.extend(uncounted_peaks(&reconciled, &frozen).into_bytes());
     let found = reconciled.found();
     let folder = world.runs.folder(&books.tenant, number);
     record.manifest = folder.write(&frozen, &results)?;
@@ -258,6 +259,29 @@ fn decide(world: &ReconcilerWorld) -> Result<Decided, ReconcileError> {
     let is_new = (rows > 0 || known.is_some()) && has_changed();
     let peaks = is_new.then(|| (generation, String::from_utf8_lossy(&peaks).into_owned(), rows));
     Ok(Decided { seen, run: Run::new(record, frozen.folder, found, open), peaks })
+}
+
+/// Rows of the table of peaks whose licences were not calculated, because a cell of theirs is bad or they are not in the tables
+/// now: a slip in a table must not end a period. Rows that are bad themselves are not kept.
+fn uncounted_peaks(found: &Reconciled<'_>, frozen: &Frozen) -> String {
+    let (form, licensing) = (LicenceTable::Peaks.form(), found.context().licensing);
+    let before = frozen.files.get(form.file).map_or(&[][..], Vec::as_slice);
+    // It was read by the reconcile itself.
+    let rows = LicenceTable::Peaks.rows(before).unwrap_or_default();
+    let mut text = String::new();
+    for (_, cells) in &rows.lines {
+        let cell = |column: &str| {
+            let place = rows.columns.iter().position(|known| *known == column);
+            place.map_or("", |place| &*cells[place])
+        };
+        let licence = licensing.ids.find(cell(form.columns[0])).map(|number| &licensing.licences[number as usize]);
+        let is_uncounted =
+            licence.is_none_or(|licence| licence.bad_data.as_ref().is_some_and(|place| !place.starts_with(form.file)));
+        if is_uncounted {
+            push_row(&mut text, form.columns.iter().map(|column| cell(column)));
+        }
+    }
+    text
 }
 
 /// What is to be said of the data, ascending by code, licence and subject, each once.

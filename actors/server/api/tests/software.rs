@@ -320,3 +320,24 @@ async fn a_rule_file_that_is_broken_by_hand_leaves_the_answers_of_the_one_before
     assert_eq!(fixture.get("/api/v1/software").await["total"], 0);
     fixture.stop().await;
 }
+
+#[actix::test]
+async fn a_slip_in_a_table_does_not_end_the_period_of_a_peak() {
+    let fixture = Fixture::plain().await;
+    let peaks = "license,region,peak,since\ngone,,5,2025-06-15\npvu,,6400,2025-06-15\n";
+    for licenses in ["license,type,true_up_date\npvu,25,2025-13-01\n", "license,type\npvu,25\n"] {
+        let tables = match licenses.contains("13-01") {
+            true => serde_json::json!({ "tables": { "licenses": licenses, "peaks": peaks } }),
+            false => serde_json::json!({ "tables": { "licenses": licenses } }),
+        };
+        let (status, answer) = fixture.post("/api/v1/licensing", &tables.to_string()).await;
+        assert_eq!(status, 200, "{answer}");
+        fixture.run_reconcile().await;
+        let kept = fixture.get("/api/v1/licensing/peaks?sort=license").await;
+        let kept: Vec<&str> =
+            kept["items"].as_array().unwrap().iter().map(|row| row["peak"].as_str().unwrap()).collect();
+        assert_eq!(kept, ["5", "6400"], "{licenses}");
+    }
+    assert_eq!(fixture.get("/api/v1/licenses").await["items"][0]["consumed"], 6400);
+    fixture.stop().await;
+}

@@ -66,6 +66,13 @@ impl Decimal {
         Decimal(number.into().saturating_mul(ONE))
     }
 
+    /// The smallest number that files take and that is not below this one; of one beyond all that they take, the largest.
+    pub fn readable(self) -> Decimal {
+        let largest = ONE * 10_i128.pow(WHOLE_DIGITS_MAX as u32) - READ_PART;
+        let up = self.0.saturating_add(READ_PART - 1).div_euclid(READ_PART).saturating_mul(READ_PART);
+        Decimal(up.min(largest))
+    }
+
     /// Reads a *Number* of the reference: digits, and a point with up to nine behind it.
     pub fn read(text: &str) -> Result<Decimal, DecimalError> {
         let read = || {
@@ -171,6 +178,22 @@ mod tests {
 
     fn decimal(text: &str) -> Decimal {
         Decimal::read(text).unwrap()
+    }
+
+    #[test]
+    fn what_is_too_fine_or_too_large_for_files_is_the_next_that_they_take() {
+        let third = Decimal::read("0.333333333").unwrap();
+        let large = Decimal::read("999999999999").unwrap();
+        for (exact, readable) in [
+            (third.times(third), "0.111111111"),
+            (third, "0.333333333"),
+            (Decimal::whole(1200), "1200"),
+            (large.times(large), "999999999999.999999999"),
+        ] {
+            assert_eq!(exact.readable().to_string(), readable);
+            assert_eq!(Decimal::read(readable).unwrap(), exact.readable());
+            assert!(exact.readable() >= exact || exact > large);
+        }
     }
 
     #[test]

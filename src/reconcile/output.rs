@@ -214,7 +214,9 @@ impl Output<'_, '_> {
             let mut peaks = self.found.peaks(licence).to_vec();
             peaks.sort_by(|a, b| region(a.region).cmp(region(b.region)));
             for peak in peaks {
-                writeln!(out, "{},{},{},{}", self.licence(licence), cell(region(peak.region)), peak.peak, peak.since)?;
+                // The next run reads it.
+                let figure = peak.peak.readable();
+                writeln!(out, "{},{},{},{}", self.licence(licence), cell(region(peak.region)), figure, peak.since)?;
             }
         }
         Ok(())

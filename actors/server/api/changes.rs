@@ -57,7 +57,7 @@ pub(super) fn between(api: &Api, question: &Question) -> Result<Answer, Problem>
         None if after.number > 1 => api.run_record(&(after.number - 1).to_string())?,
         None => return Err(Problem::wrong("since", "this is the first run: there is none before it")),
     };
-    let _alone = api.whole_fleet();
+    let _alone = api.load.whole_fleet_now()?;
     let (first, second) = (api.run(&before)?, api.run(&after)?);
     let mut answer = told(&changes(&first.reconciled(), &second.reconciled()))?;
     answer["since"] = before.number.to_string().into();
@@ -72,7 +72,7 @@ pub(super) fn saved(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let read = |text: &str| text.parse().ok().filter(|runs| (1..=RUNS_MAX).contains(runs)).ok_or_else(wrong);
     let runs = runs.map_or(Ok(RUNS_MAX), read)?;
     let record = named(api, &question.id)?;
-    let _alone = api.whole_fleet();
+    let _alone = api.load.whole_fleet_now()?;
     let run = api.run(&record)?;
     let found = savings(&run.reconciled(), runs);
     let mut answer = json!({
@@ -98,7 +98,7 @@ pub(super) async fn post(api: Data<Api>, request: HttpRequest, body: Bytes) -> R
         let _permit = permit;
         let edits = Edits::read(&body).map_err(|error| Problem::wrong("edits", error.to_string()))?;
         let record = named(&api, "newest")?;
-        let _alone = api.whole_fleet();
+        let _alone = api.load.whole_fleet_now()?;
         let run = api.run(&record)?;
         let changes = what_if(&run.reconciled(), &edits.list)
             .map_err(|error| Problem::wrong("edits", edits.refused(error).to_string()))?;

@@ -25,7 +25,7 @@ pub(super) async fn post(api: Data<Api>, request: HttpRequest, body: Bytes) -> R
     let tried = tokio::task::spawn_blocking(move || {
         // It takes as much memory as some imports: whoever asks meanwhile is told to ask later.
         let Ok(_only_one) = api.load.dry_run.try_lock() else { return Ok(None) };
-        let _one_at_a_time = api.whole_fleet();
+        let _one_at_a_time = api.load.whole_fleet();
         let (facts, tenant) = (&api.books.facts, &api.books.tenant);
         let (state, rules, records, devices) = {
             // The stored records are to be of one time; then others may go on.

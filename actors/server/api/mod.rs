@@ -48,7 +48,7 @@ mod pages;
 
 use std::ops::{ControlFlow, Deref};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use actix_web::http::header::{self, ContentDisposition, DispositionParam, DispositionType};
 use actix_web::web::{self, Data, PathConfig, ServiceConfig};
@@ -163,11 +163,6 @@ impl Api {
     /// The batch tasks at a glance.
     fn overview(&self) -> BatchOverview {
         self.overview.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Held by an answer that needs all records in memory: one at a time, each takes as much.
-    fn whole_fleet(&self) -> MutexGuard<'_, ()> {
-        self.load.whole_fleet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Raised by every commit: what was made of the facts before is perhaps not what they say now.

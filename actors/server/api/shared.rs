@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use muster::id::TenantId;
 use muster::roles::server::{ImportRules, ServerSettings};
 use tokio::sync::Semaphore;
 
+use super::problem::Problem;
 use super::{devices, ledger, licences, recognition};
 use crate::clock::SharedClock;
 use crate::hierarchy::{Gaps, Statuses};
@@ -79,6 +80,24 @@ pub struct Load {
     pub(super) questions: Arc<Semaphore>,
     pub(super) whole_fleet: Mutex<()>,
     pub(super) dry_run: Mutex<()>,
+}
+
+impl Load {
+    /// Held by an answer that needs all records in memory: one at a time, each takes as much.
+    pub(super) fn whole_fleet(&self) -> MutexGuard<'_, ()> {
+        self.whole_fleet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same for one that takes long: whoever comes meanwhile is told so, and keeps nobody else waiting.
+    pub(super) fn whole_fleet_now(&self) -> Result<MutexGuard<'_, ()>, Problem> {
+        match self.whole_fleet.try_lock() {
+            Ok(guard) => Ok(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(Problem::busy(
+                "another question about the whole fleet is being worked on: ask again when it is answered",
+            )),
+        }
+    }
 }
 
 impl Default for Load {

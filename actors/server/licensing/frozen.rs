@@ -123,6 +123,7 @@ pub fn freeze(
     let table = devices.finish();
     let mut problems: Vec<(&'static str, String)> =
         table.unknown.into_iter().map(|name| (UNKNOWN_DEVICE, name)).collect();
+    problems.extend(table.circular.iter().map(|device| (CIRCULAR_HOST, device.to_string())));
     for named in LicenceTable::ALL.into_iter().filter(|table| table.names_devices()) {
         if let Some(text) = files.get_mut(named.file()) {
             let (numbered, repeated) = with_numbers(named.form(), text, &table.names)?;
@@ -147,6 +148,8 @@ pub fn freeze(
     Ok(Frozen { files, folder, shown_by, titles, counts, unrecognised, problems })
 }
 
+/// A device would run on itself by way of its hosts: its host is left out.
+const CIRCULAR_HOST: &str = "circular_host";
 /// An operator speaks of a device that nobody has.
 const UNKNOWN_DEVICE: &str = "unknown_device";
 /// A row says of a device what another one says of it by another name; the first counts.

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -65,8 +65,8 @@ struct Manifest {
     /// Version of the program that calculated it.
     version: String,
     files: BTreeMap<String, FileEntry>,
-    /// Where the installations of an application begin, and how many bytes they have.
-    applications: BTreeMap<String, (u64, u64)>,
+    /// Where the installations of an application begin, how many bytes they have, and their digest.
+    applications: BTreeMap<String, (u64, u64, Digest)>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -85,6 +85,8 @@ pub struct RunFolder(PathBuf);
 struct Digested<W> {
     inner: W,
     hasher: Sha256,
+    /// Of what came since it was taken last.
+    part: Sha256,
     written: u64,
 }
 
@@ -92,6 +94,7 @@ impl<W: Write> Write for Digested<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.inner.write(bytes)?;
         self.hasher.update(&bytes[..count]);
+        self.part.update(&bytes[..count]);
         self.written += count as u64;
         Ok(count)
     }
@@ -106,7 +109,12 @@ type Packed = Digested<BufWriter<File>>;
 /// Writes one packed file; the answer: its entry.
 fn packed(path: &Path, write: impl FnOnce(&mut Packed) -> io::Result<u64>) -> Result<FileEntry, RunFolderError> {
     let written = || {
-        let mut out = Digested { inner: BufWriter::new(File::create(path)?), hasher: Sha256::new(), written: 0 };
+        let mut out = Digested {
+            inner: BufWriter::new(File::create(path)?),
+            hasher: Sha256::new(),
+            part: Sha256::new(),
+            written: 0,
+        };
         let bytes = write(&mut out)?;
         out.flush()?;
         out.inner.get_ref().sync_all()?;
@@ -208,13 +216,18 @@ impl RunFolder {
 }
 
 /// Writes the installations, a member for each application.
-fn installations(out: &mut Packed, frozen: &Frozen, places: &mut BTreeMap<String, (u64, u64)>) -> io::Result<u64> {
+fn installations(
+    out: &mut Packed,
+    frozen: &Frozen,
+    places: &mut BTreeMap<String, (u64, u64, Digest)>,
+) -> io::Result<u64> {
     let estate = &frozen.folder.estate;
     let mut bytes = member(out, |packer| packer.write_all(b"device,application,evidence\n"))?;
     let texts =
         frozen.titles.iter().map(|(id, title)| (*id, evidence_text(title))).collect::<hashbrown::HashMap<_, _>>();
     for (application, rows) in (0..).zip(&frozen.shown_by).filter(|(_, rows)| !rows.is_empty()) {
         let (id, start) = (estate.application_ids.name(application as Number), out.written);
+        out.part.reset();
         let quoted = cell(id);
         bytes += member(out, |packer| {
             for (device, title) in rows {
@@ -223,7 +236,8 @@ fn installations(out: &mut Packed, frozen: &Frozen, places: &mut BTreeMap<String
             }
             Ok(())
         })?;
-        places.insert(id.to_owned(), (start, out.written - start));
+        let digest = Digest(out.part.finalize_reset().into());
+        places.insert(id.to_owned(), (start, out.written - start, digest));
     }
     Ok(bytes)
 }
@@ -258,24 +272,30 @@ impl OpenRun {
     /// What shows that each of `devices` has an application: by device, as far as it stands there.
     pub fn evidence(&self, application: &str, devices: &[&str]) -> Result<BTreeMap<String, String>, RunFolderError> {
         let mut found = BTreeMap::new();
-        let Some(&(start, bytes)) = self.manifest.applications.get(application) else { return Ok(found) };
+        let Some(&(start, bytes, digest)) = self.manifest.applications.get(application) else { return Ok(found) };
         let path = self.path(INSTALLATIONS);
-        let mut read = || {
+        let read = || {
             let mut file = File::open(&path)?;
             file.seek(SeekFrom::Start(start))?;
-            let rows = MultiGzDecoder::new(BufReader::new(file.take(bytes))).take(FILE_BYTES_MAX);
-            let mut rows = csv::ReaderBuilder::new().has_headers(false).from_reader(rows);
-            let mut row = csv::StringRecord::new();
-            while found.len() < devices.len() && rows.read_record(&mut row).map_err(io::Error::from)? {
-                if let (Some(device), Some(evidence)) = (row.get(0), row.get(2))
-                    && devices.contains(&device)
-                {
-                    found.insert(device.to_owned(), evidence.to_owned());
-                }
-            }
-            Ok(())
+            let mut packed = Vec::new();
+            file.take(bytes).read_to_end(&mut packed)?;
+            Ok(packed)
         };
-        read().map_err(|source| RunFolderError::Disk { what: "read", path: path.clone(), source })?;
+        let packed = read().map_err(|source| RunFolderError::Disk { what: "read", path: path.clone(), source })?;
+        let damaged = || RunFolderError::Damaged { path: path.clone() };
+        if Digest::of(&packed) != digest {
+            return Err(damaged());
+        }
+        let rows = MultiGzDecoder::new(&packed[..]).take(FILE_BYTES_MAX);
+        let mut rows = csv::ReaderBuilder::new().has_headers(false).from_reader(rows);
+        let mut row = csv::StringRecord::new();
+        while found.len() < devices.len() && rows.read_record(&mut row).map_err(|_| damaged())? {
+            if let (Some(device), Some(evidence)) = (row.get(0), row.get(2))
+                && devices.contains(&device)
+            {
+                found.insert(device.to_owned(), evidence.to_owned());
+            }
+        }
         Ok(found)
     }
 }

@@ -94,12 +94,14 @@ type InMemory = Vec<(TenantId, Arc<Run>)>;
 pub struct Runs {
     data: PathBuf,
     in_memory: Arc<Mutex<InMemory>>,
+    /// Held by whoever calculates one again: who wants the same one waits for it.
+    loading: Arc<Mutex<()>>,
 }
 
 impl Runs {
     /// The runs below a data folder.
     pub fn new(data: PathBuf) -> Runs {
-        Runs { data, in_memory: Arc::default() }
+        Runs { data, in_memory: Arc::default(), loading: Arc::default() }
     }
 
     /// The folder of a run.
@@ -141,14 +143,19 @@ impl Runs {
 
     /// The run of this record, calculated again from its folder unless it stands in memory.
     pub fn load(&self, books: &Books, record: RunRecord) -> Result<Arc<Run>, RunsError> {
-        {
+        let in_memory = || {
             let mut all = self.in_memory.lock().unwrap_or_else(PoisonError::into_inner);
             let is_it = |(tenant, run): &(TenantId, Arc<Run>)| *tenant == books.tenant && run.record == record;
-            if let Some(place) = all.iter().position(is_it) {
-                let entry = all.remove(place);
-                all.insert(0, entry);
-                return Ok(all[0].1.clone());
-            }
+            let entry = all.iter().position(is_it).map(|place| all.remove(place))?;
+            all.insert(0, entry);
+            Some(all[0].1.clone())
+        };
+        if let Some(run) = in_memory() {
+            return Ok(run);
+        }
+        let _loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(run) = in_memory() {
+            return Ok(run);
         }
         let open = self.folder(&books.tenant, record.number).open(record.manifest)?;
         let mut folder = Folder::read(&mut &open)?;

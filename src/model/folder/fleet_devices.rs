@@ -17,14 +17,27 @@ const HOST: usize = 4;
 pub struct FleetDevices {
     text: String,
     ids: Vec<DeviceId>,
-    /// Where in `text` the host of a virtual machine is to be put in, what it says of it, and whether an operator said so.
-    holes: Vec<(usize, String, bool)>,
+    /// Hosts of virtual machines, which are known when all devices are.
+    holes: Vec<Hole>,
     /// Which machine has an identity; `None`: several.
     identities: HashMap<String, Option<DeviceId>>,
     names: FleetNames,
     /// What an operator says, by number or name, folded.
     said: HashMap<String, [String; COLUMNS]>,
     met: HashSet<String>,
+}
+
+/// A host that is to be put in.
+#[derive(Debug)]
+struct Hole {
+    /// Where in the text.
+    place: usize,
+    /// Of which device.
+    guest: DeviceId,
+    /// What is said of it, folded.
+    host: String,
+    /// Whether an operator says so.
+    is_said: bool,
 }
 
 /// Numbers of devices by their names: what operators write.
@@ -46,6 +59,8 @@ pub struct FleetTable {
     pub names: FleetNames,
     /// Devices that an operator speaks of and nobody has, ascending.
     pub unknown: Vec<String>,
+    /// Devices that would run on themselves by way of their hosts, ascending: their hosts are left out.
+    pub circular: Vec<DeviceId>,
 }
 
 impl FleetNames {
@@ -62,6 +77,25 @@ impl FleetNames {
         let number = text.parse().ok().map(DeviceId).filter(|id| self.ids.contains(id));
         number.or_else(|| self.names.get(&*fold(text)).copied().flatten())
     }
+}
+
+/// The guests that come back to themselves by way of their hosts, ascending. Each device is passed once.
+fn circular(holes: &[Hole], hosts: &HashMap<DeviceId, DeviceId>) -> Vec<DeviceId> {
+    let (mut passed, mut circular) = (HashSet::new(), Vec::new());
+    for hole in holes {
+        let (mut way, mut at) = (Vec::new(), hole.guest);
+        while passed.insert(at) {
+            way.push(at);
+            let Some(&host) = hosts.get(&at) else { break };
+            at = host;
+        }
+        // Met on this very way: from there on it is a circle.
+        let closes = way.last().and_then(|last| hosts.get(last)) == Some(&at);
+        let start = way.iter().position(|&device| device == at).filter(|_| closes);
+        circular.extend(start.into_iter().flat_map(|start| way[start..].iter().copied()));
+    }
+    circular.sort_unstable();
+    circular
 }
 
 /// Notes whose a text is; a text of two is nobody's.
@@ -109,7 +143,8 @@ impl FleetDevices {
             if place == HOST {
                 let host = if said_host.is_empty() { host.as_deref() } else { Some(&*said_host) };
                 let is_said = !said_host.is_empty();
-                self.holes.extend(host.map(|host| (self.text.len(), fold(host).to_string(), is_said)));
+                let hole = |host: &str| Hole { place: self.text.len(), guest: id, host: fold(host).into(), is_said };
+                self.holes.extend(host.map(hole));
             }
             self.text.push_str(&cell(text));
         }
@@ -119,13 +154,18 @@ impl FleetDevices {
     /// Puts the hosts in.
     pub fn finish(self) -> FleetTable {
         let FleetDevices { text, ids, holes, identities, names, said, met } = self;
-        let (mut whole, mut from) = (String::with_capacity(text.len() + 8 * holes.len()), 0);
-        for (place, host, is_said) in holes {
-            whole.push_str(&text[from..place]);
+        let found = |hole: &Hole| {
             // A report may name any machine, itself too: only what is no guest can be the host that it means.
-            let by_name = || names.find(&host).filter(|_| is_said);
-            let found = identities.get(&host).copied().flatten().or_else(by_name);
-            if let Some(host) = found {
+            let by_name = || names.find(&hole.host).filter(|_| hole.is_said);
+            Some((hole.guest, identities.get(&hole.host).copied().flatten().or_else(by_name)?))
+        };
+        let mut hosts: HashMap<DeviceId, DeviceId> = holes.iter().filter_map(found).collect();
+        let circular = circular(&holes, &hosts);
+        circular.iter().for_each(|guest| _ = hosts.remove(guest));
+        let (mut whole, mut from) = (String::with_capacity(text.len() + 8 * holes.len()), 0);
+        for Hole { place, guest, .. } in holes {
+            whole.push_str(&text[from..place]);
+            if let Some(host) = hosts.get(&guest) {
                 whole.push_str(&host.to_string());
             }
             from = place;
@@ -134,7 +174,7 @@ impl FleetDevices {
         let mut unknown: Vec<String> =
             said.into_iter().filter(|(key, _)| !met.contains(key)).map(|(_, cells)| cells[0].clone()).collect();
         unknown.sort_unstable();
-        FleetTable { text: whole, ids, names, unknown }
+        FleetTable { text: whole, ids, names, unknown, circular }
     }
 }
 
@@ -181,7 +221,7 @@ mod tests {
     #[test]
     fn hosts_are_found_by_what_only_one_machine_has_and_an_operator_has_the_last_word() {
         let said = "device,cluster,host,cores\nHOST.lab,c1,,\n11,,,4\nlost,,host,\nnobody,c2,,\n";
-        let FleetTable { text, ids, names, unknown } = table(said);
+        let FleetTable { text, ids, names, unknown, .. } = table(said);
         assert_eq!(ids, [2, 7, 10, 11, 12].map(DeviceId));
         assert_eq!(unknown, ["nobody"]);
         assert_eq!(
@@ -205,6 +245,13 @@ mod tests {
         itself.add(guest);
         let row = format!("\n3,loop,vm{}\n", ",".repeat(COLUMNS - 3));
         assert!(itself.finish().text.ends_with(&row), "no guest is its own host");
+        // An operator's slip leaves the hosts of the circle out, and of nobody else.
+        let said = "device,host\n10,11\n11,10\n7,7\n12,10\n";
+        let FleetTable { text, circular, .. } = table(said);
+        assert_eq!(circular, [7, 10, 11].map(DeviceId));
+        let hosts: Vec<&str> =
+            text.lines().skip(1).map(|line| line.rsplit(',').nth(COLUMNS - 1 - HOST).unwrap()).collect();
+        assert_eq!(hosts, ["7", "", "", "", "10"]);
     }
 
     #[test]

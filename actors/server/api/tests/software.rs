@@ -297,6 +297,16 @@ async fn titles_become_applications_and_a_licence_position_with_its_working() {
     for told in ["PostgreSQL support", "At Risk", "1 more used than owned", "postgresql-15 15.6-1 (deb, Debian)"] {
         assert!(page.contains(told), "{told} in {page}");
     }
+    // Evidence that somebody changed on the disk is told, not shown.
+    let run = fixture.get("/api/v1/licenses").await["run"].as_str().unwrap().to_owned();
+    let kept = fixture.folder().join(format!("data/reconciles/default/{run}/installations.csv.gz"));
+    let mut bytes = std::fs::read(&kept).unwrap();
+    let last = bytes.len() - 9;
+    bytes[last] ^= 1;
+    std::fs::write(&kept, bytes).unwrap();
+    let (status, error) = fixture.refused("/api/v1/licenses/pg%2F24x7/explain").await;
+    assert_eq!(status, 500);
+    assert!(error["message"].as_str().unwrap().contains("installations.csv.gz` is not what was written"), "{error}");
     fixture.stop().await;
 }
 

@@ -22,7 +22,8 @@ const FREE: [&str; 8] = [
 
 fn up_once(data: &Path) -> Value {
     let arguments: Vec<&str> = ["up", "--once", "--data", data.to_str().unwrap()].into_iter().chain(FREE).collect();
-    let output = run(&arguments);
+    // In detail: where a report has stayed that does not come through.
+    let output = command(&arguments).env("RUST_LOG", "info,muster_actors=debug").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     // Standard output is the device and nothing else.
     serde_json::from_slice(&output.stdout).unwrap()

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
+use super::client::Client;
 use super::command::{Asking, Rows, list};
 use super::output::{Ended, json as print_json, table, text, time};
 use crate::command::Failure;
@@ -47,8 +48,8 @@ enum LicensesCommand {
     },
     /// Tell in words what became of each application of a device, and what each licence said to it
     Device {
-        /// Number of the device
-        device: u64,
+        /// Number of the device, or a name that only it has
+        device: String,
         /// Only this application
         #[arg(long, value_name = "ID")]
         application: Option<String>,
@@ -118,7 +119,7 @@ pub(super) async fn licenses(
         }
         LicensesCommand::Explain { license, of } => explain(&asking, &license, &of, out).await,
         LicensesCommand::Device { device, application, of } => {
-            on_device(&asking, device, application.as_deref(), &of, out).await
+            on_device(&asking, &device, application.as_deref(), &of, out).await
         }
         LicensesCommand::Runs(rows) => {
             list(&asking, "reconciles", &rows, &rows.query([]), (&RUNS_HEAD, run_row), out).await
@@ -209,9 +210,31 @@ async fn explain(asking: &Asking, license: &str, of: &OfRun, out: &mut impl Writ
     lines(asking, &client.get_worked(&["licenses", license, "explain"], &of.query()).await?, out)
 }
 
+/// The number of the device that an operator names.
+async fn device_number(client: &Client, named: &str) -> Result<String, Ended> {
+    if named.parse::<u64>().is_ok() {
+        return Ok(named.to_owned());
+    }
+    // No name has a quote, and a filter takes none.
+    let filter = format!("name=\"{}\"", named.replace('"', " "));
+    let found = client.get(&["devices"], &[("filter", filter), ("limit", "2".to_owned())]).await?;
+    let items = found["items"].as_array().cloned().unwrap_or_default();
+    match &items[..] {
+        [device] => Ok(text(&device["id"])),
+        [] => {
+            Err(Failure { text: format!("no device is called `{named}`, see `muster devices list`"), exit: 1 }.into())
+        }
+        _ => {
+            let text =
+                format!("several devices are called `{named}`: name one by its number, see `muster devices list`");
+            Err(Failure { text, exit: 1 }.into())
+        }
+    }
+}
+
 async fn on_device(
     asking: &Asking,
-    device: u64,
+    device: &str,
     application: Option<&str>,
     of: &OfRun,
     out: &mut impl Write,
@@ -219,9 +242,22 @@ async fn on_device(
     let mut query = of.query();
     query.extend(application.map(|application| ("application", application.to_owned())));
     query.push(("limit", "1000".to_owned()));
-    let told = asking.client()?.get_worked(&["devices", &device.to_string(), "licenses"], &query).await?;
+    let client = asking.client()?;
+    let device = device_number(&client, device).await?;
+    let told = client.get_worked(&["devices", &device, "licenses"], &query).await?;
     if asking.json {
         return print_json(out, &told);
+    }
+    writeln!(out, "device {device} `{}`", text(&told["name"]))?;
+    for fact in told["facts"].as_array().into_iter().flatten() {
+        let date = if fact["inventory_date"].is_null() {
+            String::new()
+        } else {
+            format!(", {}", time(&fact["inventory_date"]))
+        };
+        let source =
+            if fact["source"].is_null() { String::new() } else { format!(" ({}{date})", text(&fact["source"])) };
+        writeln!(out, "  {} {}{source}", text(&fact["fact"]), text(&fact["value"]))?;
     }
     let items = told["items"].as_array().cloned().unwrap_or_default();
     for item in &items {

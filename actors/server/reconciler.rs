@@ -8,7 +8,7 @@ use muster::id::TenantId;
 use muster::model::day::Day;
 use muster::model::estate::Number;
 use muster::model::fact::FactKey;
-use muster::model::folder::{LicenceTable, TableState, push_row};
+use muster::model::folder::{LicenceTable, PROVENANCE_FILE, TableState, push_row};
 use muster::model::reconciliation::{Installed, LicencePosition, Outcome, RunRecord, RunWarning, WARNINGS_MAX};
 use muster::model::software::ApplicationId;
 use muster::model::tenant::TenantState;
@@ -23,8 +23,8 @@ use super::books::{Books, News, TurnError};
 use super::business_rows::BusinessRows;
 use super::fleet::{Fleet, FleetError};
 use super::licensing::{
-    FreezeError, Frozen, RuleFiles, RulesError, Run, RunFolderError, Runs, TableError, drop_other_parts, freeze,
-    put_parts, table_state,
+    FreezeError, Frozen, RuleFiles, RulesError, Run, RunFolderError, Runs, TableError, drop_replaced, freeze,
+    next_generation, put_parts, table_state,
 };
 use super::view::View;
 use crate::clock::SharedClock;
@@ -181,32 +181,40 @@ async fn run(world: ReconcilerWorld) -> Result<(TenantState, String), ReconcileE
     );
     world.runs.remember(&books.tenant, run);
     if let Some(state) = peaks {
-        drop_other_parts(&books, table, Some(state.generation)).await?;
+        drop_replaced(&books, table, Some(state.generation)).await;
     }
-    forget_old(&world).await?;
+    // The run stands, whatever becomes of those before it.
+    if let Err(error) = forget_old(&world).await {
+        warn!(error = %Chain(&error), "old runs are kept longer, the next reconcile forgets them");
+    }
     Ok((next, output))
 }
 
-/// Forgets the runs beyond those that are kept: the facts first, so that none names a folder that is gone.
+/// Forgets the runs beyond those that are kept: the facts first, so that none names a folder that is gone. Then the folders
+/// that no fact names, also those of a life that ended in between.
 async fn forget_old(world: &ReconcilerWorld) -> Result<(), TurnError> {
     let Some(newest) = Runs::numbers(&world.books, None, 1).first().copied() else { return Ok(()) };
-    let before = newest.saturating_sub(u64::from(world.runs_kept.max(1)) - 1);
-    let old = Runs::numbers(&world.books, Some(before), FORGOTTEN_AT_ONCE);
-    if old.is_empty() {
-        return Ok(());
+    let oldest = newest.saturating_sub(u64::from(world.runs_kept.max(1)) - 1);
+    let old = Runs::numbers(&world.books, Some(oldest), FORGOTTEN_AT_ONCE);
+    if !old.is_empty() {
+        let tenant = world.books.tenant.clone();
+        let forgotten = world.books.turn(move |draft| {
+            old.iter().for_each(|number| draft.remove(&FactKey::Run(tenant.clone(), *number)));
+            Ok(((), News::default()))
+        });
+        forgotten.await?;
     }
-    let (tenant, removed) = (world.books.tenant.clone(), old.clone());
-    let forgotten = world.books.turn(move |draft| {
-        removed.iter().for_each(|number| draft.remove(&FactKey::Run(tenant.clone(), *number)));
-        Ok(((), News::default()))
-    });
-    forgotten.await?;
-    for number in old {
-        if let Err(error) = world.runs.folder(&world.books.tenant, number).remove() {
-            warn!(run = number, %error, "the folder of an old run stays, remove it");
+    let (runs, tenant) = (world.runs.clone(), world.books.tenant.clone());
+    let named = Runs::numbers(&world.books, None, usize::MAX);
+    let removed = tokio::task::spawn_blocking(move || {
+        let is_unnamed = |number: &u64| *number < newest && named.binary_search_by(|one| number.cmp(one)).is_err();
+        for number in runs.folders(&tenant).into_iter().filter(is_unnamed).take(FORGOTTEN_AT_ONCE) {
+            if let Err(error) = runs.folder(&tenant, number).remove() {
+                warn!(%tenant, run = number, %error, "the folder of an old run stays, remove it");
+            }
         }
-    }
-    Ok(())
+    });
+    removed.await.map_err(|_| TurnError::Panicked)
 }
 
 /// Old runs that one reconcile forgets at most.
@@ -245,6 +253,7 @@ fn decide(world: &ReconcilerWorld) -> Result<Decided, ReconcileError> {
         ("license_result.csv", table(Table::LicenseResult)?),
         ("warnings.csv", warning_table(&warned)),
         ("unrecognised.csv", unrecognised_table(&frozen)),
+        (PROVENANCE_FILE, frozen.provenance.clone().into_bytes()),
     ];
     let mut peaks = table(Table::Peaks)?;
     peaks.extend(uncounted_peaks(&reconciled, &frozen).into_bytes());
@@ -255,7 +264,7 @@ fn decide(world: &ReconcilerWorld) -> Result<Decided, ReconcileError> {
     let known = table_state(books, LicenceTable::Peaks)?;
     let rows = peaks.iter().filter(|byte| **byte == b'\n').count().saturating_sub(1) as u64;
     let has_changed = || frozen.files.get(LicenceTable::Peaks.file()) != Some(&peaks);
-    let generation = known.as_ref().map_or(1, |state| state.generation.wrapping_add(1));
+    let generation = next_generation(known.as_ref(), at);
     let is_new = (rows > 0 || known.is_some()) && has_changed();
     let peaks = is_new.then(|| (generation, String::from_utf8_lossy(&peaks).into_owned(), rows));
     Ok(Decided { seen, run: Run::new(record, frozen.folder, found, open), peaks })

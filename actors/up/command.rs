@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tracing::info;
 
 use super::chain::{Chain, Places, Seen, UpError};
+use crate::beacon::RunningBeacon;
 use crate::clock::WallClock;
 use crate::command::{Failure, asked_to_stop, exit_when_fatal, in_system, print_line, print_ready};
 
@@ -99,7 +100,7 @@ async fn once(chain: Chain) -> Result<(), Failure> {
     let device: Result<Value, Failure> = loop {
         match chain.seen().map_err(|error| failed(&error))? {
             Seen::Exported(device) => break Ok(*device),
-            seen if began.elapsed() > ONCE_MAX => break Err(late(&seen)),
+            seen if began.elapsed() > ONCE_MAX => break Err(late(&seen, &chain)),
             _ => {}
         }
         tokio::select! {
@@ -113,12 +114,19 @@ async fn once(chain: Chain) -> Result<(), Failure> {
     print_line(&device.to_string()).map_err(|error| Failure::work(&error))
 }
 
-fn late(seen: &Seen) -> Failure {
+fn late(seen: &Seen, chain: &Chain) -> Failure {
+    let held = |beacon: &RunningBeacon| beacon.logs.package_index.totals().0;
     let place = match seen {
-        Seen::Travelling => "it has not reached the server: look for warnings of the agent and the beacons above",
-        Seen::Staged => "it is at the server, but no device shows it: look for errors of the import above",
+        Seen::Travelling => format!(
+            "it is not staged at the server, which has yet to load {}; the parent beacon holds {} packages and the child {}: \
+             look for warnings of the agent and the nodes above",
+            chain.server.api.in_custody(),
+            held(&chain.parent),
+            held(&chain.child),
+        ),
+        Seen::Staged => "it is at the server, but no device shows it: look for errors of the import above".into(),
         Seen::Imported(_) | Seen::Exported(_) => {
-            "its device is there, but was not exported: look for errors of the export above"
+            "its device is there, but was not exported: look for errors of the export above".into()
         }
     };
     let text = format!("this host's report did not come through in {} s: {place}", ONCE_MAX.as_secs());

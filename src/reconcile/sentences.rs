@@ -167,16 +167,20 @@ pub fn why(found: &Reconciled<'_>, licence: Number) -> Option<String> {
         Status::AtRisk => {
             let is_over = |total: &Decimal| consumed > *total;
             Some(match position.total.limit().filter(is_over) {
-                Some(total) => format!("{} more used than owned: buy, or take off devices", consumed - total),
+                Some(total) => format!(
+                    "{} more used than owned: buy more, or take it off where it is not needed",
+                    consumed - total
+                ),
                 None if !terms.entitlements.iter().any(|one| one.in_force(context.as_of)) => {
                     "what was owned has expired and it is still used: renew it".to_owned()
                 }
                 None => "an option and its database on one device are licensed by different types".to_owned(),
             })
         }
-        Status::Unknown if position.missing > 0 => {
-            Some(format!("something is not known of {} devices, which are not counted", position.missing))
-        }
+        Status::Unknown if position.missing > 0 => Some(match position.missing {
+            1 => "something is not known of 1 device, which is not counted".to_owned(),
+            missing => format!("something is not known of {missing} devices, which are not counted"),
+        }),
         Status::Unknown => Some("the quantity has to be entered by hand".to_owned()),
         Status::NotTracked if !terms.settings.manual_status.is_empty() => {
             Some(format!("the operator says: {}", terms.settings.manual_status))
@@ -269,7 +273,7 @@ mod tests {
         );
         assert_eq!(
             of_licence(&found, 0, 2).join("\n"),
-            "`first`, Device (2): 2 used, 1 owned, At Risk\n  1 more used than owned: buy, or take off devices\n  device \
+            "`first`, Device (2): 2 used, 1 owned, At Risk\n  1 more used than owned: buy more, or take it off where it is not needed\n  device \
              `d1` counts 1: 1 installation\n  device `d2` counts 0: 1 installation; needs no right: test\n  and 1 more"
         );
     }

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use super::changes::{Changes, changes};
 use super::engine::{Reconciled, assign};
@@ -37,7 +37,13 @@ pub fn what_if(plain: &Reconciled<'_>, edits: &[Edit]) -> Result<Changes, EditEr
 /// An estate and its licences with edits made to them. Ids are those of the estate as it is given, whatever an earlier edit
 /// took away.
 pub fn edited<'e>(estate: &'e Estate, licensing: &Licensing, edits: &[Edit]) -> Result<Edited<'e>, EditError> {
-    let mut draft = Draft { estate, licensing: licensing.clone(), gone: HashSet::new(), removed: HashSet::new() };
+    let mut draft = Draft {
+        estate,
+        licensing: licensing.clone(),
+        gone: HashSet::new(),
+        removed: HashSet::new(),
+        allocated: HashMap::new(),
+    };
     for (place, edit) in edits.iter().enumerate() {
         draft.make(edit).map_err(|(column, problem)| EditError { place, column, problem })?;
     }
@@ -65,6 +71,8 @@ struct Draft<'e> {
     gone: HashSet<Number>,
     /// Installations that are taken away: application, device.
     removed: HashSet<(Number, Number)>,
+    /// Where in the list of a licence an allocation stands, for those about which an edit is.
+    allocated: HashMap<Number, HashMap<Allocated, usize>>,
 }
 
 fn known(ids: &Ids, id: &str, column: &'static str) -> Result<Number, Problem> {
@@ -91,9 +99,17 @@ impl Draft<'_> {
                     Holder::Device(device) => Allocated::Device(known(&self.estate.device_ids, device, "device")?),
                     Holder::User(user) => Allocated::User(known(&self.estate.user_ids, user, "user")?),
                 };
-                let allocations = &mut self.licence(licence)?.allocations;
-                allocations.retain(|one| one.to != to);
-                allocations.push(Allocation { to, kind: *kind, exemption: *exemption });
+                let number = known(&self.licensing.ids, licence, "license")?;
+                let allocations = &mut self.licensing.licences[number as usize].allocations;
+                let places = self.allocated.entry(number).or_insert_with(|| {
+                    allocations.iter().enumerate().map(|(place, one)| (one.to.clone(), place)).collect()
+                });
+                let place = *places.entry(to.clone()).or_insert(allocations.len());
+                let allocation = Allocation { to, kind: *kind, exemption: *exemption };
+                match allocations.get_mut(place) {
+                    Some(known) => *known = allocation,
+                    None => allocations.push(allocation),
+                }
                 Ok(())
             }
         }

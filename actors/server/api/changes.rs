@@ -3,29 +3,29 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use bytes::Bytes;
 use muster::model::folder::Edits;
 use muster::model::reconciliation::RunRecord;
-use muster::reconcile::changes::Changes;
-use muster::reconcile::changes::changes;
 use muster::reconcile::changes::sentences::of_changes;
+use muster::reconcile::changes::{Changes, Which, changes};
 use muster::reconcile::savings::sentences::of_savings;
 use muster::reconcile::savings::{RUNS_MAX, savings};
 use muster::reconcile::what_if::what_if;
 use serde_json::{Value, json};
 
+use super::body::Sent;
 use super::licences::stamp;
 use super::listing::take_parameter;
 use super::problem::Problem;
 use super::settings::check_address;
 use super::{Answer, Api, Question};
+use crate::server::licensing::RunsError;
 
 /// Bytes of a file of edits.
 pub(super) const BYTES_MAX: usize = 16 << 20;
-/// Units that are told of one licence in words.
-const UNITS_TOLD: usize = 100;
-/// Units of one licence that are listed.
-const UNITS_MAX: usize = 10_000;
+/// Terms and units that are told of one licence in words.
+const TOLD_MAX: usize = 100;
+/// Terms and units of one licence that are listed.
+const LISTED_MAX: usize = 10_000;
 
 /// The run that the address names, `newest` being the last one.
 fn named(api: &Api, id: &str) -> Result<std::sync::Arc<RunRecord>, Problem> {
@@ -39,13 +39,14 @@ fn told(changes: &Changes) -> Result<Value, Problem> {
     let mut licences =
         serde_json::to_value(&changes.licences).map_err(|error| Problem::internal("changes", error.to_string()))?;
     for licence in licences.as_array_mut().into_iter().flatten() {
-        let count = licence["units"].as_array().map_or(0, Vec::len);
-        if let Some(units) = licence["units"].as_array_mut() {
-            units.truncate(UNITS_MAX);
+        for (list, count) in [("units", "unit_count"), ("terms", "term_count")] {
+            let Some(listed) = licence[list].as_array_mut() else { continue };
+            let all = listed.len();
+            listed.truncate(LISTED_MAX);
+            licence[count] = all.into();
         }
-        licence["unit_count"] = count.into();
     }
-    Ok(json!({ "licenses": licences, "lines": of_changes(changes, UNITS_TOLD) }))
+    Ok(json!({ "licenses": licences, "lines": of_changes(changes, TOLD_MAX) }))
 }
 
 pub(super) fn between(api: &Api, question: &Question) -> Result<Answer, Problem> {
@@ -59,7 +60,13 @@ pub(super) fn between(api: &Api, question: &Question) -> Result<Answer, Problem>
     };
     let _alone = api.load.whole_fleet_now()?;
     let (first, second) = (api.run(&before)?, api.run(&after)?);
-    let mut answer = told(&changes(&first.reconciled(), &second.reconciled()))?;
+    let mut found = changes(&first.reconciled(), &second.reconciled());
+    let read = |which, application: &str, devices: &[&str]| match which {
+        Which::Before => first.open.evidence(application, devices),
+        Which::After => second.open.evidence(application, devices),
+    };
+    found.evidence(TOLD_MAX, read).map_err(RunsError::from)?;
+    let mut answer = told(&found)?;
     answer["since"] = before.number.to_string().into();
     stamp(&mut answer, Some(&after));
     Ok(Answer::Json(answer))
@@ -89,7 +96,7 @@ pub(super) fn saved(api: &Api, question: &Question) -> Result<Answer, Problem> {
 }
 
 /// What edits would change in the newest run. The body is a file of edits.
-pub(super) async fn post(api: Data<Api>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
+pub(super) async fn post(api: Data<Api>, request: HttpRequest, Sent(body): Sent) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
     let api = api.of_request(&request)?;
     let permit = api.load.questions.clone().acquire_owned().await;

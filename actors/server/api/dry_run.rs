@@ -1,12 +1,13 @@
 //! `POST /matching/dry-run`: what a changed file of Matchers would do to the stored records. Nothing is written.
 
-use actix_web::web::{Bytes, Data};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use muster::matching::{Matchers, standard_matchers};
 use muster::roles::server::{DryRun, EmptiedDevice, Listed, MergedDevices, SplitDevice, dry_run};
 use serde_json::{Value, json};
 
 use super::Api;
+use super::body::Sent;
 use super::problem::Problem;
 use super::settings::check_address;
 use crate::errors::Chain;
@@ -15,7 +16,7 @@ use crate::server::counters::tenant_state;
 use crate::server::importer::{ImportError, staged, stored};
 use crate::server::rules::in_force;
 
-pub(super) async fn post(api: Data<Api>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
+pub(super) async fn post(api: Data<Api>, request: HttpRequest, Sent(body): Sent) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
     let api = api.of_request(&request)?;
     let text = std::str::from_utf8(&body)

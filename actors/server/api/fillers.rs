@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use actix_web::web::{Bytes, Data};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use muster::matching::fillers::MACHINES_MIN;
 use muster::matching::{Filler, Record, Records, fillers};
@@ -11,6 +11,7 @@ use muster::model::staged::StagedRecord;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::body::Sent;
 use super::listing::{Asked, Cell, Fields, Form, Window, take_parameter};
 use super::problem::Problem;
 use super::settings::check_address;
@@ -104,7 +105,7 @@ struct Body {
     demoted: bool,
 }
 
-pub(super) async fn post(api: Data<Api>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
+pub(super) async fn post(api: Data<Api>, request: HttpRequest, Sent(body): Sent) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
     let api = api.of_request(&request)?;
     let like = r#"the body has to be like {"value": "default string", "demoted": true}"#;

@@ -8,18 +8,19 @@ use std::sync::Arc;
 
 use muster::model::decimal::Decimal;
 use muster::model::estate::Number;
+use muster::model::folder::OPERATOR;
 use muster::model::licensing::{Metric, Total};
 use muster::model::reconciliation::{LicencePosition, RunRecord, Unit, UnitId};
 use muster::reconcile::engine::{Reconciled, TakenRow};
 use muster::reconcile::sentences::{heading, of_unit};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::listing::{Asked, Cell, Fields, Form, Page, Window, take_parameter};
 use super::problem::Problem;
 use super::remembered::Remembered;
 use super::{Answer, Api, Question};
 use crate::errors::Chain;
-use crate::server::licensing::{Run, Runs, RunsError};
+use crate::server::licensing::{Purchase, Run, Runs, RunsError};
 
 /// The newest run, by the version of the facts.
 pub type Last = Remembered<u64, Option<Arc<RunRecord>>>;
@@ -174,6 +175,9 @@ fn refuse_rest(rest: String) -> Result<(), Problem> {
     Question { id: String::new(), query: rest }.takes_no_parameters()
 }
 
+/// Purchases that are listed with a licence.
+const PURCHASES_MAX: usize = 1_000;
+
 pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let (record, place, rest) = named(api, question)?;
     refuse_rest(rest)?;
@@ -190,11 +194,33 @@ pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
         })
     });
     answer["applications"] = covered.collect();
+    let purchase = |purchase: Purchase| {
+        let filled = purchase.cells.into_iter().filter(|(column, text)| *column != "license" && !text.is_empty());
+        let mut item: Map<String, Value> = filled.map(|(column, text)| (column.to_owned(), json!(text))).collect();
+        item.insert("source".into(), json!(purchase.source.as_deref().unwrap_or(OPERATOR)));
+        Value::Object(item)
+    };
+    answer["entitlements"] = run.purchases(&question.id)?.into_iter().take(PURCHASES_MAX).map(purchase).collect();
     let warned =
         record.warnings.iter().filter(|warning| warning.license.as_ref() == Some(&record.positions[place].license));
     answer["warnings"] = warned.map(|warning| json!({ "code": warning.code, "subject": warning.subject })).collect();
     stamp(&mut answer, Some(&record));
     Ok(Answer::Json(answer))
+}
+
+/// Where the purchases of a licence come from.
+fn bought_from(purchases: &[Purchase]) -> Option<String> {
+    let mut sources: BTreeMap<Option<&str>, usize> = BTreeMap::new();
+    purchases.iter().for_each(|purchase| *sources.entry(purchase.source.as_deref()).or_default() += 1);
+    let told = sources.into_iter().map(|(source, rows)| {
+        let rows = if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
+        match source {
+            Some(source) => format!("{rows} of the business source `{source}`"),
+            None => format!("{rows} of the table of entitlements"),
+        }
+    });
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| format!("  bought: {}", told.join(", ")))
 }
 
 /// Units that are told of one licence in words; all are in its consumption.
@@ -207,6 +233,7 @@ pub(super) fn explain(api: &Api, question: &Question) -> Result<Answer, Problem>
     let found = run.reconciled();
     let units = found.working(licence).units;
     let mut lines = heading(&found, licence, &units);
+    lines.extend(bought_from(&run.purchases(&question.id)?));
     let (count, taken) = (units.len(), found.taken_by(licence));
     let rows: Vec<Row> = units.into_iter().take(UNITS_TOLD).map(|unit| Row::of(unit, &found)).collect();
     let texts = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -285,7 +312,7 @@ pub(super) fn consumption(api: &Api, question: &Question) -> Result<Answer, Prob
         "items": items,
         "next": next,
         "total": total,
-        "licence": position.license,
+        "license": position.license,
         "consumed": or_null(position.position.consumed),
         "raw": position.position.raw,
         "exempt": position.position.exempt,

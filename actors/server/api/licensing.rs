@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use bytes::Bytes;
 use muster::model::folder::{Cells, LicenceTable, TableEdit};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::body::Sent;
 use super::listing::{Asked, Form, Window, take_parameter};
 use super::listing::{Cell, Fields};
+use super::pairs::Pairs;
 use super::problem::{Problem, shorten};
 use super::settings::check_address;
 use super::{Answer, Api, Question};
@@ -23,7 +24,11 @@ pub(super) const BYTES_MAX: usize = 256 << 20;
 impl From<TableError> for Problem {
     fn from(error: TableError) -> Problem {
         let text = Chain(&error).to_string();
-        if error.is_of_sender() { Problem::wrong("table", text) } else { Problem::internal("table", text) }
+        match error {
+            error if error.is_of_sender() => Problem::wrong("table", text),
+            error if error.is_for_now() => Problem::unavailable("table", text),
+            _ => Problem::internal("table", text),
+        }
     }
 }
 
@@ -108,7 +113,7 @@ pub(super) async fn put(
     api: Data<Api>,
     request: HttpRequest,
     id: Path<String>,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
     let api = api.of_request(&request)?;
@@ -126,21 +131,21 @@ pub(super) async fn delete(api: Data<Api>, request: HttpRequest, id: Path<String
 #[serde(deny_unknown_fields)]
 struct Tables {
     /// CSV by the name of the table, or null to empty it.
-    tables: BTreeMap<String, Option<String>>,
+    tables: Pairs<Option<String>>,
 }
 
 /// Several tables at once, all or none.
-pub(super) async fn post(api: Data<Api>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
+pub(super) async fn post(api: Data<Api>, request: HttpRequest, Sent(body): Sent) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
     let api = api.of_request(&request)?;
     let like = r#"the body has to be like {"tables": {"licenses": "license,type\nl1,2\n"}}"#;
     let Tables { tables } =
         serde_json::from_slice(&body).map_err(|error| Problem::wrong("json", format!("{like}: {error}")))?;
-    if tables.is_empty() {
+    if tables.0.is_empty() {
         return Err(Problem::wrong("table", format!("{like}: it names no table")));
     }
     let mut all = BTreeMap::new();
-    for (name, text) in tables {
+    for (name, text) in tables.once()? {
         let table = named(&name)?;
         let text = text.map_or(NewTable::None, |text| NewTable::Whole(text.into_bytes()));
         if all.insert(table, text).is_some() {
@@ -155,25 +160,25 @@ pub(super) async fn post(api: Data<Api>, request: HttpRequest, body: Bytes) -> R
 struct Rows {
     /// Rows to remove, by any of their cells.
     #[serde(default)]
-    remove: Vec<BTreeMap<String, Value>>,
+    remove: Vec<Pairs<Value>>,
     /// Rows to change by their key, or to add.
     #[serde(default)]
-    put: Vec<BTreeMap<String, Value>>,
+    put: Vec<Pairs<Value>>,
 }
 
 /// A cell as JSON has it.
-fn cells(row: BTreeMap<String, Value>) -> Result<Cells, Problem> {
-    let cell = |(column, value): (String, Value)| match value {
-        Value::Null => Ok((column, String::new())),
-        Value::Bool(is) => Ok((column, if is { "yes" } else { "no" }.to_owned())),
-        Value::Number(number) => Ok((column, number.to_string())),
-        Value::String(text) if !text.contains(['\n', '\r']) => Ok((column, text)),
+fn cells(row: Pairs<Value>) -> Result<Cells, Problem> {
+    let cell = |(column, value): (Box<str>, Value)| match value {
+        Value::Null => Ok((column.into(), String::new())),
+        Value::Bool(is) => Ok((column.into(), if is { "yes" } else { "no" }.to_owned())),
+        Value::Number(number) => Ok((column.into(), number.to_string())),
+        Value::String(text) if !text.contains(['\n', '\r']) => Ok((column.into(), text)),
         _ => Err(Problem::wrong(
             "cell",
             format!("`{}`: a cell is a text of one line, a number, true, false or null", shorten(&column)),
         )),
     };
-    row.into_iter().map(cell).collect()
+    row.once()?.into_iter().map(cell).collect()
 }
 
 /// Changes rows of a table.
@@ -181,7 +186,7 @@ pub(super) async fn patch(
     api: Data<Api>,
     request: HttpRequest,
     id: Path<String>,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
     let api = api.of_request(&request)?;

@@ -3,6 +3,7 @@
 //! Everything here reads but the settings, tenants, tasks, unmerges, fillers and tables of licences, and nothing is decided. An answer is made on
 //! a thread for calls that may wait for the disk, and at most `QUESTIONS_MAX` are made at once. Source: interfaces, operator API.
 
+mod body;
 mod listing;
 mod problem;
 mod remembered;
@@ -59,6 +60,7 @@ use muster::id::TenantId;
 use muster::model::package::PackageKey;
 use serde_json::Value;
 
+use self::body::taking;
 use self::listing::take_parameter;
 use self::problem::Problem;
 use self::shared::Kept;
@@ -148,7 +150,7 @@ impl Api {
     }
 
     /// How many packages of the tenant have no final state.
-    fn in_custody(&self) -> usize {
+    pub(crate) fn in_custody(&self) -> usize {
         if self.books.tenants.now().count() == 1 {
             return self.unsettled.load(Ordering::Relaxed);
         }
@@ -279,47 +281,37 @@ pub fn routes(config: &mut ServiceConfig, api: Arc<Api>) {
         config.service(web::resource(path).route(route).default_service(web::to(wrong_method)));
     }
     // Before `/reconciles/{id}`, whose ids are numbers.
-    let limit = web::PayloadConfig::new(changes::BYTES_MAX);
-    let trying = web::resource(WHAT_IF).app_data(limit).route(web::post().to(changes::post));
+    let trying = taking(web::resource(WHAT_IF), changes::BYTES_MAX).route(web::post().to(changes::post));
     config.service(trying.default_service(web::to(wrong_method)));
     for (path, handler) in ROUTES {
         let answering = web::get().to(move |api: Data<Api>, request: HttpRequest| answer(api, request, path, handler));
         let mut resource = web::resource(path).route(answering);
         if path == "/api/v1/settings/{id}" {
-            let limit = web::PayloadConfig::new(settings::SETTING_BYTES_MAX);
-            resource = resource.app_data(limit).route(web::put().to(settings::put));
+            resource = taking(resource, settings::SETTING_BYTES_MAX).route(web::put().to(settings::put));
         }
         if path == "/api/v1/tasks" {
-            let limit = web::PayloadConfig::new(tasks::BYTES_MAX);
-            resource = resource.app_data(limit).route(web::post().to(tasks::post));
+            resource = taking(resource, tasks::BYTES_MAX).route(web::post().to(tasks::post));
         }
         if path == "/api/v1/licensing" {
-            let limit = web::PayloadConfig::new(licensing::BYTES_MAX);
-            resource = resource.app_data(limit).route(web::post().to(licensing::post));
+            resource = taking(resource, licensing::BYTES_MAX).route(web::post().to(licensing::post));
         }
         if path == "/api/v1/licensing/{id}" {
-            let limit = web::PayloadConfig::new(licensing::BYTES_MAX);
-            resource = resource
-                .app_data(limit)
+            resource = taking(resource, licensing::BYTES_MAX)
                 .route(web::put().to(licensing::put))
                 .route(web::delete().to(licensing::delete))
                 .route(web::patch().to(licensing::patch));
         }
         if path == "/api/v1/tenants" {
-            let limit = web::PayloadConfig::new(tenants::BYTES_MAX);
-            resource = resource.app_data(limit).route(web::post().to(tenants::post));
+            resource = taking(resource, tenants::BYTES_MAX).route(web::post().to(tenants::post));
         }
         if path == "/api/v1/fillers" {
-            let limit = web::PayloadConfig::new(fillers::BYTES_MAX);
-            resource = resource.app_data(limit).route(web::post().to(fillers::post));
+            resource = taking(resource, fillers::BYTES_MAX).route(web::post().to(fillers::post));
         }
         config.service(resource.default_service(web::to(wrong_method)));
     }
-    let limit = web::PayloadConfig::new(FILE_BYTES_MAX);
-    let trying = web::resource(DRY_RUN).app_data(limit).route(web::post().to(dry_run::post));
+    let trying = taking(web::resource(DRY_RUN), FILE_BYTES_MAX).route(web::post().to(dry_run::post));
     config.service(trying.default_service(web::to(wrong_method)));
-    let limit = web::PayloadConfig::new(unmerge::BYTES_MAX);
-    let unmerging = web::resource(UNMERGE).app_data(limit).route(web::post().to(unmerge::post));
+    let unmerging = taking(web::resource(UNMERGE), unmerge::BYTES_MAX).route(web::post().to(unmerge::post));
     config.service(unmerging.default_service(web::to(wrong_method)));
     let health = web::resource("/health").route(web::get().to(health::get));
     config.service(health.default_service(web::to(wrong_method)));

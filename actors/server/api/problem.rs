@@ -54,6 +54,11 @@ impl Problem {
         Problem::new(StatusCode::CONFLICT, "busy", message)
     }
 
+    /// 413: more than is taken.
+    pub fn too_large(message: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", message)
+    }
+
     /// 503: not now, and perhaps soon.
     pub fn unavailable(code: &'static str, message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, message)

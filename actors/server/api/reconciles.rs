@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::listing::{Asked, Cell, Fields, Form, Window, take_parameter};
 use super::problem::Problem;
 use super::{Answer, Api, Question, device, licences};
-use crate::server::licensing::{Runs, RunsError};
+use crate::server::licensing::{GivenCell, Runs, RunsError};
 
 const RUNS: Form = Form { fields: &["run", "at", "as_of"], parameters: &[] };
 
@@ -189,6 +189,12 @@ pub(super) fn of_device(api: &Api, question: &Question) -> Result<Answer, Proble
     if let Some(error) = failed {
         return Err(RunsError::from(error).into());
     }
+    let fact = |fact: &GivenCell| {
+        let (source, date) = fact.giver.as_ref().map_or((None, None), |giver| (Some(&giver.source), Some(&giver.date)));
+        let date = date.filter(|date| !date.is_empty());
+        json!({ "fact": fact.column, "value": fact.value, "source": source, "inventory_date": date })
+    };
+    answer["facts"] = run.facts(device)?.iter().map(fact).collect();
     answer["device"] = id.as_str().into();
     answer["name"] = run.device_name(device)?.into();
     licences::stamp(&mut answer, Some(&record));

@@ -4,11 +4,12 @@
 use std::net::IpAddr;
 
 use actix_web::http::header::HOST;
-use actix_web::web::{Bytes, Data, Path};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use muster::roles::server::SettingName;
 use serde_json::{Map, Value, json};
 
+use super::body::Sent;
 use super::problem::{Problem, shorten};
 use super::{Answer, Api, Question};
 use crate::errors::Chain;
@@ -39,7 +40,7 @@ pub(super) async fn put(
     api: Data<Api>,
     request: HttpRequest,
     id: Path<String>,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
     let value = || -> Result<Value, Problem> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::web::{Bytes, Data, Path};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use muster::id::Guid;
 use muster::model::fact::{FactKey, FactKind};
@@ -14,6 +14,7 @@ use muster::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::body::Sent;
 use super::listing::{Asked, Cell, Fields, Form, Page, Window};
 use super::pairs::Pairs;
 use super::problem::{Problem, shorten};
@@ -196,7 +197,7 @@ pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+struct Wanted {
     r#type: String,
     tenant: Option<String>,
     group: Option<String>,
@@ -221,10 +222,10 @@ async fn ask(api: &Api, asked: AskScheduler) -> Result<SchedulerAnswer, Problem>
     }
 }
 
-pub(super) async fn post(api: Data<Api>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
+pub(super) async fn post(api: Data<Api>, request: HttpRequest, Sent(body): Sent) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
     let like = r#"the body has to be like {"type": "InventoryImport", "parameters": {"full": "true"}}"#;
-    let body: Body =
+    let body: Wanted =
         serde_json::from_slice(&body).map_err(|error| Problem::wrong("task", format!("{like}: {error}")))?;
     let not_before = body.not_before.as_deref().map(|text| {
         let wrong = || format!("`not_before` is `{}`: write a time like 2026-12-31T22:00:00Z", shorten(text));
@@ -275,7 +276,7 @@ pub(super) async fn cancel(
     api: Data<Api>,
     request: HttpRequest,
     id: Path<String>,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
     empty(&body)?;
@@ -293,23 +294,23 @@ pub(super) async fn cancel(
     Ok(HttpResponse::Ok().json(item(&row)))
 }
 
-fn empty(body: &Bytes) -> Result<(), Problem> {
-    let is_empty = body.iter().all(u8::is_ascii_whitespace) || body.as_ref() == b"{}" || body.as_ref() == b"null";
+fn empty(body: &[u8]) -> Result<(), Problem> {
+    let is_empty = body.iter().all(u8::is_ascii_whitespace) || body == b"{}" || body == b"null";
     if is_empty { Ok(()) } else { Err(Problem::wrong("body", "this address takes no body")) }
 }
 
-pub(super) async fn pause(api: Data<Api>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
+pub(super) async fn pause(api: Data<Api>, request: HttpRequest, body: Sent) -> Result<HttpResponse, Problem> {
     set_paused(api, request, body, true).await
 }
 
-pub(super) async fn resume(api: Data<Api>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
+pub(super) async fn resume(api: Data<Api>, request: HttpRequest, body: Sent) -> Result<HttpResponse, Problem> {
     set_paused(api, request, body, false).await
 }
 
 async fn set_paused(
     api: Data<Api>,
     request: HttpRequest,
-    body: Bytes,
+    Sent(body): Sent,
     is_paused: bool,
 ) -> Result<HttpResponse, Problem> {
     check_address(&request)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use actix_web::web::{Bytes, Data};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use muster::id::{Guid, TenantId};
 use muster::model::task::GroupName;
@@ -11,6 +11,7 @@ use muster::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::body::Sent;
 use super::listing::{Asked, Cell, Fields, Form, Window};
 use super::problem::Problem;
 use super::settings::check_address;
@@ -86,7 +87,7 @@ impl Body {
     }
 }
 
-pub(super) async fn post(api: Data<Api>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
+pub(super) async fn post(api: Data<Api>, request: HttpRequest, Sent(body): Sent) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
     let like = r#"the body has to be like {"tenant": "acme", "group": "emea", "beacons": ["5b0a7d0e-77a1-4c0e-9a53-0d7f6f1d2c11"]}"#;
     let body: Body =

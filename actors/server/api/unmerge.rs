@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use actix_web::web::{Bytes, Data, Path};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::body::Sent;
 use super::problem::Problem;
 use super::settings::check_address;
 use super::{Api, Question, device};
@@ -27,7 +28,7 @@ pub(super) async fn post(
     api: Data<Api>,
     request: HttpRequest,
     id: Path<String>,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
     let api = api.of_request(&request)?;

@@ -10,9 +10,10 @@ use hashbrown::{HashMap, HashSet};
 use muster::config::library::Library;
 use muster::id::DeviceId;
 use muster::model::business::{BusinessKind, BusinessRow};
+use muster::model::device::Provenance;
 use muster::model::estate::{Number, Pair};
 use muster::model::folder::{
-    FleetDevice, FleetDevices, Folder, FolderError, LicenceTable, laid_out, push_row, with_numbers,
+    FleetDevice, FleetDevices, Folder, FolderError, LicenceTable, ProvenanceTable, laid_out, push_row, with_numbers,
 };
 use muster::model::inventory::Detail;
 use muster::model::software::{Title, TitleId};
@@ -20,7 +21,7 @@ use muster::model::usage::Usage;
 use muster::model::usage_periods::UsagePeriods;
 use muster::reconcile::evidence::install;
 use muster::reconcile::{Recognised, Recogniser, RecogniserError};
-use muster::time::Timestamp;
+use muster::time::{SECOND_MS, Timestamp};
 
 use super::tables::{Files, TableError, TextFiles, all_tables, folder_of};
 use crate::server::books::Books;
@@ -64,6 +65,8 @@ pub struct Frozen {
     pub unrecognised: Vec<(Title, u64)>,
     /// Sources of entitlements that cannot be read, and devices that an operator speaks of and nobody has: code, subject.
     pub problems: Vec<(&'static str, String)>,
+    /// Who gave the figures of devices and the purchases.
+    pub provenance: String,
 }
 
 /// What the devices have while they come.
@@ -114,13 +117,14 @@ pub fn freeze(
             place += 1;
             let details = whole.details(primary);
             let detail = |wanted: Detail| {
-                details.iter().find(|(detail, ..)| *detail == wanted).map(|(_, text, _)| text.as_str())
+                details.iter().find(|(detail, ..)| *detail == wanted).map(|(_, text, giver)| (text.as_str(), giver))
             };
-            devices.add(FleetDevice::of(&whole.device, detail, user.as_deref()));
+            let metered = || Provenance { source: METERED.into(), date: now.0 / SECOND_MS };
+            devices.add(FleetDevice::of(&whole.device, detail, user.as_deref().map(|user| (user, metered()))));
         }
     }
     let Software { seen, found, usage, .. } = software;
-    let table = devices.finish();
+    let mut table = devices.finish();
     let mut problems: Vec<(&'static str, String)> =
         table.unknown.into_iter().map(|name| (UNKNOWN_DEVICE, name)).collect();
     problems.extend(table.circular.iter().map(|device| (CIRCULAR_HOST, device.to_string())));
@@ -132,7 +136,8 @@ pub fn freeze(
         }
     }
     metered(&mut files, &usage, &recogniser)?;
-    problems.extend(bought(&mut files, entitlements)?.into_iter().map(|source| (UNREADABLE_SOURCE, source)));
+    let unreadable = bought(&mut files, entitlements, &mut table.given)?;
+    problems.extend(unreadable.into_iter().map(|source| (UNREADABLE_SOURCE, source)));
     files.insert(LicenceTable::Devices.file(), table.text.into_bytes());
     let mut folder = Folder::read(&mut TextFiles(&files))?;
     let shown_by = in_place(&mut folder, &table.ids, &recogniser, found);
@@ -145,9 +150,12 @@ pub fn freeze(
     drop(recognised);
     let showing: HashSet<TitleId> = shown_by.iter().flatten().map(|(_, title)| *title).collect();
     let titles = titles.into_iter().filter(|(id, _)| showing.contains(id)).collect();
-    Ok(Frozen { files, folder, shown_by, titles, counts, unrecognised, problems })
+    let provenance = table.given.into_text();
+    Ok(Frozen { files, folder, shown_by, titles, counts, unrecognised, problems, provenance })
 }
 
+/// The source of who used a device most.
+const METERED: &str = "usage";
 /// A device would run on itself by way of its hosts: its host is left out.
 const CIRCULAR_HOST: &str = "circular_host";
 /// An operator speaks of a device that nobody has.
@@ -231,20 +239,25 @@ fn metered(
 }
 
 /// Adds the entitlements of business files to their table; which sources cannot be read.
-fn bought(files: &mut Files, rows: &BusinessRows) -> Result<Vec<String>, FreezeError> {
+fn bought(files: &mut Files, rows: &BusinessRows, given: &mut ProvenanceTable) -> Result<Vec<String>, FreezeError> {
     let form = LicenceTable::Entitlements.form();
     let said = files.remove(form.file).unwrap_or_default();
     let mut text = laid_out(form, &said)?;
+    let lines = |text: &str| memchr::memchr_iter(b'\n', text.as_bytes()).count();
+    let mut line = lines(&text) + 1;
     let unreadable = rows.each(
         BusinessKind::Entitlements,
         |_| true,
-        |_, row| {
+        |source, row| {
             let BusinessRow::Entitlement(row) = row else { return };
             let quantity = row.quantity.map_or("unlimited".to_owned(), |quantity| quantity.to_string());
             let day = |day: Option<muster::model::day::Day>| day.map(|day| day.to_string()).unwrap_or_default();
             let (effective, expiry) = (day(row.effective), day(row.expiry));
             let retired = if row.retired { "yes" } else { "" };
+            let start = text.len();
             push_row(&mut text, [row.license.as_str(), &quantity, &effective, &expiry, retired].into_iter());
+            given.purchase(line, source);
+            line += lines(&text[start..]);
         },
     )?;
     files.insert(form.file, text.into_bytes());

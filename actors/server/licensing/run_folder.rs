@@ -154,7 +154,17 @@ pub fn evidence_text(title: &Title) -> String {
 impl RunFolder {
     /// The folder of a run.
     pub fn of(data: &Path, tenant: &TenantId, number: u64) -> RunFolder {
-        RunFolder(data.join("reconciles").join(tenant.as_str()).join(number.to_string()))
+        RunFolder(RunFolder::of_tenant(data, tenant).join(number.to_string()))
+    }
+
+    fn of_tenant(data: &Path, tenant: &TenantId) -> PathBuf {
+        data.join("reconciles").join(tenant.as_str())
+    }
+
+    /// Numbers of the runs of a tenant of which there is a folder, or what a life left of one that it removed.
+    pub fn numbers(data: &Path, tenant: &TenantId) -> Vec<u64> {
+        let entries = fs::read_dir(RunFolder::of_tenant(data, tenant)).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
     }
 
     /// Writes it; the digest of its manifest. `results` are tables of the result: name, text.
@@ -289,9 +299,10 @@ impl OpenRun {
         let rows = MultiGzDecoder::new(&packed[..]).take(FILE_BYTES_MAX);
         let mut rows = csv::ReaderBuilder::new().has_headers(false).from_reader(rows);
         let mut row = csv::StringRecord::new();
+        let devices: hashbrown::HashSet<&str> = devices.iter().copied().collect();
         while found.len() < devices.len() && rows.read_record(&mut row).map_err(|_| damaged())? {
             if let (Some(device), Some(evidence)) = (row.get(0), row.get(2))
-                && devices.contains(&device)
+                && devices.contains(device)
             {
                 found.insert(device.to_owned(), evidence.to_owned());
             }

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use hashbrown::{HashMap, HashSet};
 use muster::id::TenantId;
 use muster::model::estate::Number;
 use muster::model::fact::{FactKey, FactKind};
-use muster::model::folder::{Folder, LicenceTable};
+use muster::model::folder::{Folder, GivenCells, LicenceTable, PROVENANCE_FILE, TableRows, given_cells};
 use muster::model::reconciliation::RunRecord;
 use muster::reconcile::RecogniserError;
 use muster::reconcile::engine::{Found, Reconciled, assign};
@@ -80,10 +81,70 @@ impl Run {
         Ok(self.names.get().map_or("", |names| &names[device as usize]))
     }
 
+    /// What the run knew of a device: the filled cells of its row, each with who gave it.
+    pub fn facts(&self, device: Number) -> Result<Vec<GivenCell>, RunsError> {
+        let id = self.folder.estate.device_ids.name(device);
+        let rows = self.rows_with(LicenceTable::Devices, "device", id)?;
+        let given = self.given(LicenceTable::Devices, |row| row == id)?.remove(id).unwrap_or_default();
+        let Some((_, cells)) = rows.lines.into_iter().next() else { return Ok(Vec::new()) };
+        let cells =
+            rows.columns.into_iter().zip(cells).filter(|(column, value)| *column != "device" && !value.is_empty());
+        let giver = |column: &str| given.iter().find(|given| given.columns.iter().any(|known| known == column));
+        Ok(cells.map(|(column, value)| GivenCell { column, value, giver: giver(column).cloned() }).collect())
+    }
+
+    /// The purchases of a licence: the cells of each row, and who gave it.
+    pub fn purchases(&self, licence: &str) -> Result<Vec<Purchase>, RunsError> {
+        let rows = self.rows_with(LicenceTable::Entitlements, "license", licence)?;
+        let lines: HashSet<String> = rows.lines.iter().map(|(line, _)| line.to_string()).collect();
+        let mut given = self.given(LicenceTable::Entitlements, |row| lines.contains(row))?;
+        let columns = rows.columns;
+        let purchase = |(line, cells): (usize, Vec<Box<str>>)| Purchase {
+            cells: columns.iter().copied().zip(cells).collect(),
+            source: given.remove(&line.to_string()).and_then(|given| Some(given.into_iter().next()?.source)),
+        };
+        Ok(rows.lines.into_iter().map(purchase).collect())
+    }
+
+    fn rows_with(&self, table: LicenceTable, column: &str, text: &str) -> Result<TableRows, RunsError> {
+        let bytes = self.open.text(table.file())?.unwrap_or_default();
+        Ok(table.rows_with(&bytes, column, text).map_err(RunFolderError::from)?)
+    }
+
+    /// What is noted of the rows of a table that are wanted; nothing in runs of versions that noted none.
+    fn given(
+        &self,
+        table: LicenceTable,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<HashMap<String, Vec<GivenCells>>, RunsError> {
+        let bytes = self.open.text(PROVENANCE_FILE)?.unwrap_or_default();
+        Ok(given_cells(&String::from_utf8_lossy(&bytes), table.file(), is_wanted))
+    }
+
     /// Its input.
     pub fn folder(&self) -> &Folder {
         &self.folder
     }
+}
+
+/// A cell of a device's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenCell {
+    /// Its column.
+    pub column: &'static str,
+    /// What stands there.
+    pub value: Box<str>,
+    /// Who gave it; `None`: it follows from others.
+    pub giver: Option<GivenCells>,
+}
+
+/// A purchase of a licence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Purchase {
+    /// Its cells by their columns.
+    pub cells: Vec<(&'static str, Box<str>)>,
+    /// The business source that it came from; `None`: the operator's table.
+    pub source: Option<String>,
 }
 
 /// Runs and whose they are; the one that was looked at last stands first.
@@ -107,6 +168,11 @@ impl Runs {
     /// The folder of a run.
     pub fn folder(&self, tenant: &TenantId, number: u64) -> RunFolder {
         RunFolder::of(&self.data, tenant, number)
+    }
+
+    /// Numbers of the runs of which there is a folder, in no order. Waits for the disk.
+    pub fn folders(&self, tenant: &TenantId) -> Vec<u64> {
+        RunFolder::numbers(&self.data, tenant)
     }
 
     /// Numbers of the runs that are kept, newest first, below `before`.

@@ -6,20 +6,19 @@
 
 use std::collections::BTreeMap;
 
-use hashbrown::HashMap;
 use muster::model::day::Day;
 use muster::model::estate::{Estate, Installations};
 use muster::model::fact::FactKey;
 use muster::model::folder::{
-    EditError, Folder, FolderError, LicenceTable, Notes, Source, TABLE_BYTES_MAX, TableEdit, TablePart, TableState,
-    parts, with_library,
+    EditError, Folder, FolderError, LicenceTable, Notes, RowCounts, Source, TABLE_BYTES_MAX, TableEdit, TablePart,
+    TableState, parts, with_library,
 };
 use muster::model::reconciliation::WarningCode;
 use muster::model::software::Application;
 use muster::model::stored;
 use muster::reconcile::engine::assign;
-use muster::time::Timestamp;
-use tracing::info;
+use muster::time::{SECOND_MS, Timestamp};
+use tracing::{info, warn};
 
 use super::RuleFiles;
 use super::rule_files::RulesError;
@@ -70,6 +69,11 @@ pub enum TableError {
 }
 
 impl TableError {
+    /// Whether the same may be taken later: the disk is full, or the log is busy.
+    pub fn is_for_now(&self) -> bool {
+        matches!(self, TableError::Turn(TurnError::Write(_)))
+    }
+
     /// Whether whoever sent the tables can mend it.
     pub fn is_of_sender(&self) -> bool {
         matches!(self, TableError::Wrong(_) | TableError::Edit(_) | TableError::Large { .. })
@@ -277,9 +281,8 @@ pub async fn put_tables(
         let (own, looked) = (books.clone(), table);
         let known = tokio::task::spawn_blocking(move || table_state(&own, looked)).await;
         let known = known.map_err(|_| TableError::Panicked)??;
-        let in_force = known.as_ref().map(|state| state.generation);
-        drop_other_parts(books, table, in_force).await?;
-        let generation = in_force.map_or(1, |generation| generation.wrapping_add(1));
+        drop_other_parts(books, table, known.as_ref().map(|state| state.generation)).await?;
+        let generation = next_generation(known.as_ref(), now);
         let state = match text {
             None => None,
             Some(text) => {
@@ -305,7 +308,7 @@ pub async fn put_tables(
     });
     switched.await?;
     for (table, state) in states {
-        drop_other_parts(books, table, state.map(|state| state.generation)).await?;
+        drop_replaced(books, table, state.map(|state| state.generation)).await;
     }
     for TableChange { table, rows, added, removed } in &changes {
         info!(tenant = %books.tenant, %table, rows, added, removed, "a table of licences was taken");
@@ -315,18 +318,18 @@ pub async fn put_tables(
 
 /// What comes and goes, row by row as written.
 fn change(table: LicenceTable, before: Option<&[u8]>, after: Option<&[u8]>) -> Result<TableChange, TableError> {
-    let rows = |text: Option<&[u8]>| table.rows(text.unwrap_or_default());
+    let mut counts = RowCounts::default();
     // What is in force was good once; should a newer version refuse it, everything is new.
-    let (before, after) = (rows(before).unwrap_or_default(), rows(after)?);
-    let mut counts: HashMap<Vec<(&str, &str)>, i64> = HashMap::new();
-    for (rows, sign) in [(&before, -1), (&after, 1)] {
-        for (_, cells) in &rows.lines {
-            let filled = rows.columns.iter().zip(cells).filter(|(_, cell)| !cell.is_empty());
-            *counts.entry(filled.map(|(column, cell)| (*column, &**cell)).collect()).or_default() += sign;
-        }
-    }
-    let sum = |sign: i64| counts.values().map(|count| (count * sign).max(0) as u64).sum();
-    Ok(TableChange { table, rows: after.lines.len() as u64, added: sum(1), removed: sum(-1) })
+    counts.before(table, before.unwrap_or_default());
+    let rows = counts.after(table, after.unwrap_or_default())?;
+    let (added, removed) = counts.changed();
+    Ok(TableChange { table, rows, added, removed })
+}
+
+/// The number of the next file of a table: above that of the one in force. Behind none it is of the time, so that whoever
+/// still reads the parts of one that was taken away finds none of another file in their place.
+pub fn next_generation(known: Option<&TableState>, now: Timestamp) -> u32 {
+    known.map_or((now.0.max(0) / SECOND_MS) as u32, |state| state.generation.wrapping_add(1))
 }
 
 /// Puts the parts of a text, of which nothing is in force yet; how many there are.
@@ -347,8 +350,16 @@ pub async fn put_parts(books: &Books, table: LicenceTable, generation: u32, text
     Ok(number)
 }
 
+/// Drops the parts of all files but the one that was just put in force: that it is in force is no less true without, and the
+/// next import drops them.
+pub async fn drop_replaced(books: &Books, table: LicenceTable, generation: Option<u32>) {
+    if let Err(error) = drop_other_parts(books, table, generation).await {
+        warn!(tenant = %books.tenant, %table, error = %Chain(&error), "parts of a replaced table stay until its next import");
+    }
+}
+
 /// Drops the parts of all files but this one.
-pub async fn drop_other_parts(books: &Books, table: LicenceTable, generation: Option<u32>) -> Result<(), TurnError> {
+async fn drop_other_parts(books: &Books, table: LicenceTable, generation: Option<u32>) -> Result<(), TurnError> {
     let prefix = FactKey::licence_table_prefix(&books.tenant, table);
     let is_kept =
         |key: &FactKey| matches!(key, FactKey::LicenceTablePart(_, part) if Some(part.generation) == generation);

@@ -17,12 +17,14 @@
 use super::devices::DEVICES;
 use crate::id::DeviceId;
 use crate::model::computer::Property;
-use crate::model::device::Device;
+use crate::model::device::{Device, Provenance};
 use crate::model::inventory::Detail;
 use crate::model::pattern::fold;
 
 /// Cells of a row.
 pub const COLUMNS: usize = DEVICES.columns.len();
+/// Place of the host among them.
+pub const HOST: usize = 4;
 
 /// See the module's head.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +42,12 @@ pub struct FleetDevice {
     pub host: Option<String>,
     /// Cells in the order of the form; that of the host is filled when all devices are known.
     pub cells: [String; COLUMNS],
+    /// Who gave each of them, as far as a record did.
+    pub given: [Option<Provenance>; COLUMNS],
 }
+
+/// What a record says, and which one.
+pub type Given<'d> = (&'d str, &'d Provenance);
 
 /// Makers of firmware that are clouds, folded, and the word for the cloud.
 const CLOUDS: [(&str, &str); 6] = [
@@ -61,35 +68,56 @@ const MAKERS: [(&str, &str); 5] =
 
 impl FleetDevice {
     /// The row of `device`, whose further details `detail` knows; `user` used its software most.
-    pub fn of<'d>(device: &'d Device, detail: impl Fn(Detail) -> Option<&'d str>, user: Option<&str>) -> FleetDevice {
-        let value = |property| device.values.get(property).map(|(text, _)| text).unwrap_or_default();
-        let known = |what| detail(what).unwrap_or_default();
-        let (vm_type, processor) = (fold(value(Property::VMType)), known(Detail::ProcessorType));
+    pub fn of<'d>(
+        device: &'d Device,
+        detail: impl Fn(Detail) -> Option<Given<'d>>,
+        user: Option<(&str, Provenance)>,
+    ) -> FleetDevice {
+        let of = |property| device.values.get(property);
+        let value = |property| of(property).map(|(text, _)| text).unwrap_or_default();
+        let processor_type = detail(Detail::ProcessorType);
+        let (vm_type, processor) = (fold(value(Property::VMType)), processor_type.map_or("", |(text, _)| text));
         let is_vm = !vm_type.is_empty();
         let manufacturer = fold(value(Property::Manufacturer));
         let cloud = CLOUDS.into_iter().find(|(maker, _)| *maker == manufacturer).filter(|_| is_vm);
         let folded = fold(processor);
         let maker = MAKERS.into_iter().find(|(word, _)| folded.contains(word)).map(|(_, maker)| maker);
         let mut cells: [String; COLUMNS] = Default::default();
-        let mut set = |column: &str, text: &str| {
-            let place = DEVICES.columns.iter().position(|known| *known == column);
-            cells[place.expect("a column of the form")] = text.trim().to_owned();
+        let mut given: [Option<Provenance>; COLUMNS] = Default::default();
+        let mut set = |column: &str, text: &str, giver: Option<&Provenance>| {
+            let place = DEVICES.columns.iter().position(|known| *known == column).expect("a column of the form");
+            cells[place] = text.trim().to_owned();
+            given[place] = giver.filter(|_| !cells[place].is_empty()).cloned();
         };
-        set("device", &device.id.to_string());
-        set("name", value(Property::ComputerName));
-        set("kind", if is_vm { "vm" } else { "physical" });
-        set("os", value(Property::OperatingSystem));
-        set("partition", if is_vm && HARD.contains(&&*vm_type) { "hard" } else { "" });
-        set("processors", whole(known(Detail::NumberOfProcessors)));
-        set("cores", whole(known(Detail::NumberOfCores)));
-        set("threads", whole(known(Detail::NumberOfLogicalProcessors)));
-        set("vendor", maker.unwrap_or(value(Property::Manufacturer)));
-        set("family", processor);
-        set("model", value(Property::ModelNo));
-        set("hosted_in", cloud.map_or("", |(_, cloud)| cloud));
-        set("chassis", value(Property::HostType));
-        set("group", known(Detail::Organization));
-        set("calculated_user", user.unwrap_or_default());
+        let giver = |property| of(property).map(|(_, giver)| giver);
+        set("device", &device.id.to_string(), None);
+        set("name", value(Property::ComputerName), giver(Property::ComputerName));
+        let kind = giver(Property::VMType).or(giver(Property::ComputerName));
+        set("kind", if is_vm { "vm" } else { "physical" }, kind);
+        set("os", value(Property::OperatingSystem), giver(Property::OperatingSystem));
+        set("partition", if is_vm && HARD.contains(&&*vm_type) { "hard" } else { "" }, giver(Property::VMType));
+        for (column, counted) in [
+            ("processors", Detail::NumberOfProcessors),
+            ("cores", Detail::NumberOfCores),
+            ("threads", Detail::NumberOfLogicalProcessors),
+        ] {
+            let counted = detail(counted);
+            set(column, counted.map_or("", |(text, _)| whole(text)), counted.map(|(_, giver)| giver));
+        }
+        let processor_giver = processor_type.map(|(_, giver)| giver);
+        match maker {
+            Some(maker) => set("vendor", maker, processor_giver),
+            None => set("vendor", value(Property::Manufacturer), giver(Property::Manufacturer)),
+        }
+        set("family", processor, processor_giver);
+        set("model", value(Property::ModelNo), giver(Property::ModelNo));
+        set("hosted_in", cloud.map_or("", |(_, cloud)| cloud), giver(Property::Manufacturer));
+        set("chassis", value(Property::HostType), giver(Property::HostType));
+        let group = detail(Detail::Organization);
+        set("group", group.map_or("", |(text, _)| text), group.map(|(_, giver)| giver));
+        let user = user.as_ref();
+        set("calculated_user", user.map_or("", |(name, _)| name), user.map(|(_, giver)| giver));
+        given[HOST] = giver(Property::HostID).cloned();
         let identity = |property| Some(fold(value(property))).filter(|text| !text.is_empty());
         let own = [
             Property::UUID,
@@ -106,6 +134,7 @@ impl FleetDevice {
             identities: own.into_iter().filter(|_| !is_vm).filter_map(identity).map(String::from).collect(),
             host: host().map(String::from),
             cells,
+            given,
         }
     }
 }

@@ -3,14 +3,12 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::devices::DEVICES;
-use super::fleet_device::{COLUMNS, FleetDevice};
+use super::fleet_device::{COLUMNS, FleetDevice, HOST};
+use super::provenance::{Giver, ProvenanceTable};
 use super::table::{FolderError, Table, text};
 use super::write::{cell, push_row};
 use crate::id::DeviceId;
 use crate::model::pattern::fold;
-
-/// Place of the host among the columns.
-const HOST: usize = 4;
 
 /// The devices of a fleet while they come, ascending by number.
 #[derive(Debug, Default)]
@@ -25,6 +23,7 @@ pub struct FleetDevices {
     /// What an operator says, by number or name, folded.
     said: HashMap<String, [String; COLUMNS]>,
     met: HashSet<String>,
+    given: ProvenanceTable,
 }
 
 /// A host that is to be put in.
@@ -61,6 +60,8 @@ pub struct FleetTable {
     pub unknown: Vec<String>,
     /// Devices that would run on themselves by way of their hosts, ascending: their hosts are left out.
     pub circular: Vec<DeviceId>,
+    /// Who gave the cells.
+    pub given: ProvenanceTable,
 }
 
 impl FleetNames {
@@ -125,16 +126,20 @@ impl FleetDevices {
         for identity in &device.identities {
             once(&mut self.identities, identity.clone(), device.id);
         }
-        let FleetDevice { id, name, domain, host, mut cells, .. } = device;
+        let FleetDevice { id, name, domain, host, mut cells, given, .. } = device;
+        let mut givers = given.map(|given| given.map(Giver::Record));
         let full = format!("{name}.{domain}");
         // The number counts before the name, and a name with its domain before one without.
         for key in [fold(&name).into(), fold(&full).into(), id.to_string()] {
             let Some(said) = self.said.get(&key) else { continue };
-            let filled = cells.iter_mut().zip(said).skip(1).filter(|(_, said)| !said.is_empty());
-            filled.for_each(|(cell, said)| cell.clone_from(said));
+            for place in (1..COLUMNS).filter(|&place| !said[place].is_empty()) {
+                cells[place].clone_from(&said[place]);
+                givers[place] = Some(Giver::Operator);
+            }
             self.met.insert(key);
         }
         self.ids.push(id);
+        self.given.device(id, &givers);
         let said_host = std::mem::take(&mut cells[HOST]);
         for (place, text) in cells.iter().enumerate() {
             if place > 0 {
@@ -153,7 +158,7 @@ impl FleetDevices {
 
     /// Puts the hosts in.
     pub fn finish(self) -> FleetTable {
-        let FleetDevices { text, ids, holes, identities, names, said, met } = self;
+        let FleetDevices { text, ids, holes, identities, names, said, met, given } = self;
         let found = |hole: &Hole| {
             // A report may name any machine, itself too: only what is no guest can be the host that it means.
             let by_name = || names.find(&hole.host).filter(|_| hole.is_said);
@@ -174,7 +179,7 @@ impl FleetDevices {
         let mut unknown: Vec<String> =
             said.into_iter().filter(|(key, _)| !met.contains(key)).map(|(_, cells)| cells[0].clone()).collect();
         unknown.sort_unstable();
-        FleetTable { text: whole, ids, names, unknown, circular }
+        FleetTable { text: whole, ids, names, unknown, circular, given }
     }
 }
 
@@ -195,6 +200,7 @@ mod tests {
             identities: vec![fold(identity).into(), fold(name).into()],
             host: host.map(|host| fold(host).into()),
             cells,
+            given: Default::default(),
         }
     }
 

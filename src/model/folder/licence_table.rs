@@ -12,7 +12,7 @@ use super::devices::DEVICES;
 use super::estate_files::{ACCESS, APPLICATIONS, GROUPS, SUITES, USAGE, USERS};
 use super::licence_files::{ALLOCATIONS, ENTITLEMENTS, EXEMPT_ROLES, LICENSE_APPLICATIONS, PEAKS};
 use super::point_files::{POINTS_RULES, STEPS};
-use super::table::{FolderError, Form, Table, text};
+use super::table::{FolderError, Form, Row, Table, text};
 use super::terms::LICENSES;
 use crate::time::Timestamp;
 
@@ -114,13 +114,25 @@ impl LicenceTable {
 
     /// Its rows as texts by column: each cell of every row, in the order of the columns that the file has.
     pub fn rows(self, bytes: &[u8]) -> Result<TableRows, FolderError> {
+        self.rows_where(bytes, |_| true)
+    }
+
+    /// The same, of rows that have `text` in a column.
+    pub fn rows_with(self, bytes: &[u8], column: &str, text: &str) -> Result<TableRows, FolderError> {
+        let place = self.form().columns.iter().position(|known| *known == column);
+        self.rows_where(bytes, |row| place.is_some_and(|place| row.text(place) == text))
+    }
+
+    fn rows_where(self, bytes: &[u8], is_wanted: impl Fn(&Row<'_, '_>) -> bool) -> Result<TableRows, FolderError> {
         let form = self.form();
         let mut rows = TableRows::default();
         let Some(table) = Table::open(form, text(form, bytes)?)? else { return Ok(rows) };
         let columns: Vec<usize> = (0..form.columns.len()).filter(|&column| table.has(column)).collect();
         rows.columns = columns.iter().map(|&column| form.columns[column]).collect();
         table.rows(|row| {
-            rows.lines.push((row.line(), columns.iter().map(|&column| row.text(column).into()).collect()));
+            if is_wanted(row) {
+                rows.lines.push((row.line(), columns.iter().map(|&column| row.text(column).into()).collect()));
+            }
             Ok(())
         })?;
         Ok(rows)
@@ -220,5 +232,8 @@ mod tests {
         let lines: Vec<(usize, Vec<&str>)> =
             rows.lines.iter().map(|(line, cells)| (*line, cells.iter().map(|cell| &**cell).collect())).collect();
         assert_eq!(lines, [(3, vec!["l1", "5"]), (4, vec!["l2", "unlimited"])]);
+        let of = |column, text| LicenceTable::Entitlements.rows_with(b"quantity,license\n5,l1\n6,l2\n", column, text);
+        assert_eq!(of("license", "l2").unwrap().lines, [(3, vec!["l2".into(), "6".into()])]);
+        assert!(of("none", "").unwrap().lines.is_empty());
     }
 }

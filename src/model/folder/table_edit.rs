@@ -2,9 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
+
 use super::licence_table::LicenceTable;
 use super::table::FolderError;
 use super::write::push_row;
+use crate::id::shorten;
+
+/// Sets of columns that the rows to remove of one edit may name: each is looked for in every row.
+const COLUMN_SETS_MAX: usize = 16;
 
 /// Cells of a row by their columns.
 pub type Cells = BTreeMap<String, String>;
@@ -31,14 +37,33 @@ pub enum EditError {
     /// A row that would take everything.
     #[error("a row to remove names no cell: it would be every row")]
     Everything,
+    /// More sets of columns than are looked for in one pass.
+    #[error(
+        "rows to remove name more than {COLUMN_SETS_MAX} sets of columns: name them by the same columns, or in several edits"
+    )]
+    ColumnSets,
     /// Nothing to remove.
     #[error("no row has {0}: nothing was removed")]
     Nothing(String),
 }
 
 fn shown(cells: &Cells) -> String {
-    let cells = cells.iter().map(|(column, text)| format!("{column} `{}`", text.escape_debug()));
+    let cells = cells.iter().map(|(column, text)| format!("{} `{}`", shorten(column), shorten(text)));
     cells.collect::<Vec<String>>().join(", ")
+}
+
+/// Rows to remove that name the same columns.
+struct Removal<'e> {
+    places: Vec<usize>,
+    /// What stands in those columns, and whether a row has it.
+    wanted: HashMap<Vec<String>, (&'e Cells, bool)>,
+}
+
+impl Removal<'_> {
+    fn is_met(&mut self, row: &[String]) -> bool {
+        let texts: Vec<String> = self.places.iter().map(|&place| row[place].clone()).collect();
+        self.wanted.get_mut(&texts).map(|(_, is_met)| *is_met = true).is_some()
+    }
 }
 
 impl TableEdit {
@@ -46,7 +71,7 @@ impl TableEdit {
     pub fn of(&self, table: LicenceTable, bytes: &[u8]) -> Result<String, EditError> {
         let form = table.form();
         let place = |name: &str| {
-            let unknown = || EditError::Column(name.into(), form.file, form.columns.join(", "));
+            let unknown = || EditError::Column(shorten(name), form.file, form.columns.join(", "));
             form.columns.iter().position(|column| *column == name).ok_or_else(unknown)
         };
         let by_place = |cells: &Cells| -> Result<Vec<(usize, String)>, EditError> {
@@ -63,29 +88,52 @@ impl TableEdit {
                 row
             })
             .collect();
+        let mut removed: Vec<Removal<'_>> = Vec::new();
         for cells in &self.remove {
             let wanted = by_place(cells)?;
             // Empty cells alone are those of nearly every row.
             if wanted.iter().all(|(_, text)| text.is_empty()) {
                 return Err(EditError::Everything);
             }
-            let before = rows.len();
-            rows.retain(|row| !wanted.iter().all(|(place, text)| row[*place] == *text));
-            if rows.len() == before {
-                return Err(EditError::Nothing(shown(cells)));
+            let (places, texts): (Vec<usize>, Vec<String>) = wanted.into_iter().unzip();
+            let known = removed.iter().position(|removal| removal.places == places);
+            let at = known.unwrap_or_else(|| {
+                removed.push(Removal { places, wanted: HashMap::new() });
+                removed.len() - 1
+            });
+            removed[at].wanted.insert(texts, (cells, false));
+            if removed.len() > COLUMN_SETS_MAX {
+                return Err(EditError::ColumnSets);
             }
         }
+        // Every set looks at every row: one that two rows to remove mean is no fault.
+        rows.retain(|row| {
+            let mut is_met = false;
+            removed.iter_mut().for_each(|removal| is_met |= removal.is_met(row));
+            !is_met
+        });
+        let nothing = removed.iter().flat_map(|removal| removal.wanted.values()).filter(|(_, is_met)| !is_met);
+        if let Some((cells, _)) = nothing.min_by_key(|(cells, _)| *cells) {
+            return Err(EditError::Nothing(shown(cells)));
+        }
         let key = form.key.iter().map(|column| place(column)).collect::<Result<Vec<usize>, _>>()?;
+        let key_of = |row: &[String]| key.iter().map(|&place| row[place].clone()).collect::<Vec<String>>();
+        let keyed = rows.iter().enumerate().filter(|_| !key.is_empty() && !self.put.is_empty());
+        // Should two rows share a key, the first is meant.
+        let mut known: HashMap<Vec<String>, usize> = keyed.rev().map(|(at, row)| (key_of(row), at)).collect();
         for cells in &self.put {
             let given = by_place(cells)?;
-            let cell = |place: usize| given.iter().find(|(known, _)| *known == place).map_or("", |(_, text)| text);
-            let known =
-                rows.iter().position(|row| !key.is_empty() && key.iter().all(|&place| row[place] == cell(place)));
-            let known = known.unwrap_or_else(|| {
-                rows.push(vec![String::new(); form.columns.len()]);
-                rows.len() - 1
-            });
-            given.into_iter().for_each(|(place, text)| rows[known][place] = text);
+            let mut new = vec![String::new(); form.columns.len()];
+            given.iter().for_each(|(place, text)| new[*place].clone_from(text));
+            match known.get(&key_of(&new)) {
+                Some(&at) => given.into_iter().for_each(|(place, text)| rows[at][place] = text),
+                None => {
+                    if !key.is_empty() {
+                        known.insert(key_of(&new), rows.len());
+                    }
+                    rows.push(new);
+                }
+            }
         }
         let mut out = String::new();
         push_row(&mut out, form.columns.iter().copied());
@@ -131,5 +179,28 @@ mod tests {
             edit(&[("group", "a")], &[("boss", "c")]),
             "`boss` is no column of groups.csv: it has group, parent"
         );
+    }
+
+    #[test]
+    fn many_rows_are_edited_in_one_pass_and_two_edits_of_one_row_are_no_fault() {
+        let rows: String = (0..2_000).map(|row| format!("g{row},p{}\n", row % 7)).collect();
+        let table = format!("group,parent\n{rows}");
+        let edit = TableEdit {
+            remove: (0..1_000)
+                .map(|row| cells(&[("group", &format!("g{row}"))]))
+                .chain([cells(&[("parent", "p3")])])
+                .collect(),
+            put: (1_000..3_000).map(|row| cells(&[("group", &format!("g{row}")), ("parent", "x")])).collect(),
+        };
+        let edited = edit.of(LicenceTable::Groups, table.as_bytes()).unwrap();
+        assert_eq!(edited.lines().filter(|line| line.ends_with(",x")).count(), 2_000);
+        assert_eq!(edited.lines().count(), 2_001, "those that were taken away came again at the end");
+        let sets = (0..=COLUMN_SETS_MAX).map(|set| {
+            let columns = LicenceTable::Licenses.form().columns;
+            cells(&[("license", "a"), (columns[1 + set % (columns.len() - 1)], "b")])
+        });
+        let edit = TableEdit { remove: sets.collect(), put: vec![] };
+        let error = edit.of(LicenceTable::Licenses, b"license,type\na,b\n").unwrap_err();
+        assert!(error.to_string().contains("sets of columns"), "{error}");
     }
 }

@@ -48,7 +48,7 @@ pub enum AllocationKind {
 }
 
 /// Who is tied to a licence.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Allocated {
     /// A device of the estate.
     Device(Number),

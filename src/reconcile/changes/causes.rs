@@ -179,7 +179,7 @@ impl Search<'_, '_> {
             return;
         }
         let Some(fate) = self.before.fate(device, application) else {
-            self.found.insert(Cause::Installed { application: installed, device: name });
+            self.found.insert(Cause::Installed { application: installed, device: name, evidence: None });
             return;
         };
         let own = self.own_name();
@@ -205,7 +205,7 @@ impl Search<'_, '_> {
             return;
         }
         let Some(fate) = self.after.fate(device, application) else {
-            self.found.insert(Cause::Removed { application: installed, device: name });
+            self.found.insert(Cause::Removed { application: installed, device: name, evidence: None });
             return;
         };
         let own = self.own_name();

@@ -17,7 +17,7 @@ mod side;
 mod terms;
 mod units;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -146,9 +146,21 @@ pub enum Cause {
     /// The device is in the first estate only.
     DeviceGone { device: String },
     /// The application was not installed there.
-    Installed { application: String, device: String },
+    Installed {
+        application: String,
+        device: String,
+        /// What shows it in the second run, where that is kept; see [`Changes::evidence`].
+        #[serde(skip_serializing_if = "Option::is_none")]
+        evidence: Option<String>,
+    },
     /// The application is no longer installed there.
-    Removed { application: String, device: String },
+    Removed {
+        application: String,
+        device: String,
+        /// What showed it in the first run.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        evidence: Option<String>,
+    },
     /// The installation came from another licence, which now refuses it, or from none, when this one refused it.
     MovedFrom { application: String, device: String, license: Option<String>, because: Option<Reason> },
     /// The installation went to another licence, or to none; this one refuses it.
@@ -177,6 +189,63 @@ impl Figures {
     fn of(position: &Position) -> Figures {
         let &Position { metric, raw, consumed, today, total, status, missing, .. } = position;
         Figures { metric, raw, consumed, today, total, status, missing }
+    }
+}
+
+/// Which of the two runs something is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Which {
+    /// The first.
+    Before,
+    /// The second.
+    After,
+}
+
+/// What shows that devices have an application, by device.
+pub type ShownBy = BTreeMap<String, String>;
+
+impl Cause {
+    /// An installation that came or went: of which run it is, its application and device, and where its evidence stands.
+    fn installation(&mut self) -> Option<(Which, &str, &str, &mut Option<String>)> {
+        match self {
+            Cause::Installed { application, device, evidence } => Some((Which::After, application, device, evidence)),
+            Cause::Removed { application, device, evidence } => Some((Which::Before, application, device, evidence)),
+            _ => None,
+        }
+    }
+}
+
+impl Changes {
+    /// Puts what shows installations beside those that came or went, in the first `most` units of each licence. `read` is asked
+    /// once for each application of a run.
+    pub fn evidence<E>(
+        &mut self,
+        most: usize,
+        mut read: impl FnMut(Which, &str, &[&str]) -> Result<ShownBy, E>,
+    ) -> Result<(), E> {
+        let mut wanted: BTreeMap<(Which, String), BTreeSet<String>> = BTreeMap::new();
+        let causes = |licences: &mut [LicenceChange], see: &mut dyn FnMut(&mut Cause)| {
+            let units = licences.iter_mut().flat_map(|licence| licence.units.iter_mut().take(most));
+            units.flat_map(|unit| &mut unit.causes).for_each(see);
+        };
+        causes(&mut self.licences, &mut |cause| {
+            if let Some((which, application, device, _)) = cause.installation() {
+                wanted.entry((which, application.to_owned())).or_default().insert(device.to_owned());
+            }
+        });
+        let mut found: BTreeMap<(Which, String), ShownBy> = BTreeMap::new();
+        for (of, devices) in wanted {
+            let devices: Vec<&str> = devices.iter().map(String::as_str).collect();
+            let shown = read(of.0, &of.1, &devices)?;
+            found.insert(of, shown);
+        }
+        causes(&mut self.licences, &mut |cause| {
+            if let Some((which, application, device, evidence)) = cause.installation() {
+                let shown = found.get(&(which, application.to_owned()));
+                *evidence = shown.and_then(|shown| shown.get(device)).cloned();
+            }
+        });
+        Ok(())
     }
 }
 

@@ -6,22 +6,25 @@ use crate::model::decimal::Decimal;
 use crate::model::licensing::{Exemption, Total};
 use crate::reconcile::sentences::{refusal, rounding};
 
-/// All changes in words; of each licence so many units at most.
-pub fn of_changes(changes: &Changes, units_max: usize) -> Vec<String> {
+/// All changes in words; of each licence so many terms and so many units at most.
+pub fn of_changes(changes: &Changes, most: usize) -> Vec<String> {
     if changes.licences.is_empty() {
         return vec!["no figure, term or unit of any licence changed".to_owned()];
     }
-    changes.licences.iter().flat_map(|change| of_licence(change, units_max)).collect()
+    changes.licences.iter().flat_map(|change| of_licence(change, most)).collect()
 }
 
 /// What changed of a licence, and what did it.
-pub fn of_licence(change: &LicenceChange, units_max: usize) -> Vec<String> {
+pub fn of_licence(change: &LicenceChange, most: usize) -> Vec<String> {
     let mut lines = vec![head(change)];
-    lines.extend(change.terms.iter().map(|term| format!("  {}", of_term(term))));
-    for unit in change.units.iter().take(units_max) {
+    lines.extend(change.terms.iter().take(most).map(|term| format!("  {}", of_term(term))));
+    if change.terms.len() > most {
+        lines.push(format!("  and {} more changes of its terms", change.terms.len() - most));
+    }
+    for unit in change.units.iter().take(most) {
         lines.push(format!("  {}", of_unit(unit)));
     }
-    if let Some(rest) = change.units.get(units_max..).filter(|rest| !rest.is_empty()) {
+    if let Some(rest) = change.units.get(most..).filter(|rest| !rest.is_empty()) {
         let sum: Decimal = rest.iter().map(|unit| unit.difference).sum();
         lines.push(format!("  and {} more, {} together", rest.len(), signed(sum)));
     }
@@ -65,7 +68,10 @@ fn head(change: &LicenceChange) -> String {
         head += &format!("; {} installations", moved(&was.raw.to_string(), &is.raw.to_string()));
     }
     if was.missing != is.missing {
-        head += &format!("; not known enough of {} devices", moved(&was.missing.to_string(), &is.missing.to_string()));
+        head += &format!(
+            "; devices of which not enough is known: {}",
+            moved(&was.missing.to_string(), &is.missing.to_string())
+        );
     }
     head
 }
@@ -187,8 +193,14 @@ fn of_cause(unit: &UnitChange, cause: &Cause) -> String {
     match cause {
         Cause::DeviceNew { device } => format!("{} is new", the(device)),
         Cause::DeviceGone { device } => format!("{} is there no more", the(device)),
-        Cause::Installed { application, device } => format!("`{application}`{} is newly installed", on(device)),
-        Cause::Removed { application, device } => format!("`{application}`{} is no longer installed", on(device)),
+        Cause::Installed { application, device, evidence } => {
+            let by = evidence.as_ref().map_or_else(String::new, |evidence| format!(", shown by {evidence}"));
+            format!("`{application}`{} is newly installed{by}", on(device))
+        }
+        Cause::Removed { application, device, evidence } => {
+            let by = evidence.as_ref().map_or_else(String::new, |evidence| format!(", it was shown by {evidence}"));
+            format!("`{application}`{} is no longer installed{by}", on(device))
+        }
         Cause::MovedFrom { application, device, license: Some(license), because } => {
             format!("`{application}`{} came from licence `{license}`{}", on(device), why(because, "which says"))
         }

@@ -228,3 +228,24 @@ fn a_difference_that_is_of_no_one_unit_is_told_as_such() {
          -1 is of no one unit: several installations share a right, and the last right counts whole"
     );
 }
+
+#[test]
+fn what_came_and_went_is_shown_with_its_evidence_read_once_for_an_application() {
+    let mut after = PLAIN.to_vec();
+    let installed = after.iter_mut().find(|(file, _)| *file == "installations.csv").expect("PLAIN has one");
+    installed.1 = "device,application\nd1,a\nd3,a\n";
+    let mut found =
+        told((&files(PLAIN), "2026-06-15"), (&files(&after), "2026-06-15")).expect("both folders are sound");
+    let mut asked = Vec::new();
+    let read = |which, application: &str, devices: &[&str]| {
+        asked.push((which, application.to_owned(), devices.join(" ")));
+        let shown = devices.iter().map(|device| (device.to_string(), format!("{application} of {device}")));
+        Ok::<_, std::convert::Infallible>(shown.collect())
+    };
+    let Ok(()) = found.evidence(100, read);
+    let lines = of_changes(&found, 100).join("\n");
+    for (which, devices) in [(Which::Before, "it was shown by a of "), (Which::After, ", shown by a of d3")] {
+        let times = asked.iter().filter(|(of, application, _)| *of == which && application == "a").count();
+        assert!(times == 1 && lines.contains(devices), "{asked:?}\n{lines}");
+    }
+}

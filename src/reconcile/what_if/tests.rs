@@ -124,3 +124,26 @@ fn an_edit_that_cannot_be_done_is_told_with_its_place() {
         assert!(said.starts_with(wrong), "{said}");
     }
 }
+
+#[test]
+fn whoever_is_allocated_again_is_allocated_once_and_as_said_last() {
+    let allocate = |device: &str, kind| Edit::Allocate {
+        licence: "L".into(),
+        to: Holder::Device(device.into()),
+        kind,
+        exemption: None,
+    };
+    let folder = folder(&files(FOLDER)).expect("sound");
+    let edits = [
+        allocate("d1", AllocationKind::Permanent),
+        allocate("d2", AllocationKind::Allocated),
+        allocate("d1", AllocationKind::Allocated),
+    ];
+    let Edited { licensing, .. } = edited(&folder.estate, &folder.licensing, &edits).expect("they can be done");
+    let licence = &licensing.licences[licensing.ids.find("L").expect("it is there") as usize];
+    let device = |id: &str| Allocated::Device(folder.estate.device_ids.find(id).expect("it is there"));
+    let of = |id: &str| {
+        licence.allocations.iter().filter(|one| one.to == device(id)).map(|one| one.kind).collect::<Vec<_>>()
+    };
+    assert_eq!((of("d1"), of("d2")), (vec![AllocationKind::Allocated], vec![AllocationKind::Allocated]));
+}

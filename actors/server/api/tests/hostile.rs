@@ -102,3 +102,20 @@ async fn cursors_that_were_tampered_with_never_break_a_list() {
     }
     fixture.stop().await;
 }
+
+#[actix::test]
+async fn bodies_that_are_too_large_or_say_a_thing_twice_are_refused_in_json() {
+    let fixture = Fixture::plain().await;
+    let long = format!("{{\"type\": \"{}\"}}", "x".repeat(crate::server::api::tasks::BYTES_MAX));
+    let (status, answer) = fixture.post("/api/v1/tasks", &long).await;
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(status == 413 && message.contains("at most"), "{status} {answer}");
+    let twice = r#"{"tables": {"licenses": "license,type\nl1,2\n", "licenses": "license,type\nl2,2\n"}}"#;
+    let (status, answer) = fixture.post("/api/v1/licensing", twice).await;
+    assert!(
+        status == 400 && answer["error"]["message"].as_str().unwrap().contains("`licenses` stands there twice"),
+        "{answer}"
+    );
+    assert_eq!(fixture.get("/api/v1/licensing/licenses").await["total"], 0, "neither was taken");
+    fixture.stop().await;
+}

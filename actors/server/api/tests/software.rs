@@ -130,7 +130,7 @@ async fn titles_become_applications_and_a_licence_position_with_its_working() {
                   "missing": 0,
                   "name": "PostgreSQL support",
                   "raw": 2,
-                  "reason": "1 more used than owned: buy, or take off devices",
+                  "reason": "1 more used than owned: buy more, or take it off where it is not needed",
                   "savings": 0,
                   "status": "At Risk",
                   "status_id": 2,
@@ -147,136 +147,157 @@ async fn titles_become_applications_and_a_licence_position_with_its_working() {
         (
             "/api/v1/licenses/pg%2F24x7",
             expect![[r#"
-            {
-              "applications": [
                 {
-                  "devices": 2,
-                  "id": "postgresql-15",
-                  "priority": null,
-                  "supplementary": false
-                }
-              ],
-              "as_of": "2025-06-15",
-              "at": "NOW",
-              "available": -1,
-              "consumed": 2,
-              "entitled": 1,
-              "exempt": 0,
-              "id": "pg/24x7",
-              "manual_status": null,
-              "metric": "Device",
-              "missing": 0,
-              "name": "PostgreSQL support",
-              "raw": 2,
-              "reason": "1 more used than owned: buy, or take off devices",
-              "run": "RUN",
-              "savings": 0,
-              "status": "At Risk",
-              "status_id": 2,
-              "today": 2,
-              "true_up_due": null,
-              "type": 2,
-              "warnings": []
-            }"#]],
+                  "applications": [
+                    {
+                      "devices": 2,
+                      "id": "postgresql-15",
+                      "priority": null,
+                      "supplementary": false
+                    }
+                  ],
+                  "as_of": "2025-06-15",
+                  "at": "NOW",
+                  "available": -1,
+                  "consumed": 2,
+                  "entitled": 1,
+                  "entitlements": [
+                    {
+                      "quantity": "1",
+                      "source": "operator"
+                    }
+                  ],
+                  "exempt": 0,
+                  "id": "pg/24x7",
+                  "manual_status": null,
+                  "metric": "Device",
+                  "missing": 0,
+                  "name": "PostgreSQL support",
+                  "raw": 2,
+                  "reason": "1 more used than owned: buy more, or take it off where it is not needed",
+                  "run": "RUN",
+                  "savings": 0,
+                  "status": "At Risk",
+                  "status_id": 2,
+                  "today": 2,
+                  "true_up_due": null,
+                  "type": 2,
+                  "warnings": []
+                }"#]],
         ),
         (
             "/api/v1/licenses/pg%2F24x7/consumption",
             expect![[r#"
-            {
-              "as_of": "2025-06-15",
-              "at": "NOW",
-              "consumed": 2,
-              "exempt": 0,
-              "items": [
                 {
-                  "consumed": 1,
-                  "exemption": null,
-                  "id": "1",
-                  "installations": [
+                  "as_of": "2025-06-15",
+                  "at": "NOW",
+                  "consumed": 2,
+                  "exempt": 0,
+                  "items": [
                     {
-                      "application": "postgresql-15",
-                      "counted": true,
-                      "evidence": "postgresql-15 15.6-1 (deb, Debian)",
+                      "consumed": 1,
                       "exemption": null,
-                      "how": "overflow"
+                      "id": "1",
+                      "installations": [
+                        {
+                          "application": "postgresql-15",
+                          "counted": true,
+                          "evidence": "postgresql-15 15.6-1 (deb, Debian)",
+                          "exemption": null,
+                          "how": "overflow"
+                        }
+                      ],
+                      "name": "h1",
+                      "raw": 1,
+                      "reason": "counted",
+                      "unit": "device",
+                      "words": "device `1` counts 1: 1 installation"
+                    },
+                    {
+                      "consumed": 1,
+                      "exemption": null,
+                      "id": "2",
+                      "installations": [
+                        {
+                          "application": "postgresql-15",
+                          "counted": true,
+                          "evidence": "postgresql-15 15.6-1 (deb, Debian)",
+                          "exemption": null,
+                          "how": "allocated"
+                        }
+                      ],
+                      "name": "h2",
+                      "raw": 1,
+                      "reason": "counted",
+                      "unit": "device",
+                      "words": "device `2` counts 1: 1 installation"
                     }
                   ],
-                  "name": "h1",
-                  "raw": 1,
-                  "reason": "counted",
-                  "unit": "device",
-                  "words": "device `1` counts 1: 1 installation"
-                },
-                {
-                  "consumed": 1,
-                  "exemption": null,
-                  "id": "2",
-                  "installations": [
-                    {
-                      "application": "postgresql-15",
-                      "counted": true,
-                      "evidence": "postgresql-15 15.6-1 (deb, Debian)",
-                      "exemption": null,
-                      "how": "allocated"
-                    }
-                  ],
-                  "name": "h2",
-                  "raw": 1,
-                  "reason": "counted",
-                  "unit": "device",
-                  "words": "device `2` counts 1: 1 installation"
-                }
-              ],
-              "licence": "pg/24x7",
-              "next": null,
-              "raw": 2,
-              "run": "RUN",
-              "total": 2
-            }"#]],
+                  "license": "pg/24x7",
+                  "next": null,
+                  "raw": 2,
+                  "run": "RUN",
+                  "total": 2
+                }"#]],
         ),
         (
             "/api/v1/licenses/pg%2F24x7/explain",
             expect![[r#"
-            {
-              "as_of": "2025-06-15",
-              "at": "NOW",
-              "id": "pg/24x7",
-              "lines": [
-                "`pg/24x7`, Device (2): 2 used, 1 owned, At Risk",
-                "  1 more used than owned: buy, or take off devices",
-                "  `h1`, device `1` counts 1: 1 installation",
-                "    postgresql-15 by postgresql-15 15.6-1 (deb, Debian)",
-                "  `h2`, device `2` counts 1: 1 installation",
-                "    postgresql-15 by postgresql-15 15.6-1 (deb, Debian)"
-              ],
-              "run": "RUN"
-            }"#]],
+                {
+                  "as_of": "2025-06-15",
+                  "at": "NOW",
+                  "id": "pg/24x7",
+                  "lines": [
+                    "`pg/24x7`, Device (2): 2 used, 1 owned, At Risk",
+                    "  1 more used than owned: buy more, or take it off where it is not needed",
+                    "  bought: 1 row of the table of entitlements",
+                    "  `h1`, device `1` counts 1: 1 installation",
+                    "    postgresql-15 by postgresql-15 15.6-1 (deb, Debian)",
+                    "  `h2`, device `2` counts 1: 1 installation",
+                    "    postgresql-15 by postgresql-15 15.6-1 (deb, Debian)"
+                  ],
+                  "run": "RUN"
+                }"#]],
         ),
         (
             "/api/v1/devices/1/licenses",
             expect![[r#"
-            {
-              "as_of": "2025-06-15",
-              "at": "NOW",
-              "device": "1",
-              "items": [
                 {
-                  "application": "postgresql-15",
-                  "evidence": "postgresql-15 15.6-1 (deb, Debian)",
-                  "license": "pg/24x7",
-                  "outcome": "consumed",
-                  "reason": "overflow",
-                  "words": [
-                    "`postgresql-15` on `1` is on licence `pg/24x7`: every licence that could take it is used up, and this one stands first",
-                    "  1. `pg/24x7` took it: every licence that could take it is used up, and this one stands first"
-                  ]
-                }
-              ],
-              "name": "h1",
-              "next": null,
-              "run": "RUN",
-              "total": 1
-            }"#]],
+                  "as_of": "2025-06-15",
+                  "at": "NOW",
+                  "device": "1",
+                  "facts": [
+                    {
+                      "fact": "name",
+                      "inventory_date": "NOW",
+                      "source": "agent",
+                      "value": "h1"
+                    },
+                    {
+                      "fact": "kind",
+                      "inventory_date": "NOW",
+                      "source": "agent",
+                      "value": "physical"
+                    }
+                  ],
+                  "items": [
+                    {
+                      "application": "postgresql-15",
+                      "evidence": "postgresql-15 15.6-1 (deb, Debian)",
+                      "license": "pg/24x7",
+                      "outcome": "consumed",
+                      "reason": "overflow",
+                      "words": [
+                        "`postgresql-15` on `1` is on licence `pg/24x7`: every licence that could take it is used up, and this one stands first",
+                        "  1. `pg/24x7` took it: every licence that could take it is used up, and this one stands first"
+                      ]
+                    }
+                  ],
+                  "name": "h1",
+                  "next": null,
+                  "run": "RUN",
+                  "total": 1
+                }"#]],
         ),
     ] {
         let mut answer = fixture.get(path).await;

@@ -327,6 +327,6 @@ async fn import(asking: &Asking, files: &[PathBuf], out: &mut impl Write) -> Res
     for finding in done["findings"].as_array().into_iter().flatten() {
         writeln!(out, "  look at: {}", text(finding))?;
     }
-    writeln!(out, "in force from the next reconcile on: `muster batch run LicenseReconcile` makes one now")?;
+    writeln!(out, "in force; a reconcile follows in ten seconds, or at once by `muster batch run LicenseReconcile`")?;
     Ok(())
 }

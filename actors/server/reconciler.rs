@@ -161,7 +161,7 @@ async fn run(world: ReconcilerWorld) -> Result<(TenantState, String), ReconcileE
     let committed = books.turn(move |draft| {
         let key = FactKey::Tenant(tenant.clone());
         let now: TenantState = draft.read(&key)?.unwrap_or_default();
-        let next = TenantState { reconciled: seen.devices, ..now };
+        let next = TenantState { reconciled: seen.devices, terms_reconciled: seen.terms, ..now };
         draft.write(&key, &next);
         draft.write(&FactKey::Run(tenant.clone(), kept.number), &kept);
         if let Some(state) = &written {

@@ -81,7 +81,7 @@ pub type ImportPlans = Arc<Mutex<BTreeMap<TenantId, ImportPlan>>>;
 #[rtype(result = "()")]
 pub struct BeaconsChanged;
 
-/// The counters of a tenant: an operator changed its devices, or it is new here. When it is lost, the next load or import
+/// The counters of a tenant: an operator changed its devices or tables of licences, or it is new here. When it is lost, the next load or import
 /// tells the same.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]

@@ -45,6 +45,12 @@ pub struct TenantState {
     /// How many imports have ended.
     #[serde(default)]
     pub imports: u64,
+    /// Raised whenever a table of licences or the entitlements of a source change.
+    #[serde(default)]
+    pub terms: u64,
+    /// What of `terms` the last reconcile saw.
+    #[serde(default)]
+    pub terms_reconciled: u64,
 }
 
 impl TenantState {
@@ -79,6 +85,8 @@ impl Default for TenantState {
             imported_through: (0, 0),
             import_rules: 0,
             imports: 0,
+            terms: 0,
+            terms_reconciled: 0,
         }
     }
 }

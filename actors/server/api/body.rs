@@ -23,6 +23,15 @@ pub fn taking(resource: Resource, bytes: usize) -> Resource {
     resource.app_data(PayloadConfig::new(bytes)).app_data(BodyMax(bytes))
 }
 
+impl Sent {
+    /// Refuses one that says anything.
+    pub fn none(&self) -> Result<(), Problem> {
+        let body = &self.0[..];
+        let is_empty = body.iter().all(u8::is_ascii_whitespace) || body == b"{}" || body == b"null";
+        if is_empty { Ok(()) } else { Err(Problem::wrong("body", "this address takes no body")) }
+    }
+}
+
 impl FromRequest for Sent {
     type Error = Problem;
     type Future = Pin<Box<dyn Future<Output = Result<Sent, Problem>>>>;

@@ -4,7 +4,6 @@
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use muster::model::folder::Edits;
-use muster::model::reconciliation::RunRecord;
 use muster::reconcile::changes::sentences::of_changes;
 use muster::reconcile::changes::{Changes, Which, changes};
 use muster::reconcile::savings::sentences::of_savings;
@@ -27,14 +26,6 @@ const TOLD_MAX: usize = 100;
 /// Terms and units of one licence that are listed.
 const LISTED_MAX: usize = 10_000;
 
-/// The run that the address names, `newest` being the last one.
-fn named(api: &Api, id: &str) -> Result<std::sync::Arc<RunRecord>, Problem> {
-    match id {
-        "newest" => api.newest_run()?.ok_or_else(|| Problem::missing("there is no run yet")),
-        number => api.run_record(number),
-    }
-}
-
 fn told(changes: &Changes) -> Result<Value, Problem> {
     let mut licences =
         serde_json::to_value(&changes.licences).map_err(|error| Problem::internal("changes", error.to_string()))?;
@@ -52,11 +43,11 @@ fn told(changes: &Changes) -> Result<Value, Problem> {
 pub(super) fn between(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let (since, rest) = take_parameter(&question.query, "since")?;
     Question { id: String::new(), query: rest.clone() }.takes_no_parameters()?;
-    let after = named(api, &question.id)?;
+    let after = api.run_named(&question.id)?;
+    let first = || Problem::wrong("since", "this is the first run that is kept: there is none before it");
     let before = match since {
         Some(number) => api.run_record(number)?,
-        None if after.number > 1 => api.run_record(&(after.number - 1).to_string())?,
-        None => return Err(Problem::wrong("since", "this is the first run: there is none before it")),
+        None => api.run_record(&api.run_before(after.number).ok_or_else(first)?.to_string())?,
     };
     let _alone = api.load.whole_fleet_now()?;
     let (first, second) = (api.run(&before)?, api.run(&after)?);
@@ -78,7 +69,7 @@ pub(super) fn saved(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let wrong = || Problem::wrong("tries", format!("`tries` is a number from 1 to {RUNS_MAX}"));
     let read = |text: &str| text.parse().ok().filter(|runs| (1..=RUNS_MAX).contains(runs)).ok_or_else(wrong);
     let runs = runs.map_or(Ok(RUNS_MAX), read)?;
-    let record = named(api, &question.id)?;
+    let record = api.run_named(&question.id)?;
     let _alone = api.load.whole_fleet_now()?;
     let run = api.run(&record)?;
     let found = savings(&run.reconciled(), runs);
@@ -104,7 +95,7 @@ pub(super) async fn post(api: Data<Api>, request: HttpRequest, Sent(body): Sent)
         // Held as long as the work lasts: whoever asked may be gone before.
         let _permit = permit;
         let edits = Edits::read(&body).map_err(|error| Problem::wrong("edits", error.to_string()))?;
-        let record = named(&api, "newest")?;
+        let record = api.run_named("newest")?;
         let _alone = api.load.whole_fleet_now()?;
         let run = api.run(&record)?;
         let changes = what_if(&run.reconciled(), &edits.list)

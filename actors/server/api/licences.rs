@@ -44,6 +44,19 @@ impl Api {
         Ok((Some(self.run_record(number)?), rest))
     }
 
+    /// The run that an address names, `newest` being the last one.
+    pub(super) fn run_named(&self, id: &str) -> Result<Arc<RunRecord>, Problem> {
+        match id {
+            "newest" => self.newest_run()?.ok_or_else(|| Problem::missing("there is no run yet")),
+            number => self.run_record(number),
+        }
+    }
+
+    /// The number of the run that is kept before this one.
+    pub(super) fn run_before(&self, number: u64) -> Option<u64> {
+        Runs::numbers(&self.books, Some(number), 1).first().copied()
+    }
+
     /// What is kept of the run of this number.
     pub(super) fn run_record(&self, number: &str) -> Result<Arc<RunRecord>, Problem> {
         let known = number.parse().ok().map(|number| Runs::record(&self.books, number)).transpose()?.flatten();

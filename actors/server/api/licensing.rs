@@ -16,7 +16,10 @@ use super::problem::{Problem, shorten};
 use super::settings::check_address;
 use super::{Answer, Api, Question};
 use crate::errors::Chain;
-use crate::server::licensing::{NewTable, SHIPPED_POINTS, TableError, put_tables, read_table, table_state};
+use crate::server::licensing::{
+    NewTable, SHIPPED_POINTS, TableError, TablesTaken, put_tables, read_table, table_state,
+};
+use crate::server::server::DevicesChanged;
 
 /// Bytes of a body: a table, in JSON at worst twice its size.
 pub(super) const BYTES_MAX: usize = 256 << 20;
@@ -96,7 +99,10 @@ pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
 }
 
 async fn put_all(api: &Api, tables: BTreeMap<LicenceTable, NewTable>) -> Result<HttpResponse, Problem> {
-    let (changes, findings) = put_tables(&api.books, &api.files, tables, api.clock.now()).await?;
+    let TablesTaken { changes, findings, state } = put_tables(&api.books, &api.files, tables, api.clock.now()).await?;
+    if let Some(server) = api.server.get() {
+        let _ = server.send(DevicesChanged(api.books.tenant.clone(), state)).await;
+    }
     let changes = changes.iter().map(|change| {
         json!({
             "table": change.table.as_str(),

@@ -206,10 +206,13 @@ enum Answer {
 type Handler = fn(&Api, &Question) -> Result<Answer, Problem>;
 
 /// Every address of this listener beside `/health`, and who answers there.
-const ROUTES: [(&str, Handler); 39] = [
+const ROUTES: [(&str, Handler); 42] = [
     ("/", pages::home),
     ("/devices/{id}", pages::device),
     ("/licenses/{id}", pages::licence),
+    ("/reconciles", pages::runs),
+    ("/reconciles/{id}", pages::run),
+    ("/reconciles/{id}/changes", pages::changes),
     ("/api/v1/devices", devices::list),
     ("/api/v1/devices/{id}", device::get),
     ("/api/v1/devices/{id}/explain", explain::list),

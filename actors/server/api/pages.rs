@@ -1,9 +1,10 @@
-//! `GET /`, `GET /devices/{id}` and `GET /licenses/{id}`: what an operator looks at first. One document each, without scripts; all texts of
+//! `GET /`, `/devices/{id}`, `/licenses/{id}`, `/reconciles` and `/reconciles/{id}`: what an operator looks at first. One document each, without scripts; all texts of
 //! reports are escaped by the templates.
 
 mod device;
 mod home;
 mod licence;
+mod run;
 
 use std::fmt::Write;
 
@@ -18,6 +19,7 @@ use super::{Answer, Api};
 pub(super) use device::device;
 pub(super) use home::home;
 pub(super) use licence::licence;
+pub(super) use run::{changes, run, runs};
 
 /// What a browser may do with a page: show it. No script, no image, nothing from elsewhere, no frame around it.
 pub(super) const SECURITY_POLICY: &str =

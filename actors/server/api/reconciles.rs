@@ -63,7 +63,7 @@ fn item(record: &RunRecord) -> Value {
 
 pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
     question.takes_no_parameters()?;
-    let record = api.run_record(&question.id)?;
+    let record = api.run_named(&question.id)?;
     let mut answer = item(&record);
     answer["positions"] = record.positions.iter().map(licences::item).collect();
     let warning = |warning: &muster::model::reconciliation::RunWarning| json!({ "code": warning.code, "license": warning.license, "subject": warning.subject });
@@ -98,7 +98,7 @@ pub(super) fn table(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let names = || Table::ALL.map(Table::as_str).join(", ");
     let wrong = || Problem::wrong("table", format!("name a table: `table=` and one of {}", names()));
     let table = name.and_then(|name| Table::ALL.into_iter().find(|table| table.as_str() == name)).ok_or_else(wrong)?;
-    let record = api.run_record(&question.id)?;
+    let record = api.run_named(&question.id)?;
     let run = api.run(&record)?;
     let name = format!("{}-{}-{}.csv", api.books.tenant, record.number, table.as_str());
     // What the run wrote itself is given as it was written.

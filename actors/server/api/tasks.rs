@@ -276,10 +276,10 @@ pub(super) async fn cancel(
     api: Data<Api>,
     request: HttpRequest,
     id: Path<String>,
-    Sent(body): Sent,
+    body: Sent,
 ) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
-    empty(&body)?;
+    body.none()?;
     let name = id.into_inner();
     let (_, row) = on_thread(api.clone(), move |api| find(api, &name)).await?;
     let guid = row.task.guid;
@@ -294,11 +294,6 @@ pub(super) async fn cancel(
     Ok(HttpResponse::Ok().json(item(&row)))
 }
 
-fn empty(body: &[u8]) -> Result<(), Problem> {
-    let is_empty = body.iter().all(u8::is_ascii_whitespace) || body == b"{}" || body == b"null";
-    if is_empty { Ok(()) } else { Err(Problem::wrong("body", "this address takes no body")) }
-}
-
 pub(super) async fn pause(api: Data<Api>, request: HttpRequest, body: Sent) -> Result<HttpResponse, Problem> {
     set_paused(api, request, body, true).await
 }
@@ -310,11 +305,11 @@ pub(super) async fn resume(api: Data<Api>, request: HttpRequest, body: Sent) -> 
 async fn set_paused(
     api: Data<Api>,
     request: HttpRequest,
-    Sent(body): Sent,
+    body: Sent,
     is_paused: bool,
 ) -> Result<HttpResponse, Problem> {
     check_address(&request)?;
-    empty(&body)?;
+    body.none()?;
     match ask(&api, AskScheduler::Pause(is_paused)).await? {
         SchedulerAnswer::Paused(is_paused) => Ok(HttpResponse::Ok().json(json!({ "paused": is_paused }))),
         _ => Err(Problem::internal("scheduler", "the scheduler gave another answer")),

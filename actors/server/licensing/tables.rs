@@ -16,6 +16,7 @@ use muster::model::folder::{
 use muster::model::reconciliation::WarningCode;
 use muster::model::software::Application;
 use muster::model::stored;
+use muster::model::tenant::TenantState;
 use muster::reconcile::engine::assign;
 use muster::time::{SECOND_MS, Timestamp};
 use tracing::{info, warn};
@@ -244,14 +245,25 @@ impl NewTable {
     }
 }
 
-/// Puts tables in force, all or none. The answer: what changed, and findings. Rows are changed in the table that is in force
+/// What an import of tables did.
+#[derive(Debug)]
+pub struct TablesTaken {
+    /// Table by table.
+    pub changes: Vec<TableChange>,
+    /// What should be looked at.
+    pub findings: Vec<String>,
+    /// The tenant's counters now: a reconcile is due.
+    pub state: TenantState,
+}
+
+/// Puts tables in force, all or none. Rows are changed in the table that is in force
 /// then: nobody else changes it meanwhile.
 pub async fn put_tables(
     books: &Books,
     files: &RuleFiles,
     tables: BTreeMap<LicenceTable, NewTable>,
     now: Timestamp,
-) -> Result<(Vec<TableChange>, Vec<String>), TableError> {
+) -> Result<TablesTaken, TableError> {
     // Not beside a reconcile, which writes peaks, nor beside another import.
     let _task = books.one_task.clone().lock_owned().await;
     let (own, files) = (books.clone(), files.clone());
@@ -304,16 +316,20 @@ pub async fn put_tables(
                 None => draft.remove(&key),
             }
         }
-        Ok(((), News::default()))
+        let key = FactKey::Tenant(tenant);
+        let mut state: TenantState = draft.read(&key)?.unwrap_or_default();
+        state.terms += 1;
+        draft.write(&key, &state);
+        Ok((state, News::default()))
     });
-    switched.await?;
+    let counters = switched.await?;
     for (table, state) in states {
         drop_replaced(books, table, state.map(|state| state.generation)).await;
     }
     for TableChange { table, rows, added, removed } in &changes {
         info!(tenant = %books.tenant, %table, rows, added, removed, "a table of licences was taken");
     }
-    Ok((changes, findings))
+    Ok(TablesTaken { changes, findings, state: counters })
 }
 
 /// What comes and goes, row by row as written.

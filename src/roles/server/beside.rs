@@ -7,7 +7,7 @@
 use crate::formats::disco::Disco;
 use crate::formats::mmi::Mmi;
 use crate::id::{Guid, TenantId, shorten};
-use crate::model::business::{BusinessFile, BusinessHead, BusinessKey, SOURCES_MAX};
+use crate::model::business::{BusinessFile, BusinessHead, BusinessKey, BusinessKind, SOURCES_MAX};
 use crate::model::device::RecordKey;
 use crate::model::discovery::{Discoveries, StagedDiscovery, own_device};
 use crate::model::draft::{Draft, DraftError};
@@ -190,6 +190,7 @@ where
         (true, false) => state.business_files = state.business_files.saturating_sub(1),
         (true, true) | (false, false) => {}
     }
+    state.terms += u64::from(kind == BusinessKind::Entitlements);
     if rows > 0 {
         draft.write(&key, &file);
     } else {

@@ -17,6 +17,8 @@ const TASK_AGAIN_MS: i64 = 10 * SECOND_MS;
 const TASK_AGAIN_MS_MAX: i64 = 30 * MINUTE_MS;
 /// An import on arrival waits for loads under way, but no longer than this.
 const ARRIVAL_WAIT_MS: i64 = 5 * SECOND_MS;
+/// A reconcile waits so long for further tables of licences: they mostly come one after the other.
+const TERMS_WAIT_MS: i64 = 10 * SECOND_MS;
 /// A start is followed by a reconcile, because its files may have been edited.
 const RECONCILE_AT_START_MS: i64 = 2 * SECOND_MS;
 
@@ -59,6 +61,8 @@ pub(super) struct TenantPlan {
     reconcile_again: Timestamp,
     /// Since when something staged waits for an import on arrival, be it of everything or of third-party inventory.
     staged_since: Option<Timestamp>,
+    /// When the tables of licences were changed last.
+    terms_since: Timestamp,
 }
 
 impl TenantPlan {
@@ -70,6 +74,7 @@ impl TenantPlan {
             staged_since: (state.staged > state.imported).then_some(now),
             state,
             exports,
+            terms_since: now,
             running: [None; 2],
             last: Task::Reconcile,
             again: BTreeMap::new(),
@@ -97,6 +102,9 @@ impl TenantPlan {
         let wanted = match task {
             Task::Import => self.import_due(common),
             Task::Reconcile if self.state.devices > self.state.reconciled => common.started,
+            Task::Reconcile if self.state.terms > self.state.terms_reconciled => {
+                self.terms_since.plus_ms(TERMS_WAIT_MS)
+            }
             // Licences and rules are edited, and entitlements expire, although no device changes.
             Task::Reconcile if self.state.devices > 0 => self.reconcile_again,
             Task::Export if !self.exports => Timestamp::NEVER,
@@ -179,6 +187,9 @@ impl TenantPlan {
     /// Notes the counters as they were told.
     pub fn note(&mut self, now: Timestamp, state: TenantState, on_arrival: bool) {
         let had_third_party = self.state.has_third_party();
+        if state.terms > self.state.terms {
+            self.terms_since = now;
+        }
         // Answers may overtake each other, and counters only grow.
         self.state = TenantState {
             next_record: self.state.next_record.max(state.next_record),
@@ -192,6 +203,8 @@ impl TenantPlan {
             last_import: self.state.last_import.max(state.last_import).map(|last| last.min(now)),
             last_change: self.state.last_change.max(state.last_change),
             third_party: self.state.third_party.max(state.third_party),
+            terms: self.state.terms.max(state.terms),
+            terms_reconciled: self.state.terms_reconciled.max(state.terms_reconciled),
             // These may go down, too; nothing here depends on them.
             business_files: state.business_files,
             imported_through: state.imported_through,
@@ -242,5 +255,6 @@ impl TenantPlan {
         self.staged_since = self.staged_since.map(back);
         self.state.last_import = self.state.last_import.map(|last| last.min(now));
         self.reconcile_again = back(self.reconcile_again);
+        self.terms_since = back(self.terms_since);
     }
 }

@@ -351,6 +351,34 @@ fn licences_are_looked_at_again_although_no_device_changes() {
 }
 
 #[test]
+fn tables_of_licences_are_followed_by_one_reconcile_when_the_last_of_them_has_come() {
+    let state = TenantState { imported: 1, staged: 1, last_import: Some(START), ..TenantState::default() };
+    let mut world = World::new(true, 0..0, state.clone());
+    assert!(world.pass(MINUTE_MS).iter().all(|(.., intent)| !matches!(intent, ServerIntent::Run(..))));
+    let tables = |terms| TenantState { terms, ..state.clone() };
+    world.tell(ServerInput::Counted(own(), tables(1)));
+    assert_eq!(world.pass(9_000), []);
+    world.tell(ServerInput::Counted(own(), tables(2)));
+    let told = world.now.ms_since(START);
+    let (at, reconcile, task) =
+        world.pass(MINUTE_MS).into_iter().find(|(.., intent)| matches!(intent, ServerIntent::Run(..))).unwrap();
+    assert_eq!((at - told, task), (10_000, ServerIntent::Run(own(), Task::Reconcile, None)));
+    // A third came while it ran.
+    world.tell(ServerInput::Counted(own(), tables(3)));
+    let ended = TenantState { terms_reconciled: 2, ..tables(3) };
+    world.tell(ServerInput::Ended { intent: reconcile, state: Some(ended.clone()) });
+    let again = world.pass(MINUTE_MS);
+    let (_, reconcile, _) = again.iter().find(|(.., intent)| matches!(intent, ServerIntent::Run(..))).unwrap();
+    world.tell(ServerInput::Ended { intent: *reconcile, state: Some(TenantState { terms_reconciled: 3, ..ended }) });
+    assert!(
+        world
+            .pass(60 * MINUTE_MS)
+            .iter()
+            .all(|(.., intent)| !matches!(intent, ServerIntent::Run(_, Task::Reconcile, _)))
+    );
+}
+
+#[test]
 fn a_clock_set_back_by_a_year_delays_nothing_by_a_year() {
     let mut world = World::new(false, 0..0, TenantState { devices: 1, ..TenantState::default() });
     let (reconcile, _) = only(world.pass(0));

@@ -3,9 +3,9 @@
 use askama::Template;
 use serde_json::Value;
 
-use super::{hops, page_tenant, rendered, shown, text, time};
+use super::{hops, page_tenant, rendered, segment, shown, text, time};
 use crate::server::api::problem::Problem;
-use crate::server::api::{Answer, Api, Question};
+use crate::server::api::{Answer, Api, Question, reconciles};
 
 /// Titles that are shown.
 const SOFTWARE_MAX: usize = 5_000;
@@ -81,6 +81,15 @@ struct Address {
     seen: String,
 }
 
+struct Licensed {
+    application: String,
+    outcome: String,
+    license: String,
+    segment: String,
+    words: Vec<String>,
+    evidence: String,
+}
+
 #[derive(Template)]
 #[template(path = "device.html")]
 struct DevicePage {
@@ -99,6 +108,12 @@ struct DevicePage {
     packages: Vec<Package>,
     applications: Vec<Application>,
     rules_read: bool,
+    /// The run that the licences are of.
+    run: String,
+    /// What a licence looked at: figure, value, source.
+    facts: Vec<String>,
+    licensed: Vec<Licensed>,
+    licensed_total: usize,
     software: Vec<Title>,
     software_total: usize,
     usage: Vec<Use>,
@@ -112,6 +127,12 @@ pub fn device(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let device = device::device(api, device::id(question)?)?.ok_or_else(device::missing)?;
     let list = |name: &str| device[name].as_array().map(|list| &list[..]).unwrap_or_default();
     let (id, name) = (text(&device["id"]), text(&device["name"]));
+    // A device that no reconcile has seen yet has none.
+    let licences = match reconciles::of_device(api, question) {
+        Ok(Answer::Json(licences)) => licences,
+        _ => Value::Null,
+    };
+    let of_run = |name: &str| licences[name].as_array().map(|list| &list[..]).unwrap_or_default();
     rendered(&DevicePage {
         server: api.name.clone(),
         tenant: page_tenant(api),
@@ -127,6 +148,10 @@ pub fn device(api: &Api, question: &Question) -> Result<Answer, Problem> {
         packages: list("packages").iter().map(package).collect(),
         applications: list("applications").iter().map(application).collect(),
         rules_read: !device["applications"].is_null(),
+        run: text(&licences["run"]),
+        facts: of_run("facts").iter().map(fact).collect(),
+        licensed: of_run("items").iter().map(licensed).collect(),
+        licensed_total: licences["total"].as_u64().unwrap_or_default() as usize,
         software: list("software").iter().take(SOFTWARE_MAX).map(title).collect(),
         software_total: list("software").len(),
         usage: [("usage", true), ("usage_unmatched", false)]
@@ -180,6 +205,24 @@ fn application(value: &Value) -> Application {
         publisher: text(&value["publisher"]),
         title: format!("{} {}", text(&value["title"]["name"]), text(&value["title"]["version"])),
         rule: text(&value["rule"]),
+    }
+}
+
+fn fact(value: &Value) -> String {
+    let source = text(&value["source"]);
+    let source = if source.is_empty() { source } else { format!(" ({source})") };
+    format!("{} {}{source}", text(&value["fact"]), text(&value["value"]))
+}
+
+fn licensed(value: &Value) -> Licensed {
+    let license = text(&value["license"]);
+    Licensed {
+        application: text(&value["application"]),
+        outcome: text(&value["outcome"]),
+        segment: segment(&license),
+        license,
+        words: value["words"].as_array().into_iter().flatten().map(text).collect(),
+        evidence: text(&value["evidence"]),
     }
 }
 

@@ -52,6 +52,8 @@ struct LicencePage {
     /// Figure, label.
     tiles: Vec<(String, &'static str)>,
     applications: Vec<Application>,
+    /// Quantity, first and last day, source.
+    bought: Vec<[String; 4]>,
     /// Code, subject.
     warnings: Vec<(String, String)>,
     units: Vec<Unit>,
@@ -126,6 +128,10 @@ pub fn licence(api: &Api, question: &Question) -> Result<Answer, Problem> {
         reason: text(&licence["reason"]),
         tiles: tiles.filter(|(figure, _)| !figure.is_empty()).collect(),
         applications: list(&licence["applications"]).iter().map(application).collect(),
+        bought: list(&licence["entitlements"])
+            .iter()
+            .map(|purchase| ["quantity", "effective", "expiry", "source"].map(|field| text(&purchase[field])))
+            .collect(),
         warnings: list(&licence["warnings"])
             .iter()
             .map(|warning| (text(&warning["code"]), text(&warning["subject"])))

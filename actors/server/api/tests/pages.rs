@@ -52,3 +52,58 @@ async fn texts_of_reports_are_shown_and_never_run() {
     }
     fixture.stop().await;
 }
+
+#[actix::test]
+async fn runs_show_their_position_what_changed_and_what_each_device_had() {
+    let fixture = Fixture::plain().await;
+    let empty = fixture.text("/reconciles").await;
+    assert!(empty.contains("None yet: the first follows the first import"), "{empty}");
+    let tables = r#"{"tables": {
+        "licenses": "license,name,type\npg/24x7,PostgreSQL support,2\n",
+        "license_applications": "license,application\npg/24x7,postgresql-15\n",
+        "entitlements": "license,quantity,expiry\npg/24x7,1,2030-01-31\n",
+        "devices": "device,cluster\nh2,<c1>\n"
+    }}"#;
+    let (status, answer) = fixture.post("/api/v1/licensing", tables).await;
+    assert_eq!(status, 200, "{answer}");
+    fixture.settle(report(1, 1, &[("MachineID", "M1")], &[("postgresql-15", "15.6")])).await;
+    fixture.settle(report(2, 1, &[("MachineID", "M2")], &[("home-made", "1")])).await;
+    fixture.until("/api/v1/devices", |list| list["total"] == 2).await;
+    fixture.reconciled().await;
+    fixture.run_reconcile().await;
+    let since = fixture.get("/api/v1/reconciles/newest").await["run"].as_str().unwrap().to_owned();
+    fixture.settle(report(2, 2, &[("MachineID", "M2")], &[("postgresql-15", "15.6")])).await;
+    fixture.reconciled().await;
+    fixture.run_reconcile().await;
+    let number = fixture.get("/api/v1/reconciles/newest").await["run"].as_str().unwrap().to_owned();
+    let list = fixture.text("/reconciles").await;
+    let (run, changes, licence, device) = (
+        fixture.text(&format!("/reconciles/{number}")).await,
+        fixture.text(&format!("/reconciles/{number}/changes?since={since}")).await,
+        fixture.text("/licenses/pg%2F24x7").await,
+        fixture.text("/devices/2").await,
+    );
+    assert!(list.contains(&format!("href=\"/reconciles/{number}\"")), "{list}");
+    for part in ["At Risk", "PostgreSQL support", &format!("/licenses/pg%2F24x7?run={number}"), "since the one before"]
+    {
+        assert!(run.contains(part), "{part} in {run}");
+    }
+    for part in [
+        "1 -&#62; 2 used",
+        "device `2` +1",
+        "`postgresql-15` is newly installed, shown by postgresql-15 15.6 (deb, Debian)",
+    ] {
+        assert!(changes.contains(part), "{part} in {changes}");
+    }
+    for part in ["2030-01-31", "operator"] {
+        assert!(licence.contains(part), "{part} in {licence}");
+    }
+    for part in ["cluster &#60;c1&#62; (operator)", "name h2 (agent)", "href=\"/licenses/pg%2F24x7\"", "took it"] {
+        assert!(device.contains(part), "{part} in {device}");
+    }
+    let first = fixture.text("/reconciles/1").await;
+    assert!(!first.contains("since the one before"), "{first}");
+    let (status, error) = fixture.refused("/reconciles/1/changes").await;
+    assert_eq!((status, error["code"].as_str()), (400, Some("since")));
+    fixture.stop().await;
+}

@@ -158,15 +158,38 @@ struct Part {
     unknown_applications: BTreeSet<Box<str>>,
 }
 
+/// What the row before named, and its number.
+#[derive(Default)]
+struct LastRow {
+    name: String,
+    number: Option<Number>,
+}
+
+impl LastRow {
+    /// The number of a name, looked up where the row before has another one; `find` gets the last number that was found.
+    fn number(&mut self, name: &str, find: impl FnOnce(Number) -> Option<Number>) -> Option<Number> {
+        if self.number.is_none() || self.name != name {
+            let found = find(self.number.unwrap_or_default())?;
+            self.name.clear();
+            self.name.push_str(name);
+            self.number = Some(found);
+        }
+        self.number
+    }
+}
+
 impl Part {
     fn read(table: &Table<'_>, devices: &Ids, applications: &Ids) -> Result<Part, FolderError> {
         let mut part = Part::default();
-        let (mut last_device, mut last_application) = (0, 0);
+        // Rows mostly stand by device or by application: one of the two is that of the row before.
+        let (mut last_device, mut last_application) = (LastRow::default(), LastRow::default());
         table.pairs([0, 1], |device, application| {
-            let found = (devices.find_near(device, last_device), applications.find_near(application, last_application));
+            let found = (
+                last_device.number(device, |last| devices.find_near(device, last)),
+                last_application.number(application, |_| applications.find(application)),
+            );
             if let (Some(device), Some(application)) = found {
                 part.pairs.push((application, device));
-                (last_device, last_application) = (device, application);
                 return Ok(());
             }
             if found.0.is_none() && !part.unknown_devices.contains(device) {

@@ -44,6 +44,8 @@ struct Columns {
     persons: Vec<Number>,
     /// The device that is charged for it; the largest number where that is not known.
     charged: Vec<Number>,
+    /// Its region, as a text.
+    regions: Vec<Number>,
 }
 
 /// Where no device is.
@@ -59,9 +61,10 @@ impl Columns {
             let is_guest = |device| estate.device(device).is_guest();
             numbers().map(|device| if is_guest(device) { ends[device as usize] } else { device }).collect()
         };
-        let ((profiles, examples), (persons, charged)) =
-            rayon::join(|| Columns::profiles(estate), || (persons(), charged()));
-        Columns { profiles, examples, persons, charged }
+        let regions = || estate.devices.iter().map(|at| at.region).collect();
+        let ((profiles, examples), (persons, charged, regions)) =
+            rayon::join(|| Columns::profiles(estate), || (persons(), charged(), regions()));
+        Columns { profiles, examples, persons, charged, regions }
     }
 
     fn profiles(estate: &Estate) -> (Vec<Number>, Vec<Number>) {
@@ -166,6 +169,11 @@ impl<'c> Context<'c> {
     pub fn charged(&self, device: Number) -> Result<Number, Reason> {
         let charged = self.columns.charged[device as usize];
         if charged == NOWHERE { Err(Reason::HostMissing) } else { Ok(charged) }
+    }
+
+    /// The region of a device.
+    pub fn region(&self, device: Number) -> Number {
+        self.columns.regions[device as usize]
     }
 
     /// Physical devices of a cluster, ascending.

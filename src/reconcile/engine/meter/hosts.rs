@@ -2,6 +2,7 @@
 //!
 //! Source: reconcile-files reference, sections 6.2 (types 25 and 43) and 6.4 (types 41, 33 and 22).
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
@@ -143,6 +144,9 @@ impl HostRule {
     }
 }
 
+/// The charged device, what is on it then, and how much that raises the figure.
+type Change = (Number, OnHost, Decimal);
+
 /// See the module's head.
 #[derive(Debug)]
 pub struct Hosts {
@@ -155,6 +159,10 @@ pub struct Hosts {
     own: Bits,
     /// What virtual machines bring to their hosts.
     guests: HashMap<Number, OnHost>,
+    /// Whose guests those are: a bit is nearer than an entry.
+    has_guests: Bits,
+    /// What taking the device would change that the figure was asked for last; nothing was taken since.
+    asked: Cell<Option<(Number, Change)>>,
     sum: Decimal,
     /// The same by the text of the region, where regions matter.
     regions: BTreeMap<Number, Decimal>,
@@ -170,6 +178,8 @@ impl Hosts {
             counted: Bits::new(bound),
             own: Bits::new(bound),
             guests: HashMap::new(),
+            has_guests: Bits::new(bound),
+            asked: Cell::new(None),
             sum: Decimal::ZERO,
             regions: BTreeMap::new(),
         }
@@ -198,18 +208,18 @@ impl Hosts {
     }
 
     /// The charged device, what is on it with one more installation on `device`, and how much that raises the figure.
-    fn change(&self, context: &Context<'_>, device: Number) -> Option<(Number, OnHost, Decimal)> {
+    fn change(&self, context: &Context<'_>, device: Number) -> Option<Change> {
         if self.counted.contains(device) {
             return None;
         }
         // Most hosts have no guests.
-        if self.is_own(context, device) && (self.guests.is_empty() || !self.guests.contains_key(&device)) {
+        if self.is_own(context, device) && !self.has_guests.contains(device) {
             let after = OnHost { own: true, ..OnHost::default() };
             return Some((device, after, self.alone(context, device).unwrap_or_default()));
         }
         // Asked for before: an installation without a host is not taken.
         let unit = self.rule.unit(context, device).ok()?;
-        let guests = self.guests.get(&unit).copied();
+        let guests = if self.has_guests.contains(unit) { self.guests.get(&unit).copied() } else { None };
         let before = OnHost { own: self.own.contains(unit), ..guests.unwrap_or_default() };
         let mut after = before;
         if unit == device {
@@ -225,22 +235,26 @@ impl Hosts {
 
     /// The figure if an installation on `device` were taken too.
     pub fn figure_with(&self, context: &Context<'_>, device: Number) -> Decimal {
-        self.sum + self.change(context, device).map(|(.., raise)| raise).unwrap_or_default()
+        let change = self.change(context, device);
+        self.asked.set(change.map(|change| (device, change)));
+        self.sum + change.map(|(.., raise)| raise).unwrap_or_default()
     }
 
     /// Takes an installation.
     pub fn take(&mut self, context: &Context<'_>, device: Number) {
-        let Some((unit, after, raise)) = self.change(context, device) else { return };
+        let asked = self.asked.take().filter(|(asked, _)| *asked == device).map(|(_, change)| change);
+        let Some((unit, after, raise)) = asked.or_else(|| self.change(context, device)) else { return };
         self.counted.insert(device);
         if after.own {
             self.own.insert(unit);
         }
         if after.guests > 0 {
             self.guests.insert(unit, after);
+            self.has_guests.insert(unit);
         }
         self.sum += raise;
         if self.rule.metric == Metric::PROCESSOR_VALUE_UNIT {
-            let region = context.device(unit).region;
+            let region = context.region(unit);
             match self.regions.get_mut(&region) {
                 Some(sum) => *sum += raise,
                 None => {

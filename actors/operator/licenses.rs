@@ -211,7 +211,7 @@ async fn explain(asking: &Asking, license: &str, of: &OfRun, out: &mut impl Writ
 }
 
 /// The number of the device that an operator names.
-async fn device_number(client: &Client, named: &str) -> Result<String, Ended> {
+async fn number_of_device(client: &Client, named: &str) -> Result<String, Ended> {
     if named.parse::<u64>().is_ok() {
         return Ok(named.to_owned());
     }
@@ -243,7 +243,7 @@ async fn on_device(
     query.extend(application.map(|application| ("application", application.to_owned())));
     query.push(("limit", "1000".to_owned()));
     let client = asking.client()?;
-    let device = device_number(&client, device).await?;
+    let device = number_of_device(&client, device).await?;
     let told = client.get_worked(&["devices", &device, "licenses"], &query).await?;
     if asking.json {
         return print_json(out, &told);

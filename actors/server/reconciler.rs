@@ -271,7 +271,7 @@ fn decide(world: &ReconcilerWorld) -> Result<Decided, ReconcileError> {
 }
 
 /// Rows of the table of peaks whose licences were not calculated, because a cell of theirs is bad or they are not in the tables
-/// now: a slip in a table must not end a period. Rows that are bad themselves are not kept.
+/// now: a slip in a table must not end a period. Bad rows stay with the others, until an operator mends them.
 fn uncounted_peaks(found: &Reconciled<'_>, frozen: &Frozen) -> String {
     let (form, licensing) = (LicenceTable::Peaks.form(), found.context().licensing);
     let before = frozen.files.get(form.file).map_or(&[][..], Vec::as_slice);
@@ -284,9 +284,7 @@ fn uncounted_peaks(found: &Reconciled<'_>, frozen: &Frozen) -> String {
             place.map_or("", |place| &*cells[place])
         };
         let licence = licensing.ids.find(cell(form.columns[0])).map(|number| &licensing.licences[number as usize]);
-        let is_uncounted =
-            licence.is_none_or(|licence| licence.bad_data.as_ref().is_some_and(|place| !place.starts_with(form.file)));
-        if is_uncounted {
+        if licence.is_none_or(|licence| licence.bad_data.is_some()) {
             push_row(&mut text, form.columns.iter().map(|column| cell(column)));
         }
     }

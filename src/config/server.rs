@@ -51,7 +51,7 @@ struct ServerSection {
     tasks_file: String,
 }
 
-/// Runs of the licence reconcile that are kept unless an operator says otherwise: a quarter of daily ones.
+/// Runs of the licence reconcile that are kept unless an operator says otherwise (one follows each change of the fleet or of licences).
 pub const RUNS_KEPT: u32 = 90;
 /// Runs that may be kept.
 const RUNS_KEPT_MAX: u32 = 10_000;

@@ -44,6 +44,9 @@ impl FromRequest for Sent {
                 (Some(PayloadError::Overflow), Some(BodyMax(most))) => {
                     Problem::too_large(format!("the body is too large: this address takes at most {most} bytes"))
                 }
+                (Some(PayloadError::Overflow), None) => {
+                    Problem::too_large("the body is too large: this address takes none")
+                }
                 _ => Problem::wrong("body", format!("the body cannot be read: {error}")),
             })
         })

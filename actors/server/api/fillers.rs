@@ -54,7 +54,7 @@ pub(super) fn list(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let (books, rules) = (&api.books, &api.rules);
     let demoted = demoted(&books.facts, &books.tenant);
     let found = {
-        let _one_at_a_time = api.load.whole_fleet();
+        let _one_at_a_time = api.load.whole_fleet_now()?;
         let staged = staged(&books.facts, &books.tenant).map_err(unreadable)?;
         // By the rules of the configuration alone: what was demoted is to be seen.
         let record = |(key, staged): (RecordKey, StagedRecord)| Record::new(staged.computer(&key), &rules.placeholders);

@@ -99,10 +99,16 @@ pub(super) fn get(api: &Api, question: &Question) -> Result<Answer, Problem> {
 }
 
 async fn put_all(api: &Api, tables: BTreeMap<LicenceTable, NewTable>) -> Result<HttpResponse, Problem> {
-    let TablesTaken { changes, findings, state } = put_tables(&api.books, &api.files, tables, api.clock.now()).await?;
-    if let Some(server) = api.server.get() {
-        let _ = server.send(DevicesChanged(api.books.tenant.clone(), state)).await;
-    }
+    let own = api.clone();
+    // Of its own: whoever asked may be gone before the tables are in force, and the server has to hear of them then, too.
+    let taken = actix_web::rt::spawn(async move {
+        let taken = put_tables(&own.books, &own.files, tables, own.clock.now()).await?;
+        if let Some(server) = own.server.get() {
+            let _ = server.send(DevicesChanged(own.books.tenant.clone(), taken.state.clone())).await;
+        }
+        Ok::<_, TableError>(taken)
+    });
+    let TablesTaken { changes, findings, .. } = taken.await.map_err(|_| TableError::Panicked)??;
     let changes = changes.iter().map(|change| {
         json!({
             "table": change.table.as_str(),

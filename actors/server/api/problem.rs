@@ -69,6 +69,11 @@ impl Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, code, message)
     }
 
+    /// Whether there is no such thing.
+    pub fn is_missing(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+
     /// The same, with something for programs.
     pub fn with_detail(self, detail: Value) -> Problem {
         Problem { detail, ..self }

@@ -21,7 +21,7 @@ use muster::model::usage::Usage;
 use muster::model::usage_periods::UsagePeriods;
 use muster::reconcile::evidence::install;
 use muster::reconcile::{Recognised, Recogniser, RecogniserError};
-use muster::time::{SECOND_MS, Timestamp};
+use muster::time::Timestamp;
 
 use super::tables::{Files, TableError, TextFiles, all_tables, folder_of};
 use crate::server::books::Books;
@@ -63,7 +63,7 @@ pub struct Frozen {
     pub counts: [u64; 3],
     /// Titles that no rule knows, ascending, and on how many devices each is.
     pub unrecognised: Vec<(Title, u64)>,
-    /// Sources of entitlements that cannot be read, and devices that an operator speaks of and nobody has: code, subject.
+    /// What is odd about tables and fleet together, see the codes below: code, subject.
     pub problems: Vec<(&'static str, String)>,
     /// Who gave the figures of devices and the purchases.
     pub provenance: String,
@@ -119,7 +119,8 @@ pub fn freeze(
             let detail = |wanted: Detail| {
                 details.iter().find(|(detail, ..)| *detail == wanted).map(|(_, text, giver)| (text.as_str(), giver))
             };
-            let metered = || Provenance { source: METERED.into(), date: now.0 / SECOND_MS };
+            // Of several periods, so of no one date.
+            let metered = || Provenance { source: METERED.into(), date: 0 };
             devices.add(FleetDevice::of(&whole.device, detail, user.as_deref().map(|user| (user, metered()))));
         }
     }

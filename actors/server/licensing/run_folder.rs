@@ -4,6 +4,7 @@
 //! DATA/reconciles/TENANT/NUMBER/   devices.csv.gz licenses.csv.gz ...   the input, file by file
 //!                                  installations.csv.gz                 a gzip member for each application
 //!                                  license_result.csv.gz warnings.csv.gz peaks.csv is among the input
+//!                                  provenance.csv.gz                    who gave the figures and purchases
 //!                                  manifest.json                        digest of each file, where each member begins
 //! ```
 //!
@@ -164,7 +165,9 @@ impl RunFolder {
     /// Numbers of the runs of a tenant of which there is a folder, or what a life left of one that it removed.
     pub fn numbers(data: &Path, tenant: &TenantId) -> Vec<u64> {
         let entries = fs::read_dir(RunFolder::of_tenant(data, tenant)).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+        // Only names as they are written here.
+        let number = |name: &str| name.parse().ok().filter(|number: &u64| number.to_string() == name);
+        entries.filter_map(|entry| number(entry.file_name().to_str()?)).collect()
     }
 
     /// Writes it; the digest of its manifest. `results` are tables of the result: name, text.

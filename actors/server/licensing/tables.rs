@@ -308,6 +308,7 @@ pub async fn put_tables(
         states.push((table, state));
     }
     let (tenant, written) = (books.tenant.clone(), states.clone());
+    let has_changed = changes.iter().any(|change| change.added + change.removed > 0);
     let switched = books.turn(move |draft| {
         for (table, state) in written {
             let key = FactKey::LicenceTable(tenant.clone(), table);
@@ -318,7 +319,8 @@ pub async fn put_tables(
         }
         let key = FactKey::Tenant(tenant);
         let mut state: TenantState = draft.read(&key)?.unwrap_or_default();
-        state.terms += 1;
+        // The same table once more is no reason for a run.
+        state.terms += u64::from(has_changed);
         draft.write(&key, &state);
         Ok((state, News::default()))
     });

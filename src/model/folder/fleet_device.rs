@@ -92,8 +92,7 @@ impl FleetDevice {
         let giver = |property| of(property).map(|(_, giver)| giver);
         set("device", &device.id.to_string(), None);
         set("name", value(Property::ComputerName), giver(Property::ComputerName));
-        let kind = giver(Property::VMType).or(giver(Property::ComputerName));
-        set("kind", if is_vm { "vm" } else { "physical" }, kind);
+        set("kind", if is_vm { "vm" } else { "physical" }, giver(Property::VMType));
         set("os", value(Property::OperatingSystem), giver(Property::OperatingSystem));
         set("partition", if is_vm && HARD.contains(&&*vm_type) { "hard" } else { "" }, giver(Property::VMType));
         for (column, counted) in [

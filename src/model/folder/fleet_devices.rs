@@ -37,6 +37,7 @@ struct Hole {
     host: String,
     /// Whether an operator says so.
     is_said: bool,
+    giver: Option<Giver>,
 }
 
 /// Numbers of devices by their names: what operators write.
@@ -139,6 +140,8 @@ impl FleetDevices {
             self.met.insert(key);
         }
         self.ids.push(id);
+        // Whether there is a host is known when all devices are.
+        let giver = givers[HOST].take();
         self.given.device(id, &givers);
         let said_host = std::mem::take(&mut cells[HOST]);
         for (place, text) in cells.iter().enumerate() {
@@ -148,8 +151,8 @@ impl FleetDevices {
             if place == HOST {
                 let host = if said_host.is_empty() { host.as_deref() } else { Some(&*said_host) };
                 let is_said = !said_host.is_empty();
-                let hole = |host: &str| Hole { place: self.text.len(), guest: id, host: fold(host).into(), is_said };
-                self.holes.extend(host.map(hole));
+                let (place, giver) = (self.text.len(), giver.clone());
+                self.holes.extend(host.map(|host| Hole { place, guest: id, host: fold(host).into(), is_said, giver }));
             }
             self.text.push_str(&cell(text));
         }
@@ -158,7 +161,7 @@ impl FleetDevices {
 
     /// Puts the hosts in.
     pub fn finish(self) -> FleetTable {
-        let FleetDevices { text, ids, holes, identities, names, said, met, given } = self;
+        let FleetDevices { text, ids, holes, identities, names, said, met, mut given } = self;
         let found = |hole: &Hole| {
             // A report may name any machine, itself too: only what is no guest can be the host that it means.
             let by_name = || names.find(&hole.host).filter(|_| hole.is_said);
@@ -168,10 +171,11 @@ impl FleetDevices {
         let circular = circular(&holes, &hosts);
         circular.iter().for_each(|guest| _ = hosts.remove(guest));
         let (mut whole, mut from) = (String::with_capacity(text.len() + 8 * holes.len()), 0);
-        for Hole { place, guest, .. } in holes {
+        for Hole { place, guest, giver, .. } in holes {
             whole.push_str(&text[from..place]);
             if let Some(host) = hosts.get(&guest) {
                 whole.push_str(&host.to_string());
+                given.cell(guest, HOST, giver);
             }
             from = place;
         }

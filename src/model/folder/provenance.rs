@@ -51,6 +51,13 @@ impl Default for ProvenanceTable {
 }
 
 impl ProvenanceTable {
+    /// Notes who gave one cell of a device.
+    pub(super) fn cell(&mut self, device: DeviceId, column: usize, giver: Option<Giver>) {
+        let mut givers: [Option<Giver>; COLUMNS] = Default::default();
+        givers[column] = giver;
+        self.device(device, &givers);
+    }
+
     /// Notes who gave the cells of a device: a row for each giver.
     pub(super) fn device(&mut self, device: DeviceId, givers: &[Option<Giver>; COLUMNS]) {
         let mut noted: [bool; COLUMNS] = [false; COLUMNS];
@@ -68,6 +75,7 @@ impl ProvenanceTable {
                 }
             }
             let (source, date) = match giver {
+                Giver::Record(Provenance { source, date: 0 }) => (&**source, String::new()),
                 Giver::Record(Provenance { source, date }) => {
                     (&**source, Timestamp(date.saturating_mul(SECOND_MS)).to_rfc3339())
                 }

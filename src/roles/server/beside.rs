@@ -190,7 +190,8 @@ where
         (true, false) => state.business_files = state.business_files.saturating_sub(1),
         (true, true) | (false, false) => {}
     }
-    state.terms += u64::from(kind == BusinessKind::Entitlements);
+    let is_other = known.is_none_or(|known| known.package.digest != file.package.digest);
+    state.terms += u64::from(kind == BusinessKind::Entitlements && is_other);
     if rows > 0 {
         draft.write(&key, &file);
     } else {

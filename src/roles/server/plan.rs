@@ -19,6 +19,8 @@ const TASK_AGAIN_MS_MAX: i64 = 30 * MINUTE_MS;
 const ARRIVAL_WAIT_MS: i64 = 5 * SECOND_MS;
 /// A reconcile waits so long for further tables of licences: they mostly come one after the other.
 const TERMS_WAIT_MS: i64 = 10 * SECOND_MS;
+/// Nor longer than this, however many come.
+const TERMS_WAIT_MS_MAX: i64 = 2 * MINUTE_MS;
 /// A start is followed by a reconcile, because its files may have been edited.
 const RECONCILE_AT_START_MS: i64 = 2 * SECOND_MS;
 
@@ -61,8 +63,8 @@ pub(super) struct TenantPlan {
     reconcile_again: Timestamp,
     /// Since when something staged waits for an import on arrival, be it of everything or of third-party inventory.
     staged_since: Option<Timestamp>,
-    /// When the tables of licences were changed last.
-    terms_since: Timestamp,
+    /// When the tables of licences were changed first since the last reconcile, and when last.
+    terms_since: [Timestamp; 2],
 }
 
 impl TenantPlan {
@@ -74,7 +76,7 @@ impl TenantPlan {
             staged_since: (state.staged > state.imported).then_some(now),
             state,
             exports,
-            terms_since: now,
+            terms_since: [now; 2],
             running: [None; 2],
             last: Task::Reconcile,
             again: BTreeMap::new(),
@@ -103,7 +105,9 @@ impl TenantPlan {
             Task::Import => self.import_due(common),
             Task::Reconcile if self.state.devices > self.state.reconciled => common.started,
             Task::Reconcile if self.state.terms > self.state.terms_reconciled => {
-                self.terms_since.plus_ms(TERMS_WAIT_MS)
+                let [first, last] = self.terms_since;
+                let daily = if self.state.devices > 0 { self.reconcile_again } else { Timestamp::NEVER };
+                last.plus_ms(TERMS_WAIT_MS).min(first.plus_ms(TERMS_WAIT_MS_MAX)).min(daily)
             }
             // Licences and rules are edited, and entitlements expire, although no device changes.
             Task::Reconcile if self.state.devices > 0 => self.reconcile_again,
@@ -188,7 +192,10 @@ impl TenantPlan {
     pub fn note(&mut self, now: Timestamp, state: TenantState, on_arrival: bool) {
         let had_third_party = self.state.has_third_party();
         if state.terms > self.state.terms {
-            self.terms_since = now;
+            let is_first = self.state.terms <= self.state.terms_reconciled.max(state.terms_reconciled);
+            self.terms_since = [if is_first { now } else { self.terms_since[0] }, now];
+            // What failed may have been mended by this.
+            self.again.remove(&Task::Reconcile);
         }
         // Answers may overtake each other, and counters only grow.
         self.state = TenantState {
@@ -255,6 +262,6 @@ impl TenantPlan {
         self.staged_since = self.staged_since.map(back);
         self.state.last_import = self.state.last_import.map(|last| last.min(now));
         self.reconcile_again = back(self.reconcile_again);
-        self.terms_since = back(self.terms_since);
+        self.terms_since = self.terms_since.map(back);
     }
 }

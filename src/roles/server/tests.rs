@@ -363,6 +363,13 @@ fn tables_of_licences_are_followed_by_one_reconcile_when_the_last_of_them_has_co
     let (at, reconcile, task) =
         world.pass(MINUTE_MS).into_iter().find(|(.., intent)| matches!(intent, ServerIntent::Run(..))).unwrap();
     assert_eq!((at - told, task), (10_000, ServerIntent::Run(own(), Task::Reconcile, None)));
+    // One that follows the other does not put it off for ever.
+    let mut other = World::new(true, 0..0, state.clone());
+    let begun = (1..60).find(|terms| {
+        other.tell(ServerInput::Counted(own(), tables(*terms)));
+        other.pass(9_000).iter().any(|(.., intent)| matches!(intent, ServerIntent::Run(_, Task::Reconcile, _)))
+    });
+    assert_eq!(begun, Some(14), "two minutes after the first");
     // A third came while it ran.
     world.tell(ServerInput::Counted(own(), tables(3)));
     let ended = TenantState { terms_reconciled: 2, ..tables(3) };

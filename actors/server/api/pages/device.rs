@@ -110,6 +110,7 @@ struct DevicePage {
     rules_read: bool,
     /// The run that the licences are of.
     run: String,
+    licences_problem: String,
     /// What a licence looked at: figure, value, source.
     facts: Vec<String>,
     licensed: Vec<Licensed>,
@@ -128,9 +129,10 @@ pub fn device(api: &Api, question: &Question) -> Result<Answer, Problem> {
     let list = |name: &str| device[name].as_array().map(|list| &list[..]).unwrap_or_default();
     let (id, name) = (text(&device["id"]), text(&device["name"]));
     // A device that no reconcile has seen yet has none.
-    let licences = match reconciles::of_device(api, question) {
-        Ok(Answer::Json(licences)) => licences,
-        _ => Value::Null,
+    let (licences, licences_problem) = match reconciles::of_device(api, question) {
+        Ok(Answer::Json(licences)) => (licences, String::new()),
+        Err(problem) if !problem.is_missing() => (Value::Null, problem.to_string()),
+        _ => (Value::Null, String::new()),
     };
     let of_run = |name: &str| licences[name].as_array().map(|list| &list[..]).unwrap_or_default();
     rendered(&DevicePage {
@@ -149,6 +151,7 @@ pub fn device(api: &Api, question: &Question) -> Result<Answer, Problem> {
         applications: list("applications").iter().map(application).collect(),
         rules_read: !device["applications"].is_null(),
         run: text(&licences["run"]),
+        licences_problem,
         facts: of_run("facts").iter().map(fact).collect(),
         licensed: of_run("items").iter().map(licensed).collect(),
         licensed_total: licences["total"].as_u64().unwrap_or_default() as usize,

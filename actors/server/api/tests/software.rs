@@ -275,8 +275,8 @@ async fn titles_become_applications_and_a_licence_position_with_its_working() {
                     },
                     {
                       "fact": "kind",
-                      "inventory_date": "NOW",
-                      "source": "agent",
+                      "inventory_date": null,
+                      "source": null,
                       "value": "physical"
                     }
                   ],
@@ -370,5 +370,13 @@ async fn a_slip_in_a_table_does_not_end_the_period_of_a_peak() {
         assert_eq!(kept, ["5", "6400"], "{licenses}");
     }
     assert_eq!(fixture.get("/api/v1/licenses").await["items"][0]["consumed"], 6400);
+    // A bad row among them costs no other one: all stay until it is mended.
+    let slip = "license,region,peak,since\npvu,americas,1200,2025-06-15\npvu,europe,x,2025-06-15\n";
+    let tables = serde_json::json!({ "tables": { "peaks": slip } });
+    assert_eq!(fixture.post("/api/v1/licensing", &tables.to_string()).await.0, 200);
+    fixture.run_reconcile().await;
+    let kept = fixture.get("/api/v1/licensing/peaks?sort=region").await;
+    let kept: Vec<&str> = kept["items"].as_array().unwrap().iter().map(|row| row["peak"].as_str().unwrap()).collect();
+    assert_eq!(kept, ["1200", "x"]);
     fixture.stop().await;
 }

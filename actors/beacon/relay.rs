@@ -76,7 +76,10 @@ impl Relay for HttpRelay {
                 index.read(package).map(|read| read.map(|record| (Digest::of(&record.body), record)))
             });
             let (found, record) = match read.await {
-                Ok(None) => return Outcome::Gone,
+                Ok(None) => {
+                    debug!(handle = package.0, "a package that was to be sent is held no longer");
+                    return Outcome::Gone;
+                }
                 Ok(Some(Ok(read))) => read,
                 Ok(Some(Err(error @ (ReadError::Rotten { .. } | ReadError::Lost | ReadError::Gone(_))))) => {
                     warn!(error = %Chain(&error), "a held package cannot be read");
@@ -117,8 +120,9 @@ impl Relay for HttpRelay {
                 Answer::Nothing(why) => Heard::Nothing(why),
             };
             outages.note(&to, Question::Package, heard);
-            if verdict == Verdict::Delivered {
-                debug!(package = %envelope.digest, parent = %to, "package delivered");
+            match verdict {
+                Verdict::Delivered => debug!(package = %envelope.digest, parent = %to, "package delivered"),
+                _ => debug!(package = %envelope.digest, parent = %to, ?verdict, %answer, "package not delivered"),
             }
             Outcome::Answered(verdict)
         })

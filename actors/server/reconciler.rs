@@ -24,7 +24,7 @@ use super::business_rows::BusinessRows;
 use super::fleet::{Fleet, FleetError};
 use super::licensing::{
     FreezeError, Frozen, RuleFiles, RulesError, Run, RunFolderError, Runs, TableError, drop_replaced, freeze,
-    next_generation, put_parts, table_state,
+    put_parts, table_state,
 };
 use super::view::View;
 use crate::clock::SharedClock;
@@ -235,7 +235,7 @@ fn decide(world: &ReconcilerWorld) -> Result<Decided, ReconcileError> {
     let seen: TenantState = Fleet::of(books).fact(&FactKey::Tenant(books.tenant.clone()))?.unwrap_or_default();
     let library = world.files.read()?;
     let business = BusinessRows { books: books.clone(), packages: world.packages.clone() };
-    let frozen = freeze(books, &business, &library, world.primary.as_deref(), at)?;
+    let mut frozen = freeze(books, &business, &library, world.primary.as_deref(), at)?;
     let number = Runs::numbers(books, None, 1).first().map_or(1, |last| last + 1);
     let as_of = Day::of(at);
     let assigned = assign(&frozen.folder.estate, &frozen.folder.licensing, as_of)
@@ -253,7 +253,7 @@ fn decide(world: &ReconcilerWorld) -> Result<Decided, ReconcileError> {
         ("license_result.csv", table(Table::LicenseResult)?),
         ("warnings.csv", warning_table(&warned)),
         ("unrecognised.csv", unrecognised_table(&frozen)),
-        (PROVENANCE_FILE, frozen.provenance.clone().into_bytes()),
+        (PROVENANCE_FILE, std::mem::take(&mut frozen.provenance).into_bytes()),
     ];
     let mut peaks = table(Table::Peaks)?;
     peaks.extend(uncounted_peaks(&reconciled, &frozen).into_bytes());
@@ -264,7 +264,7 @@ fn decide(world: &ReconcilerWorld) -> Result<Decided, ReconcileError> {
     let known = table_state(books, LicenceTable::Peaks)?;
     let rows = peaks.iter().filter(|byte| **byte == b'\n').count().saturating_sub(1) as u64;
     let has_changed = || frozen.files.get(LicenceTable::Peaks.file()) != Some(&peaks);
-    let generation = next_generation(known.as_ref(), at);
+    let generation = TableState::next_generation(known.as_ref(), at);
     let is_new = (rows > 0 || known.is_some()) && has_changed();
     let peaks = is_new.then(|| (generation, String::from_utf8_lossy(&peaks).into_owned(), rows));
     Ok(Decided { seen, run: Run::new(record, frozen.folder, found, open), peaks })

@@ -12,6 +12,6 @@ pub use rule_files::{RuleFiles, RulesError};
 pub use run_folder::{OpenRun, RunFolder, RunFolderError};
 pub use runs::{GivenCell, Purchase, Run, Runs, RunsError};
 pub use tables::{
-    NewTable, SHIPPED_POINTS, TableChange, TableError, TablesTaken, drop_replaced, next_generation, put_parts,
-    put_tables, read_table, table_state,
+    NewTable, SHIPPED_POINTS, TableChange, TableError, TablesTaken, drop_replaced, put_parts, put_tables, read_table,
+    table_state,
 };

@@ -155,7 +155,7 @@ type InMemory = Vec<(TenantId, Arc<Run>)>;
 pub struct Runs {
     data: PathBuf,
     in_memory: Arc<Mutex<InMemory>>,
-    /// Held by whoever calculates one again: who wants the same one waits for it.
+    /// Held by whoever calculates one again: one at a time, each takes as much memory as a reconcile.
     loading: Arc<Mutex<()>>,
 }
 

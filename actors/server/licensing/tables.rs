@@ -18,7 +18,7 @@ use muster::model::software::Application;
 use muster::model::stored;
 use muster::model::tenant::TenantState;
 use muster::reconcile::engine::assign;
-use muster::time::{SECOND_MS, Timestamp};
+use muster::time::Timestamp;
 use tracing::{info, warn};
 
 use super::RuleFiles;
@@ -294,7 +294,7 @@ pub async fn put_tables(
         let known = tokio::task::spawn_blocking(move || table_state(&own, looked)).await;
         let known = known.map_err(|_| TableError::Panicked)??;
         drop_other_parts(books, table, known.as_ref().map(|state| state.generation)).await?;
-        let generation = next_generation(known.as_ref(), now);
+        let generation = TableState::next_generation(known.as_ref(), now);
         let state = match text {
             None => None,
             Some(text) => {
@@ -342,12 +342,6 @@ fn change(table: LicenceTable, before: Option<&[u8]>, after: Option<&[u8]>) -> R
     let rows = counts.after(table, after.unwrap_or_default())?;
     let (added, removed) = counts.changed();
     Ok(TableChange { table, rows, added, removed })
-}
-
-/// The number of the next file of a table: above that of the one in force. Behind none it is of the time, so that whoever
-/// still reads the parts of one that was taken away finds none of another file in their place.
-pub fn next_generation(known: Option<&TableState>, now: Timestamp) -> u32 {
-    known.map_or((now.0.max(0) / SECOND_MS) as u32, |state| state.generation.wrapping_add(1))
 }
 
 /// Puts the parts of a text, of which nothing is in force yet; how many there are.

@@ -14,7 +14,7 @@ use super::licence_files::{ALLOCATIONS, ENTITLEMENTS, EXEMPT_ROLES, LICENSE_APPL
 use super::point_files::{POINTS_RULES, STEPS};
 use super::table::{FolderError, Form, Row, Table, text};
 use super::terms::LICENSES;
-use crate::time::Timestamp;
+use crate::time::{SECOND_MS, Timestamp};
 
 /// Bytes of a table at most: a million users have some 40 MB.
 pub const TABLE_BYTES_MAX: usize = 128 << 20;
@@ -179,6 +179,14 @@ pub struct TableState {
     pub taken: Timestamp,
 }
 
+impl TableState {
+    /// The number of the next file of a table: above that of the one in force. Behind none it is of the time, so that whoever
+    /// still reads the parts of one that was taken away finds none of another file in their place.
+    pub fn next_generation(known: Option<&TableState>, now: Timestamp) -> u32 {
+        known.map_or((now.0.max(0) / SECOND_MS) as u32, |state| state.generation.wrapping_add(1))
+    }
+}
+
 /// Key of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TablePart {
@@ -213,6 +221,14 @@ mod tests {
         }
         assert_eq!("installations".parse::<LicenceTable>(), Err(()), "inventory says what is installed");
         assert_eq!(LicenceTable::LicenseApplications.as_str(), "license_applications");
+    }
+
+    #[test]
+    fn a_table_that_was_taken_away_and_put_again_gets_another_number() {
+        let now = Timestamp(1_750_000_000_000);
+        let state = TableState { generation: 7, parts: 1, bytes: 1, rows: 1, taken: now };
+        assert_eq!(TableState::next_generation(Some(&state), now), 8);
+        assert_eq!(TableState::next_generation(None, now), 1_750_000_000);
     }
 
     #[test]

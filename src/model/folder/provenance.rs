@@ -1,8 +1,8 @@
 //! Who gave the figures of a folder that was frozen from a fleet: records of devices, the operator, business files.
 //!
 //! `provenance.csv`: `file,row,source,date,columns`. A row of it names a row of another file (a device by its number, a
-//! purchase by its line), who gave cells of it, the inventory date of the record, and the columns. What stands in no row was
-//! written by the operator into the table of the file.
+//! purchase by its line), who gave cells of it, the inventory date of the record, and the columns. A
+//! purchase that stands in no row was written by the operator into the table; a cell of a device in no row follows from others.
 
 use hashbrown::HashMap;
 

@@ -5,6 +5,7 @@ mod business_file;
 pub mod clock;
 pub mod command;
 pub mod errors;
+mod file_lock;
 mod laps;
 pub mod secret;
 mod whole_file;

@@ -11,9 +11,8 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
+use crate::file_lock::{self, PATIENCE};
 
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,11 +33,6 @@ pub enum FolderError {
     },
 }
 
-/// How often a lock that somebody holds is tried.
-const LOOKS: u32 = 10;
-/// Longer than a look at it takes.
-const LOOK_TIME: Duration = Duration::from_millis(20);
-
 /// A locked data folder. Dropping it lets go of the lock.
 #[derive(Debug)]
 pub struct NodeFolder {
@@ -54,26 +48,17 @@ impl NodeFolder {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let lock = options.open(path.join("lock")).map_err(unusable)?;
-        for tries_left in (0..LOOKS).rev() {
-            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(NodeFolder { path: path.to_path_buf(), _lock: lock }),
-                // Perhaps somebody looks whether it is in use.
-                Err(rustix::io::Errno::WOULDBLOCK) if tries_left > 0 => std::thread::sleep(LOOK_TIME),
-                Err(rustix::io::Errno::WOULDBLOCK) => break,
-                Err(error) => return Err(unusable(error.into())),
-            }
+        // Perhaps somebody only looks whether it is in use.
+        match file_lock::lock(&lock, PATIENCE).map_err(unusable)? {
+            true => Ok(NodeFolder { path: path.to_path_buf(), _lock: lock }),
+            false => Err(FolderError::InUse { path: path.to_path_buf() }),
         }
-        Err(FolderError::InUse { path: path.to_path_buf() })
     }
 
     /// Whether a process has `path` now. Looks and lets go at once.
     pub fn is_in_use(path: &Path) -> io::Result<bool> {
         let lock = OpenOptions::new().read(true).open(path.join("lock"))?;
-        match flock(&lock, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => Ok(false),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
-            Err(error) => Err(error.into()),
-        }
+        file_lock::is_held(&lock)
     }
 
     /// Where it is.
@@ -84,6 +69,10 @@ impl NodeFolder {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use rustix::fs::{FlockOperation, flock};
+
     use super::*;
 
     #[test]

@@ -12,11 +12,11 @@ use bytes::Bytes;
 use muster::export::servicenow_time;
 use muster::model::stored::{pack, unpack};
 use muster::time::Timestamp;
-use rustix::fs::{FlockOperation, flock};
 
 use super::schema::{TableId, schema};
 use super::tables::{Change, Record, SysId, Tables};
 use crate::clock::SharedClock;
+use crate::file_lock::{self, PATIENCE};
 use crate::log::{COMMIT_RECORDS_MAX, Facts, FolderDisk, LogError, Position};
 use crate::secret;
 
@@ -78,7 +78,9 @@ impl Store {
         let failed = |source| StoreError::Folder { path: folder.into(), source };
         let disk = FolderDisk::open(&folder.join("tables")).map_err(failed)?;
         let lock = File::create(folder.join("lock")).map_err(failed)?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| StoreError::InUse(folder.into()))?;
+        if !file_lock::lock(&lock, PATIENCE).map_err(failed)? {
+            return Err(StoreError::InUse(folder.into()));
+        }
         let (facts, recovery) = Facts::open(Arc::new(disk), SEGMENT_BYTES, secret::random_u64())?;
         if !recovery.rotten.is_empty() || !recovery.set_aside.is_empty() {
             let count = recovery.rotten.len() + recovery.set_aside.len();

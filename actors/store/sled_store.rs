@@ -9,14 +9,18 @@ use std::fs::File;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::{Row, RowWrite, Store, StoreError};
+use crate::file_lock;
 use crate::log::Position;
 
 /// What sled may keep of its pages in memory.
 const CACHE_BYTES: u64 = 128 << 20;
+/// How long a store that was dropped may hold its file: sled lets go of it when its last thread has done its work.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// The row that says how far the log is covered; no key of ours begins with a zero.
 const COVERED: &[u8] = b"\0covered";
 
@@ -27,9 +31,14 @@ pub struct SledStore {
 }
 
 impl SledStore {
-    /// Opens the store in `path`, made when it is missing.
+    /// Opens the store in `path`, made when it is missing. Waits for the file of one that was dropped just now: without,
+    /// its owner would take it for damaged and build it again.
     pub fn open(path: &Path) -> Result<SledStore, StoreError> {
         let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+        if let Ok(file) = File::open(path.join("db")) {
+            // What sled says of a file that is held is told below.
+            let _is_free = file_lock::is_free(&file, LOCK_PATIENCE);
+        }
         // Nothing of ours is changed when it panics.
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
         match opened {

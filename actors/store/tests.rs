@@ -1,8 +1,11 @@
 //! What every backend of [`Store`] must do.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::file_lock;
 
 fn at(segment: u64, offset: u32) -> Position {
     Position { segment, offset }
@@ -51,6 +54,22 @@ fn sled_conforms_and_keeps_its_rows_over_a_restart() {
     drop(store);
     let store = SledStore::open(&path).unwrap();
     assert_eq!((store.covered().unwrap(), store.scan(b"a/", None, 9).unwrap().len()), (at(2, 1), 1));
+}
+
+#[test]
+fn a_store_whose_file_is_let_go_late_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("view");
+    drop(SledStore::open(&path).unwrap());
+    let held = std::fs::File::open(path.join("db")).unwrap();
+    assert!(file_lock::lock(&held, Duration::from_secs(10)).unwrap());
+    let opened = std::thread::scope(|scope| {
+        let opening = scope.spawn(|| SledStore::open(&path).map(drop));
+        std::thread::sleep(Duration::from_millis(50));
+        drop(held);
+        opening.join().unwrap()
+    });
+    opened.unwrap();
 }
 
 #[test]

@@ -145,41 +145,55 @@ impl Output<'_, '_> {
 
     fn consumption(&self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(b"license,unit,id,raw,consumed,reason,exemption\n")?;
-        for licence in 0..self.licensing().licences.len() as Number {
-            let mut units = self.found.working(licence).units;
-            let name = |unit: &Unit| match &unit.id {
-                UnitId::Device(device) => (false, self.estate().device_ids.name(*device).to_owned()),
-                UnitId::UnknownDevice(id) => (false, id.to_string()),
-                UnitId::User(user) => (true, self.estate().user_ids.name(*user).to_owned()),
-            };
-            let is_sorted = units.is_sorted_by(|a, b| match (&a.id, &b.id) {
-                (UnitId::Device(a), UnitId::Device(b)) | (UnitId::User(a), UnitId::User(b)) => a < b,
-                (UnitId::Device(_), UnitId::User(_)) => true,
-                _ => false,
-            });
-            if !is_sorted {
-                // A device may stand twice: as a host, and as one that counts without inventory.
-                units.sort_by_cached_key(|unit| (name(unit), unit.raw.to_string(), unit.consumed.to_string()));
-            }
-            let licence = self.licence(licence);
-            let parts = units.par_chunks(PART_DEVICES as usize).map(|units| {
-                let mut text = Vec::with_capacity(units.len() * 48);
-                for unit in units {
-                    let (kind, id) = match &unit.id {
-                        UnitId::Device(device) => ("device", self.estate().device_ids.name(*device)),
-                        UnitId::UnknownDevice(id) => ("device", &**id),
-                        UnitId::User(user) => ("user", self.estate().user_ids.name(*user)),
-                    };
-                    let (mut raw, mut exempt) = (itoa::Buffer::new(), itoa::Buffer::new());
-                    let exemption = unit.reason.exemption().map_or("", |one| exempt.format(one.number()));
-                    let (consumed, reason) = (unit.consumed.to_string(), unit.reason.as_str());
-                    push(&mut text, &[&licence, kind, &cell(id), raw.format(unit.raw), &consumed, reason, exemption]);
-                }
-                Ok(text)
-            });
-            write_parts(out, parts.collect::<Vec<io::Result<Vec<u8>>>>())?;
+        self.by_licence(|licence| self.units(licence), |parts| write_parts(out, parts.into_iter().flatten()))
+    }
+
+    /// Makes something of each licence and shows it in their order, as much at once as there are threads.
+    fn by_licence<T: Send>(
+        &self,
+        make: impl Fn(Number) -> T + Sync,
+        mut see: impl FnMut(Vec<T>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let licences: Vec<Number> = (0..self.licensing().licences.len() as Number).collect();
+        licences
+            .chunks(2 * rayon::current_num_threads())
+            .try_for_each(|some| see(some.par_iter().map(|&licence| make(licence)).collect()))
+    }
+
+    /// The rows of the units of a licence.
+    fn units(&self, licence: Number) -> Vec<Vec<u8>> {
+        let mut units = self.found.working(licence).units;
+        let name = |unit: &Unit| match &unit.id {
+            UnitId::Device(device) => (false, self.estate().device_ids.name(*device).to_owned()),
+            UnitId::UnknownDevice(id) => (false, id.to_string()),
+            UnitId::User(user) => (true, self.estate().user_ids.name(*user).to_owned()),
+        };
+        let is_sorted = units.is_sorted_by(|a, b| match (&a.id, &b.id) {
+            (UnitId::Device(a), UnitId::Device(b)) | (UnitId::User(a), UnitId::User(b)) => a < b,
+            (UnitId::Device(_), UnitId::User(_)) => true,
+            _ => false,
+        });
+        if !is_sorted {
+            // A device may stand twice: as a host, and as one that counts without inventory.
+            units.sort_by_cached_key(|unit| (name(unit), unit.raw.to_string(), unit.consumed.to_string()));
         }
-        Ok(())
+        let licence = self.licence(licence);
+        let rows = |units: &[Unit]| {
+            let mut text = Vec::with_capacity(units.len() * 48);
+            for unit in units {
+                let (kind, id) = match &unit.id {
+                    UnitId::Device(device) => ("device", self.estate().device_ids.name(*device)),
+                    UnitId::UnknownDevice(id) => ("device", &**id),
+                    UnitId::User(user) => ("user", self.estate().user_ids.name(*user)),
+                };
+                let (mut raw, mut exempt) = (itoa::Buffer::new(), itoa::Buffer::new());
+                let exemption = unit.reason.exemption().map_or("", |one| exempt.format(one.number()));
+                let (consumed, reason) = (unit.consumed.to_string(), unit.reason.as_str());
+                push(&mut text, &[&licence, kind, &cell(id), raw.format(unit.raw), &consumed, reason, exemption]);
+            }
+            text
+        };
+        units.par_chunks(PART_DEVICES as usize).map(rows).collect()
     }
 
     fn unrecognised(&self, out: &mut impl Write) -> io::Result<()> {
@@ -197,9 +211,13 @@ impl Output<'_, '_> {
     fn warnings(&self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(b"code,license,subject\n")?;
         let mut warnings = self.warnings.clone();
-        for licence in 0..self.licensing().licences.len() as Number {
-            warnings.extend(self.found.warnings(licence));
-        }
+        self.by_licence(
+            |licence| self.found.warnings(licence),
+            |found| {
+                warnings.extend(found.into_iter().flatten());
+                Ok(())
+            },
+        )?;
         for warning in &warnings {
             let licence = warning.licence.map(|licence| self.licence(licence)).unwrap_or_default();
             writeln!(out, "{},{licence},{}", warning.code, cell(&warning.subject))?;
@@ -242,7 +260,7 @@ impl Output<'_, '_> {
         // So many at once that all threads are busy, and what they made is soon written.
         for firsts in firsts.chunks(4 * rayon::current_num_threads()) {
             let parts: Vec<Vec<u8>> = firsts.par_iter().map(|&first| self.part(first, &names, row)).collect();
-            write_parts(out, parts.into_iter().map(Ok))?;
+            write_parts(out, parts)?;
         }
         Ok(())
     }
@@ -383,6 +401,6 @@ fn push(out: &mut Vec<u8>, cells: &[&str]) {
     out.push(b'\n');
 }
 
-fn write_parts(out: &mut impl Write, parts: impl IntoIterator<Item = io::Result<Vec<u8>>>) -> io::Result<()> {
-    parts.into_iter().try_for_each(|part| out.write_all(&part?))
+fn write_parts(out: &mut impl Write, parts: impl IntoIterator<Item = Vec<u8>>) -> io::Result<()> {
+    parts.into_iter().try_for_each(|part| out.write_all(&part))
 }

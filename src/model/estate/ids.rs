@@ -75,18 +75,34 @@ impl Ids {
     /// The number of an id.
     pub fn find(&self, name: &str) -> Option<Number> {
         let hash = self.hasher.hash_one(name);
-        self.table.find(hash, |&number| self.name(number) == name).copied()
+        self.table.find(hash, |&number| is_same(self.name(number), name)).copied()
     }
 
     /// The number of an id, which is probably the one at `guess` or the one after it: files are mostly sorted.
     pub fn find_near(&self, name: &str, guess: Number) -> Option<Number> {
-        let is_at = |&number: &Number| (number as usize) < self.ends.len() && self.name(number) == name;
+        let is_at = |&number: &Number| (number as usize) < self.ends.len() && is_same(self.name(number), name);
         [guess, guess.wrapping_add(1)].into_iter().find(is_at).or_else(|| self.find(name))
     }
 
     /// All ids in their order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
         (0..self.len() as Number).map(|number| self.name(number))
+    }
+}
+
+/// Whether two texts are equal. Most ids are short: two words of each are compared where `==` would call a function.
+pub fn is_same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let word = |ends: (Option<&[u8; 8]>, Option<&[u8; 8]>)| match ends {
+        (Some(first), Some(last)) => Some((u64::from_ne_bytes(*first), u64::from_ne_bytes(*last))),
+        _ => None,
+    };
+    if a.len() != b.len() || a.len() > 16 {
+        return a == b;
+    }
+    match (word((a.first_chunk(), a.last_chunk())), word((b.first_chunk(), b.last_chunk()))) {
+        (Some(a), Some(b)) => a == b,
+        _ => a.iter().zip(b).all(|(a, b)| a == b),
     }
 }
 
@@ -109,6 +125,21 @@ mod tests {
         for guess in [0, 2, 3, 4, 77, u32::MAX] {
             assert_eq!(ids.find_near("b", guess), Some(3), "{guess}");
         }
+        let texts = [
+            "",
+            "a",
+            "b",
+            "1234567",
+            "1234568",
+            "12345678",
+            "12345679",
+            "x2345678",
+            "1234567890123456",
+            "1234567890123457",
+        ];
+        let longer = ["123456789", "12345678901234567", "12345678901234568"];
+        let all = || texts.into_iter().chain(longer);
+        assert!(all().all(|a| all().all(|b| is_same(a, b) == (a == b))));
         assert!(Ids::of([]).is_empty() && Ids::of([]).find("").is_none() && Ids::of([]).find_near("x", 0).is_none());
     }
 }

@@ -20,7 +20,7 @@ pub use chains::in_cycle;
 pub use device::{Class, Device, Kind, Partition, Share};
 pub use evidence::{Evidence, EvidenceText, Found};
 pub use group::Groups;
-pub use ids::{Ids, Number, Slot};
+pub use ids::{Ids, Number, Slot, is_same};
 pub use installations::{Installations, Pair};
 pub use texts::Texts;
 pub use usage::{Access, Usage, Used, on_device};

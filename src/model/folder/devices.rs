@@ -3,8 +3,10 @@
 //! Source: reconcile-files reference, section 2.
 
 use std::borrow::Cow;
+use std::hash::BuildHasher as _;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
+use rayon::prelude::*;
 
 use super::names::Names;
 use super::notes::Notes;
@@ -74,81 +76,101 @@ struct Read<'t> {
     share: Share,
 }
 
-/// Devices while they are read.
-struct Devices<'t, 'n> {
+/// Devices as one thread reads them, with numbers of its own.
+#[derive(Default)]
+struct Part<'t> {
     read: Vec<Read<'t>>,
     hosts: Texts,
     texts: Texts,
+    names: Names,
     classes: HashMap<[Box<str>; 5], Number>,
     class_list: Vec<Class>,
-    /// The class of the row before: neighbours are often alike.
-    last: ([String; 5], Number),
-    names: &'n mut Names,
+    /// Classes by their texts as they are written: most rows spell one that was read before.
+    spellings: HashTable<([Box<str>; 5], Number)>,
+    hasher: DefaultHashBuilder,
 }
 
-/// Reads the devices into `estate`: ids, devices and what they refer to. Users and groups keep provisional names.
+/// Bytes of the file that one thread reads at a time.
+const PART_BYTES: usize = 1 << 20;
+
+/// Reads the devices into `estate`: ids, devices and what they refer to. Users and groups keep provisional names. On as many
+/// threads as there are; texts are numbered as they come in the file all the same.
 pub fn read_devices(
-    table: &Table<'_>,
+    table: Table<'_>,
     estate: &mut Estate,
     names: &mut Names,
     notes: &mut Notes,
 ) -> Result<(), FolderError> {
-    let mut devices = Devices {
-        read: Vec::new(),
-        hosts: Texts::default(),
-        texts: Texts::default(),
-        classes: HashMap::new(),
-        class_list: Vec::new(),
-        last: (Default::default(), Number::MAX),
-        names,
-    };
-    table.rows(|row| devices.add(row))?;
-    let Devices { read, hosts, texts, class_list, .. } = devices;
-    estate.device_ids = Ids::of(read.iter().map(|read| &*read.id));
-    if estate.device_ids.len() < read.len() {
-        return Err(named_twice(&read));
+    let parts: Vec<_> = table.parts(PART_BYTES).par_iter().map(Part::read).collect();
+    let mut parts = parts.into_iter().collect::<Result<Vec<Part<'_>>, FolderError>>()?;
+    let taken: Vec<Names> = parts.iter_mut().map(|part| std::mem::take(&mut part.names)).collect();
+    let ids = || Ids::of(parts.iter().flat_map(|part| &part.read).map(|read| &*read.id));
+    let (renamed, ids) = rayon::join(|| taken.into_iter().map(|part| names.absorb(part)).collect::<Vec<_>>(), ids);
+    let count = parts.iter().map(|part| part.read.len()).sum();
+    if ids.len() < count {
+        return Err(named_twice(parts.iter().flat_map(|part| &part.read)));
     }
-    // Hosts are few: each name is looked up once.
-    let found: Vec<Option<Slot>> =
-        (0..hosts.count() as Number).map(|host| estate.device_ids.find(hosts.text(host)).map(Slot::new)).collect();
-    // The first is the blank one.
-    for (host, _) in (0..).zip(&found).skip(1).filter(|(_, device)| device.is_none()) {
-        notes.warn(WarningCode::UnknownDevice, hosts.text(host));
-    }
-    let mut lines = vec![0_usize; read.len()];
-    estate.devices = vec![Device::default(); read.len()];
+    let (mut texts, mut hosts) = (Texts::default(), Texts::default());
+    let (mut classes, mut class_list) = (HashMap::new(), Vec::new());
+    let mut lines = vec![0_usize; count];
+    let mut devices = vec![Device::default(); count];
     let mut near = 0;
-    for read in read {
-        let number = estate.device_ids.find_near(&read.id, near).expect("every id was numbered");
-        near = number;
-        lines[number as usize] = read.line;
-        let host = if read.host == Texts::BLANK { None } else { found[read.host as usize] };
-        estate.devices[number as usize] = Device { host, ..read.device };
-        if read.share != Share::default() {
-            estate.shares.push((number, read.share));
+    for (part, renamed) in parts.into_iter().zip(renamed) {
+        let text_by = texts.absorb(part.texts);
+        let text = |text: Number| text_by[text as usize];
+        // Hosts are few: each name is looked up once.
+        let found: Vec<Option<Slot>> = part.hosts.iter().map(|host| ids.find(host).map(Slot::new)).collect();
+        for (host, _) in part.hosts.iter().zip(&found).skip(1).filter(|(_, device)| device.is_none()) {
+            hosts.number(host);
+        }
+        let class_by: Vec<Number> = part
+            .class_list
+            .into_iter()
+            .map(|class| {
+                *classes.entry(class.texts).or_insert_with_key(|texts| {
+                    class_list.push(Class { texts: texts.clone() });
+                    class_list.len() as Number - 1
+                })
+            })
+            .collect();
+        for Read { id, line, device, host, share } in part.read {
+            let number = ids.find_near(&id, near).expect("every id was numbered");
+            near = number;
+            lines[number as usize] = line;
+            devices[number as usize] = Device {
+                host: if host == Texts::BLANK { None } else { found[host as usize] },
+                cluster: text(device.cluster),
+                region: text(device.region),
+                role: text(device.role),
+                group: renamed.group(device.group),
+                assigned_user: renamed.user(device.assigned_user),
+                calculated_user: renamed.user(device.calculated_user),
+                class: class_by[device.class as usize],
+                ..device
+            };
+            if share != Share::default() {
+                estate.shares.push((number, share));
+            }
         }
     }
+    // The first is the blank one.
+    hosts.iter().skip(1).for_each(|host| notes.warn(WarningCode::UnknownDevice, host));
     estate.shares.sort_by_key(|&(device, _)| device);
-    estate.texts = texts;
-    estate.classes = class_list;
-    let host = |device: Number| estate.devices[device as usize].host.map(Slot::get);
-    match in_cycle(estate.devices.len(), host) {
-        Some(devices) => {
-            let line = devices.into_iter().map(|device| lines[device as usize]).min().unwrap_or_default();
-            Err(FolderError::cell(
-                DEVICES.file,
-                line,
-                DEVICES.columns[HOST],
-                "runs on itself by way of its hosts, mend one of them",
-            ))
-        }
-        None => Ok(()),
+    let host = |device: Number| devices[device as usize].host.map(Slot::get);
+    if let Some(in_cycle) = in_cycle(count, host) {
+        let line = in_cycle.into_iter().map(|device| lines[device as usize]).min().unwrap_or_default();
+        let problem = "runs on itself by way of its hosts, mend one of them";
+        return Err(FolderError::cell(DEVICES.file, line, DEVICES.columns[HOST], problem));
     }
+    (estate.device_ids, estate.devices, estate.texts, estate.classes) = (ids, devices, texts, class_list);
+    Ok(())
 }
 
-impl<'t> Devices<'t, '_> {
-    fn add(&mut self, row: &Row<'t, '_>) -> Result<(), FolderError> {
-        self.read_row(row).map_err(|bad| bad.refused(row))
+impl<'t> Part<'t> {
+    fn read(table: &Table<'t>) -> Result<Part<'t>, FolderError> {
+        let mut part = Part::default();
+        table.rows(|row| part.read_row(row).map_err(|bad| bad.refused(row)))?;
+        Ok(part)
     }
 
     fn read_row(&mut self, row: &Row<'t, '_>) -> Result<(), super::cells::BadCell> {
@@ -192,8 +214,11 @@ impl<'t> Devices<'t, '_> {
 
     fn class(&mut self, row: &Row<'_, '_>) -> Number {
         let texts = CLASS.map(|column| row.text(column));
-        if self.last.1 != Number::MAX && self.last.0.iter().zip(texts).all(|(known, text)| known == text) {
-            return self.last.1;
+        let hash = self.hasher.hash_one(texts);
+        let is_known =
+            |(known, _): &([Box<str>; 5], Number)| known.iter().zip(texts).all(|(known, text)| **known == *text);
+        if let Some((_, number)) = self.spellings.find(hash, is_known) {
+            return *number;
         }
         let folded = texts.map(|text| Box::<str>::from(fold(text)));
         let list = &mut self.class_list;
@@ -201,13 +226,59 @@ impl<'t> Devices<'t, '_> {
             list.push(Class { texts: texts.clone() });
             list.len() as Number - 1
         });
-        self.last = (texts.map(str::to_owned), number);
+        let hasher = &self.hasher;
+        self.spellings.insert_unique(hash, (texts.map(Box::from), number), |(texts, _)| hasher.hash_one(texts));
         number
     }
 }
 
-fn named_twice(read: &[Read<'_>]) -> FolderError {
+fn named_twice<'r, 't: 'r>(read: impl IntoIterator<Item = &'r Read<'t>>) -> FolderError {
     let mut seen = HashSet::new();
-    let again = read.iter().find(|read| !seen.insert(&*read.id)).expect("fewer ids than rows");
+    let again = read.into_iter().find(|read| !seen.insert(&*read.id)).expect("fewer ids than rows");
     second(&DEVICES, again.line, &[again.id.clone().into()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::text;
+    use super::*;
+
+    fn read(file: &str) -> (Estate, Names, Notes) {
+        let (mut estate, mut names, mut notes) = (Estate::default(), Names::default(), Notes::default());
+        let table = Table::open(&DEVICES, text(&DEVICES, file.as_bytes()).unwrap()).unwrap().unwrap();
+        read_devices(table, &mut estate, &mut names, &mut notes).unwrap();
+        (estate, names, notes)
+    }
+
+    #[test]
+    fn a_file_that_is_read_in_parts_reads_as_one_that_is_read_whole() {
+        let mut rows = String::new();
+        let most = 40_000_u64;
+        for row in 0..most {
+            // Not sorted, each once: 7 and 40,000 have no divisor in common.
+            let device = row * 7 % most;
+            let kind = if device % 3 == 1 { "vm" } else { "Physical" };
+            let host = if device % 3 == 1 { format!("d{:05}", device - 1) } else { String::new() };
+            let host = if device == 4 { "nobody's".to_owned() } else { host };
+            let (user, group) = (device * 31 % 997, device % 41);
+            let family = ["Xeon", "xeon", "EPYC"][(device % 3) as usize];
+            rows += &format!("d{device:05},{kind},{host},r{},{family},g{group},u{user},{}\n", device % 53, device % 9);
+        }
+        let header = "device,kind,host,region,family,group,assigned_user,cores\n";
+        assert!(rows.len() > PART_BYTES, "more than one part");
+        let (in_parts, part_names, part_notes) = read(&format!("{header}{rows}"));
+        // With a quote in it a file is one part.
+        let (whole, names, notes) = read(&format!("{header}\"{}", rows.replacen(',', "\",", 1)));
+        assert_eq!((&in_parts.devices, &in_parts.classes), (&whole.devices, &whole.classes));
+        assert_eq!(in_parts.device_ids.iter().collect::<Vec<_>>(), whole.device_ids.iter().collect::<Vec<_>>());
+        assert_eq!(in_parts.texts.iter().collect::<Vec<_>>(), whole.texts.iter().collect::<Vec<_>>());
+        assert_eq!(part_notes.warnings, notes.warnings);
+        let ((users, groups), (part_users, part_groups)) = (names.renumbered(), part_names.renumbered());
+        for (ids, parts) in [(users.ids, part_users.ids), (groups.ids, part_groups.ids)] {
+            assert_eq!(ids.iter().collect::<Vec<_>>(), parts.iter().collect::<Vec<_>>());
+        }
+        assert_eq!((in_parts.devices.len(), notes.warnings.len()), (most as usize, 1));
+        let device = in_parts.device(in_parts.device_ids.find("d00007").unwrap());
+        assert_eq!(device.host.map(Slot::get), in_parts.device_ids.find("d00006"));
+    }
 }

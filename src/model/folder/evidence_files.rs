@@ -10,7 +10,7 @@ use super::cells::BadCell;
 use super::estate_files::{known_application, known_device};
 use super::notes::Notes;
 use super::table::{FolderError, Form, Keys, Row, Table};
-use crate::model::estate::{Estate, Evidence, EvidenceText, Ids, Number, Pair};
+use crate::model::estate::{Estate, Evidence, EvidenceText, Ids, Number, Pair, is_same};
 use crate::model::pattern::{Pattern, fold};
 use crate::model::recognition::{EvidenceKind, FieldTest, Rule, Verdict};
 use crate::model::reconciliation::WarningCode;
@@ -158,7 +158,7 @@ struct Part {
     unknown_applications: BTreeSet<Box<str>>,
 }
 
-/// What the row before named, and its number.
+/// What a row before named, and its number.
 #[derive(Default)]
 struct LastRow {
     name: String,
@@ -166,28 +166,41 @@ struct LastRow {
 }
 
 impl LastRow {
-    /// The number of a name, looked up where the row before has another one; `find` gets the last number that was found.
-    fn number(&mut self, name: &str, find: impl FnOnce(Number) -> Option<Number>) -> Option<Number> {
-        if self.number.is_none() || self.name != name {
-            let found = find(self.number.unwrap_or_default())?;
+    fn known(&self, name: &str) -> Option<Number> {
+        self.number.filter(|_| is_same(&self.name, name))
+    }
+
+    /// Keeps what was `found` of another name; what is not found leaves the last one.
+    fn keep(&mut self, name: &str, found: Option<Number>) -> Option<Number> {
+        if found.is_some() {
             self.name.clear();
             self.name.push_str(name);
-            self.number = Some(found);
+            self.number = found;
         }
-        self.number
+        found
     }
 }
 
+/// A row has some fifteen bytes: room for the pairs of a part without growing often.
+const ROW_BYTES: usize = 14;
+
 impl Part {
     fn read(table: &Table<'_>, devices: &Ids, applications: &Ids) -> Result<Part, FolderError> {
-        let mut part = Part::default();
-        // Rows mostly stand by device or by application: one of the two is that of the row before.
+        let mut part = Part { pairs: Vec::with_capacity(table.bytes() / ROW_BYTES), ..Part::default() };
+        // Rows mostly stand by device or by application: one of the two is that of the row before, the other is not.
         let (mut last_device, mut last_application) = (LastRow::default(), LastRow::default());
         table.pairs([0, 1], |device, application| {
-            let found = (
-                last_device.number(device, |last| devices.find_near(device, last)),
-                last_application.number(application, |_| applications.find(application)),
-            );
+            let found = match last_device.known(device) {
+                Some(known) => (Some(known), applications.find(application)),
+                None => {
+                    let near = last_device.number.unwrap_or_default();
+                    let known = last_application.known(application);
+                    (
+                        last_device.keep(device, devices.find_near(device, near)),
+                        known.or_else(|| last_application.keep(application, applications.find(application))),
+                    )
+                }
+            };
             if let (Some(device), Some(application)) = found {
                 part.pairs.push((application, device));
                 return Ok(());

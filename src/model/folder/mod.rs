@@ -145,7 +145,7 @@ impl Folder {
     pub fn read<S: Source>(source: &mut S) -> Result<Folder, S::Error> {
         let (mut folder, mut names) = (Folder::default(), Names::default());
         let Folder { estate, known, evidence, rules, licensing, notes, suites, supplementary } = &mut folder;
-        with_table(source, &DEVICES, notes, |table, notes| read_devices(&table, estate, &mut names, notes))?;
+        with_table(source, &DEVICES, notes, |table, notes| read_devices(table, estate, &mut names, notes))?;
         let users: Vec<ListedUser> = with_table(source, &USERS, notes, |table, _| read_users(&table, &mut names))?;
         let parents: Vec<ListedGroup> = with_table(source, &GROUPS, notes, |table, _| read_groups(&table, &mut names))?;
         with_table(source, &APPLICATIONS, notes, |table, notes| read_applications(&table, estate, notes))?;

@@ -2,6 +2,8 @@
 //!
 //! While files are read each name has a provisional number; when all are read, numbers follow the order of the names.
 
+use rayon::prelude::*;
+
 use crate::model::estate::{Ids, Number, Slot, Texts};
 
 /// See the module's head.
@@ -31,9 +33,33 @@ impl Names {
         slot(&mut self.groups, name)
     }
 
+    /// Takes the names of another part of a file; what its provisional numbers became.
+    pub fn absorb(&mut self, part: Names) -> Absorbed {
+        Absorbed { users: self.users.absorb(part.users), groups: self.groups.absorb(part.groups) }
+    }
+
     /// Users and groups by the order of their names.
     pub fn renumbered(self) -> (Renumbered, Renumbered) {
         (Renumbered::of(&self.users), Renumbered::of(&self.groups))
+    }
+}
+
+/// The provisional numbers that those of a part became.
+#[derive(Debug)]
+pub struct Absorbed {
+    users: Vec<Number>,
+    groups: Vec<Number>,
+}
+
+impl Absorbed {
+    /// What the number of a user became.
+    pub fn user(&self, user: Option<Slot>) -> Option<Slot> {
+        user.map(|user| Slot::new(self.users[user.get() as usize]))
+    }
+
+    /// What the number of a group became.
+    pub fn group(&self, group: Option<Slot>) -> Option<Slot> {
+        group.map(|group| Slot::new(self.groups[group.get() as usize]))
     }
 }
 
@@ -43,11 +69,13 @@ fn slot(texts: &mut Texts, name: &str) -> Option<Slot> {
 
 impl Renumbered {
     fn of(texts: &Texts) -> Renumbered {
-        let all = || (1..texts.count() as Number).map(|number| texts.text(number));
-        let ids = Ids::of(all());
-        let numbers = all().map(|name| ids.find(name).expect("every name was numbered"));
-        let numbers = std::iter::once(Number::MAX).chain(numbers).collect();
-        Renumbered { ids, numbers }
+        let mut order: Vec<Number> = (1..texts.count() as Number).collect();
+        order.par_sort_unstable_by_key(|&number| texts.text(number));
+        let mut numbers = vec![Number::MAX; texts.count()];
+        for (number, &provisional) in (0..).zip(&order) {
+            numbers[provisional as usize] = number;
+        }
+        Renumbered { ids: Ids::of(order.iter().map(|&number| texts.text(number))), numbers }
     }
 
     /// What a provisional number became.

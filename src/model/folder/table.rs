@@ -7,7 +7,7 @@ use std::fmt;
 
 use hashbrown::HashSet;
 
-use crate::formats::csv_lines::{CsvFault, LINE_BYTES_MAX, cells, next_record};
+use crate::formats::csv_lines::{CsvFault, LINE_BYTES_MAX, Marks, cells, next_record};
 use crate::id::shorten;
 
 /// What a file is made of.
@@ -151,6 +151,11 @@ impl<'t> Table<'t> {
         &self.unknown
     }
 
+    /// Bytes of its rows.
+    pub fn bytes(&self) -> usize {
+        self.body.len()
+    }
+
     /// The table cut into parts of about `bytes` bytes that hold whole rows. A table with quotes is one part.
     pub fn parts(self, bytes: usize) -> Vec<Table<'t>> {
         let has_quotes = memchr::memchr(b'"', self.body.as_bytes()).is_some();
@@ -216,20 +221,19 @@ impl Table<'_> {
         if memchr::memchr(b'"', self.body.as_bytes()).is_some() {
             return self.rows(|row| see(row.text(columns[0]), row.text(columns[1])));
         }
-        let (mut rest, mut line) = (self.body, self.line);
-        while !rest.is_empty() {
-            let end = memchr::memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len());
-            let record = &rest[..end];
-            rest = rest.get(end + 1..).unwrap_or_default();
-            let (mut found, mut start, mut count) = (["", ""], 0, 0);
-            for end in memchr::memchr_iter(b',', record.as_bytes()).chain([record.len()]) {
-                for (cell, place) in found.iter_mut().zip(places) {
-                    if place == count {
-                        *cell = trim(&record[start..end]);
-                    }
+        let (body, mut line) = (self.body, self.line);
+        let (mut found, mut count, mut start, mut first) = (["", ""], 0, 0, 0);
+        for at in Marks::of(body.as_bytes()).chain([body.len()]) {
+            for (cell, place) in found.iter_mut().zip(places) {
+                if place == count {
+                    *cell = trim(&body[start..at]);
                 }
-                (start, count) = (end + 1, count + 1);
             }
+            (start, count) = (at + 1, count + 1);
+            if body.as_bytes().get(at) == Some(&b',') {
+                continue;
+            }
+            let record = &body[first..at];
             if found.contains(&"") || count > self.width || record.len() > LINE_BYTES_MAX {
                 // A blank line, or one that is wrong: said in one place.
                 let one = Table { body: record, line, ..self.clone() };
@@ -237,7 +241,7 @@ impl Table<'_> {
             } else {
                 see(found[0], found[1])?;
             }
-            line += 1;
+            (found, count, first, line) = (["", ""], 0, start, line + 1);
         }
         Ok(())
     }

@@ -110,6 +110,10 @@ fn a_licence_with_too_few_entitlements_is_at_risk_and_names_this_host_and_the_ev
     assert!(on_device.contains(&format!("`{id}` on `1` is on licence `few`")), "{on_device}");
     assert!(on_device.contains(&format!("shown by {title} ")), "{on_device}");
 
+    assert_eq!(up.told(&["device", name, "--application", id]), on_device, "a name does as well as a number");
+    let unknown = up.licenses(&["device", "nobody's"]);
+    assert!(!unknown.status.success() && only_line(&unknown).contains("nobody's"), "{}", only_line(&unknown));
+
     // What is refused changes nothing.
     let wrong = write(folder.path(), &[("entitlements.csv", "license,quantity\nfew,1\nfew,many,,,\n")]);
     let refused = up.licenses(&["import", &wrong[0]]);

@@ -16,18 +16,30 @@ pub fn guid(machine: u64) -> Guid {
 pub struct Titles {
     packages: Vec<[String; 3]>,
     files: Vec<[String; 4]>,
+    sizes: Sizes,
 }
 
-/// Packages of the pool, and how many of them a machine has.
-const PACKAGES: (usize, i64) = (4_000, 1_410);
-/// Files of the pool, and how many of them a machine has.
-const FILES: (usize, i64) = (6_000, 1_290);
+/// How much a machine reports.
+#[derive(Clone, Copy)]
+pub struct Sizes {
+    /// Packages of the pool, and how many of them a machine has.
+    packages: (usize, i64),
+    /// Files of the pool, and how many of them a machine has.
+    files: (usize, i64),
+    services: usize,
+    modules: usize,
+}
+
+/// All that an agent finds.
+pub const FULL: Sizes = Sizes { packages: (4_000, 1_410), files: (6_000, 1_290), services: 120, modules: 48 };
+/// So much as licences look at.
+pub const SLIM: Sizes = Sizes { packages: (1_000, 60), files: (0, 0), services: 0, modules: 0 };
 
 impl Titles {
     /// The pool.
-    pub fn new() -> Titles {
+    pub fn new(sizes: Sizes) -> Titles {
         let rng = &mut RngStream::new(7, 1, 0);
-        let packages = (0..PACKAGES.0).map(|number| {
+        let packages = (0..sizes.packages.0).map(|number| {
             let name = format!("{}-{}{}", word(rng), word(rng), number / 3);
             let version = format!("{}.{}.{}-{}", rng.below(12), rng.below(40), rng.below(10), rng.below(5));
             let publisher = match rng.below(20) {
@@ -38,13 +50,18 @@ impl Titles {
             [name, version, publisher]
         });
         let packages = packages.collect();
-        let files = (0..FILES.0).map(|number| {
+        let files = (0..sizes.files.0).map(|number| {
             let name = format!("/opt/{}/{}/bin/{}{number}", word(rng), word(rng), word(rng));
             let version = format!("{}.{}", rng.below(12), rng.below(40));
             [name, version, "Acme Metal".into(), format!("{:016x}{:016x}", rng.bits(), rng.bits())]
         });
         let files = files.collect();
-        Titles { packages, files }
+        Titles { packages, files, sizes }
+    }
+
+    /// Names of the packages of the pool.
+    pub fn packages(&self) -> impl Iterator<Item = &str> {
+        self.packages.iter().map(|[name, ..]| &**name)
     }
 }
 
@@ -59,7 +76,7 @@ fn word(rng: &mut RngStream) -> &'static str {
 
 /// Some `some` of `all`, ascending: most of the first half, which every machine has, and fewer of the rest.
 fn choose<'a, T>(rng: &mut RngStream, all: &'a [T], some: i64) -> Vec<&'a T> {
-    let half = all.len() / 2;
+    let half = (all.len() / 2).max(1);
     let common = (some * 3 / 4 * 1_000 / half as i64, some / 4 * 1_000 / half as i64);
     let mut chosen = Vec::with_capacity(some as usize);
     for (place, one) in all.iter().enumerate() {
@@ -70,9 +87,10 @@ fn choose<'a, T>(rng: &mut RngStream, all: &'a [T], some: i64) -> Vec<&'a T> {
     chosen
 }
 
-/// The inventory of a machine with all that its agent finds.
-pub fn inventory(titles: &Titles, machine: u64, now: Timestamp) -> Vec<u8> {
+/// The inventory of a machine; each `time` that it reports something else is installed.
+pub fn inventory(titles: &Titles, machine: u64, time: u64, now: Timestamp) -> Vec<u8> {
     let rng = &mut RngStream::new(7, 2, machine);
+    let on = &mut RngStream::new(7, 3 + time, machine);
     let (name, id) = (format!("host{machine:06}"), format!("{{{}}}", guid(machine)));
     let (scope, date_time) = (format!("{name}.corp.example"), now.plus_ms(-60_000).to_stamp());
     let head = Head {
@@ -91,17 +109,17 @@ pub fn inventory(titles: &Titles, machine: u64, now: Timestamp) -> Vec<u8> {
         tenant_uid: "",
     };
     let mut ndi = NdiWriter::new(Vec::with_capacity(512 << 10), &head).expect("a Vec takes it");
-    hardware(&mut ndi, rng, machine, &name);
+    hardware(&mut ndi, rng, machine, (&name, titles.sizes.modules));
     let mut date = String::new();
     let days: Vec<i64> = (0..12).map(|_| 1 + rng.below(28)).collect();
-    for [name, version, publisher] in choose(rng, &titles.packages, PACKAGES.1) {
+    for [name, version, publisher] in choose(on, &titles.packages, titles.sizes.packages.1) {
         let month = rng.below(12);
         date.clear();
         write!(date, "2025{:02}{:02}", 1 + month, days[month as usize]).expect("a String takes it");
         let package = Package { name, version, publisher, evidence: "deb", install_date: &date, ..Package::default() };
         ndi.package(&package, &[]).expect("a Vec takes it");
     }
-    for [name, version, company, md5] in choose(rng, &titles.files, FILES.1) {
+    for [name, version, company, md5] in choose(on, &titles.files, titles.sizes.files.1) {
         let file = File {
             name,
             version,
@@ -114,7 +132,7 @@ pub fn inventory(titles: &Titles, machine: u64, now: Timestamp) -> Vec<u8> {
         };
         ndi.file(&file).expect("a Vec takes it");
     }
-    for _ in 0..120 {
+    for _ in 0..titles.sizes.services {
         let name = format!("{}-{}.service", word(rng), word(rng));
         let service =
             Service { name: &name, state: "running", start_mode: "auto", path: "/usr/sbin/acmed", account: "root" };
@@ -123,7 +141,7 @@ pub fn inventory(titles: &Titles, machine: u64, now: Timestamp) -> Vec<u8> {
     ndi.finish().expect("a Vec takes it")
 }
 
-fn hardware(ndi: &mut NdiWriter<Vec<u8>>, rng: &mut RngStream, machine: u64, name: &str) {
+fn hardware(ndi: &mut NdiWriter<Vec<u8>>, rng: &mut RngStream, machine: u64, (name, modules): (&str, usize)) {
     let mut object = |class, title, occurrence, pairs: &[(&str, String)]| {
         let properties: Vec<Property> = pairs.iter().map(|(name, value)| Property { name, value }).collect();
         let hardware = Hardware { class, name: title, occurrence, evidence: "dmi" };
@@ -168,7 +186,7 @@ fn hardware(ndi: &mut NdiWriter<Vec<u8>>, rng: &mut RngStream, machine: u64, nam
         ];
         object("MGS_NetworkAdapterConfiguration", "eth", adapter, &address);
     }
-    for module in 0..48 {
+    for module in 0..modules as i64 {
         let values = [
             ("Manufacturer", word(rng).to_owned()),
             ("Model", format!("{}-{:06x}", word(rng), rng.bits() >> 40)),

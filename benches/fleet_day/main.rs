@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo bench -p muster-simulations --bench fleet_day [-- COUNT [ROUNDS]]     default: 100000 3
+//! cargo bench -p muster-simulations --bench fleet_day -- --licences [COUNT]   see `licences.rs`
 //! ```
 //!
 //! Each inventory is of a machine of its own: some 0.46 MB of XML, some 73 KB as an agent compresses it. What is installed
@@ -15,10 +16,12 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a benchmark reads the clock")]
 
+mod licences;
 mod machines;
 
 use std::hint::black_box;
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,7 +50,7 @@ use quick_xml::events::Event;
 use rayon::prelude::*;
 use rustix::time::{ClockId, clock_gettime};
 
-use self::machines::{Titles, guid, inventory};
+use self::machines::{FULL, Titles, guid, inventory};
 
 /// Threads of the server that read, and of the floor.
 const LOADERS: usize = 2;
@@ -64,28 +67,26 @@ async fn main() {
     let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|text| text.parse().ok()).collect();
     let number = |place: usize, usual: u64| numbers.get(place).copied().unwrap_or(usual).max(1);
     let (count, rounds) = (number(0, 100_000), number(1, 3));
+    if std::env::args().any(|argument| argument == "--licences") {
+        return licences::licences(count).await;
+    }
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
 
     let began = Instant::now();
-    let held = hold(&data, count).await;
+    let held = hold(&data, &Titles::new(FULL), 0..count, 1).await;
     let each = |bytes: u64| bytes / count;
     let seconds = began.elapsed().as_secs_f64();
     println!("{count} inventories made and held in {seconds:.1} s");
     println!("each: {} bytes of XML, {} of gzip", each(held.xml_bytes), each(held.gzip_bytes));
 
     let mut floors: Vec<[Rate; 2]> = (0..rounds).map(|_| floors_of(&held.sample)).collect();
-    let text = format!(
-        "[server]\nname = \"bench\"\ndata = \"{}\"\nlisten = \"127.0.0.1:0\"\noperator = \"127.0.0.1:0\"\n\
-         loaders = {LOADERS}\n[disk]\nreserve_bytes = 0\nreserve_percent = 0\n",
-        data.display()
-    );
-    let config = ServerConfig::parse(&text, "bench.toml", []).expect("a configuration");
     let began = Spent::now();
-    let server = started(&config).await;
+    let server = started(&config(&data, "")).await;
     load(&server, count).await;
     let loaded = Spent::now();
     import(&server, count).await;
+    assert_eq!(counters(&server).next_device.0, count + 1, "each machine is a device");
     let ended = Spent::now();
     server.stop().await;
     floors.extend((0..rounds).map(|_| floors_of(&held.sample)));
@@ -117,6 +118,16 @@ async fn main() {
             println!("  ratio to {name} {:.3}, by processor time {:.3}", rate.wall / of_wall, rate.cpu / of_cpu);
         }
     }
+}
+
+/// A server over `data`, with `more` behind its other settings.
+fn config(data: &Path, more: &str) -> ServerConfig {
+    let text = format!(
+        "[server]\nname = \"bench\"\ndata = \"{}\"\nlisten = \"127.0.0.1:0\"\noperator = \"127.0.0.1:0\"\n\
+         loaders = {LOADERS}\n[disk]\nreserve_bytes = 0\nreserve_percent = 0\n{more}",
+        data.display()
+    );
+    ServerConfig::parse(&text, "bench.toml", []).expect("a configuration")
 }
 
 /// Time that has passed and that this process has used.
@@ -192,23 +203,23 @@ struct Held {
     sample: Vec<Bytes>,
 }
 
-/// Makes the inventories and holds them in a package log, as an upload does.
-async fn hold(data: &Path, count: u64) -> Held {
+/// Makes the inventories, each machine's number `time`, and holds them in a package log, as an upload does.
+async fn hold(data: &Path, fleet: &Titles, machines: Range<u64>, time: u64) -> Held {
     let fatal: OnFatal = Arc::new(|reason: &str| panic!("{reason}"));
     let node = NodeFolder::open(data).expect("a folder");
     let reserve = Reserve { bytes: 0, percent: 0 };
     let (logs, threads) = Logs::open(node, Arc::new(WallClock), reserve, fatal).expect("logs");
     let tenant = muster::id::TenantId::default_tenant();
-    let (fleet, now) = (Titles::new(), WallClock.now());
+    let now = WallClock.now();
     let mut held = Held { xml_bytes: 0, gzip_bytes: 0, sample: Vec::new() };
-    for first in (0..count).step_by(HOLD) {
-        let machines = first..count.min(first + HOLD as u64);
-        let made: Vec<(PackageRequest, u64, Bytes)> = machines
+    for first in machines.clone().step_by(HOLD) {
+        let some = first..machines.end.min(first + HOLD as u64);
+        let made: Vec<(PackageRequest, u64, Bytes)> = some
             .into_par_iter()
             .map(|machine| {
-                let xml = inventory(&fleet, machine, now);
+                let xml = inventory(fleet, machine, time, now);
                 let body = Bytes::from(compress(&xml));
-                let envelope = envelope(machine, &body, logs.node, now);
+                let envelope = envelope(machine, time, &body, logs.node, now);
                 let request = PackageRequest::Hold {
                     key: envelope.key().encode(&tenant).into(),
                     envelope: stored::pack(&envelope).into(),
@@ -234,7 +245,7 @@ async fn hold(data: &Path, count: u64) -> Held {
 }
 
 /// As an agent's upload has it.
-fn envelope(machine: u64, body: &Bytes, node: Guid, now: Timestamp) -> Envelope {
+fn envelope(machine: u64, time: u64, body: &Bytes, node: Guid, now: Timestamp) -> Envelope {
     Envelope {
         origin: Origin::agent(guid(machine)),
         kind: Kind::Inventories,
@@ -242,7 +253,7 @@ fn envelope(machine: u64, body: &Bytes, node: Guid, now: Timestamp) -> Envelope 
         file_name: format!("host{machine:06} root Full.ndi.gz").into(),
         size: body.len() as u64,
         digest: Digest::of(body),
-        sequence: Some(Sequence { epoch: machine + 1, number: 1 }),
+        sequence: Some(Sequence { epoch: machine + 1, number: time }),
         collected_at: Some(now.plus_ms(-60_000)),
         first_received: now,
         unproven: true,
@@ -285,18 +296,22 @@ async fn load(server: &RunningServer, count: u64) {
 
 /// The import of what is staged, as the schedule of a night submits it.
 async fn import(server: &RunningServer, count: u64) {
-    let scope = TaskScope::Tenant { tenant: server.books.tenant.clone(), group: GroupName::default_group() };
     while counters(server).imported < count {
-        let task = NewTask {
-            task: TaskType::InventoryImport,
-            scope: scope.clone(),
-            parameters: Parameters::default(),
-            not_before: None,
-            origin: TaskOrigin::Schedule,
-            login: None,
-        };
-        let ended = submit_and_wait(server.api.scheduler.clone(), &server.books.facts, task).await;
-        assert_eq!(ended, Some(true), "the import ended well");
+        submit(server, TaskType::InventoryImport).await;
     }
-    assert_eq!(counters(server).next_device.0, count + 1, "each machine is a device");
+}
+
+/// Submits a task and waits until it has ended well.
+async fn submit(server: &RunningServer, task: TaskType) {
+    let scope = TaskScope::Tenant { tenant: server.books.tenant.clone(), group: GroupName::default_group() };
+    let task = NewTask {
+        task,
+        scope,
+        parameters: Parameters::default(),
+        not_before: None,
+        origin: TaskOrigin::Schedule,
+        login: None,
+    };
+    let ended = submit_and_wait(server.api.scheduler.clone(), &server.books.facts, task).await;
+    assert_eq!(ended, Some(true), "the task ended well");
 }

@@ -146,7 +146,8 @@ impl std::iter::Sum for Decimal {
 
 impl From<u64> for Decimal {
     fn from(number: u64) -> Decimal {
-        Decimal::whole(number)
+        // At most 1.9 x 10^37 parts: no need to look whether it is too much.
+        Decimal(i128::from(number) * ONE)
     }
 }
 

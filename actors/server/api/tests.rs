@@ -6,6 +6,7 @@ mod business;
 mod documents;
 mod guards;
 mod hostile;
+mod licences;
 mod pages;
 mod questions;
 mod settings;

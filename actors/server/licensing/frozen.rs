@@ -10,7 +10,7 @@ use hashbrown::{HashMap, HashSet};
 use muster::config::library::Library;
 use muster::id::DeviceId;
 use muster::model::business::{BusinessKind, BusinessRow};
-use muster::model::device::Provenance;
+use muster::model::device::{Device, Provenance};
 use muster::model::estate::{Number, Pair};
 use muster::model::folder::{
     FleetDevice, FleetDevices, Folder, FolderError, LicenceTable, ProvenanceTable, laid_out, push_row, with_numbers,
@@ -22,6 +22,7 @@ use muster::model::usage_periods::UsagePeriods;
 use muster::reconcile::evidence::install;
 use muster::reconcile::{Recognised, Recogniser, RecogniserError};
 use muster::time::Timestamp;
+use rayon::prelude::*;
 
 use super::tables::{Files, TableError, TextFiles, all_tables, folder_of};
 use crate::server::books::Books;
@@ -69,16 +70,25 @@ pub struct Frozen {
     pub provenance: String,
 }
 
+/// Device, place of the application, user.
+type UsageRow = (DeviceId, u32, String);
+
 /// What the devices have while they come.
 struct Software<'r> {
     recognised: &'r Recognised<'r>,
-    titles: &'r HashMap<TitleId, Title>,
     /// On how many devices each title is.
     seen: HashMap<TitleId, u64>,
     /// By place of the application: device by its place in the order of the fleet, and the title.
     found: Vec<Vec<(u32, TitleId)>>,
-    /// Device, place of the application, user.
-    usage: BTreeSet<(DeviceId, u32, String)>,
+    usage: BTreeSet<UsageRow>,
+}
+
+/// A device as it was read: what takes time, done on all threads.
+struct ReadDevice {
+    device: FleetDevice,
+    /// Ascending.
+    titles: Vec<TitleId>,
+    usage: Vec<UsageRow>,
 }
 
 /// Freezes the fleet. Waits for the disk.
@@ -98,9 +108,9 @@ pub fn freeze(
     let mut all: Vec<(TitleId, &Title)> = titles.iter().map(|(id, title)| (*id, title)).collect();
     all.sort_unstable_by_key(|(id, _)| *id);
     let recognised = recogniser.recognise_all(all);
+    let reader = Reader { fleet, recognised: &recognised, titles: &titles, primary, now };
     let mut software = Software {
         recognised: &recognised,
-        titles: &titles,
         seen: HashMap::new(),
         found: vec![Vec::new(); recogniser.applications().len()],
         usage: BTreeSet::new(),
@@ -111,17 +121,13 @@ pub fn freeze(
         let page = fleet.devices(after, PAGE)?;
         let Some(last) = page.last() else { break };
         after = Some(last.device.id);
-        for fact in page.into_iter().filter(|fact| fact.device.merged_into.is_none()) {
-            let whole = fleet.whole(fact.device)?;
-            let user = software.add(&fleet, &whole, place, now)?;
+        let standing = page.into_par_iter().filter(|fact| fact.device.merged_into.is_none());
+        let read: Vec<Result<ReadDevice, FleetError>> = standing.map(|fact| reader.read(fact.device)).collect();
+        for read in read {
+            let ReadDevice { device, titles, usage } = read?;
+            software.add(&titles, usage, place);
+            devices.add(device);
             place += 1;
-            let details = whole.details(primary);
-            let detail = |wanted: Detail| {
-                details.iter().find(|(detail, ..)| *detail == wanted).map(|(_, text, giver)| (text.as_str(), giver))
-            };
-            // Of several periods, so of no one date.
-            let metered = || Provenance { source: METERED.into(), date: 0 };
-            devices.add(FleetDevice::of(&whole.device, detail, user.as_deref().map(|user| (user, metered()))));
         }
     }
     let Software { seen, found, usage, .. } = software;
@@ -167,39 +173,62 @@ const REPEATED_ROW: &str = "repeated_row";
 const UNREADABLE_SOURCE: &str = "unreadable_source";
 
 impl Software<'_> {
-    /// Adds what a device has; who used its software longest.
-    fn add(
-        &mut self,
-        fleet: &Fleet<'_>,
-        device: &WholeDevice,
-        place: u32,
-        now: Timestamp,
-    ) -> Result<Option<String>, FleetError> {
-        let titles = fleet.titles(device)?;
-        for (place_of, installed) in titles.iter().enumerate() {
+    /// Adds what a device has.
+    fn add(&mut self, titles: &[TitleId], usage: Vec<UsageRow>, place: u32) {
+        for (place_of, title) in titles.iter().enumerate() {
             // One for each architecture, side by side.
-            if place_of == 0 || titles[place_of - 1].title != installed.title {
-                *self.seen.entry(installed.title).or_default() += 1;
+            if place_of == 0 || titles[place_of - 1] != *title {
+                *self.seen.entry(*title).or_default() += 1;
             }
-            for application in self.recognised.places(installed.title) {
+            for application in self.recognised.places(*title) {
                 let found = &mut self.found[application as usize];
                 // Of several titles the one with the lowest number, which comes first.
                 if found.last().is_none_or(|(last, _)| *last != place) {
-                    found.push((place, installed.title));
+                    found.push((place, *title));
                 }
             }
         }
-        let periods = fleet.usage(device, now)?;
+        self.usage.extend(usage);
+    }
+}
+
+/// Reads devices.
+struct Reader<'r> {
+    fleet: Fleet<'r>,
+    recognised: &'r Recognised<'r>,
+    titles: &'r HashMap<TitleId, Title>,
+    primary: Option<&'r str>,
+    now: Timestamp,
+}
+
+impl Reader<'_> {
+    fn read(&self, device: Device) -> Result<ReadDevice, FleetError> {
+        let whole = self.fleet.whole(device)?;
+        let titles: Vec<TitleId> = self.fleet.titles(&whole)?.into_iter().map(|installed| installed.title).collect();
+        let (user, usage) = self.usage(&whole, &titles)?;
+        let details = whole.details(self.primary);
+        let detail = |wanted: Detail| {
+            details.iter().find(|(detail, ..)| *detail == wanted).map(|(_, text, giver)| (text.as_str(), giver))
+        };
+        // Of several periods, so of no one date.
+        let metered = || Provenance { source: METERED.into(), date: 0 };
+        let device = FleetDevice::of(&whole.device, detail, user.as_deref().map(|user| (user, metered())));
+        Ok(ReadDevice { device, titles, usage })
+    }
+
+    /// Who used the software of a device longest, and who used which application.
+    fn usage(&self, device: &WholeDevice, titles: &[TitleId]) -> Result<(Option<String>, Vec<UsageRow>), FleetError> {
+        let periods = self.fleet.usage(device, self.now)?;
         if periods.iter().all(UsagePeriods::is_empty) {
-            return Ok(None);
+            return Ok((None, Vec::new()));
         }
         let mut by_name: HashMap<(&str, &str), TitleId> = HashMap::new();
-        for installed in &titles {
-            if let Some(title) = self.titles.get(&installed.title) {
-                by_name.entry((title.name(), title.version())).or_insert(installed.title);
+        for id in titles {
+            if let Some(title) = self.titles.get(id) {
+                by_name.entry((title.name(), title.version())).or_insert(*id);
             }
         }
-        let mut users: BTreeMap<String, Usage> = BTreeMap::new();
+        let (mut users, mut rows): (BTreeMap<String, Usage>, Vec<_>) = (BTreeMap::new(), Vec::new());
         for (_, period) in periods.iter().flat_map(UsagePeriods::iter) {
             let user = match &*period.domain {
                 "" => period.user.to_string(),
@@ -209,22 +238,17 @@ impl Software<'_> {
                 let sum = users.entry(user.clone()).or_default();
                 *sum = sum.plus(*usage);
                 let Some(title) = by_name.get(&(&*application.name, &*application.version)) else { continue };
-                let own = self.recognised.places(*title).map(|place| (device.device.id, place, user.clone()));
-                self.usage.extend(own);
+                rows.extend(self.recognised.places(*title).map(|place| (device.device.id, place, user.clone())));
             }
         }
         // Of two of one length the first by name.
         let longest = users.into_iter().rev().max_by_key(|(_, usage)| (usage.active_secs, usage.run_secs));
-        Ok(longest.map(|(user, _)| user))
+        Ok((longest.map(|(user, _)| user), rows))
     }
 }
 
 /// Adds what agents metered to the table of use.
-fn metered(
-    files: &mut Files,
-    usage: &BTreeSet<(DeviceId, u32, String)>,
-    recogniser: &Recogniser,
-) -> Result<(), FolderError> {
+fn metered(files: &mut Files, usage: &BTreeSet<UsageRow>, recogniser: &Recogniser) -> Result<(), FolderError> {
     if usage.is_empty() {
         return Ok(());
     }

@@ -19,10 +19,12 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
+use hashbrown::HashMap;
 use muster::id::{Digest, TenantId};
 use muster::model::estate::Number;
 use muster::model::folder::{FolderError, Source, cell};
-use muster::model::software::Title;
+use muster::model::software::{Title, TitleId};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -86,8 +88,6 @@ pub struct RunFolder(PathBuf);
 struct Digested<W> {
     inner: W,
     hasher: Sha256,
-    /// Of what came since it was taken last.
-    part: Sha256,
     written: u64,
 }
 
@@ -95,7 +95,6 @@ impl<W: Write> Write for Digested<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.inner.write(bytes)?;
         self.hasher.update(&bytes[..count]);
-        self.part.update(&bytes[..count]);
         self.written += count as u64;
         Ok(count)
     }
@@ -110,12 +109,7 @@ type Packed = Digested<BufWriter<File>>;
 /// Writes one packed file; the answer: its entry.
 fn packed(path: &Path, write: impl FnOnce(&mut Packed) -> io::Result<u64>) -> Result<FileEntry, RunFolderError> {
     let written = || {
-        let mut out = Digested {
-            inner: BufWriter::new(File::create(path)?),
-            hasher: Sha256::new(),
-            part: Sha256::new(),
-            written: 0,
-        };
+        let mut out = Digested { inner: BufWriter::new(File::create(path)?), hasher: Sha256::new(), written: 0 };
         let bytes = write(&mut out)?;
         out.flush()?;
         out.inner.get_ref().sync_all()?;
@@ -228,32 +222,65 @@ impl RunFolder {
     }
 }
 
-/// Writes the installations, a member for each application.
+/// Applications that are packed at once, for each thread.
+const PACKED_AT_ONCE: usize = 4;
+
+/// The rows of an application, packed.
+struct Member {
+    packed: Vec<u8>,
+    /// Unpacked bytes.
+    bytes: u64,
+    digest: Digest,
+}
+
+/// Writes the installations, a member for each application, packed on all threads.
 fn installations(
     out: &mut Packed,
     frozen: &Frozen,
     places: &mut BTreeMap<String, (u64, u64, Digest)>,
 ) -> io::Result<u64> {
-    let estate = &frozen.folder.estate;
     let mut bytes = member(out, |packer| packer.write_all(b"device,application,evidence\n"))?;
-    let texts =
-        frozen.titles.iter().map(|(id, title)| (*id, evidence_text(title))).collect::<hashbrown::HashMap<_, _>>();
-    for (application, rows) in (0..).zip(&frozen.shown_by).filter(|(_, rows)| !rows.is_empty()) {
-        let (id, start) = (estate.application_ids.name(application as Number), out.written);
-        out.part.reset();
-        let quoted = cell(id);
-        bytes += member(out, |packer| {
-            for (device, title) in rows {
-                let evidence = texts.get(title).map(String::as_str).unwrap_or_default();
-                writeln!(packer, "{},{quoted},{}", cell(estate.device_ids.name(*device)), cell(evidence))?;
-            }
-            Ok(())
-        })?;
-        let digest = Digest(out.part.finalize_reset().into());
-        places.insert(id.to_owned(), (start, out.written - start, digest));
+    let texts: HashMap<TitleId, String> =
+        frozen.titles.iter().map(|(id, title)| (*id, cell(&evidence_text(title)).into_owned())).collect();
+    let all: Vec<Number> = (0..).zip(&frozen.shown_by).filter(|(_, rows)| !rows.is_empty()).map(|(at, _)| at).collect();
+    for some in all.chunks(PACKED_AT_ONCE * rayon::current_num_threads()) {
+        let packed = some.par_iter().map(|&application| Member::of(frozen, application, &texts));
+        for (application, member) in some.iter().zip(packed.collect::<Vec<io::Result<Member>>>()) {
+            let (member, start) = (member?, out.written);
+            out.write_all(&member.packed)?;
+            bytes += member.bytes;
+            let id = frozen.folder.estate.application_ids.name(*application);
+            places.insert(id.to_owned(), (start, out.written - start, member.digest));
+        }
     }
     Ok(bytes)
 }
+
+impl Member {
+    /// `texts`: what each title is shown as, as a cell.
+    fn of(frozen: &Frozen, application: Number, texts: &HashMap<TitleId, String>) -> io::Result<Member> {
+        let estate = &frozen.folder.estate;
+        let id = cell(estate.application_ids.name(application));
+        let (mut packer, mut text) = (GzEncoder::new(Vec::new(), Compression::new(LEVEL)), Vec::new());
+        let mut bytes = 0;
+        for rows in frozen.shown_by[application as usize].chunks(ROWS_AT_ONCE) {
+            text.clear();
+            for (device, title) in rows {
+                let shown = texts.get(title).map(String::as_str).unwrap_or_default();
+                for part in [&*cell(estate.device_ids.name(*device)), ",", &*id, ",", shown, "\n"] {
+                    text.extend_from_slice(part.as_bytes());
+                }
+            }
+            packer.write_all(&text)?;
+            bytes += text.len() as u64;
+        }
+        let packed = packer.finish()?;
+        Ok(Member { digest: Digest::of(&packed), packed, bytes })
+    }
+}
+
+/// Rows that go into a packer together.
+const ROWS_AT_ONCE: usize = 1_000;
 
 /// A folder whose manifest was read.
 #[derive(Debug)]

@@ -93,17 +93,17 @@ impl Ids {
 /// Whether two texts are equal. Most ids are short: two words of each are compared where `==` would call a function.
 pub fn is_same(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
-    let word = |ends: (Option<&[u8; 8]>, Option<&[u8; 8]>)| match ends {
-        (Some(first), Some(last)) => Some((u64::from_ne_bytes(*first), u64::from_ne_bytes(*last))),
-        _ => None,
-    };
     if a.len() != b.len() || a.len() > 16 {
         return a == b;
     }
-    match (word((a.first_chunk(), a.last_chunk())), word((b.first_chunk(), b.last_chunk()))) {
-        (Some(a), Some(b)) => a == b,
-        _ => a.iter().zip(b).all(|(a, b)| a == b),
+    // Both ends, which overlap or meet.
+    if let (Some(first), Some(last)) = (a.first_chunk::<8>(), a.last_chunk::<8>()) {
+        return b.first_chunk() == Some(first) && b.last_chunk() == Some(last);
     }
+    if let (Some(first), Some(last)) = (a.first_chunk::<4>(), a.last_chunk::<4>()) {
+        return b.first_chunk() == Some(first) && b.last_chunk() == Some(last);
+    }
+    a.iter().zip(b).all(|(a, b)| a == b)
 }
 
 fn slice<'t>(text: &'t str, ends: &[usize], number: Number) -> &'t str {

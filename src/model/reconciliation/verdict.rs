@@ -2,7 +2,9 @@
 //!
 //! A fleet has many installations and few verdicts: each distinct one of an application is kept once.
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher as _;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::model::estate::Number;
 use crate::model::licensing::Exemption;
@@ -177,26 +179,39 @@ impl Verdict {
 #[derive(Clone, Debug, Default)]
 pub struct VerdictTable {
     list: Vec<Verdict>,
-    codes: HashMap<Verdict, u32>,
+    /// Codes by what they stand for; empty while there are few.
+    codes: HashTable<u32>,
+    hasher: DefaultHashBuilder,
 }
+
+/// So many are looked through one by one.
+const FEW: usize = 8;
 
 impl VerdictTable {
     /// The code of a verdict.
     pub fn code(&mut self, outcome: Outcome, rejected: &[(Number, Reason)], last: u32) -> u32 {
+        let VerdictTable { list, codes, hasher } = self;
+        let is_it = |known: &Verdict| known.outcome == outcome && *known.rejected == *rejected;
         // Neighbours mostly share their fate.
-        if let Some(known) = self.list.get(last as usize)
-            && known.outcome == outcome
-            && *known.rejected == *rejected
-        {
+        if list.get(last as usize).is_some_and(is_it) {
             return last;
         }
-        let verdict = Verdict { outcome, rejected: rejected.into() };
-        if let Some(&code) = self.codes.get(&verdict) {
+        let hash = |outcome: &Outcome, rejected: &[(Number, Reason)]| hasher.hash_one((outcome, rejected));
+        let found = match list.len() <= FEW {
+            true => list.iter().position(is_it).map(|place| place as u32),
+            false => codes.find(hash(&outcome, rejected), |&code| is_it(&list[code as usize])).copied(),
+        };
+        if let Some(code) = found {
             return code;
         }
-        let code = self.list.len() as u32;
-        self.list.push(verdict.clone());
-        self.codes.insert(verdict, code);
+        let code = list.len() as u32;
+        list.push(Verdict { outcome, rejected: rejected.into() });
+        let of = |code: u32| hash(&list[code as usize].outcome, &list[code as usize].rejected);
+        // When they are no longer few, all at once.
+        let new = if list.len() == FEW + 1 { 0..=code } else { code..=code };
+        for code in new.filter(|_| list.len() > FEW) {
+            codes.insert_unique(of(code), code, |&code| of(code));
+        }
         code
     }
 
@@ -227,5 +242,18 @@ mod tests {
         assert_eq!(verdict.answer(4), Answer::Consumed(How::Priority));
         assert_eq!(verdict.answer(1), Answer::Rejected(Reason::OutOfScope));
         assert_eq!(verdict.answer(9), Answer::NotAssessed);
+    }
+
+    #[test]
+    fn many_verdicts_are_told_apart_as_few_are() {
+        let mut table = VerdictTable::default();
+        for _ in 0..2 {
+            for licence in 0..3 * FEW as Number {
+                let code = table.code(Outcome::Unlicensed, &[(licence, Reason::Full)], u32::MAX);
+                assert_eq!(code, licence);
+                assert_eq!(table.code(Outcome::Unlicensed, &[(0, Reason::Full)], code), 0);
+            }
+        }
+        assert_eq!(table.verdicts().len(), 3 * FEW);
     }
 }

@@ -110,6 +110,10 @@ async fn bodies_that_are_too_large_or_say_a_thing_twice_are_refused_in_json() {
     let (status, answer) = fixture.post("/api/v1/tasks", &long).await;
     let message = answer["error"]["message"].as_str().unwrap();
     assert!(status == 413 && message.contains("at most"), "{status} {answer}");
+    // The same where no address says how much it takes.
+    let (status, answer) = fixture.post("/api/v1/devices/1/unmerge", &" ".repeat(3 << 20)).await;
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(status == 413 && message.contains("at most"), "{status} {answer}");
     let twice = r#"{"tables": {"licenses": "license,type\nl1,2\n", "licenses": "license,type\nl2,2\n"}}"#;
     let (status, answer) = fixture.post("/api/v1/licensing", twice).await;
     assert!(

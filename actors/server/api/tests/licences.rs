@@ -1,0 +1,105 @@
+//! Licences in a server: what a run says of its tables, where purchases come from, and what killed lives left behind.
+
+use serde_json::{Value, json};
+
+use super::fixture::{Fixture, package, report};
+use muster::formats::gzip;
+
+async fn put(fixture: &Fixture, tables: Value) {
+    let (status, answer) = fixture.post("/api/v1/licensing", &json!({ "tables": tables }).to_string()).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
+async fn newest(fixture: &Fixture) -> Value {
+    let run = fixture.get("/api/v1/reconciles/newest").await["run"].as_str().unwrap().to_owned();
+    fixture.get(&format!("/api/v1/reconciles/{run}")).await
+}
+
+/// Code and subject of each warning, ascending.
+fn warnings(run: &Value) -> Vec<(String, String)> {
+    let word = |one: &Value, field: &str| -> String { one[field].as_str().unwrap().to_owned() };
+    run["warnings"].as_array().unwrap().iter().map(|one| (word(one, "code"), word(one, "subject"))).collect()
+}
+
+#[actix::test]
+async fn what_is_odd_about_tables_and_fleet_together_is_said_and_costs_nothing_else() {
+    let fixture = Fixture::plain().await;
+    for agent in 1..=2 {
+        let machine = format!("M{agent}");
+        fixture.settle(report(agent, 1, &[("MachineID", &machine)], &[("postgresql-15", "15.6")])).await;
+    }
+    fixture.until("/api/v1/devices", |list| list["total"] == 2).await;
+    // The two run on each other; the second is spoken of by its number and by its name, and nobody has the third.
+    let tables = json!({
+        "licenses": "license,type\npg,2\n",
+        "license_applications": "license,application\npg,postgresql-15\n",
+        "entitlements": "license,quantity\npg,5\n",
+        "devices": "device,kind,host\nh1,vm,h2\nh2,vm,h1\n",
+        "allocations": "license,device\npg,2\npg,h2\npg,h3\n",
+    });
+    put(&fixture, tables).await;
+    fixture.run_reconcile().await;
+    let run = newest(&fixture).await;
+    let said = warnings(&run);
+    for warning in [("circular_host", "1"), ("circular_host", "2"), ("repeated_row", "allocations.csv:3"), ("unknown_device", "h3")] {
+        assert!(said.contains(&(warning.0.into(), warning.1.into())), "{warning:?} in {said:?}");
+    }
+    let licence = fixture.get("/api/v1/licenses/pg").await;
+    assert_eq!((&licence["consumed"], &licence["status"]), (&json!(2), &json!("Compliant")), "{licence}");
+    fixture.stop().await;
+}
+
+#[actix::test]
+async fn a_purchase_names_the_table_or_the_business_source_that_it_came_from() {
+    let fixture = Fixture::plain().await;
+    fixture.settle(report(1, 1, &[("MachineID", "M1")], &[("postgresql-15", "15.6")])).await;
+    fixture.until("/api/v1/devices", |list| list["total"] == 1).await;
+    let tables = json!({
+        "licenses": "license,type\npg,2\n",
+        "license_applications": "license,application\npg,postgresql-15\n",
+        "entitlements": "license,quantity\npg,1\n",
+    });
+    put(&fixture, tables).await;
+    let text = "license,quantity,expiry\npg,3,2030-01-31\n";
+    let name = "IntermediateData/erp%20on%20x%20(Entitlements).csv.gz";
+    fixture.settle(package(1, 7, &gzip::compress(text.as_bytes())).named(name)).await;
+    fixture.until("/api/v1/entitlements", |list| list["total"] == 1).await;
+    fixture.run_reconcile().await;
+    let licence = fixture.get("/api/v1/licenses/pg").await;
+    assert_eq!((&licence["total"], &licence["status"]), (&json!(4), &json!("Compliant")), "{licence}");
+    let bought: Vec<(&Value, &Value)> =
+        licence["entitlements"].as_array().unwrap().iter().map(|one| (&one["quantity"], &one["source"])).collect();
+    assert_eq!(bought, [(&json!("1"), &json!("operator")), (&json!("3"), &json!("erp"))], "{licence}");
+    fixture.stop().await;
+}
+
+#[actix::test]
+async fn folders_that_killed_lives_left_are_gone_after_the_next_run() {
+    let fixture = Fixture::plain().await;
+    fixture.settle(report(1, 1, &[("MachineID", "M1")], &[("postgresql-15", "15.6")])).await;
+    fixture.until("/api/v1/devices", |list| list["total"] == 1).await;
+    fixture.run_reconcile().await;
+    let last: u64 = newest(&fixture).await["run"].as_str().unwrap().parse().unwrap();
+    let runs = fixture.folder().join("data/reconciles/default");
+    // A run that was half written, one that was written and never named, and one that was forgotten and not removed.
+    let left = [format!("{}.part", last + 1), (last + 1).to_string(), "0".to_owned()];
+    for name in &left {
+        std::fs::create_dir_all(runs.join(name)).unwrap();
+        std::fs::write(runs.join(name).join("devices.csv.gz"), "of a killed life").unwrap();
+    }
+    // What is none of the server's stays.
+    std::fs::write(runs.join("notes.txt"), "an operator's").unwrap();
+    fixture.run_reconcile().await;
+    let now: u64 = newest(&fixture).await["run"].as_str().unwrap().parse().unwrap();
+    assert!(now > last);
+    let names = || std::fs::read_dir(&runs).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut named: Vec<String> = (1..=now).map(|run| run.to_string()).chain(["notes.txt".into()]).collect();
+    named.sort();
+    let mut found: Vec<String> = names().collect();
+    found.sort();
+    assert_eq!(found, named);
+    // The run in the place of the leftovers is whole.
+    let device = fixture.get(&format!("/api/v1/devices/1/licenses?run={}", last + 1)).await;
+    assert_eq!(device["items"][0]["application"], "postgresql-15", "{device}");
+    fixture.stop().await;
+}

@@ -1,0 +1,99 @@
+//! How long the licence reconcile of a server takes: of a fleet that it never saw, of the same fleet again, and when one in a
+//! hundred machines has reported other software.
+//!
+//! ```text
+//! cargo bench -p muster-simulations --bench fleet_day -- --licences [COUNT]     default: 100000
+//! ```
+//!
+//! Sixty packages of a thousand on each machine, every one an application with a licence: 500 licences of types 2, 4, 15
+//! and 25. Beside it a scan of the list of devices, as a floor.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use muster::model::task::TaskType;
+use muster_actors::server::fleet::Fleet;
+use muster_actors::server::run::RunningServer;
+
+use crate::machines::{SLIM, Titles};
+use crate::{Spent, config, hold, import, load, started, submit};
+
+/// Licences; each covers two applications.
+const LICENCES: usize = 500;
+const TYPES: [u8; 4] = [2, 4, 15, 25];
+
+/// See the module's head.
+pub async fn licences(count: u64) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (data, rules) = (folder.path().join("data"), folder.path().join("rules.toml"));
+    let titles = Titles::new(SLIM);
+    hold(&data, &titles, 0..count, 1).await;
+    library(&titles, &rules);
+    let config = config(&data, &format!("[import]\nrecognition_file = \"{}\"\n", rules.display()));
+    let server = started(&config).await;
+    load(&server, count).await;
+    import(&server, count).await;
+    tables(&server).await;
+    println!("{count} devices with 60 packages each, {LICENCES} licences");
+    let scanned = scan(&server);
+    println!("floor, a scan of the list of devices: {scanned:.2} s");
+    reconciled(&server, "the first", scanned).await;
+    reconciled(&server, "again, nothing has changed", scanned).await;
+    server.stop().await;
+    // Another life: what is held by hand is found when the log is opened.
+    let changed = (count / 100).max(1);
+    hold(&data, &titles, 0..changed, 2).await;
+    let server = started(&config).await;
+    load(&server, count + changed).await;
+    import(&server, count + changed).await;
+    reconciled(&server, "after a restart, 1 % changed", scan(&server)).await;
+    server.stop().await;
+}
+
+/// A rule for each package.
+fn library(titles: &Titles, path: &Path) {
+    let mut text = String::new();
+    for (number, name) in titles.packages().enumerate() {
+        writeln!(text, "[[application]]\nid = \"app{number:04}\"\npublisher = \"Acme\"\nproduct = \"Product {number}\"\nrules = [{{ name = \"{name}\" }}]")
+            .expect("a String takes it");
+    }
+    std::fs::write(path, text).expect("a file");
+}
+
+async fn tables(server: &RunningServer) {
+    let mut list = String::from("license,name,type,multiple_use,points_set\n");
+    let (mut links, mut bought) = (String::from("license,application\n"), String::from("license,quantity\n"));
+    for licence in 0..LICENCES {
+        let metric = TYPES[licence / 2 % TYPES.len()];
+        let points = if metric == 15 || metric == 25 { "ibm-pvu" } else { "" };
+        writeln!(list, "lic{licence:03},Licence {licence},{metric},yes,{points}").expect("a String takes it");
+        for application in [licence, licence + LICENCES] {
+            writeln!(links, "lic{licence:03},app{application:04}").expect("a String takes it");
+        }
+        writeln!(bought, "lic{licence:03},100000").expect("a String takes it");
+    }
+    for (table, text) in [("licenses", list), ("license_applications", links), ("entitlements", bought)] {
+        let to = format!("http://{}/api/v1/licensing/{table}", server.operator);
+        let sent = reqwest::Client::new().put(to).header("content-type", "text/csv").body(text).send().await;
+        let answer = sent.expect("an answer");
+        let status = answer.status();
+        assert!(status.is_success(), "{table}: {status} {}", answer.text().await.unwrap_or_default());
+    }
+}
+
+fn scan(server: &RunningServer) -> f64 {
+    let began = Spent::now();
+    let (fleet, mut after) = (Fleet::of(&server.books), None);
+    while let Some(last) = fleet.rows(after, 1_000).expect("rows").last() {
+        after = Some(last.id);
+    }
+    began.wall.elapsed().as_secs_f64()
+}
+
+async fn reconciled(server: &RunningServer, name: &str, floor: f64) {
+    let began = Spent::now();
+    submit(server, TaskType::LicenseReconcile).await;
+    let ended = Spent::now();
+    let seconds = ended.wall.duration_since(began.wall).as_secs_f64();
+    println!("{name}: {seconds:.2} s, {:.2} s of processor time, {:.1} scans", ended.cpu - began.cpu, seconds / floor);
+}

@@ -18,30 +18,36 @@ async fn newest(fixture: &Fixture) -> Value {
 /// Code and subject of each warning, ascending.
 fn warnings(run: &Value) -> Vec<(String, String)> {
     let word = |one: &Value, field: &str| -> String { one[field].as_str().unwrap().to_owned() };
-    run["warnings"].as_array().unwrap().iter().map(|one| (word(one, "code"), word(one, "subject"))).collect()
+    run["warning_list"].as_array().unwrap().iter().map(|one| (word(one, "code"), word(one, "subject"))).collect()
 }
 
 #[actix::test]
 async fn what_is_odd_about_tables_and_fleet_together_is_said_and_costs_nothing_else() {
     let fixture = Fixture::plain().await;
-    for agent in 1..=2 {
-        let machine = format!("M{agent}");
-        fixture.settle(report(agent, 1, &[("MachineID", &machine)], &[("postgresql-15", "15.6")])).await;
-    }
+    let software = [("postgresql-15", "15.6")];
+    fixture.settle(report(1, 1, &[("MachineID", "M1")], &software)).await;
+    let guest = [("MachineID", "M2"), ("VMType", "VMware"), ("HostId", "M1")];
+    fixture.settle(report(2, 1, &guest, &software)).await;
     fixture.until("/api/v1/devices", |list| list["total"] == 2).await;
-    // The two run on each other; the second is spoken of by its number and by its name, and nobody has the third.
+    // The second says that it runs on the first, and the operator that the first runs on it. The second is spoken of by
+    // its number and by its name, and nobody has the third.
     let tables = json!({
         "licenses": "license,type\npg,2\n",
         "license_applications": "license,application\npg,postgresql-15\n",
         "entitlements": "license,quantity\npg,5\n",
-        "devices": "device,kind,host\nh1,vm,h2\nh2,vm,h1\n",
-        "allocations": "license,device\npg,2\npg,h2\npg,h3\n",
+        "devices": "device,kind,host\nh1,vm,h2\nh3,vm,\n",
+        "allocations": "license,device\npg,2\npg,h2\n",
     });
     put(&fixture, tables).await;
     fixture.run_reconcile().await;
     let run = newest(&fixture).await;
     let said = warnings(&run);
-    for warning in [("circular_host", "1"), ("circular_host", "2"), ("repeated_row", "allocations.csv:3"), ("unknown_device", "h3")] {
+    for warning in [
+        ("circular_host", "1"),
+        ("circular_host", "2"),
+        ("repeated_row", "allocations.csv:3"),
+        ("unknown_device", "h3"),
+    ] {
         assert!(said.contains(&(warning.0.into(), warning.1.into())), "{warning:?} in {said:?}");
     }
     let licence = fixture.get("/api/v1/licenses/pg").await;
@@ -66,7 +72,7 @@ async fn a_purchase_names_the_table_or_the_business_source_that_it_came_from() {
     fixture.until("/api/v1/entitlements", |list| list["total"] == 1).await;
     fixture.run_reconcile().await;
     let licence = fixture.get("/api/v1/licenses/pg").await;
-    assert_eq!((&licence["total"], &licence["status"]), (&json!(4), &json!("Compliant")), "{licence}");
+    assert_eq!((&licence["entitled"], &licence["status"]), (&json!(4), &json!("Compliant")), "{licence}");
     let bought: Vec<(&Value, &Value)> =
         licence["entitlements"].as_array().unwrap().iter().map(|one| (&one["quantity"], &one["source"])).collect();
     assert_eq!(bought, [(&json!("1"), &json!("operator")), (&json!("3"), &json!("erp"))], "{licence}");

@@ -186,7 +186,7 @@ fn hardware(ndi: &mut NdiWriter<Vec<u8>>, rng: &mut RngStream, machine: u64, (na
         ];
         object("MGS_NetworkAdapterConfiguration", "eth", adapter, &address);
     }
-    for module in 0..modules as i64 {
+    for module in 0..modules as u32 {
         let values = [
             ("Manufacturer", word(rng).to_owned()),
             ("Model", format!("{}-{:06x}", word(rng), rng.bits() >> 40)),

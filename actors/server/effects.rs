@@ -10,7 +10,7 @@ use super::batch::{BatchScheduler, SchedulerWorld};
 use super::books::Books;
 use super::exports::{Exports, ExportsWorld, Reports};
 use super::importer::{Importer, ImporterWorld};
-use super::licensing::{RuleFiles, Runs};
+use super::licensing::{RuleFiles, Runs, Standing};
 use super::loader::{Loader, LoaderWorld};
 use super::prepared::ExportTarget;
 use super::reading::Reading;
@@ -60,6 +60,7 @@ impl Effects {
             files,
             runs,
             runs_kept: config.runs_kept,
+            standing: Standing::default(),
             primary: primary.clone(),
             clock: clock.clone(),
         };

@@ -102,9 +102,23 @@ impl<'b> Fleet<'b> {
 
     /// At most `limit` device facts behind `after`, ascending; aliases among them.
     pub fn devices(&self, after: Option<DeviceId>, limit: usize) -> Result<Vec<DeviceFact>, FleetError> {
+        self.device_facts(&self.device_ids(after, limit))
+    }
+
+    /// Numbers of at most `limit` devices behind `after`, ascending; aliases among them.
+    pub fn device_ids(&self, after: Option<DeviceId>, limit: usize) -> Vec<DeviceId> {
         let after = after.map(|id| FactKey::Device(self.tenant().clone(), id).encode());
         let keys = self.books.facts.keys(&FactKind::Device.prefix(Some(self.tenant())), after.as_deref(), limit);
-        let keys: Vec<Box<[u8]>> = keys.into_iter().map(|(key, _)| key).collect();
+        let id = |key: &[u8]| match FactKey::decode(key) {
+            Some(FactKey::Device(_, id)) => Some(id),
+            _ => None,
+        };
+        keys.into_iter().filter_map(|(key, _)| id(&key)).collect()
+    }
+
+    /// The facts of these devices, as far as there are any.
+    pub fn device_facts(&self, ids: &[DeviceId]) -> Result<Vec<DeviceFact>, FleetError> {
+        let keys: Vec<Vec<u8>> = ids.iter().map(|id| FactKey::Device(self.tenant().clone(), *id).encode()).collect();
         let mut devices: Vec<Result<Option<DeviceFact>, FleetError>> = keys.iter().map(|_| Ok(None)).collect();
         self.books.facts.get_all(&keys, |place, value| {
             let value = value.map_err(FleetError::Read);
@@ -161,23 +175,33 @@ impl<'b> Fleet<'b> {
 
     /// The periods of usage of a device that are kept at `now`, those of each of its records.
     pub fn usage(&self, device: &WholeDevice, now: Timestamp) -> Result<Vec<UsagePeriods>, FleetError> {
+        self.usage_of(device.records.iter().map(|record| &record.key), now)
+    }
+
+    /// The same of a device with these records.
+    pub fn usage_of<'r>(
+        &self,
+        records: impl Iterator<Item = &'r RecordKey>,
+        now: Timestamp,
+    ) -> Result<Vec<UsagePeriods>, FleetError> {
         let mut usage: Vec<UsagePeriods> =
-            self.beside(device, |record| FactKey::Usage(self.tenant().clone(), record.clone()))?;
+            self.beside(records, |record| FactKey::Usage(self.tenant().clone(), record.clone()))?;
         usage.iter_mut().for_each(|periods| periods.expire(now));
         Ok(usage)
     }
 
     /// What was discovered of a device, of each of its records.
     pub fn discoveries(&self, device: &WholeDevice) -> Result<Vec<Discoveries>, FleetError> {
-        self.beside(device, |record| FactKey::Discovery(self.tenant().clone(), record.clone()))
+        let records = device.records.iter().map(|record| &record.key);
+        self.beside(records, |record| FactKey::Discovery(self.tenant().clone(), record.clone()))
     }
 
-    fn beside<T: serde::de::DeserializeOwned>(
+    fn beside<'r, T: serde::de::DeserializeOwned>(
         &self,
-        device: &WholeDevice,
+        records: impl Iterator<Item = &'r RecordKey>,
         key: impl Fn(&RecordKey) -> FactKey,
     ) -> Result<Vec<T>, FleetError> {
-        device.records.iter().filter_map(|record| self.fact(&key(&record.key)).transpose()).collect()
+        records.filter_map(|record| self.fact(&key(record)).transpose()).collect()
     }
 
     /// Every title of the tenant.

@@ -16,6 +16,7 @@ use muster::reconcile::engine::{Reconciled, assign};
 use muster::reconcile::output::{Output, Table};
 use muster::reconcile::sentences::why;
 use muster::time::Timestamp;
+use rayon::prelude::*;
 use tracing::{error, info, warn};
 
 use super::batch::Worked;
@@ -23,7 +24,7 @@ use super::books::{Books, News, TurnError};
 use super::business_rows::BusinessRows;
 use super::fleet::{Fleet, FleetError};
 use super::licensing::{
-    FreezeError, Frozen, RuleFiles, RulesError, Run, RunFolderError, Runs, TableError, drop_replaced, freeze,
+    FreezeError, Frozen, RuleFiles, RulesError, Run, RunFolderError, Runs, Standing, TableError, drop_replaced, freeze,
     put_parts, table_state,
 };
 use super::view::View;
@@ -50,6 +51,8 @@ pub struct ReconcilerWorld {
     pub runs: Runs,
     /// How many of a tenant are kept.
     pub runs_kept: u32,
+    /// What the last reconcile read.
+    pub standing: Standing,
     /// The source whose details of a device win.
     pub primary: Option<std::sync::Arc<str>>,
     /// The present.
@@ -135,7 +138,7 @@ async fn run(world: ReconcilerWorld) -> Result<(TenantState, String), ReconcileE
     let _task = world.books.one_task.lock().await;
     let (books, own) = (world.books.clone(), world.clone());
     let decided = tokio::task::spawn_blocking(move || decide(&own));
-    let Decided { seen, run, peaks } = decided.await.map_err(|_| ReconcileError::Panicked)??;
+    let Decided { seen, run, peaks, read_anew } = decided.await.map_err(|_| ReconcileError::Panicked)??;
     if view.is_behind() || view.rebuilt() != built {
         return Err(ReconcileError::Behind);
     }
@@ -173,6 +176,7 @@ async fn run(world: ReconcilerWorld) -> Result<(TenantState, String), ReconcileE
     info!(
         tenant = %books.tenant,
         run = record.number,
+        read_anew,
         titles = record.titles,
         unrecognised = record.unrecognised,
         applications = record.installed.len(),
@@ -224,6 +228,8 @@ const FORGOTTEN_AT_ONCE: usize = 1_000;
 struct Decided {
     /// The counters that the fleet was read by.
     seen: TenantState,
+    /// Devices that were not known from the reconcile before.
+    read_anew: u64,
     run: Run,
     /// The new table of peaks, where there is any: number of its file, text, rows.
     peaks: Option<(u32, String, u64)>,
@@ -235,7 +241,11 @@ fn decide(world: &ReconcilerWorld) -> Result<Decided, ReconcileError> {
     let seen: TenantState = Fleet::of(books).fact(&FactKey::Tenant(books.tenant.clone()))?.unwrap_or_default();
     let library = world.files.read()?;
     let business = BusinessRows { books: books.clone(), packages: world.packages.clone() };
-    let mut frozen = freeze(books, &business, &library, world.primary.as_deref(), at)?;
+    let mut known = world.standing.take(&books.tenant);
+    let mut frozen = freeze(books, &business, &library, world.primary.as_deref(), at, &mut known)?;
+    if let Some(known) = known {
+        world.standing.put(&books.tenant, known);
+    }
     let number = Runs::numbers(books, None, 1).first().map_or(1, |last| last + 1);
     let as_of = Day::of(at);
     let assigned = assign(&frozen.folder.estate, &frozen.folder.licensing, as_of)
@@ -267,7 +277,8 @@ fn decide(world: &ReconcilerWorld) -> Result<Decided, ReconcileError> {
     let generation = TableState::next_generation(known.as_ref(), at);
     let is_new = (rows > 0 || known.is_some()) && has_changed();
     let peaks = is_new.then(|| (generation, String::from_utf8_lossy(&peaks).into_owned(), rows));
-    Ok(Decided { seen, run: Run::new(record, frozen.folder, found, open), peaks })
+    let read_anew = frozen.read_anew;
+    Ok(Decided { seen, read_anew, run: Run::new(record, frozen.folder, found, open), peaks })
 }
 
 /// Rows of the table of peaks whose licences were not calculated, because a cell of theirs is bad or they are not in the tables
@@ -300,7 +311,9 @@ fn warnings(found: &Reconciled<'_>, frozen: &Frozen) -> Vec<RunWarning> {
         subject: subject.as_str().into(),
     });
     let of_tables = frozen.folder.notes.warnings.iter().cloned();
-    let of_licences = (0..licensing.licences.len() as Number).flat_map(|licence| found.warnings(licence));
+    // The working of many licences: on all threads, sorted below.
+    let licences = (0..licensing.licences.len() as Number).into_par_iter();
+    let of_licences = licences.flat_map_iter(|licence| found.warnings(licence)).collect::<Vec<_>>();
     let told = of_tables.chain(of_licences).map(|warning| RunWarning {
         code: warning.code.as_str().into(),
         license: warning.licence.map(|licence| licensing.ids.name(licence).into()),

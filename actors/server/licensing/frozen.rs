@@ -24,10 +24,11 @@ use muster::reconcile::{Recognised, Recogniser, RecogniserError};
 use muster::time::Timestamp;
 use rayon::prelude::*;
 
+use super::standing::{KnownDevice, KnownDevices};
 use super::tables::{Files, TableError, TextFiles, all_tables, folder_of};
 use crate::server::books::Books;
 use crate::server::business_rows::BusinessRows;
-use crate::server::fleet::{Fleet, FleetError, WholeDevice};
+use crate::server::fleet::{Fleet, FleetError};
 
 /// Devices that are read together.
 const PAGE: usize = 1_000;
@@ -68,6 +69,8 @@ pub struct Frozen {
     pub problems: Vec<(&'static str, String)>,
     /// Who gave the figures of devices and the purchases.
     pub provenance: String,
+    /// How many devices were read because they were not known, or are others now.
+    pub read_anew: u64,
 }
 
 /// Device, place of the application, user.
@@ -85,20 +88,25 @@ struct Software<'r> {
 
 /// A device as it was read: what takes time, done on all threads.
 struct ReadDevice {
-    device: FleetDevice,
-    /// Ascending.
-    titles: Vec<TitleId>,
+    id: DeviceId,
+    /// `None`: it was merged into another one.
+    device: Option<KnownDevice>,
+    /// It stands among those that are known, as it is.
+    is_known: bool,
+    /// Who used its software most.
+    user: Option<String>,
     usage: Vec<UsageRow>,
 }
 
 /// Freezes the fleet. Waits for the disk.
-/// `primary` is the source whose details win.
+/// `primary` is the source whose details win. `known` is what the reading before left, and what this one leaves.
 pub fn freeze(
     books: &Books,
     entitlements: &BusinessRows,
     library: &Library,
     primary: Option<&str>,
     now: Timestamp,
+    known: &mut Option<KnownDevices>,
 ) -> Result<Frozen, FreezeError> {
     let tables = all_tables(books)?;
     let mut files = folder_of(&tables, library.applications())?;
@@ -108,6 +116,8 @@ pub fn freeze(
     let mut all: Vec<(TitleId, &Title)> = titles.iter().map(|(id, title)| (*id, title)).collect();
     all.sort_unstable_by_key(|(id, _)| *id);
     let recognised = recogniser.recognise_all(all);
+    let (mut before, mut kept) = (known.take().unwrap_or_default(), KnownDevices::begin(books));
+    let changed = before.changed(books);
     let reader = Reader { fleet, recognised: &recognised, titles: &titles, primary, now };
     let mut software = Software {
         recognised: &recognised,
@@ -116,20 +126,32 @@ pub fn freeze(
         usage: BTreeSet::new(),
     };
     let mut devices = FleetDevices::new(tables.get(&LicenceTable::Devices).map(Vec::as_slice))?;
-    let (mut after, mut place) = (None, 0);
+    let (mut after, mut place, mut read_anew) = (None, 0, 0);
     loop {
-        let page = fleet.devices(after, PAGE)?;
+        let page = fleet.device_ids(after, PAGE);
         let Some(last) = page.last() else { break };
-        after = Some(last.device.id);
-        let standing = page.into_par_iter().filter(|fact| fact.device.merged_into.is_none());
-        let read: Vec<Result<ReadDevice, FleetError>> = standing.map(|fact| reader.read(fact.device)).collect();
+        after = Some(*last);
+        let of_before = |id: &DeviceId| changed.as_ref().and_then(|changed| before.find(*id, changed));
+        let standing: Vec<(DeviceId, Option<Option<KnownDevice>>)> =
+            page.into_par_iter().map(|id| (id, of_before(&id))).collect();
+        let read: Vec<Result<ReadDevice, FleetError>> = reader.read_all(standing)?;
         for read in read {
-            let ReadDevice { device, titles, usage } = read?;
+            let ReadDevice { id, device, is_known, user, usage } = read?;
+            read_anew += u64::from(!is_known);
+            if let Some(kept) = &mut kept {
+                if is_known { kept.keep(id, &mut before) } else { kept.add(id, device.as_ref()) }
+            }
+            let Some(KnownDevice { mut row, titles, .. }) = device else { continue };
             software.add(&titles, usage, place);
-            devices.add(device);
+            if let Some(user) = user {
+                // Of several periods, so of no one date.
+                row.used_by(&user, &Provenance { source: METERED.into(), date: 0 });
+            }
+            devices.add(row);
             place += 1;
         }
     }
+    *known = kept;
     let Software { seen, found, usage, .. } = software;
     let mut table = devices.finish();
     let mut problems: Vec<(&'static str, String)> =
@@ -158,7 +180,7 @@ pub fn freeze(
     let showing: HashSet<TitleId> = shown_by.iter().flatten().map(|(_, title)| *title).collect();
     let titles = titles.into_iter().filter(|(id, _)| showing.contains(id)).collect();
     let provenance = table.given.into_text();
-    Ok(Frozen { files, folder, shown_by, titles, counts, unrecognised, problems, provenance })
+    Ok(Frozen { files, folder, shown_by, titles, counts, unrecognised, problems, provenance, read_anew })
 }
 
 /// The source of who used a device most.
@@ -202,30 +224,52 @@ struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    fn read(&self, device: Device) -> Result<ReadDevice, FleetError> {
+    /// Reads devices of which those that are known need not be read.
+    fn read_all(
+        &self,
+        devices: Vec<(DeviceId, Option<Option<KnownDevice>>)>,
+    ) -> Result<Vec<Result<ReadDevice, FleetError>>, FleetError> {
+        let unknown: Vec<DeviceId> = devices.iter().filter(|(_, known)| known.is_none()).map(|(id, _)| *id).collect();
+        let facts = self.fleet.device_facts(&unknown)?;
+        let facts: HashMap<DeviceId, Device> = facts.into_iter().map(|fact| (fact.device.id, fact.device)).collect();
+        let read = devices.into_par_iter().map(|(id, known)| {
+            let is_known = known.is_some();
+            let device = match known {
+                Some(known) => known,
+                // One that is gone since it was listed is none.
+                None => match facts.get(&id).filter(|device| device.merged_into.is_none()) {
+                    Some(device) => Some(self.read(device.clone())?),
+                    None => None,
+                },
+            };
+            let (user, usage) = device.as_ref().map_or(Ok((None, Vec::new())), |device| self.usage(id, device))?;
+            Ok(ReadDevice { id, device, is_known, user, usage })
+        });
+        Ok(read.collect())
+    }
+
+    fn read(&self, device: Device) -> Result<KnownDevice, FleetError> {
         let whole = self.fleet.whole(device)?;
         let titles: Vec<TitleId> = self.fleet.titles(&whole)?.into_iter().map(|installed| installed.title).collect();
-        let (user, usage) = self.usage(&whole, &titles)?;
         let details = whole.details(self.primary);
         let detail = |wanted: Detail| {
             details.iter().find(|(detail, ..)| *detail == wanted).map(|(_, text, giver)| (text.as_str(), giver))
         };
-        // Of several periods, so of no one date.
-        let metered = || Provenance { source: METERED.into(), date: 0 };
-        let device = FleetDevice::of(&whole.device, detail, user.as_deref().map(|user| (user, metered())));
-        Ok(ReadDevice { device, titles, usage })
+        let row = FleetDevice::of(&whole.device, detail);
+        let records = whole.device.bindings.iter().map(|binding| binding.record.clone()).collect();
+        Ok(KnownDevice { row, records, titles })
     }
 
     /// Who used the software of a device longest, and who used which application.
-    fn usage(&self, device: &WholeDevice, titles: &[TitleId]) -> Result<(Option<String>, Vec<UsageRow>), FleetError> {
-        let periods = self.fleet.usage(device, self.now)?;
+    fn usage(&self, id: DeviceId, device: &KnownDevice) -> Result<(Option<String>, Vec<UsageRow>), FleetError> {
+        let periods = self.fleet.usage_of(device.records.iter(), self.now)?;
         if periods.iter().all(UsagePeriods::is_empty) {
             return Ok((None, Vec::new()));
         }
         let mut by_name: HashMap<(&str, &str), TitleId> = HashMap::new();
-        for id in titles {
-            if let Some(title) = self.titles.get(id) {
-                by_name.entry((title.name(), title.version())).or_insert(*id);
+        for number in &device.titles {
+            if let Some(title) = self.titles.get(number) {
+                by_name.entry((title.name(), title.version())).or_insert(*number);
             }
         }
         let (mut users, mut rows): (BTreeMap<String, Usage>, Vec<_>) = (BTreeMap::new(), Vec::new());
@@ -238,7 +282,7 @@ impl Reader<'_> {
                 let sum = users.entry(user.clone()).or_default();
                 *sum = sum.plus(*usage);
                 let Some(title) = by_name.get(&(&*application.name, &*application.version)) else { continue };
-                rows.extend(self.recognised.places(*title).map(|place| (device.device.id, place, user.clone())));
+                rows.extend(self.recognised.places(*title).map(|place| (id, place, user.clone())));
             }
         }
         // Of two of one length the first by name.

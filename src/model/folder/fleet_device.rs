@@ -14,6 +14,8 @@
 //! What inventory cannot know (cluster, region, role, who was given a machine) an operator says in a table of the same
 //! form; every cell that is filled there counts instead.
 
+use serde::{Deserialize, Serialize};
+
 use super::devices::DEVICES;
 use crate::id::DeviceId;
 use crate::model::computer::Property;
@@ -27,7 +29,7 @@ pub const COLUMNS: usize = DEVICES.columns.len();
 pub const HOST: usize = 4;
 
 /// See the module's head.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FleetDevice {
     /// Its number.
     pub id: DeviceId,
@@ -67,12 +69,8 @@ const MAKERS: [(&str, &str); 5] =
     [("intel", "Intel"), ("amd", "AMD"), ("power", "IBM"), ("sparc", "Oracle"), ("ampere", "Ampere")];
 
 impl FleetDevice {
-    /// The row of `device`, whose further details `detail` knows; `user` used its software most.
-    pub fn of<'d>(
-        device: &'d Device,
-        detail: impl Fn(Detail) -> Option<Given<'d>>,
-        user: Option<(&str, Provenance)>,
-    ) -> FleetDevice {
+    /// The row of `device`, whose further details `detail` knows.
+    pub fn of<'d>(device: &'d Device, detail: impl Fn(Detail) -> Option<Given<'d>>) -> FleetDevice {
         let of = |property| device.values.get(property);
         let value = |property| of(property).map(|(text, _)| text).unwrap_or_default();
         let processor_type = detail(Detail::ProcessorType);
@@ -85,9 +83,7 @@ impl FleetDevice {
         let mut cells: [String; COLUMNS] = Default::default();
         let mut given: [Option<Provenance>; COLUMNS] = Default::default();
         let mut set = |column: &str, text: &str, giver: Option<&Provenance>| {
-            let place = DEVICES.columns.iter().position(|known| *known == column).expect("a column of the form");
-            cells[place] = text.trim().to_owned();
-            given[place] = giver.filter(|_| !cells[place].is_empty()).cloned();
+            set((&mut cells, &mut given), column, text, giver);
         };
         let giver = |property| of(property).map(|(_, giver)| giver);
         set("device", &device.id.to_string(), None);
@@ -114,8 +110,6 @@ impl FleetDevice {
         set("chassis", value(Property::HostType), giver(Property::HostType));
         let group = detail(Detail::Organization);
         set("group", group.map_or("", |(text, _)| text), group.map(|(_, giver)| giver));
-        let user = user.as_ref();
-        set("calculated_user", user.map_or("", |(name, _)| name), user.map(|(_, giver)| giver));
         given[HOST] = giver(Property::HostID).cloned();
         let identity = |property| Some(fold(value(property))).filter(|text| !text.is_empty());
         let own = [
@@ -136,6 +130,23 @@ impl FleetDevice {
             given,
         }
     }
+
+    /// Says who used its software most.
+    pub fn used_by(&mut self, user: &str, giver: &Provenance) {
+        set((&mut self.cells, &mut self.given), "calculated_user", user, Some(giver));
+    }
+}
+
+/// Fills a cell.
+fn set(
+    (cells, given): (&mut [String; COLUMNS], &mut [Option<Provenance>; COLUMNS]),
+    column: &str,
+    text: &str,
+    giver: Option<&Provenance>,
+) {
+    let place = DEVICES.columns.iter().position(|known| *known == column).expect("a column of the form");
+    cells[place] = text.trim().to_owned();
+    given[place] = giver.filter(|_| !cells[place].is_empty()).cloned();
 }
 
 /// A count as the form takes it; what a source wrote otherwise is not known.

@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use super::fixture::{Fixture, package, report};
+use crate::server::business_rows::BusinessRows;
+use crate::server::licensing::{KnownDevices, freeze};
 use muster::formats::gzip;
 
 async fn put(fixture: &Fixture, tables: Value) {
@@ -107,5 +109,75 @@ async fn folders_that_killed_lives_left_are_gone_after_the_next_run() {
     // The run in the place of the leftovers is whole.
     let device = fixture.get(&format!("/api/v1/devices/1/licenses?run={}", last + 1)).await;
     assert_eq!(device["items"][0]["application"], "postgresql-15", "{device}");
+    fixture.stop().await;
+}
+
+/// The fleet frozen by what is `known` of it, which has to be what a reading of everything finds. How many were read anew.
+fn frozen(fixture: &Fixture, known: &mut Option<KnownDevices>) -> u64 {
+    let (api, books) = (&fixture.server.api, &fixture.server.books);
+    let rows = BusinessRows { books: books.clone(), packages: api.logs.package_index.clone() };
+    let (library, now) = (api.files.read().unwrap(), api.clock.now());
+    let freeze = |known: &mut Option<KnownDevices>| freeze(books, &rows, &library, None, now, known).unwrap();
+    let (some, all) = (freeze(known), freeze(&mut None));
+    assert_eq!(some.files, all.files);
+    assert_eq!((&some.shown_by, &some.titles, some.counts), (&all.shown_by, &all.titles, all.counts));
+    assert_eq!((&some.unrecognised, &some.problems), (&all.unrecognised, &all.problems));
+    assert_eq!(some.provenance, all.provenance);
+    some.read_anew
+}
+
+#[actix::test]
+async fn a_reading_of_what_has_changed_finds_what_a_reading_of_everything_does() {
+    let fixture = Fixture::plain().await;
+    let software = [("postgresql-15", "15.6"), ("home-made", "1")];
+    let machine = |agent: u8| format!("M{agent}");
+    for agent in 1..=4 {
+        fixture.settle(report(agent, 1, &[("MachineID", &machine(agent))], &software)).await;
+    }
+    fixture.until("/api/v1/devices", |list| list["total"] == 4).await;
+    fixture.reconciled().await;
+    let mut known = None;
+    assert_eq!(frozen(&fixture, &mut known), 4, "nothing was known");
+    assert_eq!(frozen(&fixture, &mut known), 0, "nothing has changed");
+    // Other software alone; another figure alone.
+    fixture.settle(report(2, 2, &[("MachineID", "M2")], &[("postgresql-15", "15.7"), ("new", "2")])).await;
+    fixture.reconciled().await;
+    assert_eq!(frozen(&fixture, &mut known), 1);
+    fixture.settle(report(3, 2, &[("MachineID", "M3"), ("Model", "R-1")], &software)).await;
+    fixture.reconciled().await;
+    assert_eq!(frozen(&fixture, &mut known), 1);
+    // A machine that is new; two that turn out to be one; the two taken apart again.
+    fixture.settle(report(5, 1, &[("MachineID", "M5"), ("VMType", "VMware"), ("HostId", "M1")], &software)).await;
+    fixture.reconciled().await;
+    assert_eq!(frozen(&fixture, &mut known), 1);
+    fixture.settle(report(4, 2, &[("MachineID", "M3")], &software)).await;
+    fixture.until("/api/v1/devices", |list| list["items"][2]["records"] == 2).await;
+    fixture.reconciled().await;
+    assert!(frozen(&fixture, &mut known) >= 2);
+    let (status, answer) = fixture.post("/api/v1/devices/3/unmerge", r#"{"records":["4"]}"#).await;
+    assert_eq!(status, 200, "{answer}");
+    fixture.until("/api/v1/devices", |list| list["items"][2]["records"] == 1).await;
+    frozen(&fixture, &mut known);
+    // Use that an agent meters: no change of the device, and read each time.
+    let usage = r#"<USAGE VERSION="1.00"><MD NAME="h1"/><USAGE USER="kim" DOMAIN="lab" TYPE="WeeklySummary"
+        STARTDATE="20250609T000000" GUID="{c2bb5a7e-3f43-4a0e-8c55-3b4a1c7f0d21}">
+        <APPUSAGE NAME="postgresql-15" VERSION="15.6" RUNS="6" RUNTIME="5400" LASTUSED="20250613T164200"/>
+        </USAGE></USAGE>"#;
+    fixture.settle(package(1, 8, &gzip::compress(usage.as_bytes())).named("UsageData/u.mmi.gz")).await;
+    let used = |fixture: &Fixture| {
+        let (api, books) = (&fixture.server.api, &fixture.server.books);
+        let rows = BusinessRows { books: books.clone(), packages: api.logs.package_index.clone() };
+        let frozen = freeze(books, &rows, &api.files.read().unwrap(), None, api.clock.now(), &mut None).unwrap();
+        String::from_utf8(frozen.files["devices.csv"].clone()).unwrap().contains("lab\\kim")
+    };
+    frozen(&fixture, &mut known);
+    assert!(used(&fixture), "the agent's user stands in the table");
+    // The tables and numbers of the view are made anew: nothing that is known is of use.
+    fixture.server.books.view.rebuild().unwrap();
+    while fixture.server.books.view.is_behind() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert!(frozen(&fixture, &mut known) >= 5);
+    assert_eq!(frozen(&fixture, &mut known), 0);
     fixture.stop().await;
 }

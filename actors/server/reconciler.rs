@@ -3,20 +3,14 @@
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
-use hashbrown::HashMap;
 use muster::id::TenantId;
 use muster::model::day::Day;
-use muster::model::estate::Number;
 use muster::model::fact::FactKey;
-use muster::model::folder::{LicenceTable, PROVENANCE_FILE, TableState, push_row};
-use muster::model::reconciliation::{Installed, LicencePosition, Outcome, RunRecord, RunWarning, WARNINGS_MAX};
-use muster::model::software::ApplicationId;
+use muster::model::folder::{LicenceTable, PROVENANCE_FILE, TableState};
 use muster::model::tenant::TenantState;
-use muster::reconcile::engine::{Reconciled, assign};
+use muster::reconcile::engine::assign;
+use muster::reconcile::minutes::{Minutes, unrecognised_table, warning_table};
 use muster::reconcile::output::{Output, Table};
-use muster::reconcile::sentences::why;
-use muster::time::Timestamp;
-use rayon::prelude::*;
 use tracing::{error, info, warn};
 
 use super::batch::Worked;
@@ -242,7 +236,7 @@ fn decide(world: &ReconcilerWorld) -> Result<Decided, ReconcileError> {
     let library = world.files.read()?;
     let business = BusinessRows { books: books.clone(), packages: world.packages.clone() };
     let mut known = world.standing.take(&books.tenant);
-    let mut frozen = freeze(books, &business, &library, world.primary.as_deref(), at, &mut known)?;
+    let frozen = freeze(books, &business, &library, world.primary.as_deref(), at, &mut known)?;
     if let Some(known) = known {
         world.standing.put(&books.tenant, known);
     }
@@ -251,22 +245,27 @@ fn decide(world: &ReconcilerWorld) -> Result<Decided, ReconcileError> {
     let assigned = assign(&frozen.folder.estate, &frozen.folder.licensing, as_of)
         .map_err(|cycle| ReconcileError::Cycle(frozen.folder.cycle(&cycle.applications).to_string()))?;
     let reconciled = assigned.count();
-    let warned = warnings(&reconciled, &frozen);
-    let mut record = record(&reconciled, &frozen, &warned, number, (at, as_of));
+    let Frozen { folder: ref read, ref problems, counts: titles, .. } = frozen;
+    let minutes = Minutes { found: &reconciled, problems, of_tables: &read.notes.warnings, titles };
+    let kept = |table: LicenceTable| frozen.files.get(table.file()).map_or(&[][..], Vec::as_slice);
+    let warned = minutes.warnings();
+    let mut record = minutes.record(number, (at, as_of), kept(LicenceTable::Licenses), &warned);
     let output = Output { found: &reconciled, unrecognised: &[], warnings: &frozen.folder.notes.warnings };
     let table = |table: Table| {
         let mut text = Vec::new();
         output.write(table, &mut text).map_err(ReconcileError::Output)?;
         Ok::<_, ReconcileError>(text)
     };
+    let (result, warnings) = (table(Table::LicenseResult)?, warning_table(&warned));
+    let unrecognised = unrecognised_table(&frozen.unrecognised);
     let results = [
-        ("license_result.csv", table(Table::LicenseResult)?),
-        ("warnings.csv", warning_table(&warned)),
-        ("unrecognised.csv", unrecognised_table(&frozen)),
-        (PROVENANCE_FILE, std::mem::take(&mut frozen.provenance).into_bytes()),
+        ("license_result.csv", &result[..]),
+        ("warnings.csv", &warnings),
+        ("unrecognised.csv", &unrecognised),
+        (PROVENANCE_FILE, frozen.provenance.as_bytes()),
     ];
     let mut peaks = table(Table::Peaks)?;
-    peaks.extend(uncounted_peaks(&reconciled, &frozen).into_bytes());
+    peaks.extend(minutes.uncounted_peaks(kept(LicenceTable::Peaks)).into_bytes());
     let found = reconciled.found();
     let folder = world.runs.folder(&books.tenant, number);
     record.manifest = folder.write(&frozen, &results)?;
@@ -279,124 +278,4 @@ fn decide(world: &ReconcilerWorld) -> Result<Decided, ReconcileError> {
     let peaks = is_new.then(|| (generation, String::from_utf8_lossy(&peaks).into_owned(), rows));
     let read_anew = frozen.read_anew;
     Ok(Decided { seen, read_anew, run: Run::new(record, frozen.folder, found, open), peaks })
-}
-
-/// Rows of the table of peaks whose licences were not calculated, because a cell of theirs is bad or they are not in the tables
-/// now: a slip in a table must not end a period. Bad rows stay with the others, until an operator mends them.
-fn uncounted_peaks(found: &Reconciled<'_>, frozen: &Frozen) -> String {
-    let (form, licensing) = (LicenceTable::Peaks.form(), found.context().licensing);
-    let before = frozen.files.get(form.file).map_or(&[][..], Vec::as_slice);
-    // It was read by the reconcile itself.
-    let rows = LicenceTable::Peaks.rows(before).unwrap_or_default();
-    let mut text = String::new();
-    for (_, cells) in &rows.lines {
-        let cell = |column: &str| {
-            let place = rows.columns.iter().position(|known| *known == column);
-            place.map_or("", |place| &*cells[place])
-        };
-        let licence = licensing.ids.find(cell(form.columns[0])).map(|number| &licensing.licences[number as usize]);
-        if licence.is_none_or(|licence| licence.bad_data.is_some()) {
-            push_row(&mut text, form.columns.iter().map(|column| cell(column)));
-        }
-    }
-    text
-}
-
-/// What is to be said of the data, ascending by code, licence and subject, each once.
-fn warnings(found: &Reconciled<'_>, frozen: &Frozen) -> Vec<RunWarning> {
-    let licensing = found.context().licensing;
-    let said = frozen.problems.iter().map(|(code, subject)| RunWarning {
-        code: (*code).into(),
-        license: None,
-        subject: subject.as_str().into(),
-    });
-    let of_tables = frozen.folder.notes.warnings.iter().cloned();
-    // The working of many licences: on all threads, sorted below.
-    let licences = (0..licensing.licences.len() as Number).into_par_iter();
-    let of_licences = licences.flat_map_iter(|licence| found.warnings(licence)).collect::<Vec<_>>();
-    let told = of_tables.chain(of_licences).map(|warning| RunWarning {
-        code: warning.code.as_str().into(),
-        license: warning.licence.map(|licence| licensing.ids.name(licence).into()),
-        subject: warning.subject,
-    });
-    let mut warnings: Vec<RunWarning> = said.chain(told).collect();
-    warnings.sort_by(|a, b| (&a.code, &a.license, &a.subject).cmp(&(&b.code, &b.license, &b.subject)));
-    warnings.dedup();
-    warnings
-}
-
-/// The same as a table, in the form of `warnings.csv`.
-fn warning_table(warnings: &[RunWarning]) -> Vec<u8> {
-    let mut text = "code,license,subject\n".to_owned();
-    for RunWarning { code, license, subject } in warnings {
-        push_row(&mut text, [&**code, license.as_deref().unwrap_or_default(), &**subject].into_iter());
-    }
-    text.into_bytes()
-}
-
-/// Titles that no rule knows, in the form of `unrecognised.csv`.
-fn unrecognised_table(frozen: &Frozen) -> Vec<u8> {
-    let mut text = "kind,name,version,publisher,type,company,description,size,path,devices\n".to_owned();
-    for (title, devices) in &frozen.unrecognised {
-        let (name, version, publisher, evidence) = (title.name(), title.version(), title.publisher(), title.evidence());
-        let cells = ["installer", name, version, publisher, evidence, "", "", "", "", &devices.to_string()];
-        push_row(&mut text, cells.into_iter());
-    }
-    text.into_bytes()
-}
-
-fn record(
-    found: &Reconciled<'_>,
-    frozen: &Frozen,
-    warnings: &[RunWarning],
-    number: u64,
-    (at, as_of): (Timestamp, Day),
-) -> RunRecord {
-    let (estate, licensing) = (found.context().estate, found.context().licensing);
-    let names = LicenceTable::Licenses.rows(frozen.files.get("licenses.csv").map_or(&[], Vec::as_slice));
-    let names = names.unwrap_or_default();
-    let column = |name: &str| names.columns.iter().position(|column| *column == name);
-    let (id_column, name_column) = (column("license"), column("name"));
-    let named = |(_, cells): &(usize, Vec<Box<str>>)| Some((cells[id_column?].clone(), cells[name_column?].clone()));
-    let names: HashMap<Box<str>, Box<str>> = names.lines.iter().filter_map(named).collect();
-    let name = |id: &str| names.get(id).cloned().unwrap_or_default();
-    let positions = (0..).zip(found.positions()).map(|(licence, position): (Number, _)| {
-        let id = licensing.ids.name(licence);
-        LicencePosition {
-            license: id.into(),
-            name: name(id),
-            manual_status: licensing.licences[licence as usize].settings.manual_status.clone(),
-            why: why(found, licence).unwrap_or_default().into(),
-            position: position.clone(),
-        }
-    });
-    RunRecord {
-        number,
-        at,
-        as_of,
-        devices: estate.devices.len() as u64,
-        installations: estate.installations.count() as u64,
-        titles: frozen.counts[0],
-        unrecognised: frozen.counts[1],
-        ignored: frozen.counts[2],
-        installed: installed(found),
-        positions: positions.collect(),
-        warnings: warnings.iter().take(WARNINGS_MAX).cloned().collect(),
-        warned: warnings.len() as u64,
-        manifest: muster::id::Digest::of(b""),
-    }
-}
-
-/// Every application that is installed, on how many devices, and on how many nothing covers it.
-fn installed(found: &Reconciled<'_>) -> Vec<Installed> {
-    let estate = found.context().estate;
-    let mut installed = Vec::new();
-    for (number, id) in (0..).zip(estate.application_ids.iter()) {
-        let devices = estate.installations.of_application(number).len();
-        // An id that no library takes is none of ours to list.
-        let Some(application) = id.parse::<ApplicationId>().ok().filter(|_| devices > 0) else { continue };
-        let unlicensed = (0..devices).filter(|place| found.outcome(number, *place) == Outcome::Unlicensed).count();
-        installed.push(Installed { application, devices: devices as u64, unlicensed: unlicensed as u64 });
-    }
-    installed
 }

@@ -15,6 +15,7 @@ pub mod recognition;
 
 pub mod engine;
 pub mod evidence;
+pub mod minutes;
 pub mod output;
 pub mod refusals;
 pub mod sentences;

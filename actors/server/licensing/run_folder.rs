@@ -165,7 +165,7 @@ impl RunFolder {
     }
 
     /// Writes it; the digest of its manifest. `results` are tables of the result: name, text.
-    pub fn write(&self, frozen: &Frozen, results: &[(&'static str, Vec<u8>)]) -> Result<Digest, RunFolderError> {
+    pub fn write(&self, frozen: &Frozen, results: &[(&'static str, &[u8])]) -> Result<Digest, RunFolderError> {
         let RunFolder(target) = self;
         let part = target.with_extension("part");
         let failed = |path: &Path| {
@@ -181,8 +181,8 @@ impl RunFolder {
         }
         fs::create_dir_all(&part).map_err(failed(&part))?;
         let mut manifest = Manifest { version: env!("CARGO_PKG_VERSION").into(), ..Manifest::default() };
-        let inputs = frozen.files.iter().map(|(name, text)| (*name, text));
-        for (name, text) in inputs.chain(results.iter().map(|(name, text)| (*name, text))) {
+        let inputs = frozen.files.iter().map(|(name, text)| (*name, text.as_slice()));
+        for (name, text) in inputs.chain(results.iter().copied()) {
             let entry = packed(&part.join(format!("{name}.gz")), |out| member(out, |packer| packer.write_all(text)))?;
             manifest.files.insert(name.into(), entry);
         }

@@ -13,6 +13,7 @@
 
 pub mod recognition;
 
+mod consumption;
 pub mod engine;
 pub mod evidence;
 pub mod minutes;

@@ -12,12 +12,13 @@ use std::io::{self, Write};
 
 use rayon::prelude::*;
 
+use super::consumption::unit_rows;
 use super::engine::Reconciled;
 use super::evidence::Unrecognised;
 use crate::model::estate::{Estate, Number};
 use crate::model::folder::cell;
 use crate::model::licensing::Licensing;
-use crate::model::reconciliation::{Answer, Outcome, Unit, UnitId, Verdict, Warning};
+use crate::model::reconciliation::{Answer, Outcome, Verdict, Warning};
 
 /// A table of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +70,7 @@ impl Table {
 }
 
 /// Devices whose rows are made together.
-const PART_DEVICES: u32 = 1 << 14;
+pub(super) const PART_DEVICES: u32 = 1 << 14;
 
 /// What is written.
 #[derive(Debug)]
@@ -145,7 +146,7 @@ impl Output<'_, '_> {
 
     fn consumption(&self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(b"license,unit,id,raw,consumed,reason,exemption\n")?;
-        self.by_licence(|licence| self.units(licence), |parts| write_parts(out, parts.into_iter().flatten()))
+        self.by_licence(|licence| unit_rows(self.found, licence), |parts| write_parts(out, parts.into_iter().flatten()))
     }
 
     /// Makes something of each licence and shows it in their order, as much at once as there are threads.
@@ -158,42 +159,6 @@ impl Output<'_, '_> {
         licences
             .chunks(2 * rayon::current_num_threads())
             .try_for_each(|some| see(some.par_iter().map(|&licence| make(licence)).collect()))
-    }
-
-    /// The rows of the units of a licence.
-    fn units(&self, licence: Number) -> Vec<Vec<u8>> {
-        let mut units = self.found.working(licence).units;
-        let name = |unit: &Unit| match &unit.id {
-            UnitId::Device(device) => (false, self.estate().device_ids.name(*device).to_owned()),
-            UnitId::UnknownDevice(id) => (false, id.to_string()),
-            UnitId::User(user) => (true, self.estate().user_ids.name(*user).to_owned()),
-        };
-        let is_sorted = units.is_sorted_by(|a, b| match (&a.id, &b.id) {
-            (UnitId::Device(a), UnitId::Device(b)) | (UnitId::User(a), UnitId::User(b)) => a < b,
-            (UnitId::Device(_), UnitId::User(_)) => true,
-            _ => false,
-        });
-        if !is_sorted {
-            // A device may stand twice: as a host, and as one that counts without inventory.
-            units.sort_by_cached_key(|unit| (name(unit), unit.raw.to_string(), unit.consumed.to_string()));
-        }
-        let licence = self.licence(licence);
-        let rows = |units: &[Unit]| {
-            let mut text = Vec::with_capacity(units.len() * 48);
-            for unit in units {
-                let (kind, id) = match &unit.id {
-                    UnitId::Device(device) => ("device", self.estate().device_ids.name(*device)),
-                    UnitId::UnknownDevice(id) => ("device", &**id),
-                    UnitId::User(user) => ("user", self.estate().user_ids.name(*user)),
-                };
-                let (mut raw, mut exempt) = (itoa::Buffer::new(), itoa::Buffer::new());
-                let exemption = unit.reason.exemption().map_or("", |one| exempt.format(one.number()));
-                let (consumed, reason) = (unit.consumed.to_string(), unit.reason.as_str());
-                push(&mut text, &[&licence, kind, &cell(id), raw.format(unit.raw), &consumed, reason, exemption]);
-            }
-            text
-        };
-        units.par_chunks(PART_DEVICES as usize).map(rows).collect()
     }
 
     fn unrecognised(&self, out: &mut impl Write) -> io::Result<()> {
@@ -391,7 +356,7 @@ fn assessed(names: &Names<'_>, installed: &Installed<'_>, licence: Number, out: 
 }
 
 /// Adds a row. Millions are written, so no formatter is asked.
-fn push(out: &mut Vec<u8>, cells: &[&str]) {
+pub(super) fn push(out: &mut Vec<u8>, cells: &[&str]) {
     for (place, cell) in cells.iter().enumerate() {
         if place > 0 {
             out.push(b',');

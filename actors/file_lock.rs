@@ -48,3 +48,26 @@ pub fn is_held(file: &File) -> io::Result<bool> {
         Err(error) => Err(error.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_waited_for_as_long_as_it_is_said_and_a_look_leaves_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let holder = File::create(&path).unwrap();
+        let other = File::open(&path).unwrap();
+        assert!(is_free(&other, Duration::ZERO).unwrap() && !is_held(&other).unwrap());
+        assert!(lock(&holder, Duration::ZERO).unwrap(), "who looked holds nothing");
+        assert!(!lock(&other, Duration::from_millis(20)).unwrap() && is_held(&other).unwrap());
+        assert!(!is_free(&other, Duration::ZERO).unwrap());
+        let waited = std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| lock(&other, Duration::from_secs(60)));
+            drop(holder);
+            waiting.join().unwrap()
+        });
+        assert!(waited.unwrap(), "long before its patience ends");
+    }
+}

@@ -45,7 +45,7 @@ pub struct ReconcilerWorld {
     pub runs: Runs,
     /// How many of a tenant are kept.
     pub runs_kept: u32,
-    /// What the last reconcile read.
+    /// What the last reconcile of each tenant read.
     pub standing: Standing,
     /// The source whose details of a device win.
     pub primary: Option<std::sync::Arc<str>>,

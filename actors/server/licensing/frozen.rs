@@ -13,7 +13,8 @@ use muster::model::business::{BusinessKind, BusinessRow};
 use muster::model::device::{Device, Provenance};
 use muster::model::estate::{Number, Pair};
 use muster::model::folder::{
-    FleetDevice, FleetDevices, Folder, FolderError, LicenceTable, ProvenanceTable, laid_out, push_row, with_numbers,
+    FleetDevice, FleetDevices, Folder, FolderError, KnownDevice, LicenceTable, ProvenanceTable, laid_out, push_row,
+    with_numbers,
 };
 use muster::model::inventory::Detail;
 use muster::model::software::{Title, TitleId};
@@ -24,7 +25,7 @@ use muster::reconcile::{Recognised, Recogniser, RecogniserError};
 use muster::time::Timestamp;
 use rayon::prelude::*;
 
-use super::standing::{KnownDevice, KnownDevices};
+use super::standing::FleetReading;
 use super::tables::{Files, TableError, TextFiles, all_tables, folder_of};
 use crate::server::books::Books;
 use crate::server::business_rows::BusinessRows;
@@ -89,7 +90,7 @@ struct Software<'r> {
 /// A device as it was read: what takes time, done on all threads.
 struct ReadDevice {
     id: DeviceId,
-    /// `None`: it was merged into another one.
+    /// `None`: it is an alias.
     device: Option<KnownDevice>,
     /// It stands among those that are known, as it is.
     is_known: bool,
@@ -106,7 +107,7 @@ pub fn freeze(
     library: &Library,
     primary: Option<&str>,
     now: Timestamp,
-    known: &mut Option<KnownDevices>,
+    known: &mut Option<FleetReading>,
 ) -> Result<Frozen, FreezeError> {
     let tables = all_tables(books)?;
     let mut files = folder_of(&tables, library.applications())?;
@@ -116,8 +117,8 @@ pub fn freeze(
     let mut all: Vec<(TitleId, &Title)> = titles.iter().map(|(id, title)| (*id, title)).collect();
     all.sort_unstable_by_key(|(id, _)| *id);
     let recognised = recogniser.recognise_all(all);
-    let (mut before, mut kept) = (known.take().unwrap_or_default(), KnownDevices::begin(books));
-    let changed = before.changed(books);
+    let (before, mut reading) = (known.take(), FleetReading::begin(books));
+    let mut before = before.and_then(|before| Some((before.changed(books)?, before.devices)));
     let reader = Reader { fleet, recognised: &recognised, titles: &titles, primary, now };
     let mut software = Software {
         recognised: &recognised,
@@ -131,15 +132,15 @@ pub fn freeze(
         let page = fleet.device_ids(after, PAGE);
         let Some(last) = page.last() else { break };
         after = Some(*last);
-        let of_before = |id: &DeviceId| changed.as_ref().and_then(|changed| before.find(*id, changed));
-        let standing: Vec<(DeviceId, Option<Option<KnownDevice>>)> =
-            page.into_par_iter().map(|id| (id, of_before(&id))).collect();
-        let read: Vec<Result<ReadDevice, FleetError>> = reader.read_all(standing)?;
-        for read in read {
-            let ReadDevice { id, device, is_known, user, usage } = read?;
+        let known = |id: DeviceId| (id, before.as_ref().and_then(|(changed, devices)| devices.find(id, changed)));
+        for read in reader.read_all(page.into_par_iter().map(known).collect())? {
+            let ReadDevice { id, device, is_known, user, usage } = read;
             read_anew += u64::from(!is_known);
-            if let Some(kept) = &mut kept {
-                if is_known { kept.keep(id, &mut before) } else { kept.add(id, device.as_ref()) }
+            if let Some(FleetReading { devices, .. }) = &mut reading {
+                match before.as_mut().filter(|_| is_known) {
+                    Some((_, before)) => devices.keep(id, before),
+                    None => devices.add(id, device.as_ref()),
+                }
             }
             let Some(KnownDevice { mut row, titles, .. }) = device else { continue };
             software.add(&titles, usage, place);
@@ -151,7 +152,7 @@ pub fn freeze(
             place += 1;
         }
     }
-    *known = kept;
+    *known = reading;
     let Software { seen, found, usage, .. } = software;
     let mut table = devices.finish();
     let mut problems: Vec<(&'static str, String)> =
@@ -224,11 +225,8 @@ struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    /// Reads devices of which those that are known need not be read.
-    fn read_all(
-        &self,
-        devices: Vec<(DeviceId, Option<Option<KnownDevice>>)>,
-    ) -> Result<Vec<Result<ReadDevice, FleetError>>, FleetError> {
+    /// Reads devices; of those that are known only their use.
+    fn read_all(&self, devices: Vec<(DeviceId, Option<Option<KnownDevice>>)>) -> Result<Vec<ReadDevice>, FleetError> {
         let unknown: Vec<DeviceId> = devices.iter().filter(|(_, known)| known.is_none()).map(|(id, _)| *id).collect();
         let facts = self.fleet.device_facts(&unknown)?;
         let facts: HashMap<DeviceId, Device> = facts.into_iter().map(|fact| (fact.device.id, fact.device)).collect();
@@ -245,7 +243,7 @@ impl Reader<'_> {
             let (user, usage) = device.as_ref().map_or(Ok((None, Vec::new())), |device| self.usage(id, device))?;
             Ok(ReadDevice { id, device, is_known, user, usage })
         });
-        Ok(read.collect())
+        read.collect()
     }
 
     fn read(&self, device: Device) -> Result<KnownDevice, FleetError> {

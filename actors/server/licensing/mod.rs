@@ -12,7 +12,7 @@ pub use frozen::{FreezeError, Frozen, freeze};
 pub use rule_files::{RuleFiles, RulesError};
 pub use run_folder::{OpenRun, RunFolder, RunFolderError};
 pub use runs::{GivenCell, Purchase, Run, Runs, RunsError};
-pub use standing::{KnownDevices, Standing};
+pub use standing::{FleetReading, Standing};
 pub use tables::{
     NewTable, SHIPPED_POINTS, TableChange, TableError, TablesTaken, drop_replaced, put_parts, put_tables, read_table,
     table_state,

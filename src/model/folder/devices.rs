@@ -118,7 +118,7 @@ pub fn read_devices(
     for (part, renamed) in parts.into_iter().zip(renamed) {
         let text_by = texts.absorb(part.texts);
         let text = |text: Number| text_by[text as usize];
-        // Hosts are few: each name is looked up once.
+        // Hosts are few: each name is looked up once for a part.
         let found: Vec<Option<Slot>> = part.hosts.iter().map(|host| ids.find(host).map(Slot::new)).collect();
         for (host, _) in part.hosts.iter().zip(&found).skip(1).filter(|(_, device)| device.is_none()) {
             hosts.number(host);

@@ -55,7 +55,7 @@ fn properties(document: &Value, schema: &Value) -> BTreeSet<String> {
 async fn answers_have_the_fields_that_the_document_names() {
     let fixture = Fixture::plain().await;
     let digest = fixture.settle(report(1, 1, &[("MachineID", "M1")], &[("postgresql-15", "15")])).await;
-    fixture.until("/api/v1/devices", |list| list["total"] == 1).await;
+    fixture.until_devices("/api/v1/devices", 1).await;
     fixture.reconciled().await;
     let document = document();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<String>>();

@@ -36,7 +36,7 @@ async fn a_value_of_many_machines_is_listed_and_joins_nobody_once_it_is_demoted(
     fixture.reconciled().await;
     // Bound records stay until they are taken apart; another machine of the series is one of its own.
     settle(&fixture, 5, 1, &[IMAGE]).await;
-    fixture.until("/api/v1/devices", |list| list["total"] == 2).await;
+    fixture.until_devices("/api/v1/devices", 2).await;
     fixture.reconciled().await;
     let import = &fixture.get("/api/v1/imports").await["items"][0];
     assert_eq!((&import["records"], &import["placeholders"]), (&json!(1), &json!({"MachineID": 1})));

@@ -8,7 +8,7 @@ use super::fixture::{Fixture, report};
 async fn wrong_questions_are_answered_with_what_would_be_right() {
     let fixture = Fixture::plain().await;
     fixture.settle(report(1, 1, &[("MachineID", "M1")], &[])).await;
-    fixture.until("/api/v1/devices", |list| list["total"] == 1).await;
+    fixture.until_devices("/api/v1/devices", 1).await;
     for (path, status, code, part) in [
         ("/api/v1/devices?limit=0", 400, "limit", "from 1 to 1000"),
         ("/api/v1/devices?limit=99999999999999999999", 400, "limit", "from 1 to 1000"),
@@ -85,7 +85,7 @@ async fn cursors_that_were_tampered_with_never_break_a_list() {
         let machine = format!("M{agent}");
         fixture.settle(report(agent, 1, &[("MachineID", &machine)], &[("a", "1"), ("b", "2")])).await;
     }
-    fixture.until("/api/v1/devices", |list| list["total"] == 2).await;
+    fixture.until_devices("/api/v1/devices", 2).await;
     fixture.reconciled().await;
     for path in ["/api/v1/devices", "/api/v1/packages", "/api/v1/software", "/api/v1/devices/1/explain"] {
         // A cursor of another list fits in form, and none in meaning.

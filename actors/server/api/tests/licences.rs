@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::fixture::{Fixture, package, report};
 use crate::server::business_rows::BusinessRows;
-use crate::server::licensing::{KnownDevices, freeze};
+use crate::server::licensing::{FleetReading, Frozen, freeze};
+use crate::server::reconciler::when_caught_up;
 use muster::formats::gzip;
 
 async fn put(fixture: &Fixture, tables: Value) {
@@ -15,6 +16,14 @@ async fn put(fixture: &Fixture, tables: Value) {
 async fn newest(fixture: &Fixture) -> Value {
     let run = fixture.get("/api/v1/reconciles/newest").await["run"].as_str().unwrap().to_owned();
     fixture.get(&format!("/api/v1/reconciles/{run}")).await
+}
+
+/// One device with PostgreSQL on it.
+async fn one_device() -> Fixture {
+    let fixture = Fixture::plain().await;
+    fixture.settle(report(1, 1, &[("MachineID", "M1")], &[("postgresql-15", "15.6")])).await;
+    fixture.until_devices("/api/v1/devices", 1).await;
+    fixture
 }
 
 /// Code and subject of each warning, ascending.
@@ -30,7 +39,7 @@ async fn what_is_odd_about_tables_and_fleet_together_is_said_and_costs_nothing_e
     fixture.settle(report(1, 1, &[("MachineID", "M1")], &software)).await;
     let guest = [("MachineID", "M2"), ("VMType", "VMware"), ("HostId", "M1")];
     fixture.settle(report(2, 1, &guest, &software)).await;
-    fixture.until("/api/v1/devices", |list| list["total"] == 2).await;
+    fixture.until_devices("/api/v1/devices", 2).await;
     // The second says that it runs on the first, and the operator that the first runs on it. The second is spoken of by
     // its number and by its name, and nobody has the third.
     let tables = json!({
@@ -59,9 +68,7 @@ async fn what_is_odd_about_tables_and_fleet_together_is_said_and_costs_nothing_e
 
 #[actix::test]
 async fn a_purchase_names_the_table_or_the_business_source_that_it_came_from() {
-    let fixture = Fixture::plain().await;
-    fixture.settle(report(1, 1, &[("MachineID", "M1")], &[("postgresql-15", "15.6")])).await;
-    fixture.until("/api/v1/devices", |list| list["total"] == 1).await;
+    let fixture = one_device().await;
     let tables = json!({
         "licenses": "license,type\npg,2\n",
         "license_applications": "license,application\npg,postgresql-15\n",
@@ -83,9 +90,7 @@ async fn a_purchase_names_the_table_or_the_business_source_that_it_came_from() {
 
 #[actix::test]
 async fn folders_that_killed_lives_left_are_gone_after_the_next_run() {
-    let fixture = Fixture::plain().await;
-    fixture.settle(report(1, 1, &[("MachineID", "M1")], &[("postgresql-15", "15.6")])).await;
-    fixture.until("/api/v1/devices", |list| list["total"] == 1).await;
+    let fixture = one_device().await;
     fixture.run_reconcile().await;
     let last: u64 = newest(&fixture).await["run"].as_str().unwrap().parse().unwrap();
     let runs = fixture.folder().join("data/reconciles/default");
@@ -112,18 +117,18 @@ async fn folders_that_killed_lives_left_are_gone_after_the_next_run() {
     fixture.stop().await;
 }
 
-/// The fleet frozen by what is `known` of it, which has to be what a reading of everything finds. How many were read anew.
-fn frozen(fixture: &Fixture, known: &mut Option<KnownDevices>) -> u64 {
+/// The fleet frozen by what is `known` of it, which has to be what a reading of everything finds.
+fn frozen(fixture: &Fixture, known: &mut Option<FleetReading>) -> Frozen {
     let (api, books) = (&fixture.server.api, &fixture.server.books);
     let rows = BusinessRows { books: books.clone(), packages: api.logs.package_index.clone() };
     let (library, now) = (api.files.read().unwrap(), api.clock.now());
-    let freeze = |known: &mut Option<KnownDevices>| freeze(books, &rows, &library, None, now, known).unwrap();
+    let freeze = |known: &mut Option<FleetReading>| freeze(books, &rows, &library, None, now, known).unwrap();
     let (some, all) = (freeze(known), freeze(&mut None));
     assert_eq!(some.files, all.files);
     assert_eq!((&some.shown_by, &some.titles, some.counts), (&all.shown_by, &all.titles, all.counts));
     assert_eq!((&some.unrecognised, &some.problems), (&all.unrecognised, &all.problems));
     assert_eq!(some.provenance, all.provenance);
-    some.read_anew
+    some
 }
 
 #[actix::test]
@@ -134,26 +139,26 @@ async fn a_reading_of_what_has_changed_finds_what_a_reading_of_everything_does()
     for agent in 1..=4 {
         fixture.settle(report(agent, 1, &[("MachineID", &machine(agent))], &software)).await;
     }
-    fixture.until("/api/v1/devices", |list| list["total"] == 4).await;
+    fixture.until_devices("/api/v1/devices", 4).await;
     fixture.reconciled().await;
     let mut known = None;
-    assert_eq!(frozen(&fixture, &mut known), 4, "nothing was known");
-    assert_eq!(frozen(&fixture, &mut known), 0, "nothing has changed");
+    assert_eq!(frozen(&fixture, &mut known).read_anew, 4, "nothing was known");
+    assert_eq!(frozen(&fixture, &mut known).read_anew, 0, "nothing has changed");
     // Other software alone; another figure alone.
     fixture.settle(report(2, 2, &[("MachineID", "M2")], &[("postgresql-15", "15.7"), ("new", "2")])).await;
     fixture.reconciled().await;
-    assert_eq!(frozen(&fixture, &mut known), 1);
+    assert_eq!(frozen(&fixture, &mut known).read_anew, 1);
     fixture.settle(report(3, 2, &[("MachineID", "M3"), ("Model", "R-1")], &software)).await;
     fixture.reconciled().await;
-    assert_eq!(frozen(&fixture, &mut known), 1);
+    assert_eq!(frozen(&fixture, &mut known).read_anew, 1);
     // A machine that is new; two that turn out to be one; the two taken apart again.
     fixture.settle(report(5, 1, &[("MachineID", "M5"), ("VMType", "VMware"), ("HostId", "M1")], &software)).await;
     fixture.reconciled().await;
-    assert_eq!(frozen(&fixture, &mut known), 1);
+    assert_eq!(frozen(&fixture, &mut known).read_anew, 1);
     fixture.settle(report(4, 2, &[("MachineID", "M3")], &software)).await;
     fixture.until("/api/v1/devices", |list| list["items"][2]["records"] == 2).await;
     fixture.reconciled().await;
-    assert!(frozen(&fixture, &mut known) >= 2);
+    assert!(frozen(&fixture, &mut known).read_anew >= 2);
     let (status, answer) = fixture.post("/api/v1/devices/3/unmerge", r#"{"records":["4"]}"#).await;
     assert_eq!(status, 200, "{answer}");
     fixture.until("/api/v1/devices", |list| list["items"][2]["records"] == 1).await;
@@ -164,20 +169,12 @@ async fn a_reading_of_what_has_changed_finds_what_a_reading_of_everything_does()
         <APPUSAGE NAME="postgresql-15" VERSION="15.6" RUNS="6" RUNTIME="5400" LASTUSED="20250613T164200"/>
         </USAGE></USAGE>"#;
     fixture.settle(package(1, 8, &gzip::compress(usage.as_bytes())).named("UsageData/u.mmi.gz")).await;
-    let used = |fixture: &Fixture| {
-        let (api, books) = (&fixture.server.api, &fixture.server.books);
-        let rows = BusinessRows { books: books.clone(), packages: api.logs.package_index.clone() };
-        let frozen = freeze(books, &rows, &api.files.read().unwrap(), None, api.clock.now(), &mut None).unwrap();
-        String::from_utf8(frozen.files["devices.csv"].clone()).unwrap().contains("lab\\kim")
-    };
-    frozen(&fixture, &mut known);
-    assert!(used(&fixture), "the agent's user stands in the table");
+    let devices = frozen(&fixture, &mut known).files["devices.csv"].clone();
+    assert!(String::from_utf8(devices).unwrap().contains("lab\\kim"), "the agent's user stands in the table");
     // The tables and numbers of the view are made anew: nothing that is known is of use.
     fixture.server.books.view.rebuild().unwrap();
-    while fixture.server.books.view.is_behind() {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    assert!(frozen(&fixture, &mut known) >= 5);
-    assert_eq!(frozen(&fixture, &mut known), 0);
+    when_caught_up(&fixture.server.books.view).await.unwrap();
+    assert!(frozen(&fixture, &mut known).read_anew >= 5);
+    assert_eq!(frozen(&fixture, &mut known).read_anew, 0);
     fixture.stop().await;
 }

@@ -35,7 +35,7 @@ async fn texts_of_reports_are_shown_and_never_run() {
         "queue": { "waiting": { "Inventories": { "packages": 2, "bytes": 9, "oldest_ms": 7_200_000 } }, "quarantined": 0 },
     }]);
     fixture.report_status(7, status).await;
-    fixture.until("/api/v1/devices", |list| list["total"] == 1).await;
+    fixture.until_devices("/api/v1/devices", 1).await;
     fixture.reconciled().await;
     let (home, device) = (fixture.text("/").await, fixture.text("/devices/1").await);
     for page in [&home, &device] {
@@ -68,7 +68,7 @@ async fn runs_show_their_position_what_changed_and_what_each_device_had() {
     assert_eq!(status, 200, "{answer}");
     fixture.settle(report(1, 1, &[("MachineID", "M1")], &[("postgresql-15", "15.6")])).await;
     fixture.settle(report(2, 1, &[("MachineID", "M2")], &[("home-made", "1")])).await;
-    fixture.until("/api/v1/devices", |list| list["total"] == 2).await;
+    fixture.until_devices("/api/v1/devices", 2).await;
     fixture.reconciled().await;
     fixture.run_reconcile().await;
     let since = fixture.get("/api/v1/reconciles/newest").await["run"].as_str().unwrap().to_owned();

@@ -16,7 +16,7 @@ async fn a_device_shows_who_gave_each_value_what_joined_its_records_and_how_they
     let first = report(1, 1, &[MACHINE, ("Manufacturer", "Dell")], &[("postgresql-15", "15.6-1"), ("odd", "1")]);
     let first = fixture.settle(first).await;
     // One import after the other, so that the first record was there alone.
-    fixture.until("/api/v1/devices", |list| list["total"] == 1).await;
+    fixture.until_devices("/api/v1/devices", 1).await;
     fixture.reconciled().await;
     let second = fixture.settle(report(2, 1, &[("MachineID", "m1"), ("Model", "R-220")], &[("odd", "1")])).await;
     fixture.until("/api/v1/devices", |list| list["items"][0]["records"] == 2).await;
@@ -625,7 +625,7 @@ async fn the_pages_of_devices_and_packages_are_the_whole_list_each_item_once() {
         let (machine, os) = (format!("M{agent}"), if agent % 2 == 0 { "b" } else { "a" });
         fixture.settle(report(agent, 1, &[("MachineID", &machine), ("Model", os)], &[])).await;
     }
-    fixture.until("/api/v1/devices", |list| list["total"] == 7).await;
+    fixture.until_devices("/api/v1/devices", 7).await;
     for path in [
         "/api/v1/devices?",
         "/api/v1/devices?sort=model",

@@ -19,7 +19,7 @@ async fn titles_become_applications_and_a_licence_position_with_its_working() {
         let software = [("postgresql-15", "15.6-1"), ("libacl1", "1"), ("home-made", "0.1")];
         fixture.settle(report(agent, 1, &[("MachineID", &machine)], &software)).await;
     }
-    fixture.until("/api/v1/devices", |list| list["total"] == 2).await;
+    fixture.until_devices("/api/v1/devices", 2).await;
     let (status, changes) = fixture.post("/api/v1/licensing", TABLES).await;
     assert_eq!((status, &changes["findings"]), (200, &serde_json::json!([])), "{changes}");
     fixture.run_reconcile().await;

@@ -194,7 +194,7 @@ async fn sources_are_read_in_every_import_when_their_file_has_changed() {
     assert!(output.contains("vmware.csv` has no rows, nothing is taken"), "{output}");
     let (_, output) = fixture.ran("InventoryImportWriters", json!({})).await;
     assert!(output.contains("records: "), "{output}");
-    fixture.until("/api/v1/devices", |list| list["total"] == 3).await;
+    fixture.until_devices("/api/v1/devices", 3).await;
     // The file of sources itself is read anew.
     std::fs::write(fixture.folder().join("sources.toml"), "[[sources]]\n").unwrap();
     let (status, output) = fixture.ran("InventoryImport", json!({})).await;

@@ -47,7 +47,7 @@ async fn a_report_is_of_the_tenant_whose_beacon_took_it_first_and_nobody_else_se
     let tenants = ["acme", "zeta", "default"];
     for (tenant, digest) in tenants.into_iter().zip(&digests) {
         let devices = format!("/api/v1/devices?tenant={tenant}");
-        let list = fixture.until(&devices, |list| list["total"] == 1).await;
+        let list = fixture.until_devices(&devices, 1).await;
         assert_eq!(list["items"][0]["id"], "1", "each tenant counts for itself");
         fixture.until(&format!("/api/v1/software?tenant={tenant}"), |list| list["total"] == 1).await;
         for other in &digests {

@@ -35,7 +35,7 @@ fn homes(list: &serde_json::Value) -> Vec<(String, usize)> {
 async fn a_wrong_merge_is_undone_and_stays_undone_when_the_machines_report_again_and_after_a_restart() {
     let fixture = Fixture::plain().await;
     fixture.settle(report(1, 1, &[SHARED, ("Manufacturer", "Dell")], &[])).await;
-    fixture.until("/api/v1/devices", |list| list["total"] == 1).await;
+    fixture.until_devices("/api/v1/devices", 1).await;
     fixture.settle(report(2, 1, &[SHARED, ("Model", "R-220")], &[])).await;
     let list = fixture.until("/api/v1/devices", |list| list["items"][0]["records"] == 2).await;
     assert_eq!((&list["total"], &list["items"][0]["model"]), (&json!(1), &json!("R-220")));
@@ -76,7 +76,7 @@ async fn a_wrong_merge_is_undone_and_stays_undone_when_the_machines_report_again
 async fn what_makes_no_sense_changes_nothing() {
     let fixture = Fixture::plain().await;
     fixture.settle(report(1, 1, &[SHARED], &[])).await;
-    fixture.until("/api/v1/devices", |list| list["total"] == 1).await;
+    fixture.until_devices("/api/v1/devices", 1).await;
     for (device, body, status, why) in [
         ("1", r#"{"records":[]}"#, 400, "name at least one record to take out"),
         ("1", r#"{"records":["9"]}"#, 400, "record 9 does not belong to this device"),
@@ -107,7 +107,7 @@ async fn what_makes_no_sense_changes_nothing() {
 async fn what_changes_on_a_device_is_its_history() {
     let fixture = Fixture::plain().await;
     fixture.settle(report(1, 1, &[("MachineID", "M1"), ("Model", "old")], &[])).await;
-    fixture.until("/api/v1/devices", |list| list["total"] == 1).await;
+    fixture.until_devices("/api/v1/devices", 1).await;
     fixture.reconciled().await;
     assert_eq!(fixture.get("/api/v1/devices/1/history").await["total"], 0, "the first sight is no change");
     fixture.settle(report(1, 2, &[("MachineID", "M1"), ("Model", "new")], &[])).await;
